@@ -1,0 +1,1 @@
+"""Answer one request: route it, plan it, run each step, yield events."""

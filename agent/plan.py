@@ -1,0 +1,49 @@
+"""What the planner decides: an ordered list of steps, each with its task, slots and content."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+SlotValue = str | list[str]
+Reason = Literal["command", "chosen", "router", "follow-up"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One task to run.
+
+    Attributes:
+        task: the task's name.
+        confidence: calibrated probability that the task is right, 0 to 1.
+        slots: slot name -> ISO 639-1 code, choice name, or list of labels.
+        nearest: the task's sample request most like what was asked; empty for a command.
+        text: the content to work on; None means the output of the step before.
+    """
+
+    task: str
+    confidence: float
+    slots: dict[str, SlotValue] = field(default_factory=dict)
+    nearest: str = ""
+    text: str | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Steps in the order they run; the output of each feeds the next.
+
+    Attributes:
+        steps: at least one.
+        reason: who decided: a slash command, the person's own choice, the router, or the
+            conversation before.
+        milliseconds: what deciding cost.
+    """
+
+    steps: tuple[Step, ...]
+    reason: Reason
+    milliseconds: float = 0.0
+
+    @property
+    def confidence(self) -> float:
+        """Probability that every step is right: that of the least certain one, 0 to 1."""
+        return min(step.confidence for step in self.steps)

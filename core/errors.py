@@ -1,0 +1,64 @@
+"""Every error that is safe to show a person.
+
+    PatchbayError
+    ├── SettingsError      a profile, settings file, variable or flag is wrong
+    ├── SetupError         weights could not be fetched, checked or stored
+    ├── InputError         a request cannot be answered as it was given
+    │   ├── UnknownName    no task, adapter or profile has that name
+    │   └── TooLong        more tokens than the model can read
+    ├── TaskError          a task's YAML files are wrong
+    ├── AdapterError       an adapter was refused
+    └── EngineBusy         the queue is full
+
+Raise at the depth where the mistake is; only an outermost layer (command line, page) turns one
+into a message. Each message says what was wrong, the value, and what to do next.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class PatchbayError(Exception):
+    """The root: its text is a sentence for the person, never a traceback."""
+
+
+class SettingsError(PatchbayError):
+    """A profile, settings file, environment variable or flag is wrong."""
+
+
+class SetupError(PatchbayError):
+    """Weights could not be fetched, checked or stored."""
+
+
+class InputError(PatchbayError):
+    """A request cannot be answered as it was given."""
+
+
+class UnknownName(InputError):
+    """No task, adapter or profile has that name; the message lists near matches."""
+
+    def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
+        choices = sorted(known)
+        near = difflib.get_close_matches(name, choices, n=3)
+        hint = f"Did you mean {' or '.join(near)}? " if near else ""
+        listed = ", ".join(choices) if choices else "none"
+        super().__init__(f"There is no {what} named {name!r}. {hint}Available: {listed}.")
+        self.name = name
+
+
+class TooLong(InputError):
+    """More tokens than the model can read; the message has the numbers."""
+
+
+class TaskError(PatchbayError):
+    """A task's YAML files are wrong; the message names the file and the key."""
+
+
+class AdapterError(PatchbayError):
+    """An adapter was refused; the message says why."""
+
+
+class EngineBusy(PatchbayError):
+    """The engine's queue is full."""

@@ -1,0 +1,38 @@
+"""Where things live on disk: the repository, the cache, the user's own folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def cache_dir() -> Path:
+    """What can be fetched or made again. `PATCHBAY_CACHE` moves it."""
+    return _folder("PATCHBAY_CACHE", platformdirs.user_cache_path("patchbay"))
+
+
+def user_dir() -> Path:
+    """What is the person's own: settings, profiles, tasks, adapters, ratings.
+
+    `PATCHBAY_HOME` moves it.
+    """
+    return _folder("PATCHBAY_HOME", platformdirs.user_data_path("patchbay"))
+
+
+def task_dirs() -> list[Path]:
+    """Folders that hold task folders, later ones winning over earlier ones."""
+    return [REPOSITORY / "tasks", user_dir() / "tasks"]
+
+
+def adapter_dirs() -> list[Path]:
+    """Folders that hold adapter folders, later ones winning over earlier ones."""
+    return [REPOSITORY / "adapters", user_dir() / "adapters"]
+
+
+def _folder(variable: str, default: Path) -> Path:
+    value = os.environ.get(variable)
+    return Path(value).expanduser() if value else default

@@ -1,0 +1,152 @@
+"""Settings from flags, environment, the user's file and a profile; each value knows its source."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field, PrivateAttr, ValidationError
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
+
+from core import paths
+from core.errors import SettingsError, UnknownName
+
+PROFILE_DIR = Path(__file__).parent / "profiles"
+Source = tuple[str, dict[str, Any]]  # where the values came from, and the values
+
+
+class Settings(BaseSettings):
+    """Everything a start of Patchbay depends on. Make one with `load_settings`."""
+
+    model_config = SettingsConfigDict(env_prefix="PATCHBAY_", extra="forbid")
+
+    profile: str = "auto"
+    base: str = Field("starter", description="'starter', a hub model id, or a local folder")
+    revision: str = Field("main", description="hub revision of the base")
+    quantization: Literal["int8", "nf4", "none"] = "int8"
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    device: Literal["cpu", "cuda"] = "cpu"
+    encoder: str = Field("starter", description="'starter', or a sentence-transformers id or folder")
+    context_tokens: int = Field(4096, ge=64, description="prompt plus answer, in tokens")
+    threads: int | None = Field(None, ge=1, description="CPU threads; all cores when unset")
+    max_running: int = Field(8, ge=1, description="requests that share the engine at one time")
+    max_waiting: int = Field(64, ge=0, description="requests that may wait behind them")
+    time_limit: float = Field(300.0, gt=0, description="seconds one answer may take")
+    host: str = "127.0.0.1"
+    port: int = Field(7860, ge=1, le=65535)
+
+    _origins: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    def origin(self, name: str) -> str:
+        """Where the value of the field came from: a flag, a variable, a file, or the default."""
+        return self._origins.get(name, "default")
+
+    def explain(self) -> str:
+        """One line a value: `name = value  (source)`."""
+        return "\n".join(
+            f"{name} = {getattr(self, name)}  ({self.origin(name)})" for name in type(self).model_fields
+        )
+
+
+def load_settings(**flags: Any) -> Settings:
+    """Settle every value: flags over environment over `settings.yaml` over profile over defaults.
+
+    Flags that are None count as not given.
+
+    Raises:
+        SettingsError: a file, variable or flag is wrong, or `gpu` was asked for without CUDA.
+        UnknownName: no profile has the name.
+    """
+    sources = [
+        ("flag", {name: value for name, value in flags.items() if value is not None}),
+        ("environment", _environment()),
+        _file(paths.user_dir() / "settings.yaml"),
+    ]
+    wanted = next((str(values["profile"]) for _, values in sources if "profile" in values), "auto")
+    name = _resolve_auto(wanted)
+    sources.append(_file(_profile_file(name)))
+    merged: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for source, values in sources:
+        for key, value in values.items():
+            if key not in merged:
+                merged[key], origins[key] = value, source
+    merged["profile"] = name
+    if wanted == "auto":
+        origins["profile"] = "auto: " + ("CUDA found" if name == "gpu" else "no CUDA found")
+    settings = _validated(merged, origins)
+    if settings.device == "cuda" and not has_cuda():
+        raise SettingsError(
+            f"The profile {name!r} needs a CUDA device and this machine shows none. "
+            "Use --profile starter (or PATCHBAY_PROFILE=starter), which runs on the CPU, "
+            "or install a CUDA build of torch and check nvidia-smi."
+        )
+    return settings
+
+
+def profile_names() -> list[str]:
+    """Names `--profile` accepts."""
+    folders = [PROFILE_DIR, paths.user_dir() / "profiles"]
+    return sorted({"auto", *(file.stem for folder in folders for file in folder.glob("*.yaml"))})
+
+
+def has_cuda() -> bool:
+    """Whether torch sees a CUDA device. Imports torch, which takes a second or two."""
+    if importlib.util.find_spec("torch") is None:
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _resolve_auto(name: str) -> str:
+    return name if name != "auto" else ("gpu" if has_cuda() else "starter")
+
+
+def _profile_file(name: str) -> Path:
+    given = Path(name).expanduser()
+    if given.suffix in {".yaml", ".yml"}:
+        if not given.is_file():
+            raise SettingsError(f"The profile file {name} does not exist.")
+        return given
+    for folder in (paths.user_dir() / "profiles", PROFILE_DIR):
+        file = folder / f"{name}.yaml"
+        if name in profile_names() and file.is_file():
+            return file
+    raise UnknownName("profile", name, profile_names())
+
+
+def _environment() -> dict[str, Any]:
+    return EnvSettingsSource(Settings)()
+
+
+def _file(path: Path) -> Source:
+    if not path.is_file():
+        return str(path), {}
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingsError(f"{path} cannot be read as YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise SettingsError(f"{path} must hold `name: value` lines, not a {type(values).__name__}.")
+    unknown = sorted(set(values) - set(Settings.model_fields))
+    if unknown:
+        error = UnknownName("setting", unknown[0], Settings.model_fields)
+        raise SettingsError(f"{path}: {error}")
+    return str(path), values
+
+
+def _validated(values: dict[str, Any], origins: dict[str, str]) -> Settings:
+    try:
+        settings = Settings(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]) if first["loc"] else "?"
+        raise SettingsError(
+            f"The setting {name}={values.get(name)!r} (from {origins.get(name, 'default')}) "
+            f"is wrong: {first['msg']}."
+        ) from error
+    settings._origins = origins
+    return settings

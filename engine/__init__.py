@@ -1,0 +1,1 @@
+"""Everything that touches torch: one base in memory, adapters attached per request."""

@@ -1,0 +1,109 @@
+"""What an engine takes and gives, shared by the real one and the fake one."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from tasks.spec import Decoding, Message
+
+StopReason = Literal["end", "length", "stop", "time"]
+
+
+@dataclass(frozen=True)
+class WriteRequest:
+    """Generate text after the messages. `adapter` None is the bare base."""
+
+    messages: tuple[Message, ...]
+    adapter: str | None = None
+    decoding: Decoding = field(default_factory=Decoding)
+
+
+@dataclass(frozen=True)
+class ChooseRequest:
+    """Score each label as the whole answer to the messages."""
+
+    messages: tuple[Message, ...]
+    labels: tuple[str, ...]
+    adapter: str | None = None
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a request cost: counts in tokens, times in seconds since it was handed in."""
+
+    prompt_tokens: int
+    tokens: int
+    seconds: float
+    first_token: float
+    stopped: StopReason
+
+
+@dataclass(frozen=True)
+class Delta:
+    """A piece of text, whole characters only."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Natural log-likelihood of each label as the complete answer, and the cost."""
+
+    logprobs: dict[str, float]
+    usage: Usage
+
+
+class Adapters(Protocol):
+    """The adapters an engine can attach."""
+
+    def names(self) -> list[str]:
+        """Ids that a request may carry."""
+        ...
+
+    def fingerprint(self, name: str) -> str:
+        """Hash of the adapter's weights and config.
+
+        Raises:
+            UnknownName: no adapter has that id.
+        """
+        ...
+
+
+class Engine(Protocol):
+    """Runs the base. Safe to call from many threads at once."""
+
+    adapters: Adapters
+    context_tokens: int
+
+    def write(
+        self, request: WriteRequest, stop: threading.Event | None = None
+    ) -> Iterator[Delta | Usage]:
+        """Yield text as it is made, then one Usage.
+
+        Setting `stop`, or closing the iterator, ends the computation within a token or two.
+
+        Raises:
+            TooLong: prompt plus room for an answer exceeds the context.
+            UnknownName, AdapterError: the adapter is not there or was refused.
+            EngineBusy: too many requests wait.
+        """
+        ...
+
+    def choose(self, request: ChooseRequest, stop: threading.Event | None = None) -> Choice:
+        """Score the labels. Raises as `write`."""
+        ...
+
+    def count_tokens(self, messages: tuple[Message, ...]) -> int:
+        """Length of the messages as a prompt, in tokens."""
+        ...
+
+    def fingerprints(self) -> dict[str, str]:
+        """What answers: base, revision, quantization."""
+        ...
+
+    def close(self) -> None:
+        """End every request and free the model."""
+        ...

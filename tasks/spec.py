@@ -1,0 +1,225 @@
+"""TaskSpec: one validated description of a skill, read from two YAML files in its folder."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, NotRequired, TypedDict
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from core import fingerprint, paths
+from core.errors import InputError, TaskError, UnknownName
+
+Lang = Literal["en", "zh"]
+NAME = r"^[a-z][a-z0-9_-]{0,39}$"
+
+
+class Message(TypedDict):
+    """One turn of a conversation. `task` marks a user turn whose route is known."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+    task: NotRequired[str | None]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Both(_Strict):
+    """A phrase in both interface languages."""
+
+    en: str
+    zh: str
+
+
+class Decoding(_Strict):
+    """How an answer is drawn. Temperature 0 is greedy."""
+
+    max_new_tokens: int = Field(256, ge=1, le=8192)
+    temperature: float = Field(0.0, ge=0, le=5)
+    top_p: float = Field(1.0, gt=0, le=1)
+    repetition_penalty: float = Field(1.0, ge=0.5, le=3)
+    seed: int = 0
+
+
+class Prompt(_Strict):
+    """The chat messages a step becomes. `{text}` is the content; other braces name slots."""
+
+    system: str = ""
+    user: str = "{text}"
+
+
+class Choice(_Strict):
+    """One value of a `choice` slot: what the prompt says, and the words that ask for it."""
+
+    say: str
+    words: list[str]
+
+
+class Slot(_Strict):
+    """A value the planner finds in the request and the prompt needs.
+
+    `language` slots hold ISO 639-1 codes (the prompt gets the English name), `choice` slots one
+    of the named choices (the prompt gets its `say`), `labels` slots the person's own label list.
+    """
+
+    type: Literal["language", "choice", "labels"]
+    default: str | None = None
+    choices: dict[str, Choice] = {}
+
+
+class Requests(_Strict):
+    """Sample requests, the router's training set."""
+
+    en: list[str]
+    zh: list[str]
+
+    def all(self) -> list[str]:
+        """Samples of both languages, English first."""
+        return [*self.en, *self.zh]
+
+
+class TaskSpec(_Strict):
+    """A skill. `choose` scores labels by likelihood; `write` generates text."""
+
+    name: str = Field(pattern=NAME)
+    version: int = Field(ge=1)
+    kind: Literal["choose", "write"]
+    title: Both
+    description: Both
+    commands: list[str] = []
+    prompt: Prompt
+    conversation: bool = False
+    split: Literal["none", "sentences"] = "none"
+    labels: dict[str, Both] = {}
+    slots: dict[str, Slot] = {}
+    decoding: Decoding = Decoding()
+    columns: dict[str, str] = {}
+    metrics: list[str] = []
+    adapter: str | None = None
+    examples: dict[Lang, list[str]] = {}
+    requests: Requests
+
+    @field_validator("commands")
+    @classmethod
+    def _commands_are_words(cls, commands: list[str]) -> list[str]:
+        for command in commands:
+            if not command.isidentifier():
+                raise ValueError(f"a command is one word, not {command!r}")
+        return commands
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> TaskSpec:
+        if self.kind == "choose" and not self.labels:
+            raise ValueError("a `choose` task needs `labels`")
+        if self.kind == "write" and self.labels:
+            raise ValueError("`labels` belong to `choose` tasks; this one is `write`")
+        known = {"text", *self.slots, *({"labels"} if self.kind == "choose" else ())}
+        for part in (self.prompt.system, self.prompt.user):
+            for _, field, _, _ in string.Formatter().parse(part):
+                if field is not None and field not in known:
+                    raise ValueError(f"the prompt uses {{{field}}}; known here: {sorted(known)}")
+        if "{text}" not in self.prompt.user:
+            raise ValueError("the prompt's user part must hold {text}")
+        for name, slot in self.slots.items():
+            if slot.type == "choice" and slot.default not in slot.choices:
+                raise ValueError(f"the slot {name!r} needs a default among its choices")
+        return self
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with anything that can change an answer: prompt, labels, slots, decoding."""
+        answer = self.model_dump(include={"kind", "prompt", "labels", "slots", "decoding", "split"})
+        return f"{self.name}-v{self.version}-{fingerprint.of_value(answer)}"
+
+    def messages(
+        self, text: str, fills: Mapping[str, str], history: Iterable[Message] = ()
+    ) -> list[Message]:
+        """The chat messages for one step.
+
+        Args:
+            text: the content to work on.
+            fills: what each slot says in the prompt, ready to insert.
+            history: earlier turns, used only by `conversation` tasks.
+        """
+        values = {**fills, "text": text}
+        system = _insert(self.prompt.system, values)
+        turns: list[Message] = [{"role": "system", "content": system}] if system else []
+        if self.conversation:
+            turns += [{"role": turn["role"], "content": turn["content"]} for turn in history]
+        turns.append({"role": "user", "content": _insert(self.prompt.user, values)})
+        return turns
+
+
+def _insert(template: str, values: Mapping[str, str]) -> str:
+    parts = []
+    for literal, field, _, _ in string.Formatter().parse(template):
+        parts.append(literal)
+        if field is not None:
+            if field not in values:
+                raise InputError(f"The prompt needs a value for {field!r} and none was found.")
+            parts.append(values[field])
+    return "".join(parts)
+
+
+def load_tasks(folders: Iterable[Path] | None = None) -> dict[str, TaskSpec]:
+    """Read every task folder, by default the shipped ones and the person's own.
+
+    Raises:
+        TaskError: a file is missing, is not YAML, or breaks the schema.
+    """
+    tasks: dict[str, TaskSpec] = {}
+    for folder in paths.task_dirs() if folders is None else folders:
+        for file in sorted(folder.glob("*/task.yaml")):
+            task = _load_task(file)
+            tasks[task.name] = task
+    _check_commands(tasks)
+    return tasks
+
+
+def find_task(tasks: Mapping[str, TaskSpec], name: str) -> TaskSpec:
+    """The task of that name or slash command.
+
+    Raises:
+        UnknownName: with near matches.
+    """
+    for task in tasks.values():
+        if name == task.name or name in task.commands:
+            return task
+    raise UnknownName("task", name, tasks)
+
+
+def _load_task(file: Path) -> TaskSpec:
+    values = _read_yaml(file)
+    values["requests"] = _read_yaml(file.with_name("requests.yaml"))
+    if values.get("name") != file.parent.name:
+        raise TaskError(f"{file}: name is {values.get('name')!r}, the folder {file.parent.name!r}.")
+    try:
+        return TaskSpec(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the task"
+        raise TaskError(f"{file}: {where}: {first['msg']}.") from error
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise TaskError(f"{file} cannot be read: {error}") from error
+    if not isinstance(values, dict):
+        raise TaskError(f"{file} must hold `name: value` lines.")
+    return values
+
+
+def _check_commands(tasks: Mapping[str, TaskSpec]) -> None:
+    owners: dict[str, str] = {}
+    for task in tasks.values():
+        for command in {task.name, *task.commands}:
+            if command in owners:
+                raise TaskError(f"/{command} belongs to both {owners[command]} and {task.name}.")
+            owners[command] = task.name
