@@ -98,6 +98,7 @@ class TaskSpec(_Strict):
     labels: dict[str, Both] = {}
     slots: dict[str, Slot] = {}
     decoding: Decoding = Decoding()
+    max_ratio: float | None = Field(None, gt=0, description="answer tokens per content token")
     columns: dict[str, str] = {}
     metrics: list[str] = []
     adapter: str | None = None
@@ -144,13 +145,19 @@ class TaskSpec(_Strict):
         Args:
             text: the content to work on.
             fills: what each slot says in the prompt, ready to insert.
-            history: earlier turns, used only by `conversation` tasks.
+            history: earlier turns, used only by `conversation` tasks. A system message among
+                them is the person's own and replaces the task's.
         """
         values = {**fills, "text": text}
-        system = _insert(self.prompt.system, values)
+        earlier = list(history) if self.conversation else []
+        own = [turn["content"] for turn in earlier if turn["role"] == "system"]
+        system = own[-1] if own else _insert(self.prompt.system, values)
         turns: list[Message] = [{"role": "system", "content": system}] if system else []
-        if self.conversation:
-            turns += [{"role": turn["role"], "content": turn["content"]} for turn in history]
+        turns += [
+            {"role": turn["role"], "content": turn["content"]}
+            for turn in earlier
+            if turn["role"] != "system"
+        ]
         turns.append({"role": "user", "content": _insert(self.prompt.user, values)})
         return turns
 

@@ -1,0 +1,97 @@
+"""One turn: plan the request, run each step on the engine, yield events."""
+
+from __future__ import annotations
+
+import threading
+import time
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+
+from agent.events import Event, Failed, Finished, Planned, StepFinished
+from agent.planner import Planner
+from agent.steps import Work, run
+from core.errors import InputError, PatchbayError
+from engine.interface import Engine
+from tasks.spec import Message, TaskSpec
+
+_UNSAFE = {"Cc", "Cs"}  # control characters and lone surrogates
+MAX_CHARACTERS = 200_000  # more than any context here holds; refused before any work is done
+
+
+class Agent:
+    """Routes and answers. Holds no visitor's words between turns."""
+
+    def __init__(self, engine: Engine, tasks: Mapping[str, TaskSpec], planner: Planner) -> None:
+        self.engine = engine
+        self.tasks = tasks
+        self.planner = planner
+
+    def answer(
+        self,
+        text: str,
+        history: Sequence[Message] = (),
+        task: str | None = None,
+        stop: threading.Event | None = None,
+        explain: bool = True,
+    ) -> Iterator[Event]:
+        """Answer the last message of a conversation.
+
+        Args:
+            text: what the person wrote.
+            history: earlier turns, oldest first.
+            task: answer with this task, whatever the router thinks.
+            stop: set it to end the computation. Closing the iterator does the same.
+            explain: say which words carried a choice (a dozen more forward passes).
+
+        Expected errors never raise: the last event is `Failed`.
+        """
+        try:
+            yield from self._turn(clean(text), history, task, stop or threading.Event(), explain)
+        except PatchbayError as error:
+            yield Failed(str(error), type(error).__name__)
+
+    def _turn(
+        self,
+        text: str,
+        history: Sequence[Message],
+        task: str | None,
+        stop: threading.Event,
+        explain: bool,
+    ) -> Iterator[Event]:
+        started = time.perf_counter()
+        plan = self.planner.plan(text, history, task)
+        yield Planned(plan)
+        results: list[StepFinished] = []
+        for index, step in enumerate(plan.steps):
+            content = step.text or (results[-1].text if results else text)
+            spec = self.tasks[step.task]
+            for event in run(
+                Work(self.engine, spec, index, step, content, history, stop, explain)
+            ):
+                if isinstance(event, StepFinished):
+                    results.append(event)
+                yield event
+            if results[-1].stopped in {"stop", "time"} or not results[-1].text:
+                break
+        last = results[-1]
+        tokens = sum(result.tokens for result in results)
+        seconds = time.perf_counter() - started
+        yield Finished(last.text, last.labels, tokens, seconds, last.stopped)
+
+
+def clean(text: str) -> str:
+    """The request without control characters (tabs and newlines stay).
+
+    Raises:
+        InputError: nothing is left, or it is longer than any context.
+    """
+    if len(text) > MAX_CHARACTERS:
+        raise InputError(
+            f"The text has {len(text):,} characters; at most {MAX_CHARACTERS:,} can be read at "
+            "once. Send it in parts."
+        )
+    lines = text.replace("\r\n", "\n").replace("\r", "\n")
+    kept = "".join(c for c in lines if c in "\n\t" or unicodedata.category(c) not in _UNSAFE).strip()
+    if not kept:
+        raise InputError("There is no text to answer. Write a request and send it again.")
+    return kept

@@ -1,0 +1,68 @@
+"""Cut a long text into sentences, and keep everything between them: the layout survives."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import sentencex
+
+# What may stand before a line's words in Markdown: indent, quote, heading, bullet, number, box.
+_MARKER = re.compile(r"\s*(?:>\s*)*(?:#{1,6}\s+|[-*+•]\s+(?:\[[ xX]\]\s+)?|\d{1,3}[.)、]\s*)?")
+_FENCE = re.compile(r"\s*(```|~~~)")
+_WORDS = re.compile(r"[^\W\d_]")
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of a text: `before` and `after` are kept as they are, `core` is worked on."""
+
+    before: str
+    core: str
+    after: str
+
+
+def sentences(text: str, language: str) -> Iterator[Piece]:
+    """The sentences of a text, line by line; joined again they give the text back.
+
+    Lines without letters, code fences and what they hold have an empty `core`.
+
+    Args:
+        text: any text, Markdown included.
+        language: ISO 639-1 code of the text.
+    """
+    fenced = False
+    for line in text.splitlines(keepends=True):
+        fence = bool(_FENCE.match(line))
+        if fence or fenced or not _WORDS.search(line):
+            fenced = fenced != fence
+            yield Piece(line, "", "")
+        else:
+            yield from _line(line, language)
+
+
+def _line(line: str, language: str) -> Iterator[Piece]:
+    marker = _MARKER.match(line)
+    before = marker.group() if marker else ""
+    for sentence in sentencex.segment(language, line[len(before) :]):
+        core = sentence.strip()
+        if not _WORDS.search(core):
+            yield Piece(before + sentence, "", "")
+        else:
+            start = sentence.index(core)
+            yield Piece(before + sentence[:start], core, sentence[start + len(core) :])
+        before = ""
+
+
+def groups(text: str, most: int) -> list[str]:
+    """Cut a text into at most `most` runs of whole words (characters in CJK), about equal.
+
+    Joined again they give the text back.
+    """
+    words = re.findall(r"\s*(?:[\u3040-\u30ff\u3400-\u9fff]|[^\s\u3040-\u30ff\u3400-\u9fff]+)\s*", text)
+    if not words:
+        return [text] if text else []
+    count = min(most, len(words))
+    cuts = [round(i * len(words) / count) for i in range(count + 1)]
+    return ["".join(words[a:b]) for a, b in zip(cuts, cuts[1:], strict=False)]

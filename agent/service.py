@@ -1,0 +1,35 @@
+"""Put an agent together from settings: tasks, engine, encoder, router, planner."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from agent.agent import Agent
+from agent.encoder import load_encoder
+from agent.planner import Planner
+from agent.router import Router
+from core.settings import Settings
+from engine.interface import Engine
+from tasks.spec import load_tasks
+
+Progress = Callable[[str], None]
+
+
+def build_agent(settings: Settings, progress: Progress = lambda line: None) -> Agent:
+    """Load everything a profile names; `progress` gets one line a stage.
+
+    Raises:
+        PatchbayError: a task, the weights, the encoder or the settings are wrong.
+    """
+    from engine.load import load_engine  # torch and transformers: seconds to import
+
+    progress("Loading the base model")
+    return assemble(load_engine(settings, progress), settings, progress)
+
+
+def assemble(engine: Engine, settings: Settings, progress: Progress = lambda line: None) -> Agent:
+    """An agent around an engine that is already there, the fake one included."""
+    tasks = load_tasks()
+    progress("Fitting the router")
+    planner = Planner(tasks, Router(tasks, load_encoder(settings.encoder)))
+    return Agent(engine, tasks, planner)

@@ -1,0 +1,206 @@
+"""Run one step of a plan on the engine: write a text, or choose among labels."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from agent import pieces
+from agent.events import Event, Highlighted, Notice, StepFinished, StepStarted, TextDelta
+from agent.plan import Step
+from core import fingerprint
+from engine.interface import (
+    ChooseRequest,
+    Choice,
+    Delta,
+    Engine,
+    StopReason,
+    Usage,
+    WriteRequest,
+)
+from tasks import languages
+from tasks.spec import Decoding, Message, TaskSpec
+
+MOST_PIECES = 12  # occlusion costs one forward pass a piece
+LEAST_ROOM = 24  # tokens an answer may always have
+
+
+@dataclass(frozen=True)
+class Work:
+    """A step with everything it needs to run."""
+
+    engine: Engine
+    task: TaskSpec
+    index: int
+    step: Step
+    content: str
+    history: Sequence[Message]
+    stop: threading.Event
+    explain: bool = True
+
+    @property
+    def adapter(self) -> str | None:
+        """The task's adapter where the engine has one that fits its base."""
+        name = self.task.adapter
+        return name if name in self.engine.adapters.names() else None
+
+    def labels(self) -> dict[str, str]:
+        """Label as the prompt says it -> label as the task names it."""
+        own = self.step.slots.get("labels")
+        if isinstance(own, list) and own:
+            return {label: label for label in own}
+        return {both.en: name for name, both in self.task.labels.items()}
+
+    def fills(self) -> dict[str, str]:
+        """What each slot says in the prompt."""
+        said = {"labels": ", ".join(self.labels())} if self.task.kind == "choose" else {}
+        for name, slot in self.task.slots.items():
+            value = self.step.slots.get(name, slot.default)
+            if slot.type == "language" and isinstance(value, str):
+                said[name] = languages.english_name(value)
+            elif slot.type == "choice" and isinstance(value, str):
+                said[name] = slot.choices[value].say
+        return said
+
+    def messages(self, content: str, history: Sequence[Message] = ()) -> tuple[Message, ...]:
+        """The prompt for the content."""
+        return tuple(self.task.messages(content, self.fills(), history))
+
+    def fingerprints(self) -> dict[str, str]:
+        """What made the answer."""
+        made = {**self.engine.fingerprints(), "task": self.task.fingerprint}
+        made["decoding"] = fingerprint.of_value(self.task.decoding.model_dump())
+        if self.adapter:
+            made["adapter"] = self.engine.adapters.fingerprint(self.adapter)
+        return made
+
+
+def run(work: Work) -> Iterator[Event]:
+    """Yield the events of one step, from StepStarted to StepFinished."""
+    yield StepStarted(work.index, work.step, work.adapter)
+    yield from _choose(work) if work.task.kind == "choose" else _write(work)
+
+
+def _write(work: Work) -> Iterator[Event]:
+    history, dropped = _fitting(work)
+    if dropped:
+        yield Notice(
+            work.index,
+            "history_dropped",
+            f"The first {dropped} messages no longer fit and were left out of this answer.",
+            {"dropped": dropped},
+        )
+    text, usages = "", list[Usage]()
+    for item in _written(work, history):
+        if isinstance(item, Usage):
+            usages.append(item)
+        else:
+            text += item.text
+            yield TextDelta(work.index, item.text)
+    yield _finished(work, text.strip(), {}, usages)
+
+
+def _written(work: Work, history: Sequence[Message]) -> Iterator[Delta | Usage]:
+    for piece in _pieces(work):
+        if piece.before:
+            yield Delta(piece.before)
+        if piece.core:
+            stopped: StopReason = "end"
+            messages = work.messages(piece.core, history)
+            request = WriteRequest(messages, work.adapter, _decoding(work, piece.core))
+            for item in work.engine.write(request, work.stop):
+                if isinstance(item, Usage):
+                    stopped = item.stopped
+                yield item
+            if stopped in {"stop", "time"}:
+                return
+        if piece.after:
+            yield Delta(piece.after)
+
+
+def _pieces(work: Work) -> Iterator[pieces.Piece]:
+    if work.task.split == "none":
+        return iter([pieces.Piece("", work.content, "")])
+    source = work.step.slots.get("source")
+    return pieces.sentences(work.content, source if isinstance(source, str) else "en")
+
+
+def _decoding(work: Work, core: str) -> Decoding:
+    decoding = work.task.decoding
+    if work.task.max_ratio is None:
+        return decoding
+    length = work.engine.count_tokens(({"role": "user", "content": core},))
+    room = max(LEAST_ROOM, math.ceil(work.task.max_ratio * length))
+    return decoding.model_copy(update={"max_new_tokens": min(room, decoding.max_new_tokens)})
+
+
+def _fitting(work: Work) -> tuple[Sequence[Message], int]:
+    """The latest turns that fit beside the request and a full answer; how many were left out."""
+    if not work.task.conversation:
+        return (), 0
+    system = [turn for turn in work.history if turn["role"] == "system"]
+    turns = [turn for turn in work.history if turn["role"] != "system"]
+    room = work.engine.context_tokens - work.task.decoding.max_new_tokens
+    dropped = 0
+    while turns and work.engine.count_tokens(work.messages(work.content, system + turns)) > room:
+        count = 2 if len(turns) > 1 else 1  # a question leaves with its answer
+        turns, dropped = turns[count:], dropped + count
+    return system + turns, dropped
+
+
+def _choose(work: Work) -> Iterator[Event]:
+    names = work.labels()
+    choice = _score(work, work.content)
+    chances = _named(calibrated(choice.logprobs), names)
+    best = next(iter(chances))
+    yield _finished(work, best, chances, [choice.usage])
+    if work.explain and not work.stop.is_set():
+        yield Highlighted(work.index, list(_weights(work, names, chances[best], best)))
+
+
+def _score(work: Work, content: str) -> Choice:
+    request = ChooseRequest(work.messages(content), tuple(work.labels()), work.adapter)
+    return work.engine.choose(request, work.stop)
+
+
+def _weights(
+    work: Work, names: Mapping[str, str], whole: float, best: str
+) -> Iterator[tuple[str, float]]:
+    """Occlusion: how far the winning label's probability falls without each piece."""
+    parts = pieces.groups(work.content, MOST_PIECES)
+    for i, part in enumerate(parts):
+        rest = "".join(parts[:i] + parts[i + 1 :]).strip()
+        if work.stop.is_set() or not rest:
+            yield part, 0.0
+        else:
+            yield part, whole - _named(calibrated(_score(work, rest).logprobs), names)[best]
+
+
+def calibrated(logprobs: Mapping[str, float], temperature: float = 1.0) -> dict[str, float]:
+    """Label probabilities: softmax of log-likelihoods over temperature."""
+    top = max(logprobs.values())
+    weights = {label: math.exp((value - top) / temperature) for label, value in logprobs.items()}
+    total = sum(weights.values())
+    return {label: weight / total for label, weight in weights.items()}
+
+
+def _named(chances: Mapping[str, float], names: Mapping[str, str]) -> dict[str, float]:
+    ordered = sorted(chances.items(), key=lambda item: -item[1])
+    return {names[label]: chance for label, chance in ordered}
+
+
+def _finished(
+    work: Work, text: str, labels: dict[str, float], usages: Sequence[Usage]
+) -> StepFinished:
+    return StepFinished(
+        index=work.index,
+        text=text,
+        labels=labels,
+        tokens=sum(usage.tokens for usage in usages),
+        seconds=sum(usage.seconds for usage in usages),
+        first_token=usages[0].first_token if usages else 0.0,
+        stopped=usages[-1].stopped if usages else "end",
+        fingerprints=work.fingerprints(),
+    )

@@ -1,0 +1,114 @@
+"""A fake engine with the real one's interface, for tests and for work on the page."""
+
+from __future__ import annotations
+
+import math
+import re
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from core.errors import TooLong, UnknownName
+from engine.interface import ChooseRequest, Choice, Delta, StopReason, Usage, WriteRequest
+from tasks.spec import Message
+
+
+@dataclass
+class FakeAdapters:
+    """Adapters that exist by name only."""
+
+    known: Mapping[str, str] = field(default_factory=dict)
+
+    def names(self) -> list[str]:
+        """Ids a request may carry."""
+        return sorted(self.known)
+
+    def fingerprint(self, name: str) -> str:
+        """The fingerprint given for the name."""
+        if name not in self.known:
+            raise UnknownName("adapter", name, self.known)
+        return self.known[name]
+
+
+class FakeEngine:
+    """Answers `write` with the last message's words behind the adapter's name, one at a time.
+
+    `choose` favours the label that occurs most often in the last message. `calls` keeps every
+    request; `made` counts the tokens made, so that a test can see them stop.
+    """
+
+    def __init__(
+        self,
+        adapters: Mapping[str, str] | None = None,
+        delay: float = 0.0,
+        context_tokens: int = 4096,
+    ) -> None:
+        self.adapters = FakeAdapters(adapters or {})
+        self.delay = delay
+        self.context_tokens = context_tokens
+        self.calls: list[WriteRequest | ChooseRequest] = []
+        self.made = 0
+
+    def write(
+        self, request: WriteRequest, stop: threading.Event | None = None
+    ) -> Iterator[Delta | Usage]:
+        """Stream the answer a word at a time, `delay` seconds apart."""
+        prompt = self._accept(request)
+        started = time.perf_counter()
+        first = 0.0
+        words = re.findall(r"\s*\S+|\s+$", self._answer(request)) or ["…"]
+        stopped: StopReason = "end"
+        tokens = 0
+        for word in words:
+            if stop is not None and stop.wait(self.delay):
+                stopped = "stop"
+                break
+            if stop is None:
+                time.sleep(self.delay)
+            if tokens == request.decoding.max_new_tokens:
+                stopped = "length"
+                break
+            tokens += 1
+            self.made += 1
+            first = first or time.perf_counter() - started
+            yield Delta(word)
+        yield Usage(prompt, tokens, time.perf_counter() - started, first, stopped)
+
+    def choose(self, request: ChooseRequest, stop: threading.Event | None = None) -> Choice:
+        """Score labels by how often each occurs in the last message."""
+        prompt = self._accept(request)
+        text = request.messages[-1]["content"].lower()
+        counts = [1 + 4 * text.count(label.lower()) for label in request.labels]
+        logprobs = {
+            label: math.log(count / sum(counts))
+            for label, count in zip(request.labels, counts, strict=True)
+        }
+        time.sleep(self.delay)
+        return Choice(logprobs, Usage(prompt, len(counts), self.delay, self.delay, "end"))
+
+    def count_tokens(self, messages: tuple[Message, ...]) -> int:
+        """One token a word, one a Chinese character."""
+        return sum(len(re.findall(r"[一-鿿]|[^\s一-鿿]+", m["content"])) for m in messages)
+
+    def fingerprints(self) -> dict[str, str]:
+        """Says that it is the fake."""
+        return {"base": "fake", "quantization": "none"}
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+    def _accept(self, request: WriteRequest | ChooseRequest) -> int:
+        self.calls.append(request)
+        if request.adapter is not None:
+            self.adapters.fingerprint(request.adapter)
+        prompt = self.count_tokens(request.messages)
+        if prompt >= self.context_tokens:
+            raise TooLong(
+                f"The text is {prompt} tokens long and the model reads {self.context_tokens}."
+            )
+        return prompt
+
+    def _answer(self, request: WriteRequest) -> str:
+        speaker = request.adapter or "base"
+        return f"[{speaker}] " + request.messages[-1]["content"]
