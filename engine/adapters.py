@@ -1,0 +1,236 @@
+"""The adapter library: find, check, load, unload and fingerprint LoRA adapters on disk."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig
+from peft.utils.other import get_pattern_key
+from safetensors import SafetensorError, safe_open
+
+from core import fingerprint
+from core.errors import AdapterError, UnknownName
+from engine.lora import LoraWeights
+
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+MAX_RANK = 512
+MAX_BYTES = 2**30
+RESIDENT = 32  # adapters kept in memory; the least recently used leaves
+# What `LoraConfig` can switch on and a plain low-rank update cannot express.
+UNSUPPORTED = (
+    "use_dora", "modules_to_save", "layer_replication", "trainable_token_indices", "lora_bias",
+    "use_qalora", "alora_invocation_tokens", "target_parameters", "megatron_config",
+)  # fmt: skip
+_LAYER = re.compile(r"base_model\.model\.(.+)\.lora_([AB])(?:\.default)?\.weight")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An adapter folder that passed the checks."""
+
+    folder: Path
+    config: dict[str, Any]
+    fingerprint: str
+
+
+class AdapterLibrary:
+    """Adapters of one base, by id. Safe to use from many threads.
+
+    Folders are looked at again on every call, so a new adapter appears, and a removed one goes,
+    without a restart. A request that already holds an adapter's weights keeps them.
+    """
+
+    def __init__(
+        self,
+        folders: Sequence[Path],
+        base: str,
+        shapes: dict[str, tuple[int, int]],
+        place: Callable[[torch.Tensor], torch.Tensor] = lambda tensor: tensor,
+    ) -> None:
+        """
+        Args:
+            folders: where adapter folders are looked for; later ones win.
+            base: the name of the base that is loaded.
+            shapes: layer name -> (out, in) of the layers an adapter may change.
+            place: puts a tensor on the base's device and dtype.
+        """
+        self._folders = list(folders)
+        self._base = base
+        self._shapes = shapes
+        self._place = place
+        self._lock = threading.RLock()
+        self._checked: dict[tuple[Path, int, int], Entry | AdapterError] = {}
+        self._resident: OrderedDict[str, LoraWeights] = OrderedDict()
+
+    def names(self) -> list[str]:
+        """Ids that a request may carry, sorted."""
+        return sorted(n for n, found in self._scan().items() if isinstance(found, Entry))
+
+    def refused(self) -> dict[str, str]:
+        """Id -> why the adapter is not offered."""
+        return {n: str(found) for n, found in self._scan().items() if isinstance(found, AdapterError)}
+
+    def fingerprint(self, name: str) -> str:
+        """Hash of the adapter's config and weights.
+
+        Raises:
+            UnknownName: there is no such id.
+            AdapterError: it was refused.
+        """
+        return self._entry(name).fingerprint
+
+    def get(self, name: str) -> LoraWeights:
+        """The adapter's weights, from memory or from disk. Raises as `fingerprint`."""
+        entry = self._entry(name)
+        with self._lock:
+            weights = self._resident.get(entry.fingerprint)
+            if weights is None:
+                weights = self._load(entry)
+                self._resident[entry.fingerprint] = weights
+            self._resident.move_to_end(entry.fingerprint)
+            while len(self._resident) > RESIDENT:
+                self._resident.popitem(last=False)
+            return weights
+
+    def unload(self, name: str) -> None:
+        """Drop the adapter's weights from memory; requests that hold them are not touched."""
+        with self._lock:
+            self._resident.pop(self._entry(name).fingerprint, None)
+
+    def _entry(self, name: str) -> Entry:
+        scanned = self._scan()
+        if name not in scanned:
+            known = [n for n, found in scanned.items() if isinstance(found, Entry)]
+            raise UnknownName("adapter", name, known)
+        found = scanned[name]
+        if isinstance(found, AdapterError):
+            raise found
+        return found
+
+    def _scan(self) -> dict[str, Entry | AdapterError]:
+        found: dict[str, Entry | AdapterError] = {}
+        with self._lock:
+            for parent in self._folders:
+                for folder in sorted(parent.iterdir()) if parent.is_dir() else ():
+                    if folder.is_dir() and not folder.name.startswith("."):
+                        found[folder.name] = self._check_once(folder)
+        return found
+
+    def _check_once(self, folder: Path) -> Entry | AdapterError:
+        """The check's outcome, remembered until a file of the adapter changes."""
+        stamps = [f.stat().st_mtime_ns for f in (folder / CONFIG, folder / WEIGHTS) if f.is_file()]
+        key = (folder, len(stamps), max(stamps, default=0))
+        if key not in self._checked:
+            try:
+                self._checked[key] = self._check(folder)
+            except AdapterError as error:
+                self._checked[key] = error
+        return self._checked[key]
+
+    def _check(self, folder: Path) -> Entry:
+        name = folder.name
+        if not ID.fullmatch(name) or folder.is_symlink():
+            raise AdapterError(f"{name!r} is not an adapter id: letters, digits, dot, dash only.")
+        for file in (folder / CONFIG, folder / WEIGHTS):
+            if not file.is_file() or file.is_symlink():
+                raise AdapterError(f"{name}: {file.name} is missing; only safetensors are loaded.")
+        if (folder / WEIGHTS).stat().st_size > MAX_BYTES:
+            raise AdapterError(f"{name}: the weights are larger than {MAX_BYTES / 2**30:.0f} GiB.")
+        config = _config(folder / CONFIG, name)
+        if not _same_base(config.get("base_model_name_or_path"), self._base):
+            raise AdapterError(
+                f"{name} was trained on {config.get('base_model_name_or_path')!r}; "
+                f"the base that is loaded is {self._base!r}."
+            )
+        self._check_layers(folder / WEIGHTS, name)
+        return Entry(folder, config, fingerprint.of_files([folder / CONFIG, folder / WEIGHTS]))
+
+    def _check_layers(self, file: Path, name: str) -> None:
+        ranks: dict[str, dict[str, tuple[int, ...]]] = {}
+        try:
+            with safe_open(file, "pt") as stored:
+                for key in stored.keys():  # noqa: SIM118  (not a dict)
+                    match = _LAYER.fullmatch(key)
+                    if not match:
+                        raise AdapterError(f"{name}: {key} is not a LoRA weight.")
+                    layer, side = match.groups()
+                    ranks.setdefault(layer, {})[side] = tuple(stored.get_slice(key).get_shape())
+        except (SafetensorError, OSError) as error:
+            raise AdapterError(f"{name}: {file.name} is damaged ({error}).") from error
+        if not ranks:
+            raise AdapterError(f"{name}: {file.name} holds no weights.")
+        for layer, sides in ranks.items():
+            self._check_layer(name, layer, sides)
+
+    def _check_layer(self, name: str, layer: str, sides: dict[str, tuple[int, ...]]) -> None:
+        if layer not in self._shapes:
+            raise AdapterError(f"{name}: the base has no layer {layer}.")
+        out, width = self._shapes[layer]
+        down, up = sides.get("A", ()), sides.get("B", ())
+        if len(down) != 2 or down[1] != width or up != (out, down[0]):
+            raise AdapterError(
+                f"{name}: {layer} has shapes A {down} and B {up}; the base needs (rank, {width}) "
+                f"and ({out}, rank)."
+            )
+        if not 1 <= down[0] <= MAX_RANK:
+            raise AdapterError(f"{name}: rank {down[0]} is not between 1 and {MAX_RANK}.")
+
+    def _load(self, entry: Entry) -> LoraWeights:
+        raw: dict[str, dict[str, torch.Tensor]] = {}
+        with safe_open(entry.folder / WEIGHTS, "pt") as stored:
+            for key in stored.keys():  # noqa: SIM118
+                match = _LAYER.fullmatch(key)
+                assert match, "checked before"
+                raw.setdefault(match.group(1), {})[match.group(2)] = stored.get_tensor(key).float()
+        layers = {}
+        for layer, sides in raw.items():
+            down, up = sides["A"], sides["B"] * _scaling(entry.config, layer, len(sides["A"]))
+            if not (down.isfinite().all() and up.isfinite().all()):
+                raise AdapterError(f"{entry.folder.name}: {layer} holds numbers that are not finite.")
+            layers[layer] = (self._place(down), self._place(up))
+        size = sum(t.numel() * t.element_size() for pair in layers.values() for t in pair)
+        return LoraWeights(layers, entry.fingerprint, size)
+
+
+def _config(file: Path, name: str) -> dict[str, Any]:
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise AdapterError(f"{name}: {file.name} is not JSON ({error}).") from error
+    if not isinstance(config, dict) or config.get("peft_type") != "LORA":
+        raise AdapterError(f"{name}: {file.name} does not describe a LoRA adapter.")
+    unknown = sorted(set(config) - set(LoraConfig.__dataclass_fields__))
+    if unknown:
+        raise AdapterError(f"{name}: {file.name} has unknown keys: {', '.join(unknown)}.")
+    used = [key for key in UNSUPPORTED if config.get(key)]
+    if config.get("bias", "none") != "none":
+        used.append("bias")
+    if used:
+        raise AdapterError(f"{name} uses {', '.join(used)}, which this engine cannot serve.")
+    if not isinstance(config.get("r"), int) or not isinstance(config.get("lora_alpha"), int | float):
+        raise AdapterError(f"{name}: {file.name} needs the numbers r and lora_alpha.")
+    return config
+
+
+def _scaling(config: dict[str, Any], layer: str, rank: int) -> float:
+    """alpha / rank, or alpha / sqrt(rank) with rsLoRA; alpha may differ by layer."""
+    patterns = config.get("alpha_pattern") or {}
+    alpha = patterns.get(get_pattern_key(patterns, layer), config["lora_alpha"])
+    return float(alpha) / (math.sqrt(rank) if config.get("use_rslora") else rank)
+
+
+def _same_base(named: Any, loaded: str) -> bool:
+    """Compare hub ids; of a local folder only the last part can be compared."""
+    if not isinstance(named, str):
+        return False
+    return named == loaded or Path(named).name.lower() == Path(loaded).name.lower()

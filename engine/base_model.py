@@ -1,0 +1,163 @@
+"""Load the quantized base and its tokenizer."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, DynamicCache
+from transformers.utils import logging as hub_logging
+
+from core.errors import SettingsError, SetupError
+from core.settings import Settings
+from engine import int8, starter
+from engine.lora import LoraWeights, Switch, patch
+from tasks.spec import Message
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Base:
+    """The one model in memory.
+
+    Attributes:
+        model: a transformers causal language model whose linear layers are patch points.
+        tokenizer: a fast tokenizer with a chat template.
+        switch: says which adapter the next forward pass uses.
+        context_tokens: prompt plus answer at most.
+        fingerprints: `base`, `revision`, `quantization`.
+    """
+
+    model: Any
+    tokenizer: Any
+    switch: Switch
+    context_tokens: int
+    fingerprints: dict[str, str]
+
+    @property
+    def name(self) -> str:
+        """The hub id, or the folder it came from."""
+        return self.fingerprints["base"]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the inputs go."""
+        device: torch.device = self.model.device
+        return device
+
+    @cached_property
+    def end_tokens(self) -> frozenset[int]:
+        """Token ids that end an answer."""
+        named = self.model.generation_config.eos_token_id
+        ids = named if isinstance(named, list) else [named]
+        return frozenset(i for i in [*ids, self.tokenizer.eos_token_id] if i is not None)
+
+    def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
+        """The messages in the base's chat template, as token ids.
+
+        Text that spells a special token is broken up, so that nobody can write another's turn.
+        """
+        turns = [{"role": m["role"], "content": self._defused(m["content"])} for m in messages]
+        encoded = self.tokenizer.apply_chat_template(
+            turns, add_generation_prompt=True, return_dict=True, enable_thinking=False
+        )
+        ids: list[int] = encoded["input_ids"]
+        return ids
+
+    def forward(
+        self, ids: Tensor, cache: DynamicCache, weights: LoraWeights | None, keep: int
+    ) -> Tensor:
+        """One pass on top of the cache, which grows.
+
+        Args:
+            ids: (batch, length) token ids.
+            weights: the adapter; None for the bare base.
+            keep: how many last positions go through the vocabulary projection.
+
+        Returns:
+            (batch, keep, vocabulary) logits.
+        """
+        with self.switch.to(weights):
+            out = self.model(ids, past_key_values=cache, use_cache=True, logits_to_keep=keep)
+        logits: Tensor = out.logits
+        return logits
+
+    def _defused(self, text: str) -> str:
+        for token in self.tokenizer.all_special_tokens:
+            if len(token) > 1 and token in text:
+                text = text.replace(token, f"{token[0]} {token[1:]}")
+        return text
+
+
+def load_base(settings: Settings, progress: Progress = lambda line: None) -> Base:
+    """Load what the settings name, ready to serve.
+
+    Raises:
+        SetupError: the weights cannot be had.
+        SettingsError: the settings do not fit the model or the machine.
+    """
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    is_starter = settings.base == "starter"
+    source = starter.prepare(progress) if is_starter else settings.base
+    name = starter.NAME if is_starter else settings.base
+    model, tokenizer = _read(str(source), settings)
+    if tokenizer.chat_template is None:
+        raise SettingsError(f"{name} has no chat template. Name an instruction-tuned base.")
+    if settings.quantization == "int8":
+        int8.quantize_model(model)
+    limit = getattr(model.config, "max_position_embeddings", None) or settings.context_tokens
+    fingerprints = {
+        "base": name,
+        "revision": starter.PACKAGE if is_starter else settings.revision,
+        "quantization": settings.quantization,
+    }
+    switch = patch(model)
+    return Base(model, tokenizer, switch, min(settings.context_tokens, limit), fingerprints)
+
+
+def _read(source: str, settings: Settings) -> tuple[Any, Any]:
+    local = Path(source).is_dir()
+    revision = {} if local else {"revision": settings.revision}
+    hub_logging.disable_progress_bar()
+    if local:
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing to ask a hub for
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, **revision)
+        model = AutoModelForCausalLM.from_pretrained(
+            source,
+            **revision,
+            **_placement(settings),
+            use_safetensors=True,
+            trust_remote_code=False,
+        )
+    except (OSError, ValueError, ImportError) as error:
+        raise SetupError(
+            f"The base {source!r} could not be loaded: {str(error).splitlines()[0]} "
+            "Check the name, HF_ENDPOINT and the network, or use --profile starter."
+        ) from error
+    return model.eval().requires_grad_(False), tokenizer
+
+
+def _placement(settings: Settings) -> dict[str, Any]:
+    dtype = getattr(torch, settings.dtype)
+    if settings.quantization == "int8" and settings.device != "cpu":
+        raise SettingsError("quantization=int8 is for device=cpu; use nf4 or none on a GPU.")
+    if settings.quantization == "int8" and settings.dtype != "float32":
+        raise SettingsError("quantization=int8 computes prompts in float32; set dtype=float32.")
+    placement: dict[str, Any] = {"dtype": dtype, "device_map": {"": settings.device}}
+    if settings.quantization == "nf4":
+        placement["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=dtype,
+        )
+    return placement

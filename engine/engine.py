@@ -1,0 +1,168 @@
+"""Requests in, tokens out, each with its own adapter; stop means stop.
+
+One worker thread owns the base. It gives every running request one forward pass in turn, so a
+newcomer waits for a pass and not for an answer, and each request computes exactly what it would
+compute alone.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+
+import torch
+
+from core.errors import EngineBusy, InputError, PatchbayError, TooLong
+from engine.adapters import AdapterLibrary
+from engine.base_model import Base
+from engine.interface import ChooseRequest, Choice, Delta, Usage, WriteRequest
+from engine.jobs import ChooseJob, Job, WriteJob
+from tasks.spec import Message
+
+
+class TorchEngine:
+    """The engine over a transformers base. See `engine.interface.Engine`.
+
+    `passes` counts forward passes since the start, so that a test can see them stop.
+    """
+
+    def __init__(
+        self,
+        base: Base,
+        adapters: AdapterLibrary,
+        max_running: int = 8,
+        max_waiting: int = 64,
+        time_limit: float = 300.0,
+    ) -> None:
+        """`time_limit` is in seconds, for one request."""
+        self.adapters = adapters
+        self.context_tokens = base.context_tokens
+        self.passes = 0
+        self._base = base
+        self._max_running, self._max_waiting = max_running, max_waiting
+        self._time_limit = time_limit
+        self._waiting: deque[WriteJob | ChooseJob] = deque()
+        self._changed = threading.Condition()
+        self._closing = False
+        self._worker = threading.Thread(target=self._work, name="engine", daemon=True)
+        self._worker.start()
+
+    def write(
+        self, request: WriteRequest, stop: threading.Event | None = None
+    ) -> Iterator[Delta | Usage]:
+        """Yield text as it is made, then one Usage."""
+        prompt = self._prompt(request.messages, request.decoding.max_new_tokens)
+        weights = self.adapters.get(request.adapter) if request.adapter else None
+        job = WriteJob(prompt, weights, stop or threading.Event(), self._deadline())
+        job.decoding = request.decoding
+        self._submit(job)
+        try:
+            while True:
+                item = self._next(job)
+                assert isinstance(item, Delta | Usage)
+                yield item
+                if isinstance(item, Usage):
+                    return
+        finally:
+            job.closed.set()
+
+    def choose(self, request: ChooseRequest, stop: threading.Event | None = None) -> Choice:
+        """Score the labels by likelihood."""
+        labels = {label: self._label(label) for label in request.labels}
+        if not labels:
+            raise InputError("There are no labels to choose from. Name at least two.")
+        prompt = self._prompt(request.messages, max(len(ids) for ids in labels.values()))
+        weights = self.adapters.get(request.adapter) if request.adapter else None
+        job = ChooseJob(prompt, weights, stop or threading.Event(), self._deadline())
+        job.labels = labels
+        self._submit(job)
+        item = self._next(job)
+        assert isinstance(item, Choice)
+        return item
+
+    def count_tokens(self, messages: tuple[Message, ...]) -> int:
+        """Length of the messages as a prompt, in tokens."""
+        return len(self._base.prompt_ids(messages))
+
+    def fingerprints(self) -> dict[str, str]:
+        """The base, its revision and quantization."""
+        return dict(self._base.fingerprints)
+
+    def close(self) -> None:
+        """End every request and wait for the worker."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._worker.join(timeout=30)
+
+    def _prompt(self, messages: tuple[Message, ...], answer: int) -> list[int]:
+        prompt = self._base.prompt_ids(messages)
+        room = min(answer, 16)
+        if len(prompt) + room > self.context_tokens:
+            raise TooLong(
+                f"The request is {len(prompt):,} tokens long; this model reads "
+                f"{self.context_tokens - room:,}. Shorten it, or send it in parts."
+            )
+        return prompt
+
+    def _label(self, label: str) -> list[int]:
+        ids: list[int] = self._base.tokenizer(label, add_special_tokens=False).input_ids
+        return [*ids, self._base.tokenizer.eos_token_id]
+
+    def _deadline(self) -> float:
+        return time.perf_counter() + self._time_limit
+
+    def _submit(self, job: WriteJob | ChooseJob) -> None:
+        with self._changed:
+            if self._closing:
+                raise EngineBusy("The engine is shutting down.")
+            if len(self._waiting) >= self._max_waiting:
+                raise EngineBusy(
+                    f"{len(self._waiting)} requests are waiting already. Try again in a minute."
+                )
+            self._waiting.append(job)
+            self._changed.notify()
+
+    def _next(self, job: Job) -> Delta | Usage | Choice:
+        item = job.out.get()
+        if isinstance(item, BaseException):
+            raise item
+        return item
+
+    def _work(self) -> None:
+        """The worker: admit what waits, then one pass for each that runs, round and round."""
+        running: list[tuple[Job, Iterator[None]]] = []
+        while True:
+            with self._changed:
+                while not (running or self._waiting or self._closing):
+                    self._changed.wait()
+                if self._closing:
+                    left = [job for job, _ in running] + list(self._waiting)
+                    break
+                while self._waiting and len(running) < self._max_running:
+                    job = self._waiting.popleft()
+                    running.append((job, job.run(self._base)))
+            running = [(job, steps) for job, steps in running if self._step(job, steps)]
+        for job in left:
+            job.out.put(EngineBusy("The engine is shutting down."))
+
+    def _step(self, job: Job, steps: Iterator[None]) -> bool:
+        """One forward pass; False when the job is done."""
+        try:
+            with torch.inference_mode():
+                next(steps)
+            self.passes += 1
+        except StopIteration:
+            return False
+        except Exception as error:  # noqa: BLE001  whatever it is belongs to the caller
+            job.out.put(_explained(error))
+            return False
+        return True
+
+
+def _explained(error: Exception) -> Exception:
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return PatchbayError("There was not enough memory for this request. Send a shorter one.")
+    return error

@@ -1,0 +1,34 @@
+"""Put an engine together from settings."""
+
+from __future__ import annotations
+
+import torch
+
+from core import paths
+from core.settings import Settings
+from engine.adapters import AdapterLibrary
+from engine.base_model import Base, Progress, load_base
+from engine.engine import TorchEngine
+
+
+def load_engine(settings: Settings, progress: Progress = lambda line: None) -> TorchEngine:
+    """Load the base that the settings name and the library of its adapters.
+
+    Raises:
+        SetupError, SettingsError: see `load_base`.
+    """
+    base = load_base(settings, progress)
+    return TorchEngine(
+        base, library(base), settings.max_running, settings.max_waiting, settings.time_limit
+    )
+
+
+def library(base: Base) -> AdapterLibrary:
+    """The shipped and the person's own adapters, as far as they fit the base."""
+    dtype = base.model.dtype if base.model.dtype.is_floating_point else torch.bfloat16
+    return AdapterLibrary(
+        paths.adapter_dirs(),
+        base.name,
+        base.switch.shapes,
+        lambda tensor: tensor.to(base.device, dtype),
+    )

