@@ -1,0 +1,200 @@
+"""The agent in a terminal.
+
+python -m agent ask "Translate into French: The train is late."
+python -m agent route requests.jsonl
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Any
+
+import typer
+
+from agent.events import (
+    Event,
+    Failed,
+    Finished,
+    Notice,
+    Planned,
+    StepFinished,
+    StepStarted,
+    TextDelta,
+)
+from agent.plan import Plan, Step
+from core.errors import InputError, PatchbayError, UnknownName
+from core.settings import load_settings
+from tasks.spec import Message, find_task, load_tasks
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+Profile = Annotated[str | None, typer.Option(help="auto, starter, gpu, or a YAML file")]
+
+
+@app.command()
+def ask(
+    text: Annotated[str, typer.Argument(help="the request; - reads it from standard input")],
+    task: Annotated[str | None, typer.Option(help="answer with this task, unrouted")] = None,
+    profile: Profile = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
+) -> None:
+    """Route and answer one request."""
+    from agent.agent import clean
+    from agent.service import build_agent
+
+    settings = load_settings(profile=profile)
+    request = clean(sys.stdin.read() if text == "-" else text)
+    chosen = find_task(load_tasks(), task).name if task else None
+    agent = build_agent(settings, lambda line: None if as_json else _aside(line + " …"))
+    try:
+        events = agent.answer(request, task=chosen, explain=False)
+        print(json.dumps(_record(events), ensure_ascii=False)) if as_json else _draw(events)
+    finally:
+        agent.engine.close()
+
+
+@app.command()
+def route(
+    file: Annotated[str, typer.Argument(help="JSON lines with `text` and `history`; - is stdin")],
+    profile: Profile = None,
+) -> None:
+    """Plan each line of a file without answering it."""
+    from agent.service import build_planner
+
+    settings = load_settings(profile=profile)
+    lines = _lines(file)
+    planner = build_planner(settings)
+    bad = 0
+    for number, line in lines:
+        try:
+            text, history = _parse(line)
+            result = _routed(planner.plan(text, history))
+        except PatchbayError as error:
+            bad += 1
+            _aside(f"error: {file}, line {number}: {error}")
+            result = {"line": number, "error": str(error)}
+        print(json.dumps(result, ensure_ascii=False), flush=True)
+    if bad:
+        raise typer.Exit(1)
+
+
+def _lines(file: str) -> Iterator[tuple[int, bytes]]:
+    """Numbered lines that are not blank."""
+    try:
+        stream = sys.stdin.buffer if file == "-" else open(file, "rb")  # noqa: SIM115
+    except OSError as error:
+        raise InputError(f"{file} cannot be read: {error.strerror}.") from error
+    return ((n, line) for n, line in enumerate(stream, 1) if line.strip())
+
+
+def _parse(line: bytes) -> tuple[str, list[Message]]:
+    from agent.agent import clean
+
+    try:
+        row = json.loads(line)
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InputError(f"not JSON ({error}).") from error
+    if not isinstance(row, dict) or not isinstance(row.get("text"), str):
+        raise InputError('a line must be an object with a string "text".')
+    history = row.get("history") or []
+    if not isinstance(history, list) or not all(map(_is_message, history)):
+        raise InputError('"history" must be a list of {"role": ..., "content": ...}.')
+    return clean(row["text"]), history
+
+
+def _is_message(turn: Any) -> bool:
+    roles = {"system", "user", "assistant"}
+    return (
+        isinstance(turn, dict)
+        and turn.get("role") in roles
+        and isinstance(turn.get("content"), str)
+    )
+
+
+def _routed(plan: Plan) -> dict[str, Any]:
+    steps = []
+    for step in plan.steps:
+        target = {"target_lang": step.slots["target"]} if "target" in step.slots else {}
+        steps.append({"task": step.task, **target})
+    return {
+        "plan": steps,
+        "confidence": round(plan.confidence, 4),
+        "milliseconds": round(plan.milliseconds, 2),
+    }
+
+
+def _record(events: Iterable[Event]) -> dict[str, Any]:
+    """The whole turn as one object.
+
+    Raises:
+        PatchbayError: the turn failed.
+    """
+    plan: list[dict[str, Any]] = []
+    made: list[dict[str, str]] = []
+    record: dict[str, Any] = {}
+    for event in events:
+        match event:
+            case StepStarted(step=step, adapter=adapter):
+                plan.append(
+                    {
+                        "task": step.task,
+                        "confidence": round(step.confidence, 4),
+                        "adapter": adapter,
+                        "slots": step.slots,
+                    }
+                )
+            case StepFinished(fingerprints=fingerprints):
+                made.append(fingerprints)
+            case Finished(text=text, labels=labels, tokens=tokens, seconds=seconds):
+                record = {"text": text, "labels": labels, "tokens": tokens, "seconds": seconds}
+            case Failed(message=message):
+                raise PatchbayError(message)
+    return {"plan": plan, **record, "fingerprints": {**made[-1], "steps": made}}
+
+
+def _draw(events: Iterable[Event]) -> None:
+    """Answer on standard output, route and notes on standard error."""
+    for event in events:
+        match event:
+            case Planned(plan=plan):
+                _aside("→ " + " → ".join(map(_step_line, plan.steps)))
+            case StepStarted(index=index, step=step, adapter=adapter):
+                own = adapter or "the base with the task's prompt, no adapter yet"
+                _aside(f"[{index + 1}] {step.task}, by {own}")
+            case Notice(message=message):
+                _aside(message)
+            case TextDelta(text=text):
+                print(text, end="", flush=True)
+            case StepFinished(labels=labels):
+                for label, chance in labels.items():
+                    print(f"{chance:7.1%}  {label}", end="\n" if label != list(labels)[-1] else "")
+                print(flush=True)
+            case Finished(tokens=tokens, seconds=seconds):
+                _aside(f"{tokens} tokens in {seconds:.1f} s")
+            case Failed(message=message):
+                raise PatchbayError(message)
+
+
+def _step_line(step: Step) -> str:
+    slots = "".join(f" {name}={value}" for name, value in step.slots.items())
+    return f"{step.task}{slots} ({step.confidence:.0%})"
+
+
+def _aside(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    """Run the command line; every expected error is one line on standard error."""
+    try:
+        app()
+    except (PatchbayError, OSError) as error:
+        _aside(f"error: {error}")
+        sys.exit(2 if isinstance(error, UnknownName) else 1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()
