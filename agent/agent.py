@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from agent.events import Event, Failed, Finished, Planned, StepFinished
 from agent.planner import Planner
-from agent.steps import Work, run
+from agent.steps import Turn, Work, run
 from core.errors import InputError, PatchbayError
 from engine.interface import Engine
 from tasks.spec import Message, TaskSpec
@@ -33,6 +33,7 @@ class Agent:
         task: str | None = None,
         stop: threading.Event | None = None,
         explain: bool = True,
+        seed: int = 0,
     ) -> Iterator[Event]:
         """Answer the last message of a conversation.
 
@@ -41,33 +42,26 @@ class Agent:
             history: earlier turns, oldest first.
             task: answer with this task, whatever the router thinks.
             stop: set it to end the computation. Closing the iterator does the same.
+            seed: of the sampling; another one gives another answer where the task samples.
             explain: say which words carried a choice (a dozen more forward passes).
 
         Expected errors never raise: the last event is `Failed`.
         """
         try:
-            yield from self._turn(clean(text), history, task, stop or threading.Event(), explain)
+            turn = Turn(history, stop or threading.Event(), explain, seed)
+            yield from self._turn(clean(text), task, turn)
         except PatchbayError as error:
             yield Failed(str(error), type(error).__name__)
 
-    def _turn(
-        self,
-        text: str,
-        history: Sequence[Message],
-        task: str | None,
-        stop: threading.Event,
-        explain: bool,
-    ) -> Iterator[Event]:
+    def _turn(self, text: str, task: str | None, turn: Turn) -> Iterator[Event]:
         started = time.perf_counter()
-        plan = self.planner.plan(text, history, task)
+        plan = self.planner.plan(text, turn.history, task)
         yield Planned(plan)
         results: list[StepFinished] = []
         for index, step in enumerate(plan.steps):
             content = step.text or (results[-1].text if results else text)
             spec = self.tasks[step.task]
-            for event in run(
-                Work(self.engine, spec, index, step, content, history, stop, explain)
-            ):
+            for event in run(Work(self.engine, spec, index, step, content, turn)):
                 if isinstance(event, StepFinished):
                     results.append(event)
                 yield event
@@ -91,7 +85,9 @@ def clean(text: str) -> str:
             "once. Send it in parts."
         )
     lines = text.replace("\r\n", "\n").replace("\r", "\n")
-    kept = "".join(c for c in lines if c in "\n\t" or unicodedata.category(c) not in _UNSAFE).strip()
+    kept = "".join(
+        c for c in lines if c in "\n\t" or unicodedata.category(c) not in _UNSAFE
+    ).strip()
     if not kept:
         raise InputError("There is no text to answer. Write a request and send it again.")
     return kept

@@ -1,4 +1,4 @@
-"""The frozen events of a turn, in the order they come. The terminal, the page and the API draw them.
+"""The frozen events of a turn, in order. The terminal, the page and the API draw them.
 
     Planned, then for each step
         StepStarted, Notice*, TextDelta*, StepFinished
@@ -106,6 +106,4 @@ class Failed:
     kind: str
 
 
-Event = (
-    Planned | StepStarted | Notice | TextDelta | StepFinished | Highlighted | Finished | Failed
-)
+Event = Planned | StepStarted | Notice | TextDelta | StepFinished | Highlighted | Finished | Failed

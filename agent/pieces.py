@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import sentencex
 
@@ -60,9 +61,11 @@ def groups(text: str, most: int) -> list[str]:
 
     Joined again they give the text back.
     """
-    words = re.findall(r"\s*(?:[\u3040-\u30ff\u3400-\u9fff]|[^\s\u3040-\u30ff\u3400-\u9fff]+)\s*", text)
+    words = re.findall(
+        r"\s*(?:[\u3040-\u30ff\u3400-\u9fff]|[^\s\u3040-\u30ff\u3400-\u9fff]+)\s*", text
+    )
     if not words:
         return [text] if text else []
     count = min(most, len(words))
     cuts = [round(i * len(words) / count) for i in range(count + 1)]
-    return ["".join(words[a:b]) for a, b in zip(cuts, cuts[1:], strict=False)]
+    return ["".join(words[a:b]) for a, b in pairwise(cuts)]

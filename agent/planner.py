@@ -5,42 +5,20 @@ from __future__ import annotations
 import time
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import regex
 
-from agent import clauses, parts, slots, wording
-from agent.clauses import Clause
+from agent import parts, slots
 from agent.plan import Plan, Reason, Step
-from agent.router import AGAIN, ASIDE, Router, Scored
+from agent.reading import Draft, Reader, Reading
+from agent.router import Router
 from core.errors import InputError, UnknownName
 from tasks import languages
 from tasks.spec import Message, TaskSpec, find_task
 
 COMMAND = regex.compile(r"^/(?P<name>[A-Za-z][\w-]*)(?=\s|$)(?P<rest>.*)", regex.S)
 CONTROL = regex.compile(r"[^\P{C}\n\t\u200c\u200d\U000e0020-\U000e007f]+")
-COUNTS = 0.5  # probability from which a clause asks for its task
-
-
-@dataclass
-class Draft:
-    """A step in the making: its task, and what in the request asks for it."""
-
-    task: str
-    confidence: float
-    nearest: str
-    asked: str
-
-
-@dataclass(frozen=True)
-class Reading:
-    """A request understood as far as it goes by itself."""
-
-    drafts: list[Draft]
-    content: str | None
-    asked: str
-    again: bool = False
-    idle: bool = False
 
 
 class Planner:
@@ -48,7 +26,7 @@ class Planner:
 
     def __init__(self, tasks: Mapping[str, TaskSpec], router: Router) -> None:
         self._tasks = dict(tasks)
-        self._router = router
+        self._reader = Reader(tasks, router)
         self._chat = next(name for name, task in tasks.items() if task.conversation)
         self._translate = next(
             (name for name, task in tasks.items() if slots.target_slot(task)), None
@@ -80,7 +58,7 @@ class Planner:
             return self._one(name, rest, history), "chosen"
         if command:
             return self._one(command[0], command[1], history), "command"
-        reading = self._read(text)
+        reading = self._reader.read(text, follows=bool(history))
         return self._route(reading, text, history)
 
     def _command(self, text: str) -> tuple[str, str] | None:
@@ -98,73 +76,20 @@ class Planner:
         task = self._tasks[name]
         if task.conversation:
             return [Step(name, 1.0, text=text or "…")]
-        taken = parts.split(text, self._asks) if text else parts.Parts((), None)
+        taken = parts.split(text, self._reader.asks) if text else parts.Parts((), None)
         content = taken.content
         asked = " ".join(taken.asking)
         first, _, rest = text.partition(" ")
         if slots.target_slot(task) and languages.parse(first.strip(":：,")) and rest.strip():
             asked, content = f"to {first}", rest.strip()
         if content is None and text:
-            reading = self._read(text)
+            reading = self._reader.read(text)
             pointing = all(draft.task == name for draft in reading.drafts) and reading.drafts
             content = self._pointed_at(name, history) if pointing and history else None
         elif not text:
             content = self._pointed_at(name, history)
         content = content or text or "…"
         return [Step(name, 1.0, self._slots(name, asked, content, text), text=content)]
-
-    def _asks(self, sentences: list[str]) -> list[float]:
-        return [1 - scores[ASIDE] for scores in self._router.quick(sentences)]
-
-    def _read(self, text: str) -> Reading:
-        taken = parts.split(text, self._asks)
-        found: list[Clause] = []
-        order: list[int] = []
-        for sentence in taken.asking:
-            choices = wording.find_choices(sentence)
-            keep = ((choices.start, choices.end),) if choices else ()
-            split = clauses.split(sentence, keep)
-            order += [len(found) + position for position in clauses.in_order(split)]
-            found += split
-        found, order = found[: clauses.LIMIT], [i for i in order if i < clauses.LIMIT]
-        whole = " ".join(taken.asking).strip()
-        scored = self._router.score([clause.text for clause in found] + ([whole] if whole else []))
-        if not whole:
-            return Reading([], taken.content, "", again=True, idle=True)
-        drafts = self._drafts([(found[i], scored[i]) for i in order], scored[-1])
-        tops = {row.top for row in scored}
-        return Reading(
-            drafts,
-            taken.content,
-            whole,
-            again=AGAIN in tops and all(d.task == self._chat for d in drafts),
-            idle=tops <= {ASIDE},
-        )
-
-    def _drafts(self, rows: list[tuple[Clause, Scored]], whole: Scored) -> list[Draft]:
-        drafts: list[Draft] = []
-        for clause, row in rows:
-            name = row.top
-            sure = row.scores[name]
-            if name in {ASIDE, AGAIN} or sure < COUNTS:
-                continue
-            if drafts and drafts[-1].task == name:
-                last = drafts[-1]
-                drafts[-1] = replace(
-                    last, asked=f"{last.asked}, {clause.text}", confidence=max(last.confidence, sure)
-                )
-            elif name == self._chat and drafts and not (clause.joined and sure > 0.8):
-                continue
-            elif any(draft.task == name for draft in drafts):
-                continue
-            else:
-                drafts.append(Draft(name, sure, row.nearest[name], clause.text))
-        if not drafts:
-            name = max(self._tasks, key=lambda task: whole.scores[task])
-            if whole.scores[name] >= COUNTS and whole.top not in {ASIDE, AGAIN}:
-                return [Draft(name, whole.scores[name], whole.nearest[name], whole.text)]
-            return []
-        return drafts
 
     def _route(
         self, reading: Reading, text: str, history: list[Message]
@@ -265,7 +190,7 @@ class Planner:
         if before is None:
             return answer
         if before[0].task == self._chat:
-            if user and self._read(clean(user)).idle:
+            if user and self._reader.read(clean(user)).idle:
                 return user
             return answer or user
         same = any(step.task == name for step in before) or self._tasks[name].kind == "choose"

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from agent.agent import Agent
-from agent.encoder import load_encoder
+from agent.encoder import Encoder
 from agent.planner import Planner
 from agent.router import Router
 from core.settings import Settings
 from engine.interface import Engine
-from tasks.spec import load_tasks
+from tasks.spec import TaskSpec, load_tasks
 
 Progress = Callable[[str], None]
 
@@ -29,7 +29,15 @@ def build_agent(settings: Settings, progress: Progress = lambda line: None) -> A
 
 def assemble(engine: Engine, settings: Settings, progress: Progress = lambda line: None) -> Agent:
     """An agent around an engine that is already there, the fake one included."""
-    tasks = load_tasks()
     progress("Fitting the router")
-    planner = Planner(tasks, Router(tasks, load_encoder(settings.encoder)))
-    return Agent(engine, tasks, planner)
+    tasks = load_tasks()
+    return Agent(engine, tasks, _planner(tasks, settings))
+
+
+def build_planner(settings: Settings) -> Planner:
+    """Only what routing needs, no base model."""
+    return _planner(load_tasks(), settings)
+
+
+def _planner(tasks: Mapping[str, TaskSpec], settings: Settings) -> Planner:
+    return Planner(tasks, Router(tasks, Encoder(settings.encoder)))

@@ -155,3 +155,15 @@ def _has_word(text: str, word: str) -> bool:
     if wording.HAN.search(word):
         return word in text
     return regex.search(rf"(?<!\p{{L}}){regex.escape(word)}(?!\p{{L}})", text) is not None
+
+
+def target_phrase(text: str) -> tuple[int, int] | None:
+    """Where the phrase stands that names a wanted language, with its "in" or 用; else None."""
+    for mention in languages.find(text):
+        if _weight(text, mention) < 1:
+            continue
+        before = regex.search(r"(?:\b(?:in|into|to)\s+(?:plain\s+)?|[用成为為]\s*)$", text[: mention.start], regex.I)
+        start = before.start() if before else mention.start
+        after = regex.match(r"\s+(?:version|translation)\b|版本?|的(?=\W*$)", text[mention.end :], regex.I)
+        return start, mention.end + (after.end() if after else 0)
+    return None

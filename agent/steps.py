@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agent import pieces
 from agent.events import Event, Highlighted, Notice, StepFinished, StepStarted, TextDelta
 from agent.plan import Step
 from core import fingerprint
 from engine.interface import (
-    ChooseRequest,
     Choice,
+    ChooseRequest,
     Delta,
     Engine,
     StopReason,
@@ -28,6 +28,16 @@ LEAST_ROOM = 24  # tokens an answer may always have
 
 
 @dataclass(frozen=True)
+class Turn:
+    """What every step of one turn shares; see `Agent.answer`."""
+
+    history: Sequence[Message] = ()
+    stop: threading.Event = field(default_factory=threading.Event)
+    explain: bool = True
+    seed: int = 0
+
+
+@dataclass(frozen=True)
 class Work:
     """A step with everything it needs to run."""
 
@@ -36,15 +46,18 @@ class Work:
     index: int
     step: Step
     content: str
-    history: Sequence[Message]
-    stop: threading.Event
-    explain: bool = True
+    turn: Turn
 
     @property
     def adapter(self) -> str | None:
         """The task's adapter where the engine has one that fits its base."""
         name = self.task.adapter
         return name if name in self.engine.adapters.names() else None
+
+    @property
+    def decoding(self) -> Decoding:
+        """The task's decoding with this turn's seed."""
+        return self.task.decoding.model_copy(update={"seed": self.turn.seed})
 
     def labels(self) -> dict[str, str]:
         """Label as the prompt says it -> label as the task names it."""
@@ -59,7 +72,7 @@ class Work:
         for name, slot in self.task.slots.items():
             value = self.step.slots.get(name, slot.default)
             if slot.type == "language" and isinstance(value, str):
-                said[name] = languages.english_name(value)
+                said[name] = languages.name(value)
             elif slot.type == "choice" and isinstance(value, str):
                 said[name] = slot.choices[value].say
         return said
@@ -71,7 +84,7 @@ class Work:
     def fingerprints(self) -> dict[str, str]:
         """What made the answer."""
         made = {**self.engine.fingerprints(), "task": self.task.fingerprint}
-        made["decoding"] = fingerprint.of_value(self.task.decoding.model_dump())
+        made["decoding"] = fingerprint.of_value(self.decoding.model_dump())
         if self.adapter:
             made["adapter"] = self.engine.adapters.fingerprint(self.adapter)
         return made
@@ -110,7 +123,7 @@ def _written(work: Work, history: Sequence[Message]) -> Iterator[Delta | Usage]:
             stopped: StopReason = "end"
             messages = work.messages(piece.core, history)
             request = WriteRequest(messages, work.adapter, _decoding(work, piece.core))
-            for item in work.engine.write(request, work.stop):
+            for item in work.engine.write(request, work.turn.stop):
                 if isinstance(item, Usage):
                     stopped = item.stopped
                 yield item
@@ -128,7 +141,7 @@ def _pieces(work: Work) -> Iterator[pieces.Piece]:
 
 
 def _decoding(work: Work, core: str) -> Decoding:
-    decoding = work.task.decoding
+    decoding = work.decoding
     if work.task.max_ratio is None:
         return decoding
     length = work.engine.count_tokens(({"role": "user", "content": core},))
@@ -140,8 +153,8 @@ def _fitting(work: Work) -> tuple[Sequence[Message], int]:
     """The latest turns that fit beside the request and a full answer; how many were left out."""
     if not work.task.conversation:
         return (), 0
-    system = [turn for turn in work.history if turn["role"] == "system"]
-    turns = [turn for turn in work.history if turn["role"] != "system"]
+    system = [turn for turn in work.turn.history if turn["role"] == "system"]
+    turns = [turn for turn in work.turn.history if turn["role"] != "system"]
     room = work.engine.context_tokens - work.task.decoding.max_new_tokens
     dropped = 0
     while turns and work.engine.count_tokens(work.messages(work.content, system + turns)) > room:
@@ -156,13 +169,13 @@ def _choose(work: Work) -> Iterator[Event]:
     chances = _named(calibrated(choice.logprobs), names)
     best = next(iter(chances))
     yield _finished(work, best, chances, [choice.usage])
-    if work.explain and not work.stop.is_set():
+    if work.turn.explain and not work.turn.stop.is_set():
         yield Highlighted(work.index, list(_weights(work, names, chances[best], best)))
 
 
 def _score(work: Work, content: str) -> Choice:
     request = ChooseRequest(work.messages(content), tuple(work.labels()), work.adapter)
-    return work.engine.choose(request, work.stop)
+    return work.engine.choose(request, work.turn.stop)
 
 
 def _weights(
@@ -172,7 +185,7 @@ def _weights(
     parts = pieces.groups(work.content, MOST_PIECES)
     for i, part in enumerate(parts):
         rest = "".join(parts[:i] + parts[i + 1 :]).strip()
-        if work.stop.is_set() or not rest:
+        if work.turn.stop.is_set() or not rest:
             yield part, 0.0
         else:
             yield part, whole - _named(calibrated(_score(work, rest).logprobs), names)[best]

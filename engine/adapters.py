@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig
-from peft.utils.other import get_pattern_key
 from safetensors import SafetensorError, safe_open
 
 from core import fingerprint
@@ -26,11 +24,16 @@ ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 MAX_RANK = 512
 MAX_BYTES = 2**30
 RESIDENT = 32  # adapters kept in memory; the least recently used leaves
-# What `LoraConfig` can switch on and a plain low-rank update cannot express.
-UNSUPPORTED = (
-    "use_dora", "modules_to_save", "layer_replication", "trainable_token_indices", "lora_bias",
-    "use_qalora", "alora_invocation_tokens", "target_parameters", "megatron_config",
-)  # fmt: skip
+# Keys of PEFT's LoraConfig that serving reads, and those that only training needs. Any other key
+# may only be switched off: it would change what the adapter computes. (Not asked of PEFT itself:
+# importing it takes five seconds of every start.)
+SERVED = {"peft_type", "base_model_name_or_path", "r", "lora_alpha", "alpha_pattern", "use_rslora"}
+TRAINING_ONLY = {
+    "auto_mapping", "bias", "corda_config", "ensure_weight_tying", "eva_config", "exclude_modules",
+    "inference_mode", "init_lora_weights", "layers_pattern", "layers_to_transform", "loftq_config",
+    "lora_dropout", "lora_ga_config", "megatron_core", "peft_version", "qalora_group_size",
+    "rank_pattern", "revision", "runtime_config", "target_modules", "task_type",
+}  # fmt: skip
 _LAYER = re.compile(r"base_model\.model\.(.+)\.lora_([AB])(?:\.default)?\.weight")
 
 
@@ -78,7 +81,9 @@ class AdapterLibrary:
 
     def refused(self) -> dict[str, str]:
         """Id -> why the adapter is not offered."""
-        return {n: str(found) for n, found in self._scan().items() if isinstance(found, AdapterError)}
+        return {
+            n: str(found) for n, found in self._scan().items() if isinstance(found, AdapterError)
+        }
 
     def fingerprint(self, name: str) -> str:
         """Hash of the adapter's config and weights.
@@ -196,7 +201,9 @@ class AdapterLibrary:
         for layer, sides in raw.items():
             down, up = sides["A"], sides["B"] * _scaling(entry.config, layer, len(sides["A"]))
             if not (down.isfinite().all() and up.isfinite().all()):
-                raise AdapterError(f"{entry.folder.name}: {layer} holds numbers that are not finite.")
+                raise AdapterError(
+                    f"{entry.folder.name}: {layer} holds numbers that are not finite."
+                )
             layers[layer] = (self._place(down), self._place(up))
         size = sum(t.numel() * t.element_size() for pair in layers.values() for t in pair)
         return LoraWeights(layers, entry.fingerprint, size)
@@ -209,23 +216,23 @@ def _config(file: Path, name: str) -> dict[str, Any]:
         raise AdapterError(f"{name}: {file.name} is not JSON ({error}).") from error
     if not isinstance(config, dict) or config.get("peft_type") != "LORA":
         raise AdapterError(f"{name}: {file.name} does not describe a LoRA adapter.")
-    unknown = sorted(set(config) - set(LoraConfig.__dataclass_fields__))
-    if unknown:
-        raise AdapterError(f"{name}: {file.name} has unknown keys: {', '.join(unknown)}.")
-    used = [key for key in UNSUPPORTED if config.get(key)]
+    used = sorted(k for k, value in config.items() if value and k not in SERVED | TRAINING_ONLY)
     if config.get("bias", "none") != "none":
         used.append("bias")
     if used:
         raise AdapterError(f"{name} uses {', '.join(used)}, which this engine cannot serve.")
-    if not isinstance(config.get("r"), int) or not isinstance(config.get("lora_alpha"), int | float):
+    if not isinstance(config.get("r"), int) or not isinstance(
+        config.get("lora_alpha"), int | float
+    ):
         raise AdapterError(f"{name}: {file.name} needs the numbers r and lora_alpha.")
     return config
 
 
 def _scaling(config: dict[str, Any], layer: str, rank: int) -> float:
     """alpha / rank, or alpha / sqrt(rank) with rsLoRA; alpha may differ by layer."""
-    patterns = config.get("alpha_pattern") or {}
-    alpha = patterns.get(get_pattern_key(patterns, layer), config["lora_alpha"])
+    patterns: dict[str, float] = config.get("alpha_pattern") or {}
+    matching = (a for key, a in patterns.items() if re.match(rf"(.*\.)?({key})$", layer))
+    alpha = next(matching, config["lora_alpha"])
     return float(alpha) / (math.sqrt(rank) if config.get("use_rslora") else rank)
 
 

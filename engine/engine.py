@@ -7,6 +7,7 @@ compute alone.
 
 from __future__ import annotations
 
+import atexit
 import threading
 import time
 from collections import deque
@@ -17,7 +18,7 @@ import torch
 from core.errors import EngineBusy, InputError, PatchbayError, TooLong
 from engine.adapters import AdapterLibrary
 from engine.base_model import Base
-from engine.interface import ChooseRequest, Choice, Delta, Usage, WriteRequest
+from engine.interface import Choice, ChooseRequest, Delta, Usage, WriteRequest
 from engine.jobs import ChooseJob, Job, WriteJob
 from tasks.spec import Message
 
@@ -48,6 +49,7 @@ class TorchEngine:
         self._closing = False
         self._worker = threading.Thread(target=self._work, name="engine", daemon=True)
         self._worker.start()
+        atexit.register(self.close)  # torch aborts when its thread is torn down mid-pass
 
     def write(
         self, request: WriteRequest, stop: threading.Event | None = None
@@ -96,6 +98,7 @@ class TorchEngine:
             self._closing = True
             self._changed.notify()
         self._worker.join(timeout=30)
+        atexit.unregister(self.close)
 
     def _prompt(self, messages: tuple[Message, ...], answer: int) -> list[int]:
         prompt = self._base.prompt_ids(messages)
@@ -133,13 +136,13 @@ class TorchEngine:
 
     def _work(self) -> None:
         """The worker: admit what waits, then one pass for each that runs, round and round."""
-        running: list[tuple[Job, Iterator[None]]] = []
+        running: list[tuple[WriteJob | ChooseJob, Iterator[None]]] = []
         while True:
             with self._changed:
                 while not (running or self._waiting or self._closing):
                     self._changed.wait()
                 if self._closing:
-                    left = [job for job, _ in running] + list(self._waiting)
+                    left = [*(job for job, _ in running), *self._waiting]
                     break
                 while self._waiting and len(running) < self._max_running:
                     job = self._waiting.popleft()

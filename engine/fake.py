@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from core.errors import TooLong, UnknownName
-from engine.interface import ChooseRequest, Choice, Delta, StopReason, Usage, WriteRequest
+from engine.interface import Choice, ChooseRequest, Delta, StopReason, Usage, WriteRequest
 from tasks.spec import Message
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+CHUNK_ROWS = 256
 FEW_ROWS = 4  # up to here reading the weights is the cost, and 8-bit ones are read 4 times faster
 
 
@@ -20,15 +21,16 @@ class Int8Linear(nn.Module):
         weight: (out, in) float32, the dequantized weights; `packed` is int8, `scale` (out,).
     """
 
+    packed: Tensor
+    scale: Tensor
+
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
         self.in_features, self.out_features = linear.in_features, linear.out_features
-        packed, scale = quantize(linear.weight.detach())
+        self.weight = linear.weight.requires_grad_(False)  # shared: a tied embedding follows
+        packed, scale = quantize(self.weight.data)
         self.register_buffer("packed", packed)
-        self.register_buffer("scale", scale.to(torch.bfloat16))
-        self.weight = linear.weight  # the same Parameter: a tied embedding changes with it
-        self.weight.data = dequantize(packed, self.scale)
-        self.weight.requires_grad_(False)
+        self.register_buffer("scale", scale)
         self.bias = linear.bias
 
     def forward(self, x: Tensor) -> Tensor:
@@ -42,23 +44,26 @@ class Int8Linear(nn.Module):
 
 
 def quantize(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Round each row to int8 with its own scale.
+    """Round each row to int8 with its own scale, and the weight itself to what that stands for.
+
+    Works a few rows at a time: fresh memory costs more here than arithmetic.
 
     Args:
-        weight: (out, in) floating point.
+        weight: (out, in) float32; changed in place to `int8 * scale`.
 
     Returns:
-        (out, in) int8 and (out,) scales such that `int8 * scale` is about the weight. The scale
-        is one that bfloat16 holds exactly, so both kernels compute with the same weights.
+        (out, in) int8 and (out,) bfloat16 scales, so that both kernels compute with one weight.
     """
-    scale = (weight.float().abs().amax(1) / 127).clamp(min=1e-12).to(torch.bfloat16).float()
-    packed = (weight.float() / scale[:, None]).round().clamp(-127, 127).to(torch.int8)
-    return packed.contiguous(), scale
-
-
-def dequantize(packed: Tensor, scale: Tensor) -> Tensor:
-    """The float32 weights, (out, in), that the packed ones stand for."""
-    return packed.float() * scale.float()[:, None]
+    packed = torch.empty(weight.shape, dtype=torch.int8)
+    scales = torch.empty(len(weight), dtype=torch.bfloat16)
+    for start in range(0, len(weight), CHUNK_ROWS):
+        rows = weight[start : start + CHUNK_ROWS]
+        scale = (rows.abs().amax(1) / 127).clamp(min=1e-12).to(torch.bfloat16)
+        scales[start : start + CHUNK_ROWS] = scale
+        rows.div_(scale.float()[:, None]).round_().clamp_(-127, 127)
+        packed[start : start + CHUNK_ROWS] = rows
+        rows.mul_(scale.float()[:, None])
+    return packed, scales
 
 
 def quantize_model(model: nn.Module) -> None:

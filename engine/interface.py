@@ -75,8 +75,12 @@ class Adapters(Protocol):
 class Engine(Protocol):
     """Runs the base. Safe to call from many threads at once."""
 
-    adapters: Adapters
     context_tokens: int
+
+    @property
+    def adapters(self) -> Adapters:
+        """What requests may carry."""
+        ...
 
     def write(
         self, request: WriteRequest, stop: threading.Event | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 
@@ -123,7 +123,9 @@ class _Text:
             return ""
 
 
-def _read(base: Base, job: Job, ids: list[int], cache: DynamicCache) -> Iterator[None]:
+def _read(
+    base: Base, job: Job, ids: list[int], cache: DynamicCache
+) -> Generator[None, None, Tensor | None]:
     """Feed ids through the base on top of the cache, yielding between parts.
 
     Returns:

