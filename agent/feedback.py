@@ -1,0 +1,156 @@
+"""Likes, dislikes and route corrections, kept in one SQLite file on this computer.
+
+A correction is a labelled routing example: the request, the task the person chose, and what the
+router had chosen. Nothing is kept unless someone presses a button for it.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from core import paths
+from core.errors import PatchbayError
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS ratings (
+    turn TEXT PRIMARY KEY, at TEXT NOT NULL, rating INTEGER NOT NULL CHECK (rating IN (-1, 1)),
+    request TEXT NOT NULL, answer TEXT NOT NULL, tasks TEXT NOT NULL, fingerprints TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS corrections (
+    turn TEXT PRIMARY KEY, at TEXT NOT NULL, request TEXT NOT NULL, task TEXT NOT NULL,
+    instead_of TEXT NOT NULL, confidence REAL NOT NULL, follows TEXT NOT NULL,
+    fingerprints TEXT NOT NULL
+);
+"""
+
+
+class FeedbackError(PatchbayError):
+    """The feedback file could not be read or written."""
+
+
+@dataclass(frozen=True)
+class Rating:
+    """What someone thought of an answer.
+
+    Attributes:
+        turn: id of the request; rating it again replaces the row.
+        rating: 1 liked, -1 disliked, 0 takes an earlier rating back.
+        tasks: the plan's tasks in order.
+        fingerprints: what made the answer.
+    """
+
+    turn: str
+    rating: int
+    request: str
+    answer: str
+    tasks: Sequence[str]
+    fingerprints: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Correction:
+    """A labelled routing example: `request` belongs to `task`.
+
+    Attributes:
+        instead_of: the tasks the router had planned, with its `confidence`.
+        follows: task of the turn before; empty for a first request.
+        fingerprints: what made the answer that was rejected.
+    """
+
+    turn: str
+    request: str
+    task: str
+    instead_of: Sequence[str]
+    confidence: float
+    follows: str
+    fingerprints: Mapping[str, str]
+
+
+class Feedback:
+    """The store. Safe from many threads: each call opens and closes its own connection."""
+
+    def __init__(self, file: Path | None = None) -> None:
+        self.file = file or paths.user_dir() / "feedback.sqlite"
+
+    def rate(self, rating: Rating) -> None:
+        """Keep a like or dislike, or forget it when the rating is 0.
+
+        Raises:
+            FeedbackError: the file cannot be written.
+        """
+        with self._open() as db:
+            db.execute("DELETE FROM ratings WHERE turn = ?", (rating.turn,))
+            if rating.rating:
+                row = (rating.turn, _now(), rating.rating, rating.request, rating.answer)
+                made = (_json(list(rating.tasks)), _json(dict(rating.fingerprints)))
+                db.execute("INSERT INTO ratings VALUES (?, ?, ?, ?, ?, ?, ?)", (*row, *made))
+
+    def correct(self, correction: Correction) -> None:
+        """Keep a routing example. A second choice for the same turn replaces the first one's task.
+
+        Raises:
+            FeedbackError: the file cannot be written.
+        """
+        row = (
+            correction.turn,
+            _now(),
+            correction.request,
+            correction.task,
+            _json(list(correction.instead_of)),
+            correction.confidence,
+            correction.follows,
+            _json(dict(correction.fingerprints)),
+        )
+        with self._open() as db:
+            db.execute(
+                "INSERT INTO corrections VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
+                "ON CONFLICT (turn) DO UPDATE SET at = excluded.at, task = excluded.task",
+                row,
+            )
+
+    def ratings(self) -> list[Rating]:
+        """All ratings, oldest first. Raises as `rate`."""
+        columns = "turn, rating, request, answer, tasks, fingerprints"
+        with self._open() as db:
+            rows = db.execute(f"SELECT {columns} FROM ratings ORDER BY at").fetchall()
+        return [
+            Rating(turn, rating, request, answer, json.loads(tasks), json.loads(made))
+            for turn, rating, request, answer, tasks, made in rows
+        ]
+
+    def corrections(self) -> list[Correction]:
+        """All routing examples, oldest first. Raises as `rate`."""
+        columns = "turn, request, task, instead_of, confidence, follows, fingerprints"
+        with self._open() as db:
+            rows = db.execute(f"SELECT {columns} FROM corrections ORDER BY at").fetchall()
+        return [
+            Correction(turn, request, task, json.loads(old), confidence, follows, json.loads(made))
+            for turn, request, task, old, confidence, follows, made in rows
+        ]
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        try:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            with closing(sqlite3.connect(self.file, timeout=10)) as db, db:
+                db.executescript(_SCHEMA)
+                yield db
+        except (OSError, sqlite3.Error) as error:
+            raise FeedbackError(
+                f"Feedback cannot be kept in {self.file}: {error}. "
+                "Check that the disk has room and the file can be written."
+            ) from error
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
