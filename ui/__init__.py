@@ -1,0 +1,1 @@
+"""The page: draws the agent's events in Gradio; owns no behaviour."""

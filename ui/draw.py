@@ -1,0 +1,237 @@
+"""Draw turns: plain data in, messages for the chat out. Everything put into HTML is escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from html import escape
+from typing import Any
+
+from core.errors import UnknownName
+from tasks import languages
+from tasks.spec import Both, TaskSpec
+from ui import markdown
+from ui.bars import draw_bars, percent
+from ui.icons import icon
+from ui.turns import Conversation, StepView, Turn
+from ui.words import phrase, say, show, words
+
+ChatMessage = dict[str, Any]
+Content = dict[str, Any]
+Tasks = Mapping[str, TaskSpec]
+
+LONGEST_SHOWN = 20_000  # characters of a request; the whole of it is still answered
+
+
+def draw_conversation(conversation: Conversation, tasks: Tasks) -> list[ChatMessage]:
+    """All turns as chat messages."""
+    last = len(conversation.turns) - 1
+    return [
+        message
+        for position, turn in enumerate(conversation.turns)
+        for message in draw_turn(turn, tasks, latest=position == last)
+    ]
+
+
+def draw_turn(turn: Turn, tasks: Tasks, latest: bool = True) -> list[ChatMessage]:
+    """A request and its answer. Only the latest can be answered again or taken back."""
+    routed, running = bool(turn.steps), turn.status == "running"
+    parts = [_html(_route(turn, tasks))] if routed or running else []
+    for index, step in enumerate(turn.steps):
+        parts += _step(index, step, tasks, alone=len(turn.steps) == 1)
+    if routed or not running:
+        parts.append(_html(_foot(turn, tasks, latest)))
+    return [
+        {"role": "user", "content": [_html(_request(turn))]},
+        {"role": "assistant", "content": parts},
+    ]
+
+
+def task_title(name: str, tasks: Tasks) -> Both:
+    """The task's title; its name where the task is no longer there."""
+    task = tasks.get(name)
+    return task.title if task else Both(en=name, zh=name)
+
+
+def button(act: str, turn: Turn, name: str, **more: str) -> str:
+    """An icon button; its name is its tooltip, too."""
+    done = f'<span class="pb-tip pb-done">{say("act.copied")}</span>' if act == "copy" else ""
+    extra = "".join(f' {key.replace("_", "-")}="{escape(value)}"' for key, value in more.items())
+    return (
+        f'<button type="button" class="pb-act" data-act="{act}" data-turn="{escape(turn.id)}"'
+        f'{extra}>{icon(act)}<span class="pb-tip">{say(name)}</span>{done}</button>'
+    )
+
+
+def _html(text: str) -> Content:
+    props = {"apply_default_css": False}
+    return {
+        "type": "component",
+        "component": "html",
+        "value": text,
+        "constructor_args": {},
+        "props": props,
+    }
+
+
+def _text(text: str) -> Content:
+    return {"type": "text", "text": markdown.safe(text)}
+
+
+def _request(turn: Turn) -> str:
+    shown = turn.text[:LONGEST_SHOWN] + ("…" if len(turn.text) > LONGEST_SHOWN else "")
+    edit = button("edit", turn, "act.edit")
+    return (
+        f'<div class="pb-request"><div class="pb-said" dir="auto"><span class="pb-hidden">'
+        f"{say('you.said')}: </span>{escape(shown)}</div>{edit}</div>"
+    )
+
+
+def _route(turn: Turn, tasks: Tasks) -> str:
+    if not turn.steps:
+        return f'<div class="pb-route pb-wait"><i></i>{say("route.working")}</div>'
+    names = '<span class="pb-then">→</span>'.join(_name(step, tasks) for step in turn.steps)
+    alone = turn.steps[0] if len(turn.steps) == 1 else None
+    by = f'<span class="pb-soft">{_adapter(alone)}</span>' if alone else ""
+    return (
+        '<details class="pb-route"><summary>'
+        f'<span class="pb-hidden">{say("route.label")}: </span>{names}'
+        f'<span class="pb-number">{percent(turn.confidence)}</span>{by}{icon("chevron")}'
+        f"</summary>{_why(turn, tasks)}</details>"
+    )
+
+
+def _name(step: StepView, tasks: Tasks) -> str:
+    slot = _language(step, "target", "route.to")
+    more = f' <span class="pb-soft">{slot}</span>' if slot else ""
+    return f"<strong>{show(task_title(step.task, tasks))}</strong>{more}"
+
+
+def _language(step: StepView, slot: str, key: str) -> str:
+    code = step.slots.get(slot)
+    if not isinstance(code, str):
+        return ""
+    try:
+        name = Both(en=languages.name(code), zh=languages.name(code, "zh"))
+    except (LookupError, ValueError, UnknownName):
+        name = Both(en=code, zh=code)
+    both = words()[key]
+    return show(Both(en=both.en.format(name=name.en), zh=both.zh.format(name=name.zh)))
+
+
+def _adapter(step: StepView) -> str:
+    return say("route.adapter", name=step.adapter) if step.adapter else say("route.base")
+
+
+def _why(turn: Turn, tasks: Tasks) -> str:
+    reason = f"reason.{turn.reason}"
+    rows = [
+        ("route.decided", say(reason) if reason in words() else escape(turn.reason)),
+        ("route.time", say("route.milliseconds", n=f"{turn.milliseconds:.0f}")),
+    ]
+    for step in turn.steps:
+        title = show(task_title(step.task, tasks))
+        rows.append(("route.answered", f"{title} {percent(step.confidence)}, {_adapter(step)}"))
+        source = _language(step, "source", "route.from")
+        if source:
+            rows.append(("route.answered", source))
+        if step.nearest:
+            rows.append(("route.nearest", f"<q>{escape(step.nearest)}</q>"))
+    if turn.fingerprints:
+        made = " ".join(f"{key}={value}" for key, value in sorted(turn.fingerprints.items()))
+        rows.append(("route.made", f"<code>{escape(made)}</code>"))
+    listed = "".join(f"<div><dt>{say(key)}</dt><dd>{value}</dd></div>" for key, value in rows)
+    return f"<dl>{listed}</dl>"
+
+
+def _step(index: int, step: StepView, tasks: Tasks, alone: bool) -> Iterator[Content]:
+    head = "" if alone else _step_head(index, step, tasks)
+    notes = "".join(_notice(note.kind, note.message, note.numbers) for note in step.notices)
+    if head or notes:
+        yield _html(head + notes)
+    if step.labels:
+        yield _html(draw_bars(step, tasks.get(step.task)))
+    elif step.text:
+        yield _text(step.text)
+
+
+def _step_head(index: int, step: StepView, tasks: Tasks) -> str:
+    begun = step.status in {"running", "done"} or step.text
+    by = f'<span class="pb-soft">{_adapter(step)}</span>' if begun else ""
+    return (
+        f'<div class="pb-step" data-status="{step.status}"><i></i>'
+        f'<span class="pb-hidden">{say("step.number", n=index + 1)}: </span>'
+        f'{_name(step, tasks)}<span class="pb-number">{percent(step.confidence)}</span>{by}'
+        f'<span class="pb-state">{say(f"step.{step.status}")}</span></div>'
+    )
+
+
+def _notice(kind: str, message: str, numbers: Mapping[str, int]) -> str:
+    key = f"notice.{kind}"
+    said = say(key, **numbers) if key in words() else escape(message)
+    return f'<p class="pb-note">{said}</p>'
+
+
+def _foot(turn: Turn, tasks: Tasks, latest: bool) -> str:
+    if turn.status == "running":
+        return (
+            f'<div class="pb-working" role="status"><i></i><i></i><i></i>'
+            f'<span class="pb-hidden">{say("answer.working")}</span></div>'
+        )
+    error = _error(turn, latest) if turn.status == "failed" else ""
+    ended = f'<p class="pb-note">{say(f"end.{turn.stopped}")}</p>' if _cut_short(turn) else ""
+    thanks = f'<p class="pb-note pb-kept">{say("again.kept")}</p>' if turn.corrects else ""
+    return error + ended + thanks + _actions(turn, latest) + (_again(turn, tasks) if latest else "")
+
+
+def _cut_short(turn: Turn) -> bool:
+    return turn.stopped in {"stop", "time", "length"}
+
+
+def _error(turn: Turn, latest: bool) -> str:
+    key = f"error.{turn.error_kind}"
+    advice = phrase(key if key in words() else "error.other")
+    # The Chinese sentence says what happened and what to do; English has the error's own message.
+    said = Both(en=f"{turn.error} {advice.en}".strip(), zh=advice.zh)
+    detail = f'<p class="pb-detail" lang="zh">{escape(turn.error)}</p>' if turn.error else ""
+    retry = _plain_button("retry", turn, "error.again") if latest else ""
+    return (
+        f'<div class="pb-error" role="alert"><strong>{say("error.title")}</strong>'
+        f"<p>{show(said)}</p>{detail}"
+        f'<p class="pb-choices">{retry}{_plain_button("edit", turn, "error.change")}</p></div>'
+    )
+
+
+def _plain_button(act: str, turn: Turn, name: str) -> str:
+    return (
+        f'<button type="button" class="pb-plain" data-act="{act}" data-turn="{escape(turn.id)}">'
+        f"{say(name)}</button>"
+    )
+
+
+def _actions(turn: Turn, latest: bool) -> str:
+    found = []
+    if turn.answer:
+        found.append(button("copy", turn, "act.copy"))
+    if latest:
+        found += [button("retry", turn, "act.retry"), button("undo", turn, "act.undo")]
+    if turn.answer and turn.status == "done":
+        for act, rating in (("like", 1), ("dislike", -1)):
+            pressed = "true" if turn.rating == rating else "false"
+            found.append(button(act, turn, f"act.{act}", aria_pressed=pressed))
+    kept = f'<span class="pb-soft pb-kept">{say("act.rated")}</span>' if turn.rating else ""
+    cost = say("end.cost", tokens=turn.tokens, seconds=f"{turn.seconds:.1f}")
+    shown = f'<span class="pb-cost">{cost}</span>' if turn.status == "done" and turn.tokens else ""
+    return f'<div class="pb-actions">{"".join(found)}{kept}{shown}</div>'
+
+
+def _again(turn: Turn, tasks: Tasks) -> str:
+    used = [step.task for step in turn.steps]
+    others = [name for name in tasks if [name] != used]
+    if not others:
+        return ""
+    buttons = "".join(
+        f'<button type="button" class="pb-other" data-act="reroute" data-task="{escape(name)}" '
+        f'data-turn="{escape(turn.id)}">{show(tasks[name].title)}</button>'
+        for name in others
+    )
+    return f'<div class="pb-again"><span>{say("again.as")}</span>{buttons}</div>'

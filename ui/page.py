@@ -1,0 +1,138 @@
+"""The page: lay the parts out in Gradio Blocks and tie their events to the desk."""
+
+from __future__ import annotations
+
+import os
+
+# Gradio reads these when it is imported: it must not call home.
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from starlette.middleware import Middleware
+
+from agent.agent import Agent
+from agent.feedback import Feedback
+from ui.desk import Desk
+from ui.frame import draw_composer, draw_header, draw_list, draw_welcome
+from ui.safety import Shield
+
+HERE = Path(__file__).parent
+STYLES = ("style.css", "answers.css")
+LATEX: list[dict[str, str | bool]] = [
+    {"left": "$$", "right": "$$", "display": True},
+    {"left": "\\[", "right": "\\]", "display": True},
+    {"left": "\\(", "right": "\\)", "display": False},
+]
+FONTS = ["system-ui", "-apple-system", "Segoe UI", "Noto Sans", "PingFang SC", "Microsoft YaHei"]
+# The script calls these by name through the bridge; Gradio finds them as quoted words.
+BRIDGE = """patchbay.connect(trigger,
+    ['send', 'retry', 'reroute', 'undo', 'rate', 'open', 'stop']);"""
+
+
+def build_page(agent: Agent, profile: str = "", feedback: Feedback | None = None) -> gr.Blocks:
+    """The whole page around an agent.
+
+    Args:
+        agent: answers; shared by all visitors.
+        profile: name of the settings in use, for the header.
+        feedback: where likes and corrections go; by default the person's own folder.
+    """
+    feedback = feedback or Feedback()
+    desk = Desk(agent, feedback)
+    base = agent.engine.fingerprints().get("base", "")
+    page = gr.Blocks(title="Patchbay", fill_width=True, analytics_enabled=False)
+    with page:
+        _still("pb-top", draw_header(base, profile))
+        _still("pb-side", draw_list())
+        chat = gr.Chatbot(
+            elem_id="pb-chat-log",
+            show_label=False,
+            container=False,
+            height="100%",
+            layout="panel",
+            buttons=[],
+            feedback_options=None,
+            latex_delimiters=LATEX,
+            allow_tags=False,
+        )
+        _still("pb-first", draw_welcome(agent.tasks))
+        _still("pb-bottom", draw_composer(feedback.file))
+        bridge = gr.HTML("", elem_id="pb-bridge", js_on_load=BRIDGE)
+        stored = gr.BrowserState({}, storage_key="patchbay.open", secret="patchbay")
+        _tie(page, desk, bridge, chat, stored)
+    return page
+
+
+def launch(page: gr.Blocks, host: str, port: int, **more: Any) -> Any:
+    """Serve the page. Nothing is shared, listed as an API, or fetched from elsewhere.
+
+    Raises:
+        OSError: the port is in use.
+    """
+    page.queue(default_concurrency_limit=None, api_open=False)
+    return page.launch(
+        server_name=host,
+        server_port=port,
+        share=False,
+        show_error=False,
+        footer_links=[],
+        run_history=False,
+        enable_monitoring=False,
+        ssr_mode=False,
+        pwa=False,
+        mcp_server=False,
+        quiet=True,
+        max_file_size=0,
+        theme=gr.themes.Base(font=FONTS, font_mono=["ui-monospace", "monospace"]),
+        head=_head(),
+        app_kwargs={"middleware": [Middleware(Shield)]},
+        **more,
+    )
+
+
+def _head() -> str:
+    # Gradio rewrites the selectors of style sheets handed to it as `css`; these are meant as is.
+    style = "".join((HERE / name).read_text(encoding="utf-8") for name in STYLES)
+    script = (HERE / "page.js").read_text(encoding="utf-8")
+    return f"<style>{style}</style><script>{script}</script>"
+
+
+def _still(name: str, text: str) -> gr.HTML:
+    return gr.HTML(text, elem_id=name, apply_default_css=False, js_on_load=None)
+
+
+def _tie(
+    page: gr.Blocks, desk: Desk, bridge: gr.HTML, chat: gr.Chatbot, stored: gr.BrowserState
+) -> None:
+    both = [chat, stored]
+
+    def on(event: str, call: Callable[..., Any], reads: bool = True, **more: Any) -> Any:
+        listen = getattr(bridge, event)
+        return listen(
+            call,
+            [stored] if reads else None,
+            both,
+            api_visibility="private",
+            show_progress="hidden",
+            **more,
+        )
+
+    idle = "() => patchbay.idle()"
+    for event in ("send", "retry", "reroute"):
+        answered = on(event, getattr(desk, event), concurrency_limit=None)
+        answered.then(None, js=idle)
+    for event in ("undo", "rate"):
+        on(event, getattr(desk, event)).then(None, js=idle)
+    on("open", desk.open, reads=False).then(None, js=idle)
+    bridge.stop(desk.stop, api_visibility="private", queue=False, trigger_mode="multiple")
+    stored.change(None, [stored], js="(kept) => patchbay.remember(kept)")
+    loaded = page.load(
+        desk.show, [stored], [chat], api_visibility="private", show_progress="hidden"
+    )
+    loaded.then(None, [stored], js="(kept) => patchbay.ready(kept)")
+    page.unload(desk.stop)

@@ -1,0 +1,205 @@
+"""What the page remembers of a conversation: plain data that lives in the visitor's browser.
+
+The server keeps nothing between requests: a conversation comes in with each request and goes back
+changed. What comes in may be old or damaged, so `read` drops what does not fit.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from agent.events import (
+    Event,
+    Failed,
+    Finished,
+    Highlighted,
+    Notice,
+    Planned,
+    StepFinished,
+    StepStarted,
+    TextDelta,
+)
+from tasks.spec import Message
+
+Status = Literal["pending", "running", "done", "stopped"]
+TITLE_LENGTH = 60
+
+
+class _Data(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+
+def new_id() -> str:
+    """A name for a conversation or a turn that no other has."""
+    return uuid.uuid4().hex[:16]
+
+
+class NoticeView(_Data):
+    """Something the person should know about a step."""
+
+    kind: str
+    message: str
+    numbers: dict[str, int] = {}
+
+
+class StepView(_Data):
+    """One step of a plan, as far as it has come."""
+
+    task: str
+    confidence: float = 1.0
+    slots: dict[str, str | list[str]] = {}
+    nearest: str = ""
+    status: Status = "pending"
+    adapter: str | None = None
+    text: str = ""
+    labels: dict[str, float] = {}
+    pieces: list[tuple[str, float]] = []
+    notices: list[NoticeView] = []
+    tokens: int = 0
+    seconds: float = 0.0
+    stopped: str = ""
+    fingerprints: dict[str, str] = {}
+
+
+class Turn(_Data):
+    """A request and what came of it."""
+
+    id: str = Field(default_factory=new_id)
+    text: str
+    steps: list[StepView] = []
+    reason: str = "router"
+    milliseconds: float = 0.0
+    status: Literal["running", "done", "failed"] = "running"
+    stopped: str = ""
+    tokens: int = 0
+    seconds: float = 0.0
+    error: str = ""
+    error_kind: str = ""
+    rating: Literal[-1, 0, 1] = 0
+    corrects: str = ""  # the routing example this answer follows from, by its id
+
+    @property
+    def answer(self) -> str:
+        """The last step's text that there is."""
+        return next((step.text for step in reversed(self.steps) if step.text), "")
+
+    @property
+    def confidence(self) -> float:
+        """That of the least certain step."""
+        return min((step.confidence for step in self.steps), default=1.0)
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """What made the answer; with several steps, each key carries its step's number."""
+        if len(self.steps) == 1:
+            return self.steps[0].fingerprints
+        return {
+            f"{number}.{key}": value
+            for number, step in enumerate(self.steps, 1)
+            for key, value in step.fingerprints.items()
+        }
+
+    def apply(self, event: Event) -> None:
+        """Take in what the agent says next."""
+        match event:
+            case Planned(plan=plan):
+                self.reason, self.milliseconds = plan.reason, plan.milliseconds
+                self.steps = [
+                    StepView(
+                        task=step.task,
+                        confidence=step.confidence,
+                        slots=step.slots,
+                        nearest=step.nearest,
+                    )
+                    for step in plan.steps
+                ]
+            case Finished():
+                self.status, self.stopped = "done", event.stopped
+                self.tokens, self.seconds = event.tokens, event.seconds
+                self._settle()
+            case Failed():
+                self.fail(event.message, event.kind)
+            case _:
+                self._apply_to_step(self.steps[event.index], event)
+
+    def fail(self, message: str, kind: str) -> None:
+        """The turn ends with an error; what was written before it stays."""
+        self.status, self.error, self.error_kind = "failed", message, kind
+        self._settle()
+
+    def interrupt(self) -> None:
+        """The page went away while the turn was running."""
+        self.status, self.stopped = "done", "stop"
+        self._settle()
+
+    def _settle(self) -> None:
+        for step in self.steps:
+            if step.status != "done":
+                step.status = "stopped"
+
+    def _apply_to_step(
+        self, step: StepView, event: StepStarted | Notice | TextDelta | StepFinished | Highlighted
+    ) -> None:
+        match event:
+            case StepStarted():
+                step.status, step.adapter = "running", event.adapter
+            case Notice():
+                view = NoticeView(kind=event.kind, message=event.message, numbers=event.numbers)
+                step.notices.append(view)
+            case TextDelta():
+                step.text += event.text
+            case StepFinished():
+                step.status, step.text, step.labels = "done", event.text, event.labels
+                step.tokens, step.seconds = event.tokens, event.seconds
+                step.stopped, step.fingerprints = event.stopped, event.fingerprints
+            case Highlighted():
+                step.pieces = event.pieces
+
+
+class Conversation(_Data):
+    """Turns in order. An empty one has not begun."""
+
+    id: str = Field(default_factory=new_id)
+    title: str = ""
+    turns: list[Turn] = []
+
+    def begin(self, text: str) -> Turn:
+        """Add a request; the first names the conversation."""
+        turn = Turn(text=text)
+        self.turns.append(turn)
+        if len(self.turns) == 1:
+            self.title = " ".join(text.split())[:TITLE_LENGTH]
+        return turn
+
+    def find(self, turn_id: str) -> int | None:
+        """Where the turn is, if it is here."""
+        return next((i for i, turn in enumerate(self.turns) if turn.id == turn_id), None)
+
+    def messages(self) -> list[Message]:
+        """The turns as the agent reads them; requests that failed are left out."""
+        messages: list[Message] = []
+        for turn in self.turns:
+            if turn.status == "failed" or not turn.answer:
+                continue
+            task = turn.steps[-1].task
+            messages.append({"role": "user", "content": turn.text, "task": task})
+            messages.append({"role": "assistant", "content": turn.answer})
+        return messages
+
+
+def read(stored: Any) -> Conversation:
+    """The conversation as the browser sent it; an empty one where it makes no sense.
+
+    A turn that was still running when the page went away has ended.
+    """
+    try:
+        conversation = Conversation.model_validate(stored or {})
+    except ValidationError:
+        return Conversation()
+    for turn in conversation.turns:
+        if turn.status == "running":
+            turn.interrupt()
+    return conversation

@@ -1,0 +1,51 @@
+"""The page's words in English and Chinese.
+
+Both languages are drawn, each in its own `<span lang>`, and the style sheet shows the one chosen.
+So a change of language is instant, also in the middle of an answer, and asks the server nothing.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+from functools import cache
+from pathlib import Path
+
+import yaml
+
+from tasks.spec import Both
+
+LANGUAGES = ("en", "zh")
+
+
+@cache
+def words() -> dict[str, Both]:
+    """Key -> phrase, from words.yaml."""
+    text = Path(__file__).with_name("words.yaml").read_text(encoding="utf-8")
+    return {key: Both(**value) for key, value in yaml.safe_load(text).items()}
+
+
+def phrase(key: str, **fill: object) -> Both:
+    """A phrase of words.yaml with its braces filled."""
+    both = words()[key]
+    return Both(en=both.en.format(**fill), zh=both.zh.format(**fill))
+
+
+def show(both: Both) -> str:
+    """HTML that shows the phrase in the interface's language."""
+    return (
+        f'<span lang="en">{html.escape(both.en)}</span>'
+        f'<span lang="zh">{html.escape(both.zh)}</span>'
+    )
+
+
+def say(key: str, **fill: object) -> str:
+    """HTML of a phrase of words.yaml, escaped."""
+    return show(phrase(key, **fill))
+
+
+def attributes(**keys: str) -> str:
+    """A `data-words` attribute: the script keeps the named attributes in the chosen language."""
+    values = {name.replace("_", "-"): phrase(key).model_dump() for name, key in keys.items()}
+    first = " ".join(f'{name}="{html.escape(both["en"])}"' for name, both in values.items())
+    return f'{first} data-words="{html.escape(json.dumps(values, ensure_ascii=False))}"'
