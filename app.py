@@ -1,0 +1,105 @@
+"""Start Patchbay: `python app.py`, then open the address it prints. A Space runs the same file."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from core.errors import PatchbayError, SettingsError
+from core.settings import Settings, load_settings
+
+EVERYWHERE = "0.0.0.0"  # a Space is itself behind a proxy
+
+
+def main(
+    profile: Annotated[str | None, typer.Option(help="auto, starter, gpu, or a YAML file")] = None,
+    base: Annotated[str | None, typer.Option(help="base model: hub id or local folder")] = None,
+    host: Annotated[str | None, typer.Option(help="address to listen on")] = None,
+    port: Annotated[int | None, typer.Option(help="port to listen on")] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads for the model")] = None,
+    engine: Annotated[Literal["real", "fake"], typer.Option(hidden=True)] = "real",
+) -> None:
+    """Start the page. Everything else can be set in settings.yaml or by PATCHBAY_ variables."""
+    started = time.perf_counter()
+    try:
+        settings = load_settings(profile=profile, base=base, host=host, port=port, threads=threads)
+        settings = _for_a_space(settings)
+        _check_port(settings)
+        _serve(settings, engine == "fake", started)
+    except PatchbayError as error:
+        _give_up(str(error))
+    except KeyboardInterrupt:
+        _say("Stopped.")
+
+
+def _serve(settings: Settings, fake: bool, started: float) -> None:
+    _say(f"Profile {settings.profile} ({settings.origin('profile')})")
+    from agent import service  # torch and gradio take seconds to import: after the checks
+    from ui.page import build_page, launch
+
+    if fake:
+        from engine.fake import FakeEngine
+
+        agent = service.assemble(FakeEngine(delay=0.05), settings, _say)
+    else:
+        agent = service.build_agent(settings, _say)
+    try:
+        _, address, _ = launch(
+            build_page(agent, settings.profile),
+            settings.host,
+            settings.port,
+            prevent_thread_lock=True,
+        )
+        _say(f"Ready in {time.perf_counter() - started:.1f} s: {address}")
+        _wait()
+    finally:
+        agent.engine.close()
+
+
+def _wait() -> None:
+    while True:  # the server has its own thread; this one waits for Ctrl+C
+        time.sleep(3600)
+
+
+def _for_a_space(settings: Settings) -> Settings:
+    if "SPACE_ID" not in os.environ or settings.origin("host") != "default":
+        return settings
+    settings.host = EVERYWHERE
+    return settings
+
+
+def _check_port(settings: Settings) -> None:
+    """Find out now, not after the model has loaded.
+
+    Raises:
+        SettingsError: the port is taken, or the address is not one of this machine's.
+    """
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            raise SettingsError(
+                f"Cannot listen on {settings.host}:{settings.port}: {error.strerror or error}. "
+                f"Choose another with --port, for example --port {settings.port + 1}."
+            ) from error
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _give_up(message: str) -> None:
+    print(f"{Path(sys.argv[0]).name}: {message}", file=sys.stderr)
+    raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    typer.run(main)
