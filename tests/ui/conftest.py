@@ -1,0 +1,152 @@
+"""A page on a fake engine, and a real browser to look at it.
+
+Other suites bring their own agent: `serve(agent)` gives the address of a page that uses it.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
+
+from agent.agent import Agent
+from agent.feedback import Feedback
+from agent.plan import Plan, Step
+from core.errors import UnknownName
+from engine.fake import FakeEngine
+from tasks.spec import Message, load_tasks
+from ui.page import build_page, launch
+
+CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+WORDS = {  # a word of the request -> the task; the router has its own tests
+    "translate": "translation",
+    "翻译": "translation",
+    "summarize": "summarization",
+    "概括": "summarization",
+    "review": "sentiment",
+    "评论": "sentiment",
+    "section": "classification",
+}
+
+
+class WordPlanner:
+    """Plans a step for each known word, in the order the words come."""
+
+    def __init__(self, tasks: Sequence[str]) -> None:
+        self.tasks = tasks
+
+    def plan(self, text: str, history: Sequence[Message] = (), task: str | None = None) -> Plan:
+        """A plan by the words of the request, or the chosen task."""
+        if task is not None:
+            if task not in self.tasks:
+                raise UnknownName("task", task, self.tasks)
+            return Plan((Step(task, 1.0, text=text),), "chosen", 0.2)
+        places = {WORDS[w]: text.lower().find(w) for w in WORDS if w in text.lower()}
+        found = sorted(places, key=places.__getitem__) or ["generation"]
+        steps = [
+            Step(
+                name,
+                0.93,
+                {"target": "fr", "source": "en"} if name == "translation" else {},
+                f"a sample request for {name}",
+                text if index == 0 else None,
+            )
+            for index, name in enumerate(found)
+        ]
+        return Plan(tuple(steps), "router", 1.4)
+
+
+@pytest.fixture(scope="session")
+def fake_agent() -> Callable[..., Agent]:
+    """Make an agent on a fake engine of its own, with an adapter for translation."""
+
+    def make(**engine: Any) -> Agent:
+        tasks = load_tasks()
+        adapter = {"adapter": "translation-fake"}
+        tasks["translation"] = tasks["translation"].model_copy(update=adapter)
+        fake = FakeEngine(adapters={"translation-fake": "0123456789ab"}, **engine)
+        return Agent(fake, tasks, WordPlanner(list(tasks)))  # type: ignore[arg-type]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
+    """Start a page for an agent; gives its address. All pages end with the session."""
+    pages = []
+
+    def start(agent: Agent, feedback: Feedback | None = None) -> str:
+        folder = tmp_path_factory.mktemp("feedback")
+        page = build_page(agent, "test", feedback or Feedback(folder / "feedback.sqlite"))
+        pages.append(page)
+        _, address, _ = launch(page, "127.0.0.1", _free_port(), prevent_thread_lock=True)
+        return str(address)
+
+    yield start
+    for page in pages:
+        page.close(verbose=False)
+
+
+@pytest.fixture(scope="session")
+def address(serve: Callable[..., str], fake_agent: Callable[..., Agent]) -> str:
+    """A page on an engine that answers at once."""
+    return serve(fake_agent())
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """One browser for all tests. Without one they are skipped, except on CI, where they fail."""
+    if not CHROMIUM.exists():
+        missing = f"no browser at {CHROMIUM}; set CHROMIUM to one"
+        pytest.fail(missing) if os.environ.get("CI") == "true" else pytest.skip(missing)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(chromium: Browser) -> Iterator[Callable[..., Page]]:
+    """Open an address as a new visitor (`visit(address, locale="zh-CN")`) and wait for the page.
+
+    Afterwards the visit must have made no request to another host and no script error.
+    """
+    contexts: list[BrowserContext] = []
+    problems: list[str] = []
+
+    def look(request: Request) -> None:
+        if not request.url.startswith(("http://127.0.0.1:", "data:", "blob:")):
+            problems.append(f"external request: {request.url}")
+
+    def enter(address: str, **context: Any) -> Page:
+        contexts.append(chromium.new_context(**{"locale": "en-US", **context}))
+        contexts[-1].on("request", look)
+        page = contexts[-1].new_page()
+        page.on("pageerror", lambda error: problems.append(f"script error: {error}"))
+        page.goto(address)
+        page.wait_for_selector("html[data-ready]")
+        return page
+
+    yield enter
+    for context in contexts:
+        context.close()
+    assert problems == []
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,103 @@
+import re
+
+import pytest
+
+from agent.events import Failed, Finished, Planned, StepFinished, StepStarted, TextDelta
+from agent.plan import Plan, Step
+from core import errors
+from tasks.spec import load_tasks
+from ui.bars import draw_bars, draw_words, percent
+from ui.draw import draw_conversation, draw_turn
+from ui.turns import Conversation, StepView, Turn
+from ui.words import words
+
+TASKS = load_tasks()
+KINDS = [found for found in vars(errors).values() if isinstance(found, type)]
+KINDS = [found for found in KINDS if issubclass(found, errors.PatchbayError)]
+NASTY = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>"
+
+
+def drawn(turn: Turn, latest: bool = True) -> str:
+    """All HTML and Markdown of a turn."""
+    return "\n".join(
+        part["text"] if part["type"] == "text" else part["value"]
+        for message in draw_turn(turn, TASKS, latest)
+        for part in message["content"]
+    )
+
+
+def answered(text: str = "answer", **step: object) -> Turn:
+    turn = Turn(text="request")
+    turn.apply(Planned(Plan((Step("generation", 0.876, **step),), "router", 3.2)))
+    turn.apply(StepStarted(0, Step("generation", 0.876), None))
+    turn.apply(TextDelta(0, text))
+    turn.apply(StepFinished(0, text, {}, 4, 1.0, 0.1, "end", {"base": "b"}))
+    turn.apply(Finished(text, {}, 4, 1.0, "end"))
+    return turn
+
+
+def test_nothing_a_person_or_a_model_wrote_becomes_markup() -> None:
+    turn = answered(NASTY, nearest=NASTY)
+    turn.text, turn.steps[0].adapter = NASTY, NASTY
+    turn.steps.append(
+        StepView(task=NASTY, labels={NASTY: 1.0}, pieces=[(NASTY, 0.5)], slots={"target": NASTY})
+    )
+    page = drawn(turn)
+    assert "<script" not in page
+    assert "<img" not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_route_says_task_confidence_adapter_and_why() -> None:
+    page = drawn(answered(nearest="Tell me a joke"))
+    for words_ in ("Chat", "对话", "88%", "base, no adapter yet", "Tell me a joke", "the router"):
+        assert words_ in page
+
+
+def test_only_the_latest_turn_can_be_answered_again() -> None:
+    conversation = Conversation(turns=[answered(), answered()])
+    page = str(draw_conversation(conversation, TASKS))
+    assert page.count('data-act="reroute"') == len(TASKS) - 1
+    assert page.count('data-act="undo"') == 1
+    assert page.count('data-act="like"') == 2
+
+
+def test_a_task_that_is_gone_is_drawn_by_its_name() -> None:
+    turn = answered()
+    turn.steps[0].task = "retired"
+    assert "retired" in drawn(turn)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [error.__name__ for error in (*KINDS, Exception)],
+)
+def test_every_error_has_a_sentence_in_both_languages(kind: str) -> None:
+    turn = Turn(text="request")
+    turn.apply(Failed("The disk is full.", kind))
+    page = drawn(turn)
+    assert "The disk is full." in page
+    assert re.search(r'<p><span lang="en">[^<]{20,}</span><span lang="zh">[^<]{6,}</span>', page)
+
+
+def test_bars_are_ordered_translated_and_never_certain() -> None:
+    labels = {"positive": 0.9989, "negative": 0.001, "neutral": 0.0001}
+    page = draw_bars(StepView(task="sentiment", labels=labels), TASKS["sentiment"])
+    assert page.index("正面") < page.index("负面") < page.index("中性")
+    assert "&gt;99%" in page
+    assert "&lt;1%" in page
+    assert percent(0.5) == "50%"
+
+
+def test_words_that_weigh_nothing_are_not_highlighted() -> None:
+    assert draw_words([("a ", 0.0), ("b", 0.001)]) == ""
+    page = draw_words([("good ", 0.4), ("but ", 0.0), ("bad", -0.2)])
+    assert re.findall(r'<mark class="([a-z-]+)".*?>(\w+)</mark>', page) == [
+        ("pb-for", "good"),
+        ("pb-against", "bad"),
+    ]
+
+
+def test_both_languages_fill_the_same_braces() -> None:
+    for key, both in words().items():
+        assert set(re.findall(r"{(\w+)}", both.en)) == set(re.findall(r"{(\w+)}", both.zh)), key

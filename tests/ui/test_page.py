@@ -1,0 +1,354 @@
+"""The page in a real browser, on the fake engine."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from agent.agent import Agent
+from agent.feedback import Feedback
+from engine.fake import FakeEngine
+
+pytestmark = pytest.mark.browser
+Visit = Callable[..., Page]
+NASTY = "<script>window.hacked=1</script><img src=x onerror=hacked=1>${hacked=1}{{x}} `<b>`"
+
+
+def send(page: Page, text: str, wait: bool = True) -> Locator:
+    """Write a request and press Enter; gives the last answer, finished unless told not to wait."""
+    page.locator("#pb-text").fill(text)
+    page.locator("#pb-text").press("Enter")
+    expect(page.locator(".pb-said").last).to_contain_text(text.strip()[:30])
+    answer = page.locator(".bot-row").last
+    if wait:
+        expect(answer.locator(".pb-actions")).to_be_visible()
+        expect(page.locator("html")).not_to_have_attribute("data-busy", "true")
+    return answer
+
+
+def test_english_request_shows_route_and_answer(visit: Visit, address: str) -> None:
+    page = visit(address)
+    answer = send(page, "Why is the sky blue?")
+    route = answer.locator(".pb-route summary")
+    expect(route).to_contain_text("Chat")
+    expect(route).to_contain_text("93%")
+    expect(route).to_contain_text("base, no adapter yet")
+    expect(answer).to_contain_text("[base] Why is the sky blue?")
+    route.click()
+    expect(answer.locator("dl")).to_contain_text("a sample request for generation")
+
+
+def test_chinese_visitor_reads_chinese(visit: Visit, address: str) -> None:
+    page = visit(address, locale="zh-CN")
+    expect(page.get_by_role("button", name="新对话")).to_be_visible()
+    answer = send(page, "把“图书馆”翻译成法文")
+    expect(answer.locator("summary")).to_contain_text("翻译", use_inner_text=True)
+    expect(answer.locator("summary")).to_contain_text("译成法语", use_inner_text=True)
+    expect(answer.locator("summary")).to_contain_text(
+        "适配器 translation-fake", use_inner_text=True
+    )
+    expect(answer).to_contain_text("图书馆")
+
+
+def test_language_switches_everywhere_and_survives_reload(visit: Visit, address: str) -> None:
+    page = visit(address)
+    send(page, "Hello there")
+    page.get_by_role("button", name="中文").click()
+    expect(page.locator(".pb-route summary")).to_contain_text("对话", use_inner_text=True)
+    expect(page.locator("#pb-text")).to_have_attribute("placeholder", "写下你的请求……")
+    page.reload()
+    expect(page.get_by_role("button", name="新对话")).to_be_visible()
+    expect(page.locator(".pb-route summary")).not_to_contain_text("Chat", use_inner_text=True)
+
+
+def test_answer_streams_and_stop_ends_the_computation(
+    visit: Visit, serve: Callable[..., str], fake_agent: Callable[..., Agent]
+) -> None:
+    agent = fake_agent(delay=0.05)
+    page = visit(serve(agent))
+    answer = send(page, "word " * 400, wait=False)
+    expect(answer).to_contain_text("word word")
+    page.get_by_role("button", name="Stop").click()
+    expect(answer).to_contain_text("Stopped")
+    assert_stays_ended(agent.engine)
+    expect(answer).to_contain_text("word word")
+
+
+def test_closed_tab_ends_the_computation(
+    visit: Visit, serve: Callable[..., str], fake_agent: Callable[..., Agent]
+) -> None:
+    agent = fake_agent(delay=0.05)
+    page = visit(serve(agent))
+    expect(send(page, "word " * 400, wait=False)).to_contain_text("word word")
+    page.context.close()
+    assert_stays_ended(agent.engine)
+
+
+def test_new_conversation_ends_what_runs_and_keeps_it(
+    visit: Visit, serve: Callable[..., str], fake_agent: Callable[..., Agent]
+) -> None:
+    agent = fake_agent(delay=0.05)
+    page = visit(serve(agent))
+    expect(send(page, "word " * 400, wait=False)).to_contain_text("word word")
+    page.get_by_role("button", name="New conversation").click()
+    expect(page.get_by_text("What can I do for you?")).to_be_visible()
+    assert_stays_ended(agent.engine)
+    page.locator(".pb-chat").click()
+    expect(page.locator(".bot-row")).to_contain_text("Stopped")
+
+
+def assert_stays_ended(engine: object) -> None:
+    """Tokens stop being made: at most a few more after the stop, then none."""
+    assert isinstance(engine, FakeEngine)
+    time.sleep(1.5)
+    made = engine.made
+    assert made < 200
+    time.sleep(0.4)
+    assert engine.made == made
+
+
+def test_override_answers_again_and_is_kept_as_an_example(
+    visit: Visit, serve: Callable[..., str], fake_agent: Callable[..., Agent], tmp_path: Path
+) -> None:
+    feedback = Feedback(tmp_path / "feedback.sqlite")
+    page = visit(serve(fake_agent(), feedback))
+    send(page, "The train leaves at nine.")
+    page.get_by_role("button", name="Summary", exact=True).click()
+    expect(page.locator(".pb-route summary")).to_contain_text("Summary")
+    expect(page.locator(".bot-row")).to_contain_text("kept as a routing example")
+    [kept] = feedback.corrections()
+    assert (kept.request, kept.task) == ("The train leaves at nine.", "summarization")
+    assert kept.instead_of == ["generation"]
+    page.get_by_role("button", name="Translation", exact=True).click()
+    expect(page.locator(".pb-route summary")).to_contain_text("Translation")
+    assert [row.task for row in feedback.corrections()] == ["translation"]
+
+
+def test_like_is_stored_with_fingerprints_and_can_be_taken_back(
+    visit: Visit, serve: Callable[..., str], fake_agent: Callable[..., Agent], tmp_path: Path
+) -> None:
+    feedback = Feedback(tmp_path / "feedback.sqlite")
+    page = visit(serve(fake_agent(), feedback))
+    send(page, "Translate this: good morning")
+    like = page.get_by_role("button", name="Good answer")
+    like.click()
+    expect(like).to_have_attribute("aria-pressed", "true")
+    [row] = feedback.ratings()
+    assert row.rating == 1
+    assert row.tasks == ["translation"]
+    assert row.fingerprints["adapter"] == "0123456789ab"
+    page.get_by_role("button", name="Bad answer").click()
+    expect(like).to_have_attribute("aria-pressed", "false")
+    assert [row.rating for row in feedback.ratings()] == [-1]
+    page.get_by_role("button", name="Bad answer").click()
+    expect(page.get_by_role("button", name="Bad answer")).to_have_attribute("aria-pressed", "false")
+    assert feedback.ratings() == []
+
+
+def test_steps_of_a_plan_show_as_they_run(
+    visit: Visit, serve: Callable[..., str], fake_agent: Callable[..., Agent]
+) -> None:
+    page = visit(serve(fake_agent(delay=0.1)))
+    answer = send(page, "Summarize and translate " + "word " * 8, wait=False)
+    steps = answer.locator(".pb-step")
+    expect(steps.nth(0)).to_contain_text("running")
+    expect(steps.nth(1)).to_contain_text("waiting")
+    expect(steps.nth(0)).to_contain_text("done")
+    expect(steps.nth(1)).to_contain_text("done")
+    expect(answer).to_contain_text("[translation-fake] [base] Summarize")
+
+
+def test_choice_shows_bars_and_the_words_that_carried_it(visit: Visit, address: str) -> None:
+    page = visit(address)
+    answer = send(page, "This review says positive things, then something else again")
+    rows = answer.locator(".pb-bars li")
+    expect(rows).to_have_count(3)
+    expect(rows.first).to_contain_text(re.compile(r"positive.*\d+%", re.DOTALL))
+    expect(answer.locator("mark.pb-for")).to_contain_text("positive")
+
+
+def test_history_survives_reload_and_can_be_switched_and_deleted(
+    visit: Visit, address: str
+) -> None:
+    page = visit(address)
+    send(page, "first conversation")
+    page.get_by_role("button", name="New conversation").click()
+    expect(page.get_by_text("What can I do for you?")).to_be_visible()
+    send(page, "second conversation")
+    page.reload()
+    expect(page.locator(".pb-said")).to_contain_text("second conversation")
+    expect(page.locator(".pb-chat")).to_have_count(2)
+    page.locator(".pb-chat", has_text="first").click()
+    expect(page.locator(".bot-row")).to_contain_text("[base] first conversation")
+    page.locator(".pb-chats li", has_text="first").hover()
+    page.locator(".pb-chats li", has_text="first").get_by_role(
+        "button", name="Delete conversation"
+    ).click()
+    expect(page.get_by_text("What can I do for you?")).to_be_visible()
+    expect(page.locator(".pb-chat")).to_have_text(["second conversation"])
+    page.get_by_role("button", name="Delete all").click()
+    page.get_by_role("button", name="Really delete all?").click()
+    expect(page.locator(".pb-chat")).to_have_count(0)
+    page.reload()
+    expect(page.get_by_text("What can I do for you?")).to_be_visible()
+
+
+def test_two_visitors_do_not_see_each_other(visit: Visit, address: str) -> None:
+    first, second = visit(address), visit(address)
+    send(first, "my private thought")
+    second.reload()
+    expect(second.get_by_text("What can I do for you?")).to_be_visible()
+    assert "private thought" not in second.content()
+    send(second, "hello")
+    expect(second.locator("#pb-chat-log")).not_to_contain_text("private")
+
+
+def test_edit_regenerate_undo_and_copy(visit: Visit, address: str) -> None:
+    page = visit(address, permissions=["clipboard-read", "clipboard-write"])
+    send(page, "one")
+    send(page, "two")
+    page.get_by_role("button", name="Regenerate").click()
+    expect(page.locator(".bot-row .pb-actions")).to_have_count(2)
+    page.get_by_role("button", name="Copy").last.click()
+    page.wait_for_selector("[data-act=copy][data-done]")
+    assert page.evaluate("navigator.clipboard.readText()") == "[base] two"
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator(".user-row")).to_have_count(1)
+    expect(page.locator("#pb-text")).to_have_value("two")
+    page.locator(".pb-request").hover()
+    page.get_by_role("button", name="Edit").click()
+    expect(page.get_by_text("Editing an earlier request")).to_be_visible()
+    send(page, "one, changed")
+    expect(page.locator(".user-row")).to_have_count(1)
+    expect(page.locator(".bot-row")).to_contain_text("[base] one, changed")
+
+
+def test_enter_sends_shift_enter_does_not_and_composition_does_not(
+    visit: Visit, address: str
+) -> None:
+    page = visit(address)
+    box = page.locator("#pb-text")
+    box.press_sequentially("ni")
+    for how in ("{isComposing: true}", "{keyCode: 229}"):
+        options = f"Object.assign({{key: 'Enter', bubbles: true, cancelable: true}}, {how})"
+        box.evaluate(f"(area) => area.dispatchEvent(new KeyboardEvent('keydown', {options}))")
+    page.wait_for_timeout(300)
+    expect(box).to_have_value("ni")
+    expect(page.locator(".user-row")).to_have_count(0)
+    box.press("Shift+Enter")
+    box.press_sequentially("hao")
+    expect(box).to_have_value("ni\nhao")
+    box.press("Enter")
+    expect(page.locator(".pb-said")).to_contain_text("ni\nhao")
+    expect(box).to_have_value("")
+
+
+def test_composition_by_a_real_input_method(visit: Visit, address: str) -> None:
+    page = visit(address)
+    page.locator("#pb-text").focus()
+    keyboard = page.context.new_cdp_session(page)
+    keyboard.send(
+        "Input.imeSetComposition", {"text": "你好", "selectionStart": 2, "selectionEnd": 2}
+    )
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(300)
+    expect(page.locator(".user-row")).to_have_count(0)
+    keyboard.send("Input.insertText", {"text": "你好"})
+    page.keyboard.press("Enter")
+    expect(page.locator(".pb-said")).to_contain_text("你好")
+
+
+def test_markup_in_request_and_answer_is_text(visit: Visit, address: str) -> None:
+    page = visit(address)
+    answer = send(page, NASTY)
+    expect(page.locator(".pb-said")).to_contain_text(NASTY)
+    expect(answer).to_contain_text("<script>window.hacked=1</script><img src=x")
+    send(page, f"review {NASTY}")
+    page.reload()
+    expect(page.locator(".pb-said").last).to_contain_text(NASTY)
+    expect(page.locator(".pb-chat")).to_contain_text("<script>")
+    assert page.evaluate("typeof hacked") == "undefined"
+    assert page.locator("#pb-chat-log img, #pb-chat-log script").count() == 0
+
+
+def test_pictures_in_an_answer_are_not_fetched(visit: Visit, address: str) -> None:
+    page = visit(address)
+    send(page, "![look](https://example.com/look.png) and $$x^2$$ and <img src='http://x.y/z'>")
+    expect(page.locator(".katex").first).to_be_visible()
+    page.wait_for_timeout(300)  # `visit` fails on any request to another host
+
+
+def test_failure_is_a_friendly_sentence_and_loses_nothing(
+    visit: Visit, serve: Callable[..., str], fake_agent: Callable[..., Agent]
+) -> None:
+    page = visit(serve(fake_agent(context_tokens=40)))
+    text = "Translate " + "word " * 60
+    answer = send(page, text)
+    expect(answer.get_by_role("alert")).to_contain_text("Send a shorter text")
+    page.get_by_role("button", name="中文").click()
+    expect(answer.get_by_role("alert")).to_contain_text("文字太长")
+    answer.get_by_role("button", name="修改请求").click()
+    expect(page.locator("#pb-text")).to_have_value(text.strip())
+
+
+@pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
+def test_phone_has_no_sideways_scroll(visit: Visit, address: str, locale: str) -> None:
+    page = visit(
+        address,
+        locale=locale,
+        viewport={"width": 390, "height": 780},
+        is_mobile=True,
+        has_touch=True,
+    )
+    assert_fits(page)
+    send(page, "Summarize and translate and review positive " + "x" * 300)
+    page.locator(".pb-route summary").click()
+    assert_fits(page)
+    box = page.locator("#pb-text").bounding_box()
+    assert box is not None
+    assert box["y"] + box["height"] <= 780
+    page.locator("[data-act=menu]").click()
+    expect(page.locator(".pb-new")).to_be_in_viewport()
+    assert_fits(page)
+
+
+def assert_fits(page: Page) -> None:
+    """Nothing is wider than the window."""
+    wide = """() => [...document.querySelectorAll('#pb-chat-log *, #pb-top *, #pb-bottom *')]
+        .filter((element) => element.getBoundingClientRect().right > innerWidth + 1
+            && !element.closest('.pb-tip, .pb-hidden, .pb-base em, pre, table'))
+        .map((element) => element.className)"""
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.evaluate(wide) == []
+
+
+def test_colours_follow_the_system_and_the_switch(visit: Visit, address: str) -> None:
+    page = visit(address, color_scheme="dark")
+    background = "getComputedStyle(document.querySelector('.gradio-container')).backgroundColor"
+    assert page.evaluate(background) == "rgb(22, 24, 27)"
+    page.locator("[data-act=theme]").click()  # from the system's colours to light
+    assert page.evaluate(background) == "rgb(250, 249, 246)"
+    page.reload()
+    page.wait_for_selector("html[data-ready]")
+    assert page.evaluate(background) == "rgb(250, 249, 246)"
+
+
+def test_examples_for_every_task_in_both_languages(
+    visit: Visit, address: str, fake_agent: Callable[..., Agent]
+) -> None:
+    page = visit(address)
+    tasks = fake_agent().tasks
+    for language, titles in (("en", [t.title.en for t in tasks.values()]), ("zh", None)):
+        cards = page.locator(f".pb-card button[lang={language}]:visible")
+        expect(cards).to_have_count(len(tasks) + 1)
+        for title in titles or []:
+            expect(page.locator(".pb-card", has_text=title).first).to_be_visible()
+        page.get_by_role("button", name="中文").click()
+    page.get_by_role("button", name="English").click()
+    page.locator(".pb-card button:visible").first.click()
+    expect(page.locator(".bot-row .pb-actions")).to_be_visible()
