@@ -28,7 +28,9 @@ class Settings(BaseSettings):
     quantization: Literal["int8", "nf4", "none"] = "int8"
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     device: Literal["cpu", "cuda"] = "cpu"
-    encoder: str = Field("starter", description="'starter', or a sentence-transformers id or folder")
+    encoder: str = Field(
+        "starter", description="'starter', or a sentence-transformers id or folder"
+    )
     context_tokens: int = Field(4096, ge=64, description="prompt plus answer, in tokens")
     threads: int | None = Field(None, ge=1, description="CPU threads; all cores when unset")
     max_running: int = Field(8, ge=1, description="requests that share the engine at one time")
@@ -46,7 +48,8 @@ class Settings(BaseSettings):
     def explain(self) -> str:
         """One line a value: `name = value  (source)`."""
         return "\n".join(
-            f"{name} = {getattr(self, name)}  ({self.origin(name)})" for name in type(self).model_fields
+            f"{name} = {getattr(self, name)}  ({self.origin(name)})"
+            for name in type(self).model_fields
         )
 
 
@@ -133,8 +136,7 @@ def _file(path: Path) -> Source:
         raise SettingsError(f"{path} must hold `name: value` lines, not a {type(values).__name__}.")
     unknown = sorted(set(values) - set(Settings.model_fields))
     if unknown:
-        error = UnknownName("setting", unknown[0], Settings.model_fields)
-        raise SettingsError(f"{path}: {error}")
+        raise SettingsError(f"{path}: {UnknownName('setting', unknown[0], Settings.model_fields)}")
     return str(path), values
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -84,7 +85,8 @@ class Base:
         Returns:
             (batch, keep, vocabulary) logits.
         """
-        with self.switch.to(weights):
+        single = self.device.type == "cpu" and ids.numel() == 1
+        with self.switch.to(weights), int8.one_thread() if single else nullcontext():
             out = self.model(ids, past_key_values=cache, use_cache=True, logits_to_keep=keep)
         logits: Tensor = out.logits
         return logits
@@ -112,7 +114,8 @@ def load_base(settings: Settings, progress: Progress = lambda line: None) -> Bas
     if tokenizer.chat_template is None:
         raise SettingsError(f"{name} has no chat template. Name an instruction-tuned base.")
     if settings.quantization == "int8":
-        int8.quantize_model(model)
+        with int8.one_thread():
+            int8.quantize_model(model)
     limit = getattr(model.config, "max_position_embeddings", None) or settings.context_tokens
     fingerprints = {
         "base": name,
