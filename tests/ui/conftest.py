@@ -8,11 +8,19 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Page,
+    Request,
+    expect,
+    sync_playwright,
+)
 
 from agent.agent import Agent
 from agent.feedback import Feedback
@@ -83,17 +91,26 @@ def fake_agent() -> Callable[..., Agent]:
     return make
 
 
+@dataclass(frozen=True)
+class Site:
+    """A page that is being served."""
+
+    address: str
+    agent: Agent
+    feedback: Feedback
+
+
 @pytest.fixture(scope="session")
-def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
-    """Start a page for an agent; gives its address. All pages end with the session."""
+def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Agent], Site]]:
+    """Serve a page for an agent. All pages end with the session."""
     pages = []
 
-    def start(agent: Agent, feedback: Feedback | None = None) -> str:
-        folder = tmp_path_factory.mktemp("feedback")
-        page = build_page(agent, "test", feedback or Feedback(folder / "feedback.sqlite"))
+    def start(agent: Agent) -> Site:
+        feedback = Feedback(tmp_path_factory.mktemp("feedback") / "feedback.sqlite")
+        page = build_page(agent, "test", feedback)
         pages.append(page)
         _, address, _ = launch(page, "127.0.0.1", _free_port(), prevent_thread_lock=True)
-        return str(address)
+        return Site(str(address), agent, feedback)
 
     yield start
     for page in pages:
@@ -101,9 +118,15 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., st
 
 
 @pytest.fixture(scope="session")
-def address(serve: Callable[..., str], fake_agent: Callable[..., Agent]) -> str:
-    """A page on an engine that answers at once."""
-    return serve(fake_agent())
+def quick(serve: Callable[[Agent], Site], fake_agent: Callable[..., Agent]) -> Site:
+    """A page on an engine that answers at once and reads 300 tokens."""
+    return serve(fake_agent(context_tokens=300))
+
+
+@pytest.fixture(scope="session")
+def slow(serve: Callable[[Agent], Site], fake_agent: Callable[..., Agent]) -> Site:
+    """A page on an engine that makes a token every twentieth of a second."""
+    return serve(fake_agent(delay=0.05))
 
 
 @pytest.fixture(scope="session")
@@ -112,6 +135,7 @@ def chromium() -> Iterator[Browser]:
     if not CHROMIUM.exists():
         missing = f"no browser at {CHROMIUM}; set CHROMIUM to one"
         pytest.fail(missing) if os.environ.get("CI") == "true" else pytest.skip(missing)
+    expect.set_options(timeout=15_000)  # a busy machine is slow, not wrong
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser
@@ -120,7 +144,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def visit(chromium: Browser) -> Iterator[Callable[..., Page]]:
-    """Open an address as a new visitor (`visit(address, locale="zh-CN")`) and wait for the page.
+    """Open a site as a new visitor (`visit(site, locale="zh-CN")`) and wait for the page.
 
     Afterwards the visit must have made no request to another host and no script error.
     """
@@ -131,12 +155,12 @@ def visit(chromium: Browser) -> Iterator[Callable[..., Page]]:
         if not request.url.startswith(("http://127.0.0.1:", "data:", "blob:")):
             problems.append(f"external request: {request.url}")
 
-    def enter(address: str, **context: Any) -> Page:
+    def enter(site: Site, **context: Any) -> Page:
         contexts.append(chromium.new_context(**{"locale": "en-US", **context}))
         contexts[-1].on("request", look)
         page = contexts[-1].new_page()
         page.on("pageerror", lambda error: problems.append(f"script error: {error}"))
-        page.goto(address)
+        page.goto(site.address)
         page.wait_for_selector("html[data-ready]")
         return page
 
