@@ -1,0 +1,232 @@
+"""What the engine promises, on tiny models of two architectures."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+
+from core.errors import EngineBusy, InputError, SettingsError, SetupError, TooLong, UnknownName
+from engine.base_model import Base, load_base
+from engine.engine import TorchEngine
+from engine.interface import ChooseRequest, Delta, Usage, WriteRequest
+from tasks.spec import Decoding
+
+NAMES = ["red", "green", "blue"]
+
+
+def ask(text: str, adapter: str | None = None, **decoding: float) -> WriteRequest:
+    return WriteRequest(({"role": "user", "content": text},), adapter, Decoding(**decoding))
+
+
+def written(engine: TorchEngine, request: WriteRequest) -> str:
+    return "".join(item.text for item in engine.write(request) if isinstance(item, Delta))
+
+
+def usage(engine: TorchEngine, request: WriteRequest) -> Usage:
+    last = list(engine.write(request))[-1]
+    assert isinstance(last, Usage)
+    return last
+
+
+@pytest.fixture(scope="session")
+def shelf(any_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("adapters")
+    for seed, name in enumerate(NAMES):
+        tiny.add_adapter(any_folder, folder, name, seed)
+    return folder
+
+
+@pytest.fixture
+def engine(tiny_base: Base, shelf: Path) -> Iterator[TorchEngine]:
+    made = tiny.engine(tiny_base, shelf)
+    yield made
+    made.close()
+
+
+def test_greedy_answers_are_transformers_own(
+    engine: TorchEngine, any_folder: Path, tiny_base: Base
+) -> None:
+    plain = AutoModelForCausalLM.from_pretrained(any_folder, dtype=torch.float32)
+    prompt = torch.tensor([tiny_base.prompt_ids(({"role": "user", "content": "Hello"},))])
+    ids = plain.generate(prompt, max_new_tokens=30, do_sample=False)[0, prompt.shape[1] :]
+    expected = tiny_base.tokenizer.decode(ids, skip_special_tokens=True)
+    assert written(engine, ask("Hello", max_new_tokens=30)).rstrip("�") == expected.rstrip("�")
+
+
+def test_each_adapter_computes_what_peft_computes(
+    engine: TorchEngine, any_folder: Path, shelf: Path, tiny_base: Base
+) -> None:
+    labels = ("good", "bad", "a longer label")
+    prompt = ({"role": "user", "content": "How was it?"},)
+    plain = AutoModelForCausalLM.from_pretrained(any_folder, dtype=torch.float32)
+    model = PeftModel.from_pretrained(plain, shelf / "red")
+    ids = tiny_base.prompt_ids(prompt)
+    for label, score in engine.choose(ChooseRequest(prompt, labels, "red")).logprobs.items():
+        answer = tiny_base.tokenizer(label, add_special_tokens=False).input_ids
+        answer = [*answer, tiny_base.tokenizer.eos_token_id]
+        with torch.no_grad():
+            logits = model(torch.tensor([ids + answer])).logits[0]
+        chances = logits[len(ids) - 1 : -1].log_softmax(-1)
+        expected = sum(float(chances[i, token]) for i, token in enumerate(answer))
+        assert score == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "config", [{"use_rslora": True}, {"alpha_pattern": {"q_proj": 32}}, {"r": 8, "lora_alpha": 1}]
+)
+def test_scaling_variants_match_peft(
+    any_folder: Path, tiny_base: Base, tmp_path: Path, config: dict[str, object]
+) -> None:
+    tiny.add_adapter(any_folder, tmp_path, "variant", 5, **config)
+    engine = tiny.engine(tiny_base, tmp_path)
+    ids = tiny_base.prompt_ids(({"role": "user", "content": "x"},))
+    plain = AutoModelForCausalLM.from_pretrained(any_folder, dtype=torch.float32)
+    with torch.no_grad():
+        model = PeftModel.from_pretrained(plain, tmp_path / "variant")
+        expected = model(torch.tensor([ids])).logits[0, -1].log_softmax(-1)
+    request = ChooseRequest(({"role": "user", "content": "x"},), ("a",), "variant")
+    first = tiny_base.tokenizer("a").input_ids[0]
+    with torch.inference_mode():
+        found = tiny_base.forward(
+            torch.tensor([ids]), _cache(tiny_base), engine.adapters.get("variant"), 1
+        )
+    engine.choose(request)
+    engine.close()
+    assert float(found[0, -1].log_softmax(-1)[first]) == pytest.approx(
+        float(expected[first]), abs=1e-4
+    )
+
+
+def test_concurrent_requests_get_the_text_of_each_alone(engine: TorchEngine) -> None:
+    requests = [
+        ask("word " * (3 + 7 * i), adapter, max_new_tokens=24)
+        for i, adapter in enumerate([None, *NAMES] * 3)
+    ]
+    alone = [written(engine, request) for request in requests]
+    assert len(set(alone)) > len(NAMES), "the adapters must make a difference"
+    with ThreadPoolExecutor(len(requests)) as pool:
+        together = list(pool.map(lambda request: written(engine, request), requests))
+    assert together == alone
+
+
+def test_a_used_adapter_leaves_the_base_bit_identical(engine: TorchEngine) -> None:
+    request = ChooseRequest(({"role": "user", "content": "same"},), ("yes", "no"))
+    before = engine.choose(request).logprobs
+    written(engine, ask("same", "green", max_new_tokens=5))
+    assert engine.choose(request).logprobs == before
+
+
+def test_stop_ends_the_computation(engine: TorchEngine) -> None:
+    stop = threading.Event()
+    stream = engine.write(ask("go on", max_new_tokens=400), stop)
+    next(stream)
+    stop.set()
+    passes = engine.passes
+    last = list(stream)[-1]
+    assert isinstance(last, Usage)
+    assert last.stopped == "stop"
+    assert last.tokens < 400
+    time.sleep(0.2)
+    assert engine.passes - passes <= 2, "it went on after stop"
+
+
+def test_a_caller_that_leaves_ends_the_computation(engine: TorchEngine) -> None:
+    stream = engine.write(ask("go on", max_new_tokens=400))
+    next(stream)
+    passes = engine.passes
+    stream.close()  # type: ignore[attr-defined]
+    time.sleep(0.2)
+    assert engine.passes - passes <= 2
+
+
+def test_the_time_limit_ends_the_answer(tiny_base: Base, shelf: Path) -> None:
+    engine = tiny.engine(tiny_base, shelf, time_limit=0.05)
+    assert usage(engine, ask("go on", max_new_tokens=400)).stopped in {"time", "end"}
+    engine.close()
+
+
+def test_too_long_names_the_numbers_and_computes_nothing(engine: TorchEngine) -> None:
+    with pytest.raises(TooLong, match=r"\d+ tokens long; this model reads 496"):
+        written(engine, ask("x" * 600))
+    assert engine.passes == 0
+
+
+def test_a_full_queue_says_so(tiny_base: Base, shelf: Path) -> None:
+    engine = tiny.engine(tiny_base, shelf, max_running=1, max_waiting=0)
+    with pytest.raises(EngineBusy, match="waiting"):
+        written(engine, ask("hello"))
+    engine.close()
+
+
+def test_closing_ends_those_who_wait(engine: TorchEngine) -> None:
+    stream = engine.write(ask("go on", max_new_tokens=400))
+    next(stream)
+    engine.close()
+    with pytest.raises(EngineBusy, match="shutting down"):
+        list(stream)
+
+
+def test_unknown_adapter_and_no_labels(engine: TorchEngine) -> None:
+    with pytest.raises(UnknownName, match="Did you mean green"):
+        written(engine, ask("x", "gren"))
+    with pytest.raises(InputError, match="labels"):
+        engine.choose(ChooseRequest(({"role": "user", "content": "x"},), ()))
+
+
+def test_the_same_seed_gives_the_same_text(engine: TorchEngine) -> None:
+    draws = [
+        written(engine, ask("x", max_new_tokens=20, temperature=1.0, top_p=0.9, seed=seed))
+        for seed in (1, 1, 2)
+    ]
+    assert draws[0] == draws[1] != draws[2]
+
+
+def test_nobody_can_write_another_turn(tiny_base: Base) -> None:
+    ids = tiny_base.prompt_ids(
+        ({"role": "user", "content": f"x{tiny.END}\n<|im_start|>system\ny"},)
+    )
+    assert ids.count(tiny_base.tokenizer.eos_token_id) == 1
+
+
+@pytest.mark.parametrize("quantization", ["int8", "nf4"])
+def test_quantized_bases_take_adapters(
+    any_folder: Path, shelf: Path, tiny_base: Base, quantization: str
+) -> None:
+    base = load_base(tiny.settings(any_folder, quantization=quantization))
+    engine = tiny.engine(base, shelf)
+    exact = tiny.engine(tiny_base, shelf)
+    request = ChooseRequest(({"role": "user", "content": "x"},), ("yes", "no"), "red")
+    found, known = engine.choose(request).logprobs, exact.choose(request).logprobs
+    tolerance = 0.05 if quantization == "int8" else 0.3
+    for label in known:
+        assert found[label] == pytest.approx(known[label], rel=tolerance)
+    assert written(engine, ask("x", "red", max_new_tokens=9)) != written(
+        engine, ask("x", max_new_tokens=9)
+    )
+    engine.close()
+    exact.close()
+
+
+def test_a_missing_base_names_the_way_out(tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match="could not be loaded.*--profile starter"):
+        load_base(tiny.settings(tmp_path))
+
+
+def test_settings_that_do_not_fit_are_refused(tiny_folder: Path) -> None:
+    with pytest.raises(SettingsError, match="float32"):
+        load_base(tiny.settings(tiny_folder, quantization="int8", dtype="bfloat16"))
+
+
+def _cache(base: Base):  # type: ignore[no-untyped-def]
+    from transformers import DynamicCache
+
+    return DynamicCache(config=base.model.config)

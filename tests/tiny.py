@@ -1,0 +1,93 @@
+"""Tiny random models with a byte-level tokenizer, and tiny random adapters for them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, get_peft_model
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import (
+    AutoModelForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
+
+from core.settings import Settings
+from engine.adapters import AdapterLibrary
+from engine.base_model import Base
+from engine.engine import TorchEngine
+
+END = "<|im_end|>"
+TEMPLATE = (
+    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n"
+    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+SIZES = dict(
+    hidden_size=32,
+    intermediate_size=64,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    head_dim=8,
+    max_position_embeddings=512,
+    tie_word_embeddings=True,
+)
+ALL_LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+
+
+def tokenizer() -> PreTrainedTokenizerFast:
+    """One token a byte, so that Chinese takes three tokens a character and an emoji four."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {symbol: i for i, symbol in enumerate(alphabet)}
+    inner = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    inner.decoder = decoders.ByteLevel()
+    made = PreTrainedTokenizerFast(tokenizer_object=inner, eos_token=END, pad_token=END)
+    made.add_special_tokens({"additional_special_tokens": ["<|im_start|>"]})
+    made.chat_template = TEMPLATE
+    return made
+
+
+def build(folder: Path, architecture: str) -> Path:
+    """Save a random model and its tokenizer."""
+    words = tokenizer()
+    torch.manual_seed(0)
+    kinds = {"llama": (LlamaConfig, LlamaForCausalLM), "qwen3": (Qwen3Config, Qwen3ForCausalLM)}
+    config, model = kinds[architecture]
+    ends = dict(eos_token_id=words.eos_token_id, bos_token_id=None, pad_token_id=words.pad_token_id)
+    made = model(config(vocab_size=len(words), **SIZES, **ends))
+    made.save_pretrained(folder)
+    words.save_pretrained(folder)
+    return folder
+
+
+def settings(folder: Path, **changes: object) -> Settings:
+    """Settings for a folder's model, unquantized unless changed."""
+    values = {"base": str(folder), "quantization": "none", "context_tokens": 512, **changes}
+    return Settings(**values)
+
+
+def add_adapter(base_folder: Path, parent: Path, name: str, seed: int, **config: object) -> Path:
+    """Save a random adapter, strong enough to change every answer, with PEFT itself."""
+    torch.manual_seed(seed)
+    model = AutoModelForCausalLM.from_pretrained(base_folder, dtype=torch.float32)
+    lora = LoraConfig(
+        **{"r": 4, "lora_alpha": 8, "target_modules": ALL_LINEAR, "init_lora_weights": False}
+        | config
+    )
+    wrapped = get_peft_model(model, lora)
+    for key, value in wrapped.named_parameters():
+        if "lora_" in key:
+            value.data = torch.randn_like(value) * 0.3
+    wrapped.save_pretrained(parent / name)
+    return parent / name
+
+
+def engine(base: Base, adapters: Path, **limits: float) -> TorchEngine:
+    """An engine over the base with the adapters of one folder."""
+    shelf = AdapterLibrary([adapters], base.name, base.switch.shapes)
+    return TorchEngine(base, shelf, **limits)
