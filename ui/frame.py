@@ -24,7 +24,7 @@ def draw_header(base: str, profile: str) -> str:
 <button type="button" class="pb-act pb-menu" data-act="menu" aria-expanded="false">
 {icon("menu")}<span class="pb-tip">{say("menu.open")}</span></button>
 <h1 class="pb-brand">{icon("mark")}Patchbay</h1>
-<p class="pb-base"><b>{escape(base)}</b><span>{escape(profile)}</span><em>{note}</em></p>
+<p class="pb-base"><b title="{escape(base)}">{escape(base.split("/")[-1])}</b><span>{escape(profile)}</span><em>{note}</em></p>
 <div class="pb-switches">
 <div class="pb-segment" role="group" {attributes(aria_label="language.choose")}>{languages}</div>
 <button type="button" class="pb-act" data-act="theme">{icon("theme")}

@@ -88,6 +88,7 @@ def launch(page: gr.Blocks, host: str, port: int, **more: Any) -> Any:
         mcp_server=False,
         quiet=True,
         max_file_size=0,
+        favicon_path=HERE / "icon.svg",
         theme=gr.themes.Base(font=FONTS, font_mono=["ui-monospace", "monospace"]),
         head=_head(),
         app_kwargs={"middleware": [Middleware(Shield)]},
