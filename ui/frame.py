@@ -16,6 +16,7 @@ EXAMPLE_SHOWN = 110  # characters of an example on its card; all of it is sent
 def draw_header(base: str, profile: str) -> str:
     """Name, what answers, and the switches for language and colours."""
     note = say("app.fake") if base == "fake" else say("app.small")
+    short = base.rpartition("/")[2]
     languages = "".join(
         f'<button type="button" data-act="language" data-language="{code}">{name}</button>'
         for code, name in zip(LANGUAGES, ("English", "中文"), strict=True)
@@ -24,7 +25,8 @@ def draw_header(base: str, profile: str) -> str:
 <button type="button" class="pb-act pb-menu" data-act="menu" aria-expanded="false">
 {icon("menu")}<span class="pb-tip">{say("menu.open")}</span></button>
 <h1 class="pb-brand">{icon("mark")}Patchbay</h1>
-<p class="pb-base"><b title="{escape(base)}">{escape(base.split("/")[-1])}</b><span>{escape(profile)}</span><em>{note}</em></p>
+<p class="pb-base"><b title="{escape(base)}">{escape(short)}</b>
+<span>{escape(profile)}</span><em>{note}</em></p>
 <div class="pb-switches">
 <div class="pb-segment" role="group" {attributes(aria_label="language.choose")}>{languages}</div>
 <button type="button" class="pb-act" data-act="theme">{icon("theme")}
