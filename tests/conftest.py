@@ -1,4 +1,4 @@
-"""Fixtures for all tests: the person's folders are temporary, the weights' cache is the real one."""
+"""Fixtures for all tests: the person's folders are temporary, the cache is the real one."""
 
 from __future__ import annotations
 

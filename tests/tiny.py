@@ -26,16 +26,16 @@ TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n"
     "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-SIZES = dict(
-    hidden_size=32,
-    intermediate_size=64,
-    num_hidden_layers=2,
-    num_attention_heads=4,
-    num_key_value_heads=2,
-    head_dim=8,
-    max_position_embeddings=512,
-    tie_word_embeddings=True,
-)
+SIZES = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "max_position_embeddings": 512,
+    "tie_word_embeddings": True,
+}
 ALL_LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
@@ -58,8 +58,8 @@ def build(folder: Path, architecture: str) -> Path:
     torch.manual_seed(0)
     kinds = {"llama": (LlamaConfig, LlamaForCausalLM), "qwen3": (Qwen3Config, Qwen3ForCausalLM)}
     config, model = kinds[architecture]
-    ends = dict(eos_token_id=words.eos_token_id, bos_token_id=None, pad_token_id=words.pad_token_id)
-    made = model(config(vocab_size=len(words), **SIZES, **ends))
+    ends = {"eos_token_id": words.eos_token_id, "pad_token_id": words.pad_token_id}
+    made = model(config(vocab_size=len(words), **SIZES, **ends, bos_token_id=None))
     made.save_pretrained(folder)
     words.save_pretrained(folder)
     return folder

@@ -217,7 +217,7 @@ def test_quantized_bases_take_adapters(
 
 
 def test_a_missing_base_names_the_way_out(tmp_path: Path) -> None:
-    with pytest.raises(SetupError, match="could not be loaded.*--profile starter"):
+    with pytest.raises(SetupError, match=r"could not be loaded.*--profile starter"):
         load_base(tiny.settings(tmp_path))
 
 

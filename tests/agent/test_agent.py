@@ -1,0 +1,164 @@
+"""One turn from request to events, with the real planner and the fake engine."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from agent.agent import MAX_CHARACTERS, Agent
+from agent.events import (
+    Event,
+    Failed,
+    Finished,
+    Highlighted,
+    Notice,
+    Planned,
+    StepFinished,
+    StepStarted,
+    TextDelta,
+)
+from agent.planner import Planner
+from engine.fake import FakeEngine
+from tasks.spec import Message, load_tasks
+
+
+def agent(planner: Planner, engine: FakeEngine) -> Agent:
+    return Agent(engine, load_tasks(), planner)
+
+
+def turn(
+    planner: Planner, text: str, engine: FakeEngine | None = None, **how: object
+) -> list[Event]:
+    return list(agent(planner, engine or FakeEngine()).answer(text, **how))  # type: ignore[arg-type]
+
+
+def only(events: list[Event], kind: type) -> list:
+    return [event for event in events if isinstance(event, kind)]
+
+
+def test_the_events_of_a_written_answer(planner: Planner) -> None:
+    events = turn(planner, "/translate fr Good morning. How are you?")
+    assert isinstance(events[0], Planned)
+    assert isinstance(events[1], StepStarted)
+    assert isinstance(events[-1], Finished)
+    text = "".join(delta.text for delta in only(events, TextDelta))
+    (finished,) = only(events, StepFinished)
+    assert finished.text == text.strip() == events[-1].text
+    assert finished.fingerprints["task"].startswith("translation-v")
+    assert events[1].adapter is None
+
+
+def test_long_text_is_translated_by_sentence_and_keeps_its_layout(planner: Planner) -> None:
+    engine = FakeEngine()
+    text = "# Plan\n\n- Buy milk. Call Ann.\n- [ ] Go home.\n\n```\ncode stays\n```\n"
+    events = turn(planner, "/translate fr " + text, engine)
+    assert [call.messages[-1]["content"] for call in engine.calls] == [
+        "Plan",
+        "Buy milk.",
+        "Call Ann.",
+        "Go home.",
+    ]
+    assert only(events, StepFinished)[0].text == (
+        "# [base] Plan\n\n- [base] Buy milk. [base] Call Ann.\n- [ ] [base] Go home.\n\n"
+        "```\ncode stays\n```"
+    )
+
+
+def test_steps_feed_each_other(planner: Planner) -> None:
+    engine = FakeEngine()
+    report = "The council met on Tuesday and decided to keep the bridge open for walkers."
+    events = turn(planner, f"Summarize this and put it in French: {report}", engine)
+    assert [started.step.task for started in only(events, StepStarted)] == [
+        "summarization",
+        "translation",
+    ]
+    first, second = (call.messages[-1]["content"] for call in engine.calls)
+    assert first == report
+    assert second == only(events, StepFinished)[0].text
+
+
+def test_the_adapter_of_the_task_is_used_and_named(planner: Planner) -> None:
+    tasks = load_tasks()
+    tasks["sentiment"] = tasks["sentiment"].model_copy(update={"adapter": "mood"})
+    engine = FakeEngine({"mood": "abc123"})
+    events = list(Agent(engine, tasks, planner).answer("/sentiment Lovely.", explain=False))
+    assert only(events, StepStarted)[0].adapter == "mood"
+    assert engine.calls[0].adapter == "mood"
+    assert only(events, StepFinished)[0].fingerprints["adapter"] == "abc123"
+
+
+def test_choices_are_probabilities_with_words_that_carried_them(planner: Planner) -> None:
+    events = turn(planner, "/sentiment what a positive positive day")
+    (finished,) = only(events, StepFinished)
+    assert sum(finished.labels.values()) == pytest.approx(1)
+    assert finished.text == next(iter(finished.labels)) == "positive"
+    (highlighted,) = only(events, Highlighted)
+    assert "".join(piece for piece, _ in highlighted.pieces) == "what a positive positive day"
+    weights = dict(highlighted.pieces)
+    assert weights["positive "] > weights["day"] == pytest.approx(0)
+
+
+def test_labels_of_ones_own(planner: Planner) -> None:
+    events = turn(planner, "Spam or ham? You won a ham, claim your ham now", explain=False)
+    assert set(only(events, StepFinished)[0].labels) == {"spam", "ham"} or set(
+        only(events, StepFinished)[0].labels
+    ) == {"Spam", "ham"}
+
+
+def test_the_oldest_turns_leave_and_it_is_said(planner: Planner) -> None:
+    engine = FakeEngine(context_tokens=600)
+    history: list[Message] = [{"role": "system", "content": "Be kind."}]
+    for i in range(20):
+        history.append({"role": "user", "content": f"question {i} " + "word " * 20})
+        history.append({"role": "assistant", "content": f"answer {i}"})
+    events = turn(planner, "/chat Hello there", engine, history=history)
+    (notice,) = only(events, Notice)
+    assert notice.numbers["dropped"] % 2 == 0
+    assert str(notice.numbers["dropped"]) in notice.message
+    sent = [message["content"] for message in engine.calls[0].messages]
+    assert sent[0] == "Be kind."
+    assert sent[-2] == "answer 19"
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("", "InputError"),
+        (" \n\t\x00\x07 ", "InputError"),
+        ("x" * (MAX_CHARACTERS + 1), "InputError"),
+        ("word " * 9000, "TooLong"),
+        ("/translat fr hello", "UnknownName"),
+    ],
+)
+def test_what_cannot_be_answered_ends_with_a_sentence(
+    planner: Planner, text: str, kind: str
+) -> None:
+    events = turn(planner, text)
+    assert isinstance(events[-1], Failed)
+    assert events[-1].kind == kind
+    assert len(events[-1].message) > 20
+
+
+def test_an_unknown_task_fails_with_near_matches(planner: Planner) -> None:
+    (failed,) = only(turn(planner, "hello", task="sentimant"), Failed)
+    assert "Did you mean sentiment" in failed.message
+
+
+def test_stop_ends_the_turn_and_later_steps_do_not_run(planner: Planner) -> None:
+    engine, stop = FakeEngine(delay=0.01), threading.Event()
+    text = "Summarize this and put it in French: " + "The bridge is old and long. " * 30
+    events = []
+    for event in agent(planner, engine).answer(text, stop=stop):
+        events.append(event)
+        if isinstance(event, TextDelta):
+            stop.set()
+    assert events[-1].stopped == "stop"  # type: ignore[union-attr]
+    assert len(only(events, StepStarted)) == 1
+    assert engine.made < 5
+
+
+def test_control_characters_do_not_reach_the_model(planner: Planner) -> None:
+    engine = FakeEngine()
+    turn(planner, "/chat Hello\x00 \x1b[31mred\r\nnext 👩‍🚀", engine)
+    assert engine.calls[0].messages[-1]["content"] == "Hello [31mred\nnext 👩‍🚀"
