@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import regex
 
+from tasks import languages
+
 HEAD, TAIL = 1200, 600  # characters looked at for an instruction, at each end of the text
 SURE = 0.6
 Asks = Callable[[list[str]], list[float]]
@@ -16,10 +18,17 @@ QUOTES = regex.compile(
     r"|(?<![\p{L}\p{N}])'[^'\n]*(?:'\p{L}[^'\n]*)*'(?![\p{L}\p{N}])",
     regex.S,
 )
-SEPARATOR = regex.compile(
-    r"[:：](?!\d)(?!//)|\s(?:-{1,2}|[–—|>]|>>|=>|->|→|⇒)\s|—{1,2}|\s→\s?|>>"
+SEPARATOR = regex.compile(r"[:：](?!\d)(?!//)|\s(?:-{1,2}|[–—|>]|>>|=>|->|→|⇒)\s|—{1,2}|\s→\s?|>>")
+SENTENCE = regex.compile(
+    r"[^.!?。！？；…\n]+(?:[.!?…](?=\s|[\"”’]|$)[\"”’]?|[。！？；]+|[.!?…]|$)|\n"
 )
-SENTENCE = regex.compile(r"[^.!?。！？；…\n]+(?:[.!?…](?=\s|[\"”’]|$)[\"”’]?|[。！？；]+|[.!?…]|$)|\n")
+_LATIN = r"[^\p{Han}]*\p{Latin}{2,}\P{Han}+\p{Latin}{2,}[^\p{Han}]*"
+_HAN = r"\p{Han}[^\p{Latin}]+"
+SWITCHES = [
+    regex.compile(rf"(?P<content>{_LATIN})(?P<asking>{_HAN})"),
+    regex.compile(rf"(?P<asking>{_HAN})(?P<content>{_LATIN})"),
+    regex.compile(rf"(?P<content>{_HAN})(?P<asking>{_LATIN})"),
+]
 
 
 @dataclass(frozen=True)
@@ -52,7 +61,7 @@ def split(text: str, asks: Asks) -> Parts:
         text: the request, not empty.
         asks: for sentences, the probability that each asks for something.
     """
-    for attempt in (_by_lines, _by_quotes, _by_separator, _by_sentences):
+    for attempt in (_by_lines, _by_quotes, _by_separator, _by_sentences, _by_script):
         parts = attempt(text, asks)
         if parts is not None:
             return parts
@@ -139,7 +148,12 @@ def _by_quotes(text: str, asks: Asks) -> Parts | None:
     outside = [mask_quotes(text)]
     inner = longest.group().strip("`")
     content = inner if longest.group().startswith("```") else inner[1:-1]
-    return Parts(tuple(outside), _strip(content) or None, certain=True)
+    return Parts(tuple(outside), _strip(content) or None, certain=_is_text(content))
+
+
+def _is_text(quoted: str) -> bool:
+    """Whether a quoted passage is more than a word or a term."""
+    return len(regex.findall(r"\p{Han}|[\p{L}\p{N}]{4,}", quoted)) > 5 or quoted.count(" ") > 1
 
 
 def _quotes_close(text: str) -> bool:
@@ -154,7 +168,7 @@ def _by_separator(text: str, asks: Asks) -> Parts | None:
     left_asks = asks([left[-200:] for left in lefts])
     right_asks = asks([right[:200] for right in rights])
     for left, right, asking in zip(lefts, rights, left_asks, strict=True):
-        if asking >= 0.5 and _strip(right):
+        if asking >= 0.5 and _strip(right) and not (len(left) < 12 and languages.parse(left)):
             return Parts((left,), _strip(right), certain=True)
     for left, right, asking in zip(lefts, rights, right_asks, strict=True):
         if asking >= SURE and len(right) < 120 and _strip(left):
@@ -167,9 +181,11 @@ def _by_sentences(text: str, asks: Asks) -> Parts | None:
     if len(head) < 2:
         return None
     marks = asks([text[s.start : s.end] for s in head])
-    last = max((i for i, mark in enumerate(marks) if mark >= 0.5), default=-1)
-    first_gap = next((i for i, mark in enumerate(marks) if mark < 0.5), len(marks))
-    start = head[min(last, first_gap - 1 if first_gap else last)].end if last >= 0 else 0
+    start = 0
+    for position, (span, mark) in enumerate(zip(head, marks, strict=True)):
+        if mark < (0.5 if position == 0 else 0.8) or (position and _is_long(text, span)):
+            break
+        start = span.end
     end = len(text)
     if start == 0:
         ends = asks([text[s.start : s.end] for s in tail])
@@ -181,6 +197,19 @@ def _by_sentences(text: str, asks: Asks) -> Parts | None:
         return None
     asking = [text[:start], text[end:]]
     return Parts(tuple(_masked(asking)), _strip(text[start:end]) or None)
+
+
+def _by_script(text: str, asks: Asks) -> Parts | None:
+    """A phrase in one script beside an instruction in another: "Mind the gap 中文怎么说"."""
+    for pattern in SWITCHES:
+        match = pattern.fullmatch(text[:HEAD])
+        if match and asks([match["asking"]])[0] >= SURE:
+            return Parts((match["asking"].strip(),), _strip(match["content"]), certain=True)
+    return None
+
+
+def _is_long(text: str, span: Span) -> bool:
+    return len(regex.findall(r"\p{Han}|[\p{L}\p{N}]{3,}", text[span.start : span.end])) > 24
 
 
 def _tail_sentences(text: str) -> list[Span]:

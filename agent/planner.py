@@ -11,12 +11,14 @@ import regex
 
 from agent import parts, slots
 from agent.plan import Plan, Reason, Step
-from agent.reading import Draft, Reader, Reading
+from agent.reading import POINTS, Draft, Reader, Reading
 from agent.router import Router
 from core.errors import InputError, UnknownName
 from tasks import languages
 from tasks.spec import Message, TaskSpec, find_task
 
+HAN = regex.compile(r"\p{Han}")
+SURE = 0.97  # probability from which a task is believed though no text came with the request
 COMMAND = regex.compile(r"^/(?P<name>[A-Za-z][\w-]*)(?=\s|$)(?P<rest>.*)", regex.S)
 CONTROL = regex.compile(r"[^\P{C}\n\t\u200c\u200d\U000e0020-\U000e007f]+")
 
@@ -97,7 +99,8 @@ class Planner:
         drafts, content = reading.drafts, reading.content
         if history and (reading.again or not drafts):
             before = self._before(history)
-            if before and content and before[0].task != self._chat:
+            brings = content and (reading.again or reading.certain)
+            if before and content and brings and before[0].task != self._chat:
                 return self._repeat(before, content), "follow-up"
         if not drafts or drafts[0].task == self._chat and len(drafts) == 1:
             return [self._chat_step(drafts, text)], "router"
@@ -106,9 +109,14 @@ class Planner:
             if history:
                 content = self._pointed_at(drafts[0].task, history, reading.asked)
                 reason = "follow-up"
-            elif drafts[0].confidence < 0.7:
+            elif drafts[0].confidence < SURE and not self._names_a_text(drafts[0], reading.asked):
                 return [self._chat_step([], text)], "router"
         return self._steps(drafts, content, reading, text), reason
+
+    def _names_a_text(self, draft: Draft, asked: str) -> bool:
+        wanted = slots.target_slot(self._tasks[draft.task]) and slots.find_target(asked)
+        points = bool(wanted) or POINTS.search(asked) is not None or _is_bare(asked)
+        return draft.confidence > 0.6 and points
 
     def _chat_step(self, drafts: list[Draft], text: str) -> Step:
         draft = drafts[0] if drafts else Draft(self._chat, 0.5, "", text)
@@ -134,9 +142,16 @@ class Planner:
             slot = slots.target_slot(task)
             if slot:
                 language = str(values[slot])
-            elif self._translate and not task.conversation and not self._has(drafts, self._translate):
+            elif (
+                self._translate and not task.conversation and not self._has(drafts, self._translate)
+            ):
                 target = slots.find_target(reading.asked, language)
-                if target and target.weight > 0 and target.code != language and position == len(drafts) - 1:
+                if (
+                    target
+                    and target.weight > 0
+                    and target.code != language
+                    and position == len(drafts) - 1
+                ):
                     steps.append(self._translation(target.code, language, draft))
         return steps
 
@@ -153,7 +168,11 @@ class Planner:
 
     def _slots(self, name: str, asked: str, content: str, text: str) -> dict[str, slots.SlotValue]:
         return slots.fill(
-            self._tasks[name], asked, content, languages.detect(content), languages.detect(asked or text)
+            self._tasks[name],
+            asked,
+            content,
+            languages.detect(content),
+            languages.detect(asked or text),
         )
 
     def _repeat(self, before: list[Step], content: str) -> list[Step]:
@@ -195,6 +214,11 @@ class Planner:
             return answer or user
         same = any(step.task == name for step in before) or self._tasks[name].kind == "choose"
         return before[0].text if same else answer or before[0].text
+
+
+def _is_bare(asked: str) -> bool:
+    """Whether an instruction is so short that the text was plainly forgotten: "summarize"."""
+    return len(regex.findall(r"\p{Han}|[\p{L}\p{N}]+", asked)) <= (6 if HAN.search(asked) else 2)
 
 
 def clean(text: str) -> str:

@@ -64,7 +64,8 @@ class Router:
         self._grams = TfidfVectorizer(
             analyzer="char_wb", ngram_range=(1, 4), sublinear_tf=True, min_df=2, dtype=np.float32
         )
-        self._cues = _cues(tasks)
+        self._task_cues = {name: _cues(task) for name, task in tasks.items()}
+        self._cues = [cue for cues in self._task_cues.values() for cue in cues]
         grams = self._with_cues(masked, self._grams.fit_transform(masked))
         self._vectors = _cached_vectors(masked, encoder)
         self._gram_rows = grams
@@ -96,9 +97,16 @@ class Router:
         rows = self._quick.predict_proba(grams)
         return [self._by_name(row) for row in rows]
 
+    def has_cue(self, task: str, text: str) -> bool:
+        """Whether a cue of the task is in the text; True for a task that lists no cues."""
+        cues = self._task_cues.get(task)
+        masked = wording.mask(text, self.own_words)
+        return not cues or any(cue.search(masked) for cue in cues)
+
     def _with_cues(self, texts: list[str], grams: csr_matrix) -> csr_matrix:
-        hits = [[bool(cue.search(text)) * CUE_WEIGHT for cue in self._cues] for text in texts]
-        return hstack([grams, csr_matrix(np.array(hits, np.float32))], format="csr")
+        hits = [[cue.search(text) is not None for cue in self._cues] for text in texts]
+        columns = CUE_WEIGHT * np.array(hits, np.float32).reshape(len(texts), -1)
+        return hstack([grams, csr_matrix(columns)], format="csr")
 
     def _by_name(self, row: Floats) -> dict[str, float]:
         return {str(name): float(p) for name, p in zip(self._model.classes_, row, strict=True)}
@@ -121,10 +129,9 @@ def own_words(tasks: Mapping[str, TaskSpec]) -> frozenset[str]:
     return frozenset(words)
 
 
-def _cues(tasks: Mapping[str, TaskSpec]) -> list[regex.Pattern[str]]:
+def _cues(task: TaskSpec) -> list[regex.Pattern[str]]:
     """One pattern per cue, so that the fit weighs each cue for itself."""
-    listed = [cue for task in tasks.values() for cues in task.cues.values() for cue in cues]
-    return [regex.compile(cue, regex.I) for cue in listed] or [regex.compile(r"(?!)")]
+    return [regex.compile(cue, regex.I) for cues in task.cues.values() for cue in cues]
 
 
 def _other_samples() -> dict[str, Requests]:

@@ -31,9 +31,13 @@ FOLLOWS_SOURCE = regex.compile(
     r"|(?:的)?(?:邮件|信|评论|短信|文章|这句|句子|留言|原文|新闻|帖子|段落|告示|说明书?上)|(?:I |,? ?I )think)",
     regex.I,
 )
-NEGATED = regex.compile(r"(?:\bnot|n't|\bno|\bthan|instead of|rather than|不是|不要|别|不用|看不懂|不懂|不会)\s*(?:in(?:to)?\s+|to\s+)?$", regex.I)
+NEGATED = regex.compile(
+    r"(?:\bnot|n't|\bno|\bthan|instead of|rather than|不是|不要|别|不用|看不懂|不懂|不会)\s*(?:in(?:to)?\s+|to\s+)?$",
+    regex.I,
+)
 TWO = regex.compile(
-    r"(?<=^|\W)(?P<a>[\p{L}-]+(?: [\p{L}-]+)?) or (?:an? )?(?P<b>[\p{L}-]+(?: [\p{L}-]+)?)(?=\W|$)", regex.I
+    r"(?<=^|\W)(?P<a>[\p{L}-]+(?: [\p{L}-]+)?) or (?:an? )?(?P<b>[\p{L}-]+(?: [\p{L}-]+)?)(?=\W|$)",
+    regex.I,
 )
 
 
@@ -113,7 +117,9 @@ def fill(
             value = find_source(asked) or content_language
         else:
             found = find_target(asked, content_language)
-            value = found.code if found else _implied(content_language, request_language)
+            place = None if found else languages.of_place(asked)
+            spoken = place if place != content_language else None
+            value = found.code if found else spoken or _implied(content_language, request_language)
         if value is not None:
             values[name] = value
     return values
@@ -162,8 +168,12 @@ def target_phrase(text: str) -> tuple[int, int] | None:
     for mention in languages.find(text):
         if _weight(text, mention) < 1:
             continue
-        before = regex.search(r"(?:\b(?:in|into|to)\s+(?:plain\s+)?|[用成为為]\s*)$", text[: mention.start], regex.I)
+        before = regex.search(
+            r"(?:\b(?:in|into|to)\s+(?:plain\s+)?|[用成为為]\s*)$", text[: mention.start], regex.I
+        )
         start = before.start() if before else mention.start
-        after = regex.match(r"\s+(?:version|translation)\b|版本?|的(?=\W*$)", text[mention.end :], regex.I)
+        after = regex.match(
+            r"\s+(?:version|translation)\b|版本?|的(?=\W*$)", text[mention.end :], regex.I
+        )
         return start, mention.end + (after.end() if after else 0)
     return None

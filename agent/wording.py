@@ -14,16 +14,20 @@ from tasks import languages
 
 HAN = regex.compile(r"\p{Han}")
 # One choice: a few words without sentence punctuation.
-_ITEM = r"(?P<item>[\p{L}\p{N}][\p{L}\p{N}'’&-]*(?:[ /][\p{L}\p{N}&'’-]+){0,2}?)"
+_ITEM = r"(?P<item>(?!(?:plus|and|then|please|but|with)\b)[\p{L}\p{N}][\p{L}\p{N}'’&-]*(?:[ /][\p{L}\p{N}&'’-]+){0,2}?)"
 _WORD = r"(?P<item>[\p{Latin}][\p{Latin}-]*)"
 _HAN = r"(?P<item>[\p{Han}\p{Latin}]{1,6}?)"
 _HAN_END = r"(?P<item>[\p{Han}\p{Latin}]{1,6})"
 LISTS = [
-    regex.compile(rf"{_ITEM}(?:, ?{_ITEM})+,? (?:or|and) (?:an? )?{_ITEM}(?=\W*(?:[.,;:?!)\n“\"—–]|$))"),
+    regex.compile(rf"{_ITEM}(?:, ?{_ITEM})+,? or (?:an? )?{_ITEM}(?=\W*(?:[.,;:?!)\n“\"—–]|$))"),
     regex.compile(rf"(?<=[:：] ?){_ITEM}(?:, ?{_ITEM}){{2,}}(?=\W*(?:[.;?!)\n]|$))"),
     regex.compile(rf"(?<=\W|^){_WORD}(?: ?[/|] ?{_WORD}(?: {_WORD})?)+(?=\W|$)"),
-    regex.compile(rf"(?<=\b|[是于到放转有为：，(（]){_HAN}(?:[、，,/]{_HAN})*(?:、|，)?还是(?:是|放|转|该)?{_HAN_END}"),
-    regex.compile(rf"(?<=\b|[是于到放转有为：，(（]){_HAN}(?:[、/]{_HAN}){{2,}}(?:(?:和|或|以及|或者){_HAN})?(?=\W|$|里|中|三)"),
+    regex.compile(
+        rf"(?<=\b|[是于到放转有为：，(（]){_HAN}(?:[、/]{_HAN})*(?:、|，)?还是(?:是|放|转|该)?{_HAN_END}"
+    ),
+    regex.compile(
+        rf"(?<=\b|[是于到放转有为：，(（]){_HAN}(?:[、/]{_HAN}){{2,}}(?:(?:和|或|以及|或者){_HAN})?(?=\W|$|里|中|三)"
+    ),
 ]
 TRIM = regex.compile(
     r"^(?:is (?:it|this|that)|this|that|it'?s?|as|under|to|into|or|and|an?|the|be|go to|go)\s+"

@@ -29,6 +29,7 @@ SCRIPTS = {  # a script used by one language, with the share of letters that dec
     "el": regex.compile(r"\p{Greek}"),
     "he": regex.compile(r"\p{Hebrew}"),
 }
+PAIR = regex.compile(r"\s*([a-zA-Z]{2})\s?(?:[-=]?>|→|2|to|-)\s?([a-zA-Z]{2})\b")  # "en > vi"
 LETTER = regex.compile(r"\p{L}")
 
 
@@ -74,7 +75,20 @@ def find(text: str) -> list[Mention]:
         code = _code_of(match)
         if code is not None:
             found.append(Mention(code, match.start(), match.end()))
+    if pair := PAIR.match(text):
+        if pair[1].lower() in _codes() and pair[2].lower() in _codes():
+            first, second = (
+                Mention(pair[1].lower(), *pair.span(1)),
+                Mention(pair[2].lower(), *pair.span(2)),
+            )
+            found = [first, second, *(mention for mention in found if mention.start >= pair.end())]
     return found
+
+
+def of_place(text: str) -> str | None:
+    """The main language of the first country the text names, in English or Chinese."""
+    match = _places_pattern().search(text)
+    return _places()[match.group()] if match else None
 
 
 def detect(text: str, default: str = "en") -> str:
@@ -131,6 +145,24 @@ def _chinese_names() -> dict[str, str]:
         names.update({spelling: code for spelling in _spellings(short + "语")})
     names.update({"日本語": "ja", "韓国語": "ko", "한국어": "ko"})
     return names
+
+
+@cache
+def _places() -> dict[str, str]:
+    places = {}
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    for territory in (a + b for a in letters for b in letters):
+        tag = langcodes.Language.make(territory=territory)
+        code = str(tag.maximize().language)
+        if code in _codes() and territory not in {"AQ", "ZZ"}:
+            places.update({tag.territory_name(in_): code for in_ in ("en", "zh")})
+    return {place: code for place, code in places.items() if "未知" not in place and len(place) > 1}
+
+
+@cache
+def _places_pattern() -> regex.Pattern[str]:
+    names = "|".join(regex.escape(place) for place in sorted(_places(), key=len, reverse=True))
+    return regex.compile(rf"(?<!\p{{Latin}})(?:{names})(?!\p{{Latin}})")
 
 
 def _spellings(word: str) -> list[str]:
