@@ -22,7 +22,7 @@ from ui.frame import draw_composer, draw_header, draw_list, draw_welcome
 from ui.safety import Shield
 
 HERE = Path(__file__).parent
-STYLES = ("style.css", "answers.css")
+STYLES = ("style.css", "frame.css", "start.css", "answers.css", "narrow.css")
 LATEX: list[dict[str, str | bool]] = [
     {"left": "$$", "right": "$$", "display": True},
     {"left": "\\[", "right": "\\]", "display": True},
