@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import tiny
 
+from agent.planner import Planner
+from agent.service import build_planner
 from core.settings import Settings, load_settings
 from engine.base_model import Base, load_base
 from engine.engine import TorchEngine
@@ -59,3 +61,9 @@ def starter_engine(starter_settings: Settings) -> Iterator[TorchEngine]:
     engine = load_engine(starter_settings)
     yield engine
     engine.close()
+
+
+@pytest.fixture(scope="session")
+def planner(starter_settings: Settings) -> Planner:
+    """The shipped tasks, router and encoder."""
+    return build_planner(starter_settings)
