@@ -10,14 +10,15 @@ LIMIT = 12  # clauses looked at; more is pasted text, not an instruction
 SPLIT = regex.compile(
     r"(?<=[.!?;])\s+|[。！？；;\n]+|\s*[,，]\s*(?:and\s+)?|\s+(?:and|then|but|plus|\+|&)\s+"
     r"|、(?=[\p{Han}]{2})|(?=(?:然后|接着|随后|并且|顺便|最后|同时|再(?!次|见|短|讲)))|(?<=之前|以前|之后|以后)"
-    r"|(?<=[\p{Han}”])(?=并(?:判|告|给|翻|译|概|总|看|说|且))|\s(?=before\s|after\s(?!that|this|all|years|ten))|\s[-–—+|]+\s|[:：]|[()（）]",
+    r"|(?<=[\p{Han}”])(?=并(?![不非没列排购存行发]))|\s(?=before\s|after\s(?!that|this|all|years|ten))|\s[-–—+|]+\s|[:：]|[()（）]",
     regex.I,
 )
 LATER = regex.compile(r"^\s*(?:before|prior to)\b|(?:之前|以前)$", regex.I)
 EARLIER = regex.compile(r"^\s*(?:after(?!\s+(?:that|this|which)\b)|once|when)\b", regex.I)
 FIRST = regex.compile(r"\bfirst\b|^先|但先|不过先", regex.I)
 JOINED = regex.compile(
-    r"^\W*(?:and|then|next|after|afterwards|finally|followed|also|plus|并|再|然后|接着|最后|顺便|随后)",
+    r"^\W*(?:and|then|next|after|afterwards|finally|followed|also|plus|并|再|然后|接着|最后|顺便|随后)"
+    r"|\b(?:afterwards|after that|too|as well)\W*$",
     regex.I,
 )
 

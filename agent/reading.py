@@ -88,6 +88,7 @@ class Reader:
         if not regex.search(r"[\p{L}\p{N}]", whole.replace("“…”", "")):
             return Reading([], taken.content, whole, again=True, idle=True, certain=True)
         ordered = _clauses(taken.asking)
+        ordered = [_without_source(clause, taken.content) for clause in ordered]
         rests = {clause.text: rest for clause in ordered if (rest := without_target(clause.text))}
         texts = [clause.text for clause in ordered]
         several = len(ordered) > 1
@@ -101,6 +102,8 @@ class Reader:
         drafts = self._drafts(
             rows, inner, taken.content is not None, taken.content is None and not follows
         )
+        if taken.content is None and not follows:
+            drafts = self._with_making(drafts, rows)
         drafts = self._settled(drafts, overall, taken, follows, rows)
         return Reading(
             drafts,
@@ -118,7 +121,7 @@ class Reader:
         return 1.0 if taken.content or follows else WITHOUT_CONTENT
 
     def _weighed(self, row: Scored, weight: float, follows: bool) -> Scored:
-        weights = {self._chat: 1.0, ASIDE: 1.0, AGAIN: float(follows)}
+        weights = {self._chat: 1.0, ASIDE: 1.0, AGAIN: weight * follows}
         scores = {name: p * weights.get(name, weight) for name, p in row.scores.items()}
         total = sum(scores.values())
         return replace(row, scores={name: p / total for name, p in scores.items()})
@@ -211,6 +214,17 @@ class Reader:
             ]
         return drafts
 
+    def _with_making(self, drafts: list[Draft], rows: list[tuple[Clause, Scored]]) -> list[Draft]:
+        """With the conversation step that a later one needs: "a fun fact, then in French"."""
+        if not drafts or drafts[0].task == self._chat or len(rows) < 2:
+            return drafts
+        clause, first = rows[0]
+        joined = any(c.joined and c.text in drafts[0].asked for c, _ in rows)
+        if clause.text in drafts[0].asked or not joined or first.scores[self._chat] < 0.2:
+            return drafts
+        sure = first.scores[self._chat]
+        return [Draft(self._chat, sure, first.nearest[self._chat], clause.text), *drafts]
+
     def _only_names_a_language(self, draft: Draft) -> bool:
         """Whether a clause is a bare language, as the end of "in English and German" is."""
         return languages.parse(draft.asked.strip(" .?!。？！")) is not None
@@ -251,6 +265,18 @@ def _clauses(asking: tuple[str, ...]) -> list[Clause]:
         ]
         ordered += [split[position] for position in clauses.in_order(split)]
     return list(dict.fromkeys(ordered))[: clauses.LIMIT]
+
+
+def _without_source(clause: Clause, content: str | None) -> Clause:
+    """The clause without the content's own language, which says nothing of what is wanted."""
+    if content is None:
+        return clause
+    language = languages.detect(content)
+    text = clause.text
+    for mention in reversed(languages.find(text)):
+        if mention.code == language and not slots.is_target(text, mention):
+            text = text[: mention.start] + text[mention.end :]
+    return replace(clause, text=text) if text.strip() else clause
 
 
 def _is_foreign(text: str) -> bool:

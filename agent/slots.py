@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import regex
 
@@ -96,33 +98,56 @@ def find_labels(text: str) -> list[str] | None:
 
 
 def fill(
-    task: TaskSpec, asked: str, content: str, content_language: str, request_language: str
+    task: TaskSpec,
+    asked: str,
+    content_language: str,
+    request_language: str,
+    earlier: Mapping[str, SlotValue] = MappingProxyType({}),
 ) -> dict[str, SlotValue]:
     """Values for the task's slots; a slot without a value is left out.
 
     Args:
         asked: the clauses that ask for the step, unmasked.
-        content: what the step will work on, for detection; may be empty.
         content_language: of the content, or of the output of the step before.
         request_language: of the instruction itself.
+        earlier: what the same task was given in the turn before, for what is left unsaid.
     """
     values: dict[str, SlotValue] = {}
     for name, slot in task.slots.items():
-        value: SlotValue | None = None
-        if slot.type == "choice":
-            value = find_choice(slot, asked) or slot.default
-        elif slot.type == "labels":
-            value = find_labels(asked)
-        elif slot.default == "detected":
-            value = find_source(asked) or content_language
-        else:
-            found = find_target(asked, content_language)
-            place = None if found else languages.of_place(asked)
-            spoken = place if place != content_language else None
-            value = found.code if found else spoken or _implied(content_language, request_language)
+        value = _named(slot, asked, content_language)
+        if value is None and slot.default != "detected":
+            value = earlier.get(name)
+        if value is None:
+            value = _default(slot, asked, content_language, request_language)
         if value is not None:
             values[name] = value
     return values
+
+
+def _named(slot: Slot, asked: str, content_language: str) -> SlotValue | None:
+    if slot.type == "choice":
+        return find_choice(slot, asked)
+    if slot.type == "labels":
+        return find_labels(asked)
+    if slot.default == "detected":
+        return find_source(asked)
+    target = find_target(asked, content_language)
+    return target.code if target else None
+
+
+def _default(
+    slot: Slot, asked: str, content_language: str, request_language: str
+) -> SlotValue | None:
+    if slot.type != "language":
+        return slot.default
+    if slot.default == "detected":
+        return content_language
+    if slot.default not in {None, "other"}:
+        return slot.default
+    place = languages.of_place(asked)
+    if place is not None and place != content_language:
+        return place
+    return _implied(content_language, request_language)
 
 
 def target_slot(task: TaskSpec) -> str | None:
@@ -161,6 +186,11 @@ def _has_word(text: str, word: str) -> bool:
     if wording.HAN.search(word):
         return word in text
     return regex.search(rf"(?<!\p{{L}}){regex.escape(word)}(?!\p{{L}})", text) is not None
+
+
+def is_target(text: str, mention: Mention) -> bool:
+    """Whether a language stands where a wanted one does: "in French", 用法语, "French version"."""
+    return _weight(text, mention) > 0
 
 
 def target_phrase(text: str) -> tuple[int, int] | None:

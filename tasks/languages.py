@@ -142,7 +142,7 @@ def _chinese_names() -> dict[str, str]:
     for code, words in _extra()["zh"].items():
         names.update({spelling: code for word in words for spelling in _spellings(word)})
     for code, short in _extra()["short"].items():
-        names.update({spelling: code for spelling in _spellings(short + "语")})
+        names.update(dict.fromkeys(_spellings(short + "语"), code))
     names.update({"日本語": "ja", "韓国語": "ko", "한국어": "ko"})
     return names
 
@@ -206,6 +206,9 @@ def _code_of(match: regex.Match[str]) -> str | None:
         return _chinese_names()[word]
     if match["after"] or match["pair"]:
         return next(code for code, short in _extra()["short"].items() if short == word)
-    if word.isupper() and word.casefold() not in {"as", "is", "it", "so", "or", "no", "us", "am"}:
-        return word.casefold()
-    return word.casefold() if led and word.casefold() not in WORD_CODES else None
+    low = word.casefold()
+    after = match.string[match.end() :]
+    alone = not before.strip() and regex.match(r"\s*(?:please|pls|plz|version|[:：]|$)", after)
+    if word.isupper() and (led or alone):
+        return low
+    return low if (led or alone) and low not in WORD_CODES else None

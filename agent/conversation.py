@@ -1,0 +1,57 @@
+"""What a follow-up points at: the turns before it, planned again when they are needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from agent.plan import Step
+from tasks.spec import Message
+
+TURNS = 12  # turns looked back over; a follow-up points at what is near
+Decide = Callable[[Message, "Conversation"], list[Step] | None]
+
+
+class Conversation:
+    """The turns before a request, oldest first. Lives for one call of the planner.
+
+    Args:
+        turns: the earlier turns.
+        decide: plans a user turn, given the conversation before it.
+    """
+
+    def __init__(self, turns: Sequence[Message], decide: Decide) -> None:
+        self._turns = list(turns)[-TURNS:]
+        self._end = len(self._turns)
+        self._decide = decide
+        self._planned: dict[int, list[Step] | None] = {}  # shared with the conversations inside
+
+    def __bool__(self) -> bool:
+        return self._end > 0
+
+    @property
+    def answer(self) -> str | None:
+        """The last thing the assistant said."""
+        return self._last("assistant")
+
+    @property
+    def request(self) -> str | None:
+        """The last thing the person said."""
+        return self._last("user")
+
+    def before(self) -> list[Step] | None:
+        """The steps of the person's last turn; None when there is none or it cannot be planned."""
+        for index in range(self._end - 1, -1, -1):
+            if self._turns[index]["role"] == "user":
+                if index not in self._planned:
+                    self._planned[index] = self._decide(self._turns[index], self._until(index))
+                return self._planned[index]
+        return None
+
+    def _until(self, end: int) -> Conversation:
+        inside = Conversation(self._turns, self._decide)
+        inside._end, inside._planned = end, self._planned
+        return inside
+
+    def _last(self, role: str) -> str | None:
+        turns = reversed(self._turns[: self._end])
+        return next((turn["content"] for turn in turns if turn["role"] == role), None)
