@@ -7,6 +7,7 @@ is kept while an answer runs is the switch that ends it, under the visitor's ses
 from __future__ import annotations
 
 import logging
+import secrets
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -101,7 +102,7 @@ class Desk:
     def _answer(
         self, conversation: Conversation, turn: Turn, task: str | None, request: gr.Request
     ) -> Iterator[Shown]:
-        past = Conversation(id=conversation.id, turns=conversation.turns[:-1])
+        past = conversation.model_copy(update={"turns": conversation.turns[:-1]})
         before = [
             message
             for earlier in past.turns
@@ -119,7 +120,8 @@ class Desk:
         """Let the agent answer into the turn; yields when it is worth drawing again."""
         self.stop(request)
         switch = self._stops[str(request.session_hash)] = threading.Event()
-        events = self.agent.answer(turn.text, past.messages(), task, switch)
+        seed = secrets.randbits(32)  # answering again may give another answer
+        events = self.agent.answer(turn.text, past.messages(), task, switch, seed=seed)
         drawn = 0.0
         try:
             for event in events:

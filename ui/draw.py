@@ -81,8 +81,8 @@ def _request(turn: Turn) -> str:
     shown = turn.text[:LONGEST_SHOWN] + ("…" if len(turn.text) > LONGEST_SHOWN else "")
     edit = button("edit", turn, "act.edit")
     return (
-        f'<div class="pb-request"><div class="pb-said" dir="auto"><span class="pb-hidden">'
-        f"{say('you.said')}: </span>{escape(shown)}</div>{edit}</div>"
+        f'<div class="pb-request"><span class="pb-hidden">{say("you.said")}: </span>'
+        f'<div class="pb-said" dir="auto">{escape(shown)}</div>{edit}</div>'
     )
 
 
@@ -180,7 +180,8 @@ def _foot(turn: Turn, tasks: Tasks, latest: bool) -> str:
     error = _error(turn, latest) if turn.status == "failed" else ""
     ended = f'<p class="pb-note">{say(f"end.{turn.stopped}")}</p>' if _cut_short(turn) else ""
     thanks = f'<p class="pb-note pb-kept">{say("again.kept")}</p>' if turn.corrects else ""
-    return error + ended + thanks + _actions(turn, latest) + (_again(turn, tasks) if latest else "")
+    again = _again(turn, tasks) if latest and turn.steps else ""
+    return error + ended + thanks + _actions(turn, latest) + again
 
 
 def _cut_short(turn: Turn) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tasks.spec import Both, TaskSpec
 from ui.icons import icon
+from ui.turns import LONGEST_INSTRUCTIONS
 from ui.words import LANGUAGES, attributes, phrase, say, show
 
 EXAMPLE_SHOWN = 110  # characters of an example on its card; all of it is sent
@@ -43,7 +44,8 @@ def draw_list() -> str:
 <p class="pb-where">{say("chats.where")}
 <button type="button" class="pb-plain" data-act="clear"><span class="pb-first">{say("chats.clear")}
 </span><span class="pb-sure">{say("chats.sure")}</span></button></p>
-<template id="pb-chat"><li><button type="button" class="pb-chat" data-act="open"></button>
+<template id="pb-chat"><li>
+<button type="button" class="pb-chat" dir="auto" data-act="open"></button>
 <button type="button" class="pb-act" data-act="forget">{icon("delete")}
 <span class="pb-tip">{say("chats.delete")}</span></button></li></template>
 </nav>"""
@@ -82,8 +84,17 @@ def draw_composer(kept_in: Path) -> str:
 <p class="pb-problem" role="alert" hidden><span class="pb-lost">{say("error.lost")}</span>
 <span class="pb-full">{say("error.storage")}</span></p>
 <div class="pb-under"><span class="pb-keys">{say("box.keys")}</span>
+{_instructions()}
 <details><summary>{icon("info")}{say("kept.short")}</summary><p>{show(notice)}</p></details></div>
 </form>"""
+
+
+def _instructions() -> str:
+    box = attributes(aria_label="own.label", placeholder="own.placeholder")
+    return f"""<details class="pb-own"><summary>{icon("own")}{say("own.title")}</summary>
+<div><label for="pb-own">{say("own.text")}</label>
+<textarea id="pb-own" rows="4" dir="auto" maxlength="{LONGEST_INSTRUCTIONS}" {box}></textarea>
+<span class="pb-soft">{say("own.length", most=LONGEST_INSTRUCTIONS)}</span></div></details>"""
 
 
 def _card(title: Both, text: Both, examples: Mapping[str, str]) -> str:
@@ -93,10 +104,6 @@ def _card(title: Both, text: Both, examples: Mapping[str, str]) -> str:
         for language, example in examples.items()
     )
     return f'<div class="pb-card"><h3>{show(title)}</h3><p>{show(text)}</p>{buttons}</div>'
-
-
-def _first(task: TaskSpec) -> dict[str, str]:
-    return {language: examples[0] for language, examples in task.examples.items() if examples}
 
 
 def _cut(text: str) -> str:

@@ -1,12 +1,11 @@
-// The page's own behaviour: language, colours, the list of conversations in this browser's storage,
-// the composer, and one way in (`act`) for everything a visitor presses. Answers are drawn by
-// Python; the bridge carries what was pressed there and the conversation back.
+// The page's own behaviour: the list of conversations, the composer, and one way in (`acts`) for
+// everything a visitor presses. Answers are drawn by Python; the bridge carries what was pressed
+// there and the conversation back.
 window.patchbay = (() => {
   const root = document.documentElement;
   const find = (selector) => document.querySelector(selector);
-  const KEPT = "patchbay.kept.";
-  const LANGUAGES = ["en", "zh"];
-  const THEMES = ["system", "light", "dark"];
+  const { forget, keep, all } = patchbayStore;
+  const { speak, choose, nextTheme } = patchbayLooks;
 
   let trigger = null; // Gradio's way to raise an event of the bridge
   let current = null; // the conversation that is open
@@ -14,98 +13,14 @@ window.patchbay = (() => {
   let sent = null; // text that was sent and not yet taken up
   let editing = null; // the turn that the composer's text replaces
 
-  // --- storage: every access may be refused by the browser ---------------------------------
-  function load(key, otherwise) {
-    try {
-      const text = localStorage.getItem(key);
-      return text === null ? otherwise : JSON.parse(text);
-    } catch {
-      return otherwise;
-    }
-  }
-
-  function save(key, value) {
-    try {
-      localStorage.setItem(key, JSON.stringify(value));
-      return true;
-    } catch {
-      return false;
-    }
-  }
-
-  function forget(key) {
-    try {
-      localStorage.removeItem(key);
-    } catch {
-      // nothing was stored, then
-    }
-  }
-
-  // --- language ----------------------------------------------------------------------------
-  function language() {
-    const chosen = load("patchbay.language", null);
-    if (LANGUAGES.includes(chosen)) return chosen;
-    const wanted = (navigator.languages || [navigator.language]).find((tag) => /^(en|zh)/i.test(tag));
-    return wanted && wanted.toLowerCase().startsWith("zh") ? "zh" : "en";
-  }
-
-  function speak() {
-    const code = language();
-    root.lang = code === "zh" ? "zh-CN" : "en";
-    root.dataset.language = code;
-    for (const element of document.querySelectorAll("[data-words]")) {
-      for (const [name, both] of Object.entries(JSON.parse(element.dataset.words))) {
-        element.setAttribute(name, both[code]);
-      }
-    }
-    for (const button of document.querySelectorAll("[data-act=language]")) {
-      button.setAttribute("aria-pressed", String(button.dataset.language === code));
-    }
-  }
-
-  // --- colours -----------------------------------------------------------------------------
-  const system = matchMedia("(prefers-color-scheme: dark)");
-
-  function paint() {
-    const chosen = load("patchbay.theme", "system");
-    const dark = chosen === "dark" || (chosen !== "light" && system.matches);
-    document.body.classList.toggle("dark", dark);
-    root.dataset.theme = THEMES.includes(chosen) ? chosen : "system";
-    root.style.colorScheme = dark ? "dark" : "light";
-  }
-
-  function nextTheme() {
-    const position = THEMES.indexOf(root.dataset.theme);
-    save("patchbay.theme", THEMES[(position + 1) % THEMES.length]);
-    paint();
-  }
-
   // --- conversations -----------------------------------------------------------------------
-  function kept() {
-    const found = [];
-    for (let i = 0; i < localStorage.length; i += 1) {
-      const key = localStorage.key(i);
-      const value = key.startsWith(KEPT) ? load(key, null) : null;
-      if (value && value.conversation) found.push(value);
-    }
-    return found.sort((a, b) => b.at - a.at);
-  }
-
-  function keep(conversation) {
-    const value = { at: Date.now(), conversation };
-    const known = load(KEPT + conversation.id, null);
-    if (known && JSON.stringify(known.conversation) === JSON.stringify(conversation)) return;
-    const stored = save(KEPT + conversation.id, value);
-    complain("full", !stored);
-  }
-
   function list() {
     const chats = find(".pb-chats");
     if (!chats) return;
-    const all = kept();
-    find(".pb-list").dataset.empty = String(all.length === 0);
+    const kept = all();
+    find(".pb-list").dataset.empty = String(kept.length === 0);
     chats.replaceChildren(
-      ...all.map(({ conversation }) => {
+      ...kept.map((conversation) => {
         const row = find("#pb-chat").content.cloneNode(true);
         const open = row.querySelector(".pb-chat");
         open.textContent = conversation.title || "…";
@@ -121,10 +36,11 @@ window.patchbay = (() => {
   function remember(conversation) {
     current = conversation && conversation.turns ? conversation : null;
     if (current && current.turns.length) {
-      keep(current);
+      complain("full", !keep(current));
       if (sent !== null && current.turns.some((turn) => turn.text === sent)) accepted();
     }
     list();
+    dictate((conversation && conversation.instructions) || "");
   }
 
   function ready(conversation) {
@@ -169,6 +85,15 @@ window.patchbay = (() => {
     if (shown || problem.dataset.what === what) problem.hidden = !shown;
   }
 
+  // --- instructions: the person's own system prompt, kept with the conversation ---------------
+  function dictate(text) {
+    const area = find("#pb-own");
+    if (document.activeElement !== area) area.value = text;
+    find(".pb-own").dataset.set = String(text.trim() !== "");
+  }
+
+  const instruct = (conversation) => ({ ...conversation, instructions: find("#pb-own").value });
+
   // --- running -----------------------------------------------------------------------------
   function begin(answers) {
     if (answers) root.dataset.busy = "true";
@@ -196,7 +121,9 @@ window.patchbay = (() => {
 
   function send(text, turn = null) {
     const request = text.trim();
-    if (request) raise("send", { text: request, turn });
+    if (!request || root.dataset.busy) return;
+    root.dataset.busy = "true"; // also while a moment's other work ends: a second Enter is one too many
+    raise("send", { text: request, turn });
   }
 
   function turnOf(id) {
@@ -235,7 +162,7 @@ window.patchbay = (() => {
   }
 
   function drop(id) {
-    forget(KEPT + id);
+    forget(id);
     if (current && current.id === id) raise("open", { conversation: null });
     list();
   }
@@ -247,7 +174,7 @@ window.patchbay = (() => {
       return;
     }
     delete button.dataset.sure;
-    kept().forEach(({ conversation }) => forget(KEPT + conversation.id));
+    all().forEach(({ id }) => forget(id));
     raise("open", { conversation: null });
     list();
   }
@@ -257,10 +184,27 @@ window.patchbay = (() => {
     find("[data-act=menu]").setAttribute("aria-expanded", String(open));
   }
 
+  function escape() {
+    menu(false);
+    const open = find(".pb-under details[open]");
+    if (!open) return;
+    open.open = false;
+    open.querySelector("summary").focus();
+  }
+
   function show(conversation) {
     menu(false);
     edit(null);
     raise("open", { conversation });
+  }
+
+  // Another tab kept or deleted a conversation. Where it is the one shown here, take up its turns,
+  // or the next request from here would undo them.
+  function follow({ key, newValue }) {
+    list();
+    if (!current || waiting || !newValue || key !== patchbayStore.keyOf(current.id)) return;
+    const { conversation } = JSON.parse(newValue);
+    if (conversation.turns.at(-1).status !== "running") raise("open", { conversation });
   }
 
   const acts = {
@@ -285,17 +229,14 @@ window.patchbay = (() => {
     },
     fresh: () => show(null),
     open: (button) => {
-      const value = load(KEPT + button.dataset.id, null);
-      if (value) show(value.conversation);
+      const conversation = patchbayStore.open(button.dataset.id);
+      if (conversation) show(conversation);
     },
     forget: (button) => drop(button.dataset.id),
     clear,
     menu: () => menu(),
     theme: nextTheme,
-    language: (button) => {
-      save("patchbay.language", button.dataset.language);
-      speak();
-    },
+    language: (button) => choose(button.dataset.language),
   };
 
   document.addEventListener("click", (event) => {
@@ -306,39 +247,31 @@ window.patchbay = (() => {
     } else if (root.dataset.menu === "open" && !event.target.closest(".pb-list")) {
       menu(false);
     }
+    for (const open of document.querySelectorAll(".pb-under details[open]")) {
+      if (!open.contains(event.target)) open.open = false;
+    }
   });
 
   // Enter that ends an input method's composition belongs to the input method. Safari reports it
   // after the composition has ended, with the old key code 229.
   document.addEventListener("keydown", (event) => {
-    if (event.key === "Escape" && root.dataset.menu === "open") menu(false);
+    if (event.key === "Escape") escape();
     if (event.target.id !== "pb-text" || event.key !== "Enter" || event.shiftKey) return;
     if (event.isComposing || event.keyCode === 229) return;
     event.preventDefault();
-    if (!waiting) acts.send();
+    acts.send();
   });
 
   document.addEventListener("input", (event) => {
     if (event.target.id === "pb-text") resize();
   });
+  document.addEventListener("change", (event) => {
+    if (event.target.id === "pb-own") raise("instruct", {}, false);
+  });
   document.addEventListener("submit", (event) => {
     if (event.target.closest(".pb-composer")) event.preventDefault();
   });
-  addEventListener("storage", list); // another tab kept or deleted one
-  system.addEventListener("change", paint);
-
-  function start() {
-    paint();
-    speak();
-    // Gradio sets its own colours once, when it has mounted.
-    new MutationObserver(() => {
-      const dark = root.style.colorScheme === "dark";
-      if (document.body.classList.contains("dark") !== dark) paint();
-    }).observe(document.body, { attributes: true, attributeFilter: ["class"] });
-  }
-
-  if (document.body) start();
-  else document.addEventListener("DOMContentLoaded", start);
+  addEventListener("storage", follow);
 
   return {
     connect: (raise) => {
@@ -346,6 +279,7 @@ window.patchbay = (() => {
     },
     remember,
     ready,
+    instruct,
     idle,
   };
 })();

@@ -23,15 +23,18 @@ from ui.safety import Shield
 
 HERE = Path(__file__).parent
 STYLES = ("style.css", "frame.css", "start.css", "answers.css", "narrow.css")
+SCRIPTS = ("store.js", "looks.js", "page.js")
 LATEX: list[dict[str, str | bool]] = [
     {"left": "$$", "right": "$$", "display": True},
     {"left": "\\[", "right": "\\]", "display": True},
     {"left": "\\(", "right": "\\)", "display": False},
 ]
+# Gradio remembers what the latest sessions show, for a feature not used here: so, hardly any.
+SESSIONS = 32
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Noto Sans", "PingFang SC", "Microsoft YaHei"]
 # The script calls these by name through the bridge; Gradio finds them as quoted words.
 BRIDGE = """patchbay.connect(trigger,
-    ['send', 'retry', 'reroute', 'undo', 'rate', 'open', 'stop']);"""
+    ['send', 'retry', 'reroute', 'undo', 'rate', 'open', 'instruct', 'stop']);"""
 
 
 def build_page(agent: Agent, profile: str = "", feedback: Feedback | None = None) -> gr.Blocks:
@@ -88,6 +91,7 @@ def launch(page: gr.Blocks, host: str, port: int, **more: Any) -> Any:
         mcp_server=False,
         quiet=True,
         max_file_size=0,
+        state_session_capacity=SESSIONS,
         favicon_path=HERE / "icon.svg",
         theme=gr.themes.Base(font=FONTS, font_mono=["ui-monospace", "monospace"]),
         head=_head(),
@@ -99,7 +103,7 @@ def launch(page: gr.Blocks, host: str, port: int, **more: Any) -> Any:
 def _head() -> str:
     # Gradio rewrites the selectors of style sheets handed to it as `css`; these are meant as is.
     style = "".join((HERE / name).read_text(encoding="utf-8") for name in STYLES)
-    script = (HERE / "page.js").read_text(encoding="utf-8")
+    script = "".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS)
     return f"<style>{style}</style><script>{script}</script>"
 
 
@@ -130,6 +134,9 @@ def _tie(
     for event in ("undo", "rate"):
         on(event, getattr(desk, event)).then(None, js=idle)
     on("open", desk.open, reads=False).then(None, js=idle)
+    # Instructions go into the conversation that the browser keeps; no need to ask the server.
+    instruct = "(kept) => patchbay.instruct(kept)"
+    bridge.instruct(None, [stored], [stored], js=instruct).then(None, js=idle)
     bridge.stop(desk.stop, api_visibility="private", queue=False, trigger_mode="multiple")
     stored.change(None, [stored], js="(kept) => patchbay.remember(kept)")
     loaded = page.load(

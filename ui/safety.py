@@ -1,8 +1,9 @@
-"""Headers that hold the page to this server: a browser will load nothing from anywhere else."""
+"""Hold the page to this server: a browser loads nothing from elsewhere, Gradio stores nothing."""
 
 from __future__ import annotations
 
 from starlette.datastructures import MutableHeaders
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 # Gradio compiles its templates in the browser and styles inline, hence the two `unsafe-` words.
@@ -23,8 +24,12 @@ POLICY = "; ".join(
 )
 
 
+# Writes what a visitor sees into a folder of this computer; the page has no use for it.
+REFUSED = "/gradio_api/deep_link"
+
+
 class Shield:
-    """Middleware that adds the headers to every response."""
+    """Middleware that adds the headers to every response, and refuses one of Gradio's routes."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -40,4 +45,6 @@ class Shield:
                 headers["X-Content-Type-Options"] = "nosniff"
             await send(message)
 
-        await self.app(scope, receive, send_guarded if scope["type"] == "http" else send)
+        refused = scope["type"] == "http" and scope["path"].startswith(REFUSED)
+        app = PlainTextResponse("Not found", 404) if refused else self.app
+        await app(scope, receive, send_guarded if scope["type"] == "http" else send)

@@ -26,6 +26,7 @@ from tasks.spec import Message
 
 Status = Literal["pending", "running", "done", "stopped"]
 TITLE_LENGTH = 60
+LONGEST_INSTRUCTIONS = 2000  # characters; the page takes no more
 
 
 class _Data(BaseModel):
@@ -160,10 +161,15 @@ class Turn(_Data):
 
 
 class Conversation(_Data):
-    """Turns in order. An empty one has not begun."""
+    """Turns in order. An empty one has not begun.
+
+    Attributes:
+        instructions: the person's own system prompt.
+    """
 
     id: str = Field(default_factory=new_id)
     title: str = ""
+    instructions: str = Field(default="", max_length=LONGEST_INSTRUCTIONS)
     turns: list[Turn] = []
 
     def begin(self, text: str) -> Turn:
@@ -181,6 +187,8 @@ class Conversation(_Data):
     def messages(self) -> list[Message]:
         """The turns as the agent reads them; requests that failed are left out."""
         messages: list[Message] = []
+        if self.instructions.strip():
+            messages.append({"role": "system", "content": self.instructions.strip()})
         for turn in self.turns:
             if turn.status == "failed" or not turn.answer:
                 continue

@@ -8,25 +8,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from browse import PHONE, assert_fits, send
+from playwright.sync_api import Page, expect
 
 from engine.fake import FakeEngine
 
 pytestmark = pytest.mark.browser
 Visit = Callable[..., Page]
-NASTY = "<script>window.hacked=1</script><img src=x onerror=hacked=1>${hacked=1}{{x}} `<b>`"
-
-
-def send(page: Page, text: str, wait: bool = True) -> Locator:
-    """Write a request and press Enter; gives the last answer, finished unless told not to wait."""
-    page.locator("#pb-text").fill(text)
-    page.locator("#pb-text").press("Enter")
-    expect(page.locator(".pb-said").last).to_contain_text(text.strip()[:30])
-    answer = page.locator(".bot-row").last
-    if wait:
-        expect(answer.locator(".pb-actions")).to_be_visible()
-        expect(page.locator("html")).not_to_have_attribute("data-busy", "true")
-    return answer
 
 
 def test_english_request_shows_route_and_answer(visit: Visit, quick: Any) -> None:
@@ -177,16 +165,6 @@ def test_history_survives_reload_and_can_be_switched_and_deleted(visit: Visit, q
     expect(page.get_by_text("What can I do for you?")).to_be_visible()
 
 
-def test_two_visitors_do_not_see_each_other(visit: Visit, quick: Any) -> None:
-    first, second = visit(quick), visit(quick)
-    send(first, "my private thought")
-    second.reload()
-    expect(second.get_by_text("What can I do for you?")).to_be_visible()
-    assert "private thought" not in second.content()
-    send(second, "hello")
-    expect(second.locator("#pb-chat-log")).not_to_contain_text("private")
-
-
 def test_edit_regenerate_undo_and_copy(visit: Visit, quick: Any) -> None:
     page = visit(quick, permissions=["clipboard-read", "clipboard-write"])
     send(page, "one")
@@ -242,68 +220,6 @@ def test_composition_by_a_real_input_method(visit: Visit, quick: Any) -> None:
     expect(page.locator(".pb-said")).to_contain_text("你好")
 
 
-def test_markup_in_request_and_answer_is_text(visit: Visit, quick: Any) -> None:
-    page = visit(quick)
-    answer = send(page, NASTY)
-    expect(page.locator(".pb-said")).to_contain_text(NASTY)
-    expect(answer).to_contain_text("<script>window.hacked=1</script><img src=x")
-    send(page, f"review {NASTY}")
-    page.reload()
-    expect(page.locator(".pb-said").last).to_contain_text(NASTY)
-    expect(page.locator(".pb-chat")).to_contain_text("<script>")
-    assert page.evaluate("typeof hacked") == "undefined"
-    assert page.locator("#pb-chat-log img, #pb-chat-log script").count() == 0
-
-
-def test_pictures_in_an_answer_are_not_fetched(visit: Visit, quick: Any) -> None:
-    page = visit(quick)
-    send(page, "![look](https://example.com/look.png) and $$x^2$$ and <img src='http://x.y/z'>")
-    expect(page.locator(".katex").first).to_be_visible()
-    page.wait_for_timeout(300)  # `visit` fails on any request to another host
-
-
-def test_failure_is_a_friendly_sentence_and_loses_nothing(visit: Visit, quick: Any) -> None:
-    page = visit(quick)
-    text = "Translate " + "word " * 600
-    answer = send(page, text)
-    expect(answer.get_by_role("alert")).to_contain_text("Send a shorter text")
-    page.get_by_role("button", name="中文").click()
-    expect(answer.get_by_role("alert")).to_contain_text("文字太长")
-    answer.get_by_role("button", name="修改请求").click()
-    expect(page.locator("#pb-text")).to_have_value(text.strip())
-
-
-@pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
-def test_phone_has_no_sideways_scroll(visit: Visit, quick: Any, locale: str) -> None:
-    page = visit(
-        quick,
-        locale=locale,
-        viewport={"width": 390, "height": 780},
-        is_mobile=True,
-        has_touch=True,
-    )
-    assert_fits(page)
-    send(page, "Summarize and translate and review positive " + "x" * 300)
-    page.locator(".pb-route summary").click()
-    assert_fits(page)
-    box = page.locator("#pb-text").bounding_box()
-    assert box is not None
-    assert box["y"] + box["height"] <= 780
-    page.locator("[data-act=menu]").click()
-    expect(page.locator(".pb-new")).to_be_in_viewport()
-    assert_fits(page)
-
-
-def assert_fits(page: Page) -> None:
-    """Nothing is wider than the window."""
-    wide = """() => [...document.querySelectorAll('#pb-chat-log *, #pb-top *, #pb-bottom *')]
-        .filter((element) => element.getBoundingClientRect().right > innerWidth + 1
-            && !element.closest('.pb-tip, .pb-hidden, .pb-base em, pre, table'))
-        .map((element) => element.className)"""
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    assert page.evaluate(wide) == []
-
-
 def test_colours_follow_the_system_and_the_switch(visit: Visit, quick: Any) -> None:
     page = visit(quick, color_scheme="dark")
     background = "getComputedStyle(document.querySelector('.gradio-container')).backgroundColor"
@@ -327,3 +243,28 @@ def test_examples_for_every_task_in_both_languages(visit: Visit, quick: Any) -> 
     page.get_by_role("button", name="English").click()
     page.locator(".pb-card button:visible").first.click()
     expect(page.locator(".bot-row .pb-actions")).to_be_visible()
+
+
+@pytest.mark.parametrize("phone", [False, True])
+def test_instructions_lead_the_chat_and_stay_with_the_conversation(
+    visit: Visit, quick: Any, phone: bool
+) -> None:
+    page = visit(quick, **(PHONE if phone else {}))
+    page.get_by_text("Instructions", exact=True).click()
+    own = page.get_by_label("Instructions for this conversation")
+    own.fill("Answer as a pirate would.")
+    expect(own).to_be_in_viewport(ratio=1)
+    assert_fits(page)
+    send(page, "Good morning")
+    assert quick.agent.engine.calls[-1].messages[0] == {
+        "role": "system",
+        "content": "Answer as a pirate would.",
+    }
+    page.reload()
+    expect(own).to_have_value("Answer as a pirate would.")
+    if phone:
+        page.locator("[data-act=menu]").click()
+    page.get_by_role("button", name="New conversation").click()
+    expect(own).to_have_value("")
+    send(page, "Good evening")
+    assert "pirate" not in str(quick.agent.engine.calls[-1].messages)

@@ -61,6 +61,13 @@ def test_messages_carry_the_route_and_leave_failures_out() -> None:
     ]
 
 
+def test_instructions_lead_the_messages_and_are_kept() -> None:
+    conversation = read({"instructions": " Be brief. ", "turns": []})
+    conversation.begin("one")
+    assert conversation.messages() == [{"role": "system", "content": "Be brief."}]
+    assert read(conversation.model_dump()).instructions == " Be brief. "
+
+
 def test_what_the_browser_kept_comes_back_whole_and_at_rest() -> None:
     conversation = Conversation()
     conversation.begin("a title\nover lines").apply(Planned(PLAN))

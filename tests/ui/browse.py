@@ -1,0 +1,27 @@
+"""What the browser tests do again and again."""
+
+from playwright.sync_api import Locator, Page, expect
+
+PHONE = {"viewport": {"width": 390, "height": 780}, "is_mobile": True, "has_touch": True}
+
+
+def send(page: Page, text: str, wait: bool = True) -> Locator:
+    """Write a request and press Enter; gives the last answer, finished unless told not to wait."""
+    page.locator("#pb-text").fill(text)
+    page.locator("#pb-text").press("Enter")
+    expect(page.locator(".pb-said").last).to_contain_text(text.strip()[:30])
+    answer = page.locator(".bot-row").last
+    if wait:
+        expect(answer.locator(".pb-actions")).to_be_visible()
+        expect(page.locator("html")).not_to_have_attribute("data-busy", "true")
+    return answer
+
+
+def assert_fits(page: Page) -> None:
+    """Nothing is wider than the window."""
+    wide = """() => [...document.querySelectorAll('#pb-chat-log *, #pb-top *, #pb-bottom *')]
+        .filter((element) => element.getBoundingClientRect().right > innerWidth + 1
+            && !element.closest('.pb-tip, .pb-hidden, .pb-base em, pre, table'))
+        .map((element) => element.className)"""
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert page.evaluate(wide) == []
