@@ -1,7 +1,9 @@
 """How often a plan is exactly right (tasks, order, target language) on labelled requests.
 
-`routing_dev` and `routing_more` were looked at while the router was made; `routing_heldout` was
-not: nobody who wrote samples or rules has read it. Print the figures with `pytest -s`.
+`routing_dev` was read before most samples were written, so its figure says little about new
+requests. `routing_more` was tuned on after a first look: 0.871 and 0.739 right at first sight, for
+its first 140 and its last 115 requests. `routing_heldout` was never read by whoever wrote samples
+and rules, but its totals were looked at between changes. Print the figures with `pytest -s`.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import pytest
 from agent.planner import Planner
 
 DATA = Path(__file__).parent.parent / "data"
-FLOORS = {"routing_dev": 0.96, "routing_more": 0.92, "routing_heldout": 0.84}
+FLOORS = {"routing_dev": 0.96, "routing_more": 0.92, "routing_hard": 0.84, "routing_heldout": 0.92}
 
 
 def is_right(planner: Planner, request: dict[str, Any]) -> bool:
