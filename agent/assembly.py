@@ -61,12 +61,22 @@ class Assembler:
             slot = slots.target_slot(task)
             if slot and values[slot] == language and len(drafts) > 1:
                 continue  # the text is in that language already
-            steps.append(Step(task.name, draft.confidence, values, draft.nearest, text))
-            language = self._language_after(task, values, language, request)
+            step = Step(task.name, draft.confidence, values, draft.nearest, text)
+            steps += self._into_each(step, slot, self._says(draft, job, len(drafts) == 1), language)
+            language = self._language_after(task, steps[-1].slots, language, request)
         last = self._tasks[drafts[-1].task]
         if self._into and not translated and not last.conversation:
             steps += self._into_wanted(self._into, last, drafts[-1], job.asked, language)
         return steps
+
+    def _into_each(
+        self, step: Step, slot: str | None, asked: str, language: str | None
+    ) -> list[Step]:
+        """The step, once for each language asked for where there are several."""
+        codes = slots.find_targets(asked, language) if slot else []
+        if slot is None or len(codes) < 2:
+            return [step]
+        return [replace(step, slots={**step.slots, slot: code}) for code in codes]
 
     def again(self, before: list[Step], content: str) -> list[Step]:
         """The steps of the turn before, on new content."""
@@ -97,7 +107,7 @@ class Assembler:
         return _before_next(drafts[1], job)
 
     def _language_after(
-        self, task: TaskSpec, values: dict[str, SlotValue], language: str, request: str
+        self, task: TaskSpec, values: Mapping[str, SlotValue], language: str, request: str
     ) -> str:
         slot = slots.target_slot(task)
         if slot:
@@ -115,7 +125,8 @@ class Assembler:
         if target.weight < (0 if last.kind == "write" else 1):
             return []
         values = {**slots.fill(into, "", language, language), slot: target.code}
-        return [Step(into.name, draft.confidence, values, draft.nearest)]
+        step = Step(into.name, draft.confidence, values, draft.nearest)
+        return self._into_each(step, slot, asked, language)
 
 
 def _before_next(following: Draft, job: Job) -> str:

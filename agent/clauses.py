@@ -14,7 +14,9 @@ SPLIT = regex.compile(
     regex.I,
 )
 LATER = regex.compile(r"^\s*(?:before|prior to)\b|(?:之前|以前)$", regex.I)
-EARLIER = regex.compile(r"^\s*(?:after(?!\s+(?:that|this|which)\b)|once|when)\b", regex.I)
+EARLIER = regex.compile(
+    r"^\s*(?:(?:but )?only )?(?:after(?!\s+(?:that|this|which)\b)|once|when)\b", regex.I
+)
 FIRST = regex.compile(r"\bfirst\b|^先|但先|不过先", regex.I)
 EDGES = " ,，、;；:：-–—|+()（）\n"
 JOINS = regex.compile(r"\b(?:and|then|plus)\b|[+&]", regex.I)

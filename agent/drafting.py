@@ -17,6 +17,7 @@ COUNTS = 0.5  # probability from which a clause asks for its task
 CLEAR = 0.9  # and from which it does so without any cue beside another clause
 LONE_CHAT = 0.7  # and conversation, when no text came with the request
 JOINED_CHAT = 0.8  # and conversation after another step
+MADE_CHAT = 0.6  # the same with a word for making something
 HINT = 0.25  # by how much a later clause must be surer to take an earlier one's place
 POINTS = regex.compile(
     r"\b(?:it|this|that|these|those|them|one|the (?:result|answer|verdict|output|outcome))\b"
@@ -85,6 +86,17 @@ class Drafter:
             drafts = self._with_making(drafts, rows)
         if drafts and drafts[0].task == self._chat and not setting.certain:
             drafts = drafts[:1] + [d for d in drafts[1:] if self._continues(d, rows)]
+        return self._shortened_first(drafts, rows)
+
+    def _shortened_first(self, drafts: list[Draft], rows: list[Row]) -> list[Draft]:
+        """A text is shortened before it is translated, unless the words say otherwise."""
+        joined = [row.clause.text for row in rows if row.clause.joined]
+        for place, draft in enumerate(drafts[1:], start=1):
+            task = self._tasks[draft.task]
+            shortens = task.kind == "write" and not task.conversation
+            free = not any(text in draft.asked for text in joined)
+            if drafts[place - 1].task == self._into and shortens and free:
+                drafts[place - 1], drafts[place] = draft, drafts[place - 1]
         return drafts
 
     def of_whole(self, whole: Scored, rows: list[Row], setting: Setting) -> list[Draft]:
@@ -142,7 +154,8 @@ class Drafter:
         self, drafts: list[Draft], draft: Draft, clause: Clause, setting: Setting
     ) -> None:
         """Conversation after another step: rarely meant, unless something joins the two."""
-        if clause.joined and draft.confidence > JOINED_CHAT:
+        making = self._router.has_cue(self._chat, clause.text)
+        if clause.joined and draft.confidence > (MADE_CHAT if making else JOINED_CHAT):
             drafts.append(draft)
         elif setting.lone and draft.confidence > max(other.confidence for other in drafts):
             drafts[:] = [draft]

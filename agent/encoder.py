@@ -49,8 +49,10 @@ class Encoder:
         """Unit vectors, float32 of shape (texts, dimensions), in one batch for short lists."""
         import torch
 
+        from engine.int8 import one_thread
+
         # The model's own modules, without `encode`, whose bookkeeping costs as much as a clause.
-        with torch.inference_mode():
+        with torch.inference_mode(), one_thread():
             batches = [
                 self._model(self._model.preprocess(list(texts[start : start + BATCH])))
                 for start in range(0, len(texts), BATCH)

@@ -54,7 +54,8 @@ class Planner:
             UnknownName: no task has the chosen name, or the slash command is unknown.
         """
         started = time.perf_counter()
-        steps, reason = self._decide(clean(text), Conversation(history, self._replan), task)
+        turns = [turn for turn in history if turn["role"] != "system"]
+        steps, reason = self._decide(clean(text), Conversation(turns, self._replan), task)
         return Plan(tuple(steps), reason, 1000 * (time.perf_counter() - started))
 
     def _replan(self, turn: Message, before: Conversation) -> list[Step] | None:

@@ -30,7 +30,7 @@ AGAIN = "again"
 CUE_WEIGHT = 0.5  # beside n-gram vectors of length 1
 # Probability by the wording alone from which the encoder is not asked; in Chinese an English
 # encoder has little to add.
-PLAIN, PLAIN_CHINESE = 0.995, 0.95
+PLAIN, PLAIN_CHINESE = 0.9, 0.85
 
 
 @dataclass(frozen=True)

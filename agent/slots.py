@@ -42,6 +42,12 @@ NEGATED = regex.compile(
     r"(?:in(?:to)?\s+|to\s+)?$",
     regex.I,
 )
+LIST_GOES_ON = regex.compile(
+    r"(?=.*(?:,|&|\+|[，、；;]|and|as well as|plus|then|和|与|及|跟|还|再|又|也|除了))"
+    r"(?:[\s,，、；;&+]|\b(?:and|both|as well as|also|plus|then|again|in|into|to|one|an?|once)\b"
+    r"|和|与|以及|及|跟|还要?|再|然后|最后|接着|又|也|各|之后|的|版本?|一份|一遍|一版|翻?[译譯]?[成为為]?|翻|[用要])+",
+    regex.I,
+)
 TWO = regex.compile(
     r"(?<=^|\W)(?P<a>[\p{L}-]+(?: [\p{L}-]+)?) or (?:an? )?(?P<b>[\p{L}-]+(?: [\p{L}-]+)?)(?=\W|$)",
     regex.I,
@@ -66,6 +72,27 @@ def find_target(text: str, content_language: str | None = None) -> Target | None
         if best is None or weight >= best.weight:
             best = Target(mention.code, weight)
     return best if best and best.weight > -2 else None
+
+
+def find_targets(text: str, content_language: str | None = None) -> list[str]:
+    """Codes of all languages asked for: "into Hebrew and then Romanian" asks for two."""
+    best = find_target(text, content_language)
+    if best is None:
+        return []
+    mentions = languages.find(text)
+    place = max(i for i, mention in enumerate(mentions) if mention.code == best.code)
+    first = last = place
+    while first and _listed(text, mentions[first - 1], mentions[first]):
+        first -= 1
+    while last + 1 < len(mentions) and _listed(text, mentions[last], mentions[last + 1]):
+        last += 1
+    codes = dict.fromkeys(mention.code for mention in mentions[first : last + 1])
+    return [code for code in codes if code != content_language] or [best.code]
+
+
+def _listed(text: str, one: Mention, other: Mention) -> bool:
+    """Whether only words that continue a list stand between two mentions."""
+    return LIST_GOES_ON.fullmatch(text[one.end : other.start]) is not None
 
 
 def find_source(text: str) -> str | None:

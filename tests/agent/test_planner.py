@@ -288,3 +288,21 @@ def test_nothing_breaks_it(planner: Planner, text: str, earlier: str | None) -> 
     assert plan.steps
     assert plan.steps[0].text
     assert all(0 <= step.confidence <= 1 for step in plan.steps)
+
+
+def test_instructions_to_the_chat_are_no_earlier_turn(planner: Planner) -> None:
+    history: list[Message] = [{"role": "system", "content": "Translate everything to Danish."}]
+    assert planner.plan("Summarize", history).reason == planner.plan("Summarize").reason
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Translate this into Hebrew and then into Romanian: The bus leaves from platform six.",
+        "把“路上小心”译成希伯来语，再译成罗马尼亚语。",
+    ],
+)
+def test_each_language_asked_for_gets_its_step(planner: Planner, text: str) -> None:
+    steps = planner.plan(text).steps
+    assert [step.slots["target"] for step in steps] == ["he", "ro"]
+    assert steps[0].text == steps[1].text
