@@ -42,15 +42,16 @@ def load(recipe: Recipe, task: TaskSpec, encoder: Encoder) -> list[Part]:
 
 
 def _part(recipe: Recipe, source: Source, task: TaskSpec, encoder: Encoder) -> Part:
-    place = source.path or f"{source.hub}:{source.split}"
-    table = _table(source, source.path, source.split, task)
+    place, table = _table(recipe, source, source.path, source.split, task)
     table = _fitting(table, recipe, source, encoder)
     refused = {place: table.refused}
     rows = _drawn(table.rows, source.take, recipe.seed)
-    if source.validation:
-        other = _table(source, source.validation, source.validation, task)
+    if source.validation or (source.validation_split and not Path(place).is_file()):
+        other_place, other = _table(
+            recipe, source, source.validation, source.validation_split, task
+        )
         other = _fitting(other, recipe, source, encoder)
-        refused[source.validation] = other.refused
+        refused[other_place] = other.refused
         validation = other.rows
     else:
         cut = max(1, round(len(rows) * recipe.validation_share))
@@ -64,11 +65,19 @@ def _part(recipe: Recipe, source: Source, task: TaskSpec, encoder: Encoder) -> P
     return Part(source, rows, validation, refused)
 
 
-def _table(source: Source, path: str | None, split: str, task: TaskSpec) -> Table:
-    local = path is not None and (source.path is not None or Path(path).exists())
-    return (
-        read(Path(str(path)).expanduser(), source, task) if local else read_hub(source, split, task)
-    )
+def _table(
+    recipe: Recipe, source: Source, path: str | None, split: str | None, task: TaskSpec
+) -> tuple[str, Table]:
+    """A local file's rows, or those of a hub data set's split where there is no such file.
+
+    Returns:
+        the place they come from, and the rows.
+    """
+    if path:
+        file = Path(recipe.data_folder).expanduser() / Path(path).expanduser()
+        if file.is_file() or not (source.hub and split):
+            return str(file), read(file, source, task)
+    return f"{source.hub}:{split}", read_hub(source, str(split), task)
 
 
 def _fitting(table: Table, recipe: Recipe, source: Source, encoder: Encoder) -> Table:

@@ -25,13 +25,14 @@ class _Strict(BaseModel):
 
 
 class Source(_Strict):
-    """One data set. `path` (a local file) wins over `hub` (a data-set name)."""
+    """One data set. `path` (a local file) wins over `hub` (a data-set name) where it exists."""
 
     path: str | None = Field(None, description="local .jsonl, .csv, .tsv or .parquet file")
-    hub: str | None = Field(None, description="hub data-set name, used when there is no path")
+    validation: str | None = Field(None, description="local file to validate on")
+    hub: str | None = Field(None, description="hub data-set name, used without a local file")
     subset: str | None = Field(None, description="configuration of the hub data set")
     split: str = Field("train", description="split of the hub data set")
-    validation: str | None = Field(None, description="local file, or hub split, to validate on")
+    validation_split: str | None = Field(None, description="its split to validate on")
     columns: dict[str, str] = Field(
         {}, description="file column -> role (text, answer, or a slot); empty: the task's own"
     )
@@ -84,6 +85,7 @@ class Recipe(_Strict):
     quantization: Literal["none", "nf4"] = "none"
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     data: list[Source] = Field(min_length=1)
+    data_folder: str = Field(".", description="where relative paths of data files begin")
     validation_share: float = Field(0.1, gt=0, lt=1, description="split off where none is given")
     validation_rows: int = Field(128, ge=1, description="rows the validation loss is taken on")
     max_tokens: int = Field(512, ge=16, description="longer rows are refused")
@@ -130,24 +132,32 @@ class Resolved(_Strict):
 def load_recipe(name: str, overrides: Iterable[str] = ()) -> Resolved:
     """Read a recipe file, or a shipped recipe by name, and apply `key=value` overrides.
 
-    `data=PATH` puts a local file in place of the first data source's; other keys are dotted
-    (`lora.rank=16`, `data.0.take=500`). Values are YAML.
+    `data=PATH` puts one local file in place of all the recipe's data sets; other keys are dotted
+    (`lora.rank=16`, `data.0.take=500`). Values are YAML. A recipe that `extends` a shipped one
+    holds only what differs from it.
 
     Raises:
         SettingsError: the file, a key or a value is wrong; the message names it and near matches.
     """
     file = _find(name)
     values = _read(file)
-    values.setdefault("name", file.stem)
     origins = {key: file.name for key, _ in _flat(values)}
+    if parent := values.pop("extends", None):
+        inherited = _read(_find(str(parent)))
+        origins = {key: f"{parent}.yaml" for key, _ in _flat(inherited)} | origins
+        values = {**inherited, **values}
+    values.setdefault("name", file.stem)
     for override in overrides:
         key, sign, text = override.partition("=")
         if not sign:
             raise SettingsError(f"{override!r} is not key=value, like learning_rate=0.0005.")
-        key = (
-            "data.0.path" if key == "data" else "data.0.validation" if key == "validation" else key
-        )
-        _put(values, key, _value(text, override), override)
+        value = _value(text, override)
+        if key == "data":
+            values["data"] = [_own(value, values)]
+            origins = {k: v for k, v in origins.items() if not k.startswith("data.")}
+            key = "data.0.path"
+        key = "data.0.validation" if key == "validation" else key
+        _put(values, key, value, override)
         origins[key] = "command line"
     return Resolved(recipe=_validated(values, file.name), origins=origins)
 
@@ -178,6 +188,12 @@ def _read(file: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise SettingsError(f"{file} must hold `name: value` lines.")
     return values
+
+
+def _own(path: Any, values: dict[str, Any]) -> dict[str, Any]:
+    """A person's file as the only data set, label lists drawn as the recipe's first one has it."""
+    first = (values.get("data") or [{}])[0]
+    return {"path": path, **({"labels": first["labels"]} if "labels" in first else {})}
 
 
 def _value(text: str, override: str) -> Any:

@@ -174,7 +174,7 @@ def _record(
 
 def _described(part: Part) -> dict[str, Any]:
     source = part.source
-    files = [Path(p) for p in (source.path, source.validation) if p and Path(p).exists()]
+    files = [Path(place) for place in part.refused if Path(place).is_file()]
     return {
         "name": part.label,
         "licence": source.licence,

@@ -73,6 +73,7 @@ def read(path: Path, source: Source, task: TaskSpec) -> Table:
                 table.add(record)
                 continue
             if not table.rows and not table.refused:
+                roles = _present(roles, list(record))
                 _check_columns(path, record, roles, source)
             result = _row(line, record, roles, source)
             table.add(result)
@@ -96,11 +97,16 @@ def read_hub(source: Source, split: str, task: TaskSpec) -> Table:
             f"The data set {source.hub!r} could not be loaded: {str(error).splitlines()[0]} "
             "Check the name and the network, or put a local file in its place with data=PATH."
         ) from error
-    roles = source.columns or task.columns
+    roles = _present(source.columns or task.columns, list(data.features))
+    named = {
+        column: feature.int2str
+        for column, feature in data.features.items()
+        if isinstance(feature, datasets.ClassLabel)
+    }
     table = Table()
     for number, record in enumerate(data, 1):
-        result = _row(number, dict(record), roles, source)
-        table.add(result)
+        plain = {k: named[k](v) if k in named and v >= 0 else v for k, v in record.items()}
+        table.add(_row(number, plain, roles, source))
     return table
 
 
@@ -179,6 +185,12 @@ def _separated(path: Path, mark: str) -> Iterator[tuple[int, dict[str, Any] | Re
         else:
             yield number, record
     yield from bad
+
+
+def _present(roles: dict[str, str], columns: list[str]) -> dict[str, str]:
+    """The roles without columns that are absent where another column has the same role."""
+    filled = {role for column, role in roles.items() if column in columns}
+    return {c: role for c, role in roles.items() if c in columns or role not in filled}
 
 
 def _check_columns(
