@@ -84,9 +84,9 @@ def load(recipe: Recipe) -> Trainee:
     layers = model.config.num_hidden_layers
     model.requires_grad_(False)
     if recipe.quantization == "nf4":
-        model = prepare_model_for_kbit_training(model, recipe.gradient_checkpointing)
-    elif recipe.gradient_checkpointing:
-        model.gradient_checkpointing_enable()
+        model = prepare_model_for_kbit_training(model, False)
+    if recipe.gradient_checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
         model.enable_input_require_grads()
     torch.manual_seed(recipe.seed)
     lora = recipe.lora

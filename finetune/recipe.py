@@ -140,12 +140,7 @@ def load_recipe(name: str, overrides: Iterable[str] = ()) -> Resolved:
         SettingsError: the file, a key or a value is wrong; the message names it and near matches.
     """
     file = _find(name)
-    values = _read(file)
-    origins = {key: file.name for key, _ in _flat(values)}
-    if parent := values.pop("extends", None):
-        inherited = _read(_find(str(parent)))
-        origins = {key: f"{parent}.yaml" for key, _ in _flat(inherited)} | origins
-        values = {**inherited, **values}
+    values, origins = _inherited(file)
     values.setdefault("name", file.stem)
     for override in overrides:
         key, sign, text = override.partition("=")
@@ -188,6 +183,16 @@ def _read(file: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise SettingsError(f"{file} must hold `name: value` lines.")
     return values
+
+
+def _inherited(file: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """A file's values over those of the recipe it extends, and the file each came from."""
+    values = _read(file)
+    origins = {key: file.name for key, _ in _flat(values)}
+    if not (parent := values.pop("extends", None)):
+        return values, origins
+    below, their_origins = _inherited(_find(str(parent)))
+    return {**below, **values}, {**their_origins, **origins}
 
 
 def _own(path: Any, values: dict[str, Any]) -> dict[str, Any]:

@@ -78,12 +78,13 @@ def test_the_report_says_it_all(recipe: Recipe) -> None:
     assert "refused rows are in" in said
     assert "labels: positive 16, negative 16" in said
     assert "tokens of text and answer: ≤32: 32" in said
-    assert "estimate: 6 steps" in said and "GB of memory" in said
+    assert "estimate: 6 steps" in said
+    assert "GB of memory" in said
 
 
 def test_mostly_bad_data_is_an_error(recipe: Recipe, sentiment: Encoder) -> None:
     bad = [{"text": "", "label": "positive"}] * 40
     write_jsonl(Path(str(recipe.data[0].path)), [*rows(8), *bad])
     parts = data.load(recipe, load_tasks()["sentiment"], sentiment)
-    with pytest.raises(InputError, match="More than half of the rows of train.jsonl are refused"):
+    with pytest.raises(InputError, match="More than half of the rows"):
         checks.require_rows(parts)
