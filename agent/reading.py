@@ -22,7 +22,7 @@ POINTS = regex.compile(
     regex.I,
 )
 # How much likelier a task becomes beside conversation when the request brings a text, or none.
-WITH_CONTENT, WITHOUT_CONTENT = 3.0, 0.4
+WITH_CONTENT, POINTING_BACK, WITHOUT_CONTENT = 3.0, 1.7, 0.4
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Reader:
         texts = [clause.text for clause in ordered]
         several = len(ordered) > 1
         batch = texts + list(rests.values()) + ([whole] if several else [])
-        weight = self._weight(taken, follows)
+        weight = self._weight(taken, follows and POINTS.search(whole) is not None, follows)
         scored = [self._weighed(row, weight, follows) for row in self._router.score(batch)]
         by_text = {row.text: row for row in scored}
         rows = [(clause, by_text[clause.text]) for clause in ordered]
@@ -115,9 +115,11 @@ class Reader:
             whole=overall,
         )
 
-    def _weight(self, taken: parts.Parts, follows: bool) -> float:
+    def _weight(self, taken: parts.Parts, points_back: bool, follows: bool) -> float:
         if taken.content and taken.certain:
             return WITH_CONTENT
+        if points_back:
+            return POINTING_BACK
         return 1.0 if taken.content or follows else WITHOUT_CONTENT
 
     def _weighed(self, row: Scored, weight: float, follows: bool) -> Scored:
@@ -136,7 +138,7 @@ class Reader:
         clear = [
             draft
             for draft in drafts
-            if self._clear(draft, draft.asked)
+            if self._stands(draft, brings)
             or (lone and draft.task == self._chat and draft.confidence >= 0.7)
         ]
         return clear or drafts
@@ -144,6 +146,12 @@ class Reader:
     def _clear(self, draft: Draft, text: str) -> bool:
         """Whether a draft stands on a cue of its task, or on a probability that needs none."""
         return draft.confidence >= CLEAR or self._router.has_cue(draft.task, text)
+
+    def _stands(self, draft: Draft, brings: bool) -> bool:
+        """As `_clear`; conversation beside a text needs its cue, or it is mere background."""
+        if draft.task == self._chat and brings:
+            return self._router.has_cue(draft.task, draft.asked)
+        return self._clear(draft, draft.asked)
 
     def _of_clause(
         self, clause: Clause, row: Scored, rest: Scored | None, brings: bool
@@ -183,6 +191,16 @@ class Reader:
                     sure = max(other.confidence, draft.confidence)
                     drafts[index] = replace(other, asked=asked, confidence=sure)
                 return
+        if (
+            drafts
+            and not clause.then
+            and self._into in {other.task for other in drafts}
+            and self._tasks[draft.task].kind == "write"
+            and draft.task != self._chat
+            and languages.parse(drafts[-1].asked.strip(" .?!。？！")) is not None
+        ):  # "Italian, in one sentence": the bare language says in what the result is wanted
+            drafts.insert(len(drafts) - 1, draft)
+            return
         if draft.task == self._chat and drafts and not (clause.joined and draft.confidence > 0.8):
             if lone and draft.confidence > max(other.confidence for other in drafts):
                 drafts[:] = [draft]
@@ -205,7 +223,7 @@ class Reader:
             and len(drafts) > 1
             and not (taken.content and taken.certain)
         ):
-            joined = {clause.text for clause, _ in rows if clause.joined}
+            joined = {clause.text for clause, _ in rows if clause.then}
             drafts = drafts[:1] + [
                 draft
                 for draft in drafts[1:]

@@ -29,6 +29,17 @@ LISTS = [
         rf"(?<=\b|[是于到放转有为：，(（]){_HAN}(?:[、/]{_HAN}){{2,}}(?:(?:和|或|以及|或者){_HAN})?(?=\W|$|里|中|三)"
     ),
 ]
+# Manners before what is asked; they come with every task.
+POLITE = regex.compile(
+    r"^(?:(?:please|pls|plz|kindly|hey|hi|ok(?:ay)?|so|well|now|and|by the way|oh|great|also|just|quickly"
+    r"|(?:could|can|would|will) (?:you|u)(?: please| kindly| possibly| just| quickly| maybe)*"
+    r"|(?:would|do) you mind|would you be so kind as to|i(?:'d| would) (?:like|love|need) (?:for )?you to"
+    r"|i (?:need|want) you to|help me(?: to)?|let'?s|go ahead and|try to|are you able to"
+    r"|is it possible to|feel free to)\b[\s,.!:]*)+"
+    r"|^(?:请问|请你|请您|请|麻烦你|麻烦您|麻烦|劳驾|帮忙|帮我们|帮我|帮|替我|给我(?=[总概翻译写看分判])|能不能|能否|可不可以"
+    r"|可以|能|你能|你可以|我想让你|我想请你|我要你|我需要你|拜托|那个|那就|那么|嗯|好的|好|对了|顺便|另外|你)+[，,、\s]*",
+    regex.I,
+)
 TRIM = regex.compile(
     r"^(?:is (?:it|this|that)|this|that|it'?s?|as|under|to|into|or|and|an?|the|be|go to|go)\s+"
     r"|^(?:这条\p{Han}{0,3}是|是|属于|该|放|转|算|告诉我|判断|归到|或者|或|以及|和)|[吗呢啊呀？?。.]+$",
@@ -68,6 +79,8 @@ def mask(text: str, own: Collection[str] = ()) -> str:
     if choices and len(choices.names) > 2 and not any(n.casefold() in own for n in choices.names):
         other = "甲、乙还是丙" if HAN.search(text[choices.start : choices.end]) else "A, B or C"
         text = text[: choices.start] + other + text[choices.end :]
+    bare = POLITE.sub("", text)
+    text = bare if len(bare) > 3 or HAN.search(bare) and len(bare) > 1 else text
     parts, end = [], 0
     for mention in languages.find(text):
         name = "法语" if HAN.search(text[mention.start : mention.end]) else "French"

@@ -100,11 +100,23 @@ window.patchbay = (() => {
     let rest;
     waiting = new Promise((resolve) => (rest = resolve));
     waiting.rest = rest;
+    watch(waiting);
   }
 
-  function idle() {
+  // Gradio says nothing when the server goes away, or starts anew, in the middle of an answer.
+  async function watch(mine) {
+    const server = () => fetch("gradio_api/app_id").then((is) => is.text(), () => null);
+    const started = await server();
+    while (waiting === mine) {
+      await new Promise((wake) => setTimeout(wake, 3000));
+      const now = await server();
+      if (waiting === mine && (now === null || now !== started)) idle(true);
+    }
+  }
+
+  function idle(lost = sent !== null) {
     delete root.dataset.busy;
-    complain("lost", sent !== null);
+    complain("lost", lost);
     sent = null;
     if (waiting) waiting.rest();
     waiting = null;

@@ -123,3 +123,11 @@ def test_gradio_gives_a_stranger_nothing(visit: Visit, quick: Any) -> None:
         assert get(f"file={file}")[0] == 403
     assert get(f"deep_link?session_hash={session}")[0] == 404
     assert get("info")[1] == '{"named_endpoints":{},"unnamed_endpoints":{}}'
+
+
+def test_a_server_that_goes_away_is_noticed(visit: Visit, slow: Any) -> None:
+    page = visit(slow)
+    expect(send(page, "word " * 400, wait=False)).to_contain_text("word word")
+    page.context.set_offline(True)
+    expect(page.locator(".pb-lost")).to_be_visible()
+    expect(page.locator("html")).not_to_have_attribute("data-busy", "true")

@@ -170,6 +170,7 @@ def test_edit_regenerate_undo_and_copy(visit: Visit, quick: Any) -> None:
     send(page, "one")
     send(page, "two")
     page.get_by_role("button", name="Regenerate").click()
+    expect(page.locator("html")).not_to_have_attribute("data-busy", "true")
     expect(page.locator(".bot-row .pb-actions")).to_have_count(2)
     page.get_by_role("button", name="Copy").last.click()
     page.wait_for_selector("[data-act=copy][data-done]")
