@@ -27,18 +27,21 @@ The loss on validation rows went {losses}.
 
 ![loss](curve.png)
 
-To repeat it: `python -m finetune run {name} steps={steps}`
+To repeat it with the recipe beside this card:
+`python -m finetune run recipe.yaml steps={steps} data_folder=DIR`
 
 ## Data
 
 {data}
+
+{notes}
 """
 
 
 def text(record: dict[str, Any], recipe: Recipe) -> str:
     """The model card, Markdown."""
     losses = " → ".join(f"{loss:.3f}" for _, loss in record["evaluations"]) or "unmeasured"
-    return CARD.format(
+    filled = CARD.format(
         base=record["base"],
         task=recipe.task,
         name=recipe.name,
@@ -53,7 +56,9 @@ def text(record: dict[str, Any], recipe: Recipe) -> str:
         seed=recipe.seed,
         losses=losses,
         data="\n".join(_source(part) for part in record["data"]),
+        notes=recipe.notes,
     )
+    return filled.rstrip() + "\n"
 
 
 def _source(part: dict[str, Any]) -> str:

@@ -92,7 +92,7 @@ def load(recipe: Recipe) -> Trainee:
     lora = recipe.lora
     config = LoraConfig(
         r=lora.rank,
-        lora_alpha=lora.alpha,  # type: ignore[arg-type]  (fractions are fine)
+        lora_alpha=lora.alpha,  # type: ignore[arg-type]
         lora_dropout=lora.dropout,
         target_modules=_targets(model) if lora.targets == "all-linear" else lora.targets,
         layers_to_transform=list(range(lora.from_layer, layers)) if lora.from_layer else None,

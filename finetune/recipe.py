@@ -80,6 +80,7 @@ class Recipe(_Strict):
 
     name: str = Field(pattern=ID, description="id of the adapter that comes out")
     task: str
+    notes: str = Field("", description="what a reader of the card should know about the data")
     base: str = Field("starter", description="'starter', a hub model id, or a local folder")
     revision: str = "main"
     quantization: Literal["none", "nf4"] = "none"
@@ -113,6 +114,11 @@ class Recipe(_Strict):
     search: dict[str, Range | list[Any]] = Field(
         {}, description="sweep: dotted key -> values to choose from, or a range"
     )
+
+
+    def settled(self) -> dict[str, Any]:
+        """What decides the adapter, JSON-able: all but the place of the data on this machine."""
+        return self.model_dump(mode="json", exclude={"data_folder"})
 
 
 class Resolved(_Strict):

@@ -111,7 +111,7 @@ def finish(
     """
     folder = place.folder
     save_adapter(trainee, folder)
-    recipe = resolved.recipe.model_dump(mode="json")
+    recipe = resolved.recipe.settled()
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True))
     (folder / "origins.json").write_text(json.dumps(resolved.origins, indent=1))
     card.draw_curve(state, folder)
@@ -158,7 +158,7 @@ def _record(
         "base": trainee.base_name,
         "task": task.fingerprint,
         "task_version": task.version,
-        "recipe": fingerprint.of_value(resolved.recipe.model_dump(mode="json")),
+        "recipe": fingerprint.of_value(resolved.recipe.settled()),
         "seed": resolved.recipe.seed,
         "data": [_described(part) for part in parts],
         "steps": state["step"],
