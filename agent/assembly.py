@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 import regex
 
 from agent import slots
+from agent.drafting import Draft
 from agent.plan import SlotValue, Step
-from agent.reading import Draft
 from tasks import languages
 from tasks.spec import TaskSpec
 

@@ -1,4 +1,4 @@
-"""The router's decision: fitted to the sample requests, calibrated, and kept in the cache folder."""
+"""The router's decision: fitted to the sample requests, calibrated, kept in the cache folder."""
 
 from __future__ import annotations
 
@@ -54,7 +54,10 @@ class Fit:
 
 
 def fitted(
-    key: Sequence[object], grams: csr_matrix, answers: Sequence[str], encode: Callable[[], Vectors]
+    key: Sequence[object],
+    grams: csr_matrix,
+    answers: NDArray[np.str_],
+    encode: Callable[[], Vectors],
 ) -> Fit:
     """The fit for these samples: read from the cache, else made and kept there.
 
@@ -68,7 +71,7 @@ def fitted(
     kept = _read(file, len(answers), grams.shape[1])
     if kept is not None:
         return kept
-    made = _make(grams, np.array(answers), encode())
+    made = _make(grams, answers, encode())
     _write(file, made)
     return made
 

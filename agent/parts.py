@@ -70,7 +70,7 @@ def split(text: str, asks: Asks) -> Parts:
 
 def mask_quotes(text: str) -> str:
     """The text with quoted passages as “…”."""
-    return QUOTES.sub("“…”", text)
+    return str(QUOTES.sub("“…”", text))
 
 
 def sentences(text: str) -> list[Span]:

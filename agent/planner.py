@@ -11,8 +11,9 @@ import regex
 from agent import parts, slots
 from agent.assembly import Assembler, Job
 from agent.conversation import Conversation
+from agent.drafting import POINTS, Draft
 from agent.plan import Plan, Reason, Step
-from agent.reading import POINTS, Draft, Reader, Reading
+from agent.reading import Reader, Reading
 from agent.router import Router
 from core.errors import InputError, UnknownName
 from tasks import languages
@@ -119,9 +120,9 @@ class Planner:
         drafts, content = reading.drafts, reading.content
         before = earlier.before() if reading.again or not drafts else None
         # New text alone, or "the same for this", repeats the turn before.
-        if before and content and (reading.again or reading.certain):
-            if before[0].task != self._chat:
-                return self._assembler.again(before, content), "follow-up"
+        repeats = before and before[0].task != self._chat and (reading.again or reading.certain)
+        if before and content and repeats:
+            return self._assembler.again(before, content), "follow-up"
         if not drafts or [draft.task for draft in drafts] == [self._chat]:
             return [self._chat_step(drafts, text)], "router"
         if content is not None or drafts[0].task == self._chat:

@@ -65,9 +65,10 @@ class Router:
             analyzer="char_wb", ngram_range=(1, 4), sublinear_tf=True, min_df=2, dtype=np.float32
         )
         self._vectorizer.fit(masked)
-        self._grams = self._wording(masked)
+        grams = self._wording(masked)
+        self._by_gram = grams.T.tocsr()
         key = [encoder.name, masked, pairs, [cue.pattern for cue in self._cues]]
-        self._fit = fitted(key, self._grams, self._answers, lambda: encoder.encode(masked))
+        self._fit = fitted(key, grams, self._answers, lambda: encoder.encode(masked))
 
     @property
     def calibration_error(self) -> float:
@@ -81,7 +82,7 @@ class Router:
         masked = [wording.mask(clause, self._own_words) for clause in clauses]
         grams = self._wording(masked)
         rows = self._fit.quick(grams)
-        alike = (grams @ self._grams.T).toarray()
+        alike = (grams @ self._by_gram).toarray()
         enough = [PLAIN_CHINESE if wording.HAN.search(text) else PLAIN for text in masked]
         doubtful = np.flatnonzero(rows.max(axis=1) < enough)
         if len(doubtful):

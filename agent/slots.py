@@ -15,26 +15,31 @@ from tasks.languages import Mention
 from tasks.spec import Slot, TaskSpec
 
 LEADS_TARGET = regex.compile(
-    r"(?:\b(?:in|into|to|for|of|only|reads?|speaks?|make (?:this|it)|then|and)\s+(?:an?\s|the\s|proper\s|plain\s)?"
+    r"(?:\b(?:in|into|to|for|of|only|reads?|speaks?|make (?:this|it)|then|and)\s+"
+    r"(?:an?\s|the\s|proper\s|plain\s)?"
     r"|[用成为為译譯翻要出到转换给讲写说个一份]|->|→)\s*$",
     regex.I,
 )
 FOLLOWS_TARGET = regex.compile(
-    r"^\s*(?:version|translation|rendering|digest|summary|please|pls|equivalent|for\b|then\b|[?？,，.。!]|$"
-    r"|版|译|翻译|怎么|呢|的?(?:简短|精简|译文|版本|内容|摘要|总结|说明|提要)|也|，|的\W*$|是什么|吧)",
+    r"^\s*(?:(?:version|translation|rendering|digest|summary|please|pls|equivalent)\b"
+    r"|(?:for|then)\b|[?？,，.。!]|$|版|译|翻译|怎么|呢|也|吧|是什么|的\W*$"
+    r"|的?(?:简短|精简|译文|版本|内容|摘要|总结|说明|提要))",
     regex.I,
 )
 LEADS_SOURCE = regex.compile(
-    r"(?:\b(?:from|this|these|that|written in|it'?s in|is in|the)\s+|[从這这那]\p{Han}{0,2}|下面的|以下|收到\p{Han}{0,3}|看不懂|不懂)\s*$",
+    r"(?:\b(?:from|this|these|that|written in|it'?s in|is in|the)\s+"
+    r"|[从這这那]\p{Han}{0,2}|下面的|以下|收到\p{Han}{0,3}|看不懂|不懂)\s*$",
     regex.I,
 )
 FOLLOWS_SOURCE = regex.compile(
-    r"^\s*(?:text|letter|e?-?mail|message|sentence|comment|review|note|sign|article|paragraph|below|above|one below|original|post|menu"
-    r"|(?:的)?(?:邮件|信|评论|短信|文章|这句|句子|留言|原文|新闻|帖子|段落|告示|说明书?上)|(?:I |,? ?I )think)",
+    r"^\s*(?:(?:text|letter|e?-?mail|message|sentence|comment|review|note|sign|article|paragraph)\b"
+    r"|(?:below|above|one below|original|post|menu)\b|,? ?I think"
+    r"|的?(?:邮件|信|评论|短信|文章|这句|句子|留言|原文|新闻|帖子|段落|告示|说明书?上))",
     regex.I,
 )
 NEGATED = regex.compile(
-    r"(?:\bnot|n't|\bno|\bthan|instead of|rather than|不是|不要|别|不用|看不懂|不懂|不会)\s*(?:in(?:to)?\s+|to\s+)?$",
+    r"(?:\bnot|n't|\bno|\bthan|instead of|rather than|不是|不要|别|不用|看不懂|不懂|不会)\s*"
+    r"(?:in(?:to)?\s+|to\s+)?$",
     regex.I,
 )
 TWO = regex.compile(

@@ -14,30 +14,37 @@ from tasks import languages
 
 HAN = regex.compile(r"\p{Han}")
 # One choice: a few words without sentence punctuation.
-_ITEM = r"(?P<item>(?!(?:plus|and|then|please|but|with)\b)[\p{L}\p{N}][\p{L}\p{N}'’&-]*(?:[ /][\p{L}\p{N}&'’-]+){0,2}?)"
+_ITEM = (
+    r"(?P<item>(?!(?:plus|and|then|please|but|with)\b)"
+    r"[\p{L}\p{N}][\p{L}\p{N}'’&-]*(?:[ /][\p{L}\p{N}&'’-]+){0,2}?)"
+)
 _WORD = r"(?P<item>[\p{Latin}][\p{Latin}-]*)"
 _HAN = r"(?P<item>[\p{Han}\p{Latin}]{1,6}?)"
 _HAN_END = r"(?P<item>[\p{Han}\p{Latin}]{1,6})"
+_HAN_START = r"(?<=\b|[是于到放转有为：，(（])"
 LISTS = [
-    regex.compile(rf"{_ITEM}(?:, ?{_ITEM})+,? or (?:an? )?{_ITEM}(?=\W*(?:[.,;:?!)\n“\"—–]|$))"),
-    regex.compile(rf"(?<=[:：] ?){_ITEM}(?:, ?{_ITEM}){{2,}}(?=\W*(?:[.;?!)\n]|$))"),
-    regex.compile(rf"(?<=\W|^){_WORD}(?: ?[/|] ?{_WORD}(?: {_WORD})?)+(?=\W|$)"),
     regex.compile(
-        rf"(?<=\b|[是于到放转有为：，(（]){_HAN}(?:[、/]{_HAN})*(?:、|，)?还是(?:是|放|转|该)?{_HAN_END}"
+        rf"{_ITEM}(?:, ?{_ITEM})+,? or (?:an? )?{_ITEM}(?=\W*(?:[.,;:?!)\n“\"—–]|$))", regex.I
     ),
+    regex.compile(rf"(?<=[:：] ?){_ITEM}(?:, ?{_ITEM}){{2,}}(?=\W*(?:[.;?!)\n]|$))", regex.I),
+    regex.compile(rf"(?<=\W|^){_WORD}(?: ?[/|] ?{_WORD}(?: {_WORD})?)+(?=\W|$)"),
+    regex.compile(rf"{_HAN_START}{_HAN}(?:[、/]{_HAN})*(?:、|，)?还是(?:是|放|转|该)?{_HAN_END}"),
     regex.compile(
-        rf"(?<=\b|[是于到放转有为：，(（]){_HAN}(?:[、/]{_HAN}){{2,}}(?:(?:和|或|以及|或者){_HAN})?(?=\W|$|里|中|三)"
+        rf"{_HAN_START}{_HAN}(?:[、/]{_HAN}){{2,}}(?:(?:和|或|以及|或者){_HAN})?(?=\W|$|里|中|三)"
     ),
 ]
 # Manners before what is asked; they come with every task.
 POLITE = regex.compile(
-    r"^(?:(?:please|pls|plz|kindly|hey|hi|ok(?:ay)?|so|well|now|and|by the way|oh|great|also|just|quickly"
+    r"^(?:(?:please|pls|plz|kindly|hey|hi|ok(?:ay)?|so|well|now|and|by the way|oh|great|also|just"
+    r"|quickly"
     r"|(?:could|can|would|will) (?:you|u)(?: please| kindly| possibly| just| quickly| maybe)*"
-    r"|(?:would|do) you mind|would you be so kind as to|i(?:'d| would) (?:like|love|need) (?:for )?you to"
+    r"|(?:would|do) you mind|would you be so kind as to"
+    r"|i(?:'d| would) (?:like|love|need) (?:for )?you to"
     r"|i (?:need|want) you to|help me(?: to)?|let'?s|go ahead and|try to|are you able to"
     r"|is it possible to|feel free to)\b[\s,.!:]*)+"
-    r"|^(?:请问|请你|请您|请|麻烦你|麻烦您|麻烦|劳驾|帮忙|帮我们|帮我|帮|替我|给我(?=[总概翻译写看分判])|能不能|能否|可不可以"
-    r"|可以|能|你能|你可以|我想让你|我想请你|我要你|我需要你|拜托|那个|那就|那么|嗯|好的|好|对了|顺便|另外|你)+[，,、\s]*",
+    r"|^(?:请问|请你|请您|请|麻烦你|麻烦您|麻烦|劳驾|帮忙|帮我们|帮我|帮|替我"
+    r"|给我(?=[总概翻译写看分判])|能不能|能否|可不可以|可以|能|你能|你可以|我想让你|我想请你"
+    r"|我要你|我需要你|拜托|那个|那就|那么|嗯|好的|好|对了|顺便|另外|你)+[，,、\s]*",
     regex.I,
 )
 TRIM = regex.compile(
@@ -80,7 +87,8 @@ def mask(text: str, own: Collection[str] = ()) -> str:
         other = "甲、乙还是丙" if HAN.search(text[choices.start : choices.end]) else "A, B or C"
         text = text[: choices.start] + other + text[choices.end :]
     bare = POLITE.sub("", text)
-    text = bare if len(bare) > 3 or HAN.search(bare) and len(bare) > 1 else text
+    long_enough = len(bare) > (1 if HAN.search(bare) else 3)
+    text = bare if long_enough else text
     parts, end = [], 0
     for mention in languages.find(text):
         name = "法语" if HAN.search(text[mention.start : mention.end]) else "French"

@@ -17,7 +17,32 @@ NAMES_FILE = Path(__file__).with_name("language_names.yaml")
 SAMPLE = 2000  # characters that decide the language of a text
 RETIRED = {"bh", "in", "iw", "ji", "jw", "mo", "sh"}
 # Two-letter codes that are everyday English words; they count only in capitals.
-WORD_CODES = set("am an as be by do go he hi id if in is it me my no of on or so to us we".split())
+WORD_CODES = {
+    "am",
+    "an",
+    "as",
+    "be",
+    "by",
+    "do",
+    "go",
+    "he",
+    "hi",
+    "id",
+    "if",
+    "in",
+    "is",
+    "it",
+    "me",
+    "my",
+    "no",
+    "of",
+    "on",
+    "or",
+    "so",
+    "to",
+    "us",
+    "we",
+}
 # Names that are also everyday words; they count only with a capital or after "in", "into", "to".
 WORD_NAMES = {"polish", "ewe", "fula", "manx", "cree", "ido", "lao", "brazilian", "haitian", "pole"}
 CAPITAL_ONLY = {"pole", "poles", "dane", "danes", "swede", "swedes", "turk", "turks", "ewe", "ido"}
@@ -31,6 +56,10 @@ SCRIPTS = {  # a script used by one language, with the share of letters that dec
 }
 PAIR = regex.compile(r"\s*([a-zA-Z]{2})\s?(?:[-=]?>|→|2|to|-)\s?([a-zA-Z]{2})\b")  # "en > vi"
 LETTER = regex.compile(r"\p{L}")
+HAN = regex.compile(r"\p{Han}")
+WORD = regex.compile(r"(?:(?!\p{Han})[\p{L}\p{M}])+")
+LED = regex.compile(r"(?:^|\b)(?:in|into|to|auf)\s*$|(?:[成为]|→|->|=>)\s*$", regex.I)
+ALONE = regex.compile(r"\s*(?:please|pls|plz|version|[:：]|$)", regex.I)
 
 
 @dataclass(frozen=True)
@@ -70,18 +99,38 @@ def parse(text: str) -> str | None:
 
 def find(text: str) -> list[Mention]:
     """Every language named in the text, in order. Long text is the caller's to cut."""
+    pair = PAIR.match(text)
+    if pair and {pair[1].lower(), pair[2].lower()} <= _codes():
+        found = [Mention(pair[n].lower(), *pair.span(n)) for n in (1, 2)]
+        return found + [m for m in _in_letters(text) if m.start >= pair.end()]
+    found = _in_letters(text)
+    if HAN.search(text):
+        found += _in_chinese(text)
+    return sorted(found, key=lambda mention: mention.start)
+
+
+def _in_letters(text: str) -> list[Mention]:
+    """Languages named in an alphabet, by the longest name of up to three words, or by code."""
+    words = list(WORD.finditer(text))
+    found, index = [], 0
+    while index < len(words):
+        for length in (3, 2, 1):
+            last = words[min(index + length, len(words)) - 1]
+            code = _code_of(text, words[index].start(), last.end())
+            if code is not None:
+                found.append(Mention(code, words[index].start(), last.end()))
+                index += length - 1
+                break
+        index += 1
+    return found
+
+
+def _in_chinese(text: str) -> list[Mention]:
     found = []
-    for match in _pattern().finditer(text):
-        code = _code_of(match)
-        if code is not None:
-            found.append(Mention(code, match.start(), match.end()))
-    if pair := PAIR.match(text):
-        if pair[1].lower() in _codes() and pair[2].lower() in _codes():
-            first, second = (
-                Mention(pair[1].lower(), *pair.span(1)),
-                Mention(pair[2].lower(), *pair.span(2)),
-            )
-            found = [first, second, *(mention for mention in found if mention.start >= pair.end())]
+    for match in _chinese_pattern().finditer(text):
+        short = match["after"] or match["pair"]
+        code = _shorts()[short] if short else _chinese_names()[match.group()]
+        found.append(Mention(code, match.start(), match.end()))
     return found
 
 
@@ -143,7 +192,7 @@ def _chinese_names() -> dict[str, str]:
         names.update({spelling: code for word in words for spelling in _spellings(word)})
     for code, short in _extra()["short"].items():
         names.update(dict.fromkeys(_spellings(short + "语"), code))
-    names.update({"日本語": "ja", "韓国語": "ko", "한국어": "ko"})
+    names.update({"日本語": "ja", "韓国語": "ko"})
     return names
 
 
@@ -176,39 +225,33 @@ def _all_names() -> dict[str, str]:
 
 
 @cache
-def _pattern() -> regex.Pattern[str]:
-    def longest_first(words: Any) -> str:
-        return "|".join(regex.escape(word) for word in sorted(words, key=len, reverse=True))
+def _shorts() -> dict[str, str]:
+    return {short: code for code, short in _extra()["short"].items()}
 
-    shorts = "".join(_extra()["short"].values())
-    two = "|".join(sorted(_codes()))
+
+@cache
+def _chinese_pattern() -> regex.Pattern[str]:
+    names = "|".join(sorted(_chinese_names(), key=len, reverse=True))
+    shorts = "".join(_shorts())
     return regex.compile(
-        rf"(?<![\p{{L}}'’-])(?P<latin>(?i:{longest_first(_latin_names())}))(?![\p{{Latin}}'’])"
-        rf"|(?P<chinese>{longest_first(_chinese_names())})"
-        rf"|(?<=[译譯翻成为])(?P<after>[{shorts}])(?![\p{{Han}}])"
+        rf"(?P<name>{names})"
+        rf"|(?<=[译譯翻成为])(?P<after>[{shorts}])(?!\p{{Han}})"
         rf"|(?<=[中英]译)(?P<pair>[{shorts}])"
-        rf"|(?<![\p{{Latin}}\d.'’/-])(?P<capital>(?i:{two}))(?![\p{{Latin}}\d'’-])"
     )
 
 
-def _code_of(match: regex.Match[str]) -> str | None:
-    word = match.group()
-    before = match.string[max(0, match.start() - 8) : match.start()].casefold()
-    led = regex.search(r"(?:^|\b)(?:in|into|to|auf|成|为|→|->|=>)\s*$", before) is not None
-    if match["latin"]:
-        small = word == word.casefold()
-        if word.casefold() in WORD_NAMES and small and not led:
-            return None
-        if word.casefold() in CAPITAL_ONLY and small:
-            return None
-        return _latin_names()[word.casefold()]
-    if match["chinese"]:
-        return _chinese_names()[word]
-    if match["after"] or match["pair"]:
-        return next(code for code, short in _extra()["short"].items() if short == word)
+def _code_of(text: str, start: int, end: int) -> str | None:
+    """The code for a word or a few of them, unless they mean something else where they stand."""
+    word = text[start:end]
     low = word.casefold()
-    after = match.string[match.end() :]
-    alone = not before.strip() and regex.match(r"\s*(?:please|pls|plz|version|[:：]|$)", after)
-    if word.isupper() and (led or alone):
-        return low
-    return low if (led or alone) and low not in WORD_CODES else None
+    named = _latin_names().get(low)
+    if named is None and (low not in _codes() or text[start - 1 : start] in {"'", "’", "/", "-"}):
+        return None
+    led = LED.search(text[max(0, start - 8) : start]) is not None
+    small = word == low
+    if named is not None:
+        barred = small and (low in CAPITAL_ONLY or (low in WORD_NAMES and not led))
+        return None if barred else named
+    alone = not text[:start].strip() and ALONE.match(text[end:]) is not None
+    plain = word.isupper() or low not in WORD_CODES
+    return low if plain and (led or alone) else None

@@ -51,7 +51,9 @@ def route(planner: Planner, text: str, history: list[Message] | None = None) -> 
 def test_a_command_decides(planner: Planner, text: str, task: str, content: str) -> None:
     plan = planner.plan(text)
     assert plan.reason == "command"
-    assert [(step.task, step.confidence, step.text) for step in plan.steps] == [(task, 1.0, content)]
+    assert [(step.task, step.confidence, step.text) for step in plan.steps] == [
+        (task, 1.0, content)
+    ]
 
 
 def test_a_translate_command_reads_its_language(planner: Planner) -> None:
@@ -104,7 +106,10 @@ def test_an_unknown_choice_is_refused(planner: Planner) -> None:
         ),
         (f"Summarize this in French: {REPORT}", ["summarization", "translation-fr"]),
         (f"Summarize this in English: {REPORT}", ["summarization"]),
-        ("先概括，再看看是什么语气：“等了一个小时，面是凉的，老板还凶。”", ["summarization", "sentiment"]),
+        (
+            "先概括，再看看是什么语气：“等了一个小时，面是凉的，老板还凶。”",
+            ["summarization", "sentiment"],
+        ),
         ("write a haiku and put it into Spanish", ["generation", "translation-es"]),
         ("Write a poem in French", ["generation"]),
         ("翻译：图书馆星期一不开门", ["translation-en"]),
@@ -154,7 +159,10 @@ def test_conversation_gets_the_whole_request(planner: Planner) -> None:
     ("text", "labels"),
     [
         ("Sports, business or tech? The phone sold out.", ["Sports", "business", "tech"]),
-        ('which of these: refund, delivery or other? "where is it"', ["refund", "delivery", "other"]),
+        (
+            'which of these: refund, delivery or other? "where is it"',
+            ["refund", "delivery", "other"],
+        ),
         ("体育、财经还是科技？“手机卖光了”", ["体育", "财经", "科技"]),
     ],
 )
@@ -185,7 +193,9 @@ def test_a_summary_made_shorter_works_on_the_original(planner: Planner) -> None:
 
 
 def test_another_language_works_on_the_source(planner: Planner) -> None:
-    history = said("Translate to French: the shop opens at nine.", "Le magasin ouvre à neuf heures.")
+    history = said(
+        "Translate to French: the shop opens at nine.", "Le magasin ouvre à neuf heures."
+    )
     (step,) = planner.plan("and in Korean?", history).steps
     assert (step.task, step.slots["target"], step.text) == (
         "translation",
@@ -195,7 +205,9 @@ def test_another_language_works_on_the_source(planner: Planner) -> None:
 
 
 def test_your_answer_is_the_last_one(planner: Planner) -> None:
-    (step,) = planner.plan("translate your answer into Chinese", said("Why tides?", "The Moon.")).steps
+    (step,) = planner.plan(
+        "translate your answer into Chinese", said("Why tides?", "The Moon.")
+    ).steps
     assert (step.task, step.slots["target"], step.text) == ("translation", "zh", "The Moon.")
 
 
@@ -231,8 +243,35 @@ def test_a_long_conversation_of_follow_ups_stays_cheap(planner: Planner) -> None
 
 PIECES = st.lists(
     st.sampled_from(
-        ["translate", "翻译", '"', "“", "”", ":", "：", "\n", "and", "then", "再", "/x", ", ", "or",
-         "还是", "French", "法语", "in", "before", "first", "之前", "—", ">", "```", "it", "👩‍👩‍👧", "\x00"]
+        [
+            "translate",
+            "翻译",
+            '"',
+            "“",
+            "”",
+            ":",
+            "：",
+            "\n",
+            "and",
+            "then",
+            "再",
+            "/x",
+            ", ",
+            "or",
+            "还是",
+            "French",
+            "法语",
+            "in",
+            "before",
+            "first",
+            "之前",
+            "—",
+            ">",
+            "```",
+            "it",
+            "👩‍👩‍👧",
+            "\x00",
+        ]
     ),
     min_size=1,
 ).map(" ".join)

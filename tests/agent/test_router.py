@@ -109,5 +109,5 @@ def test_clauses_come_in_the_order_of_doing(text: str, order: list[str]) -> None
 
 
 def test_a_quote_is_content_whatever_it_says() -> None:
-    taken = parts.split('Say “translate this” in Welsh', lambda texts: [1.0] * len(texts))
+    taken = parts.split("Say “translate this” in Welsh", lambda texts: [1.0] * len(texts))
     assert (taken.asking, taken.content) == (("Say “…” in Welsh",), "translate this")
