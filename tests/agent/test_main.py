@@ -82,7 +82,7 @@ def test_ask_prints_one_object() -> None:
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     (step,) = answer["plan"]
-    assert (step["task"], step["adapter"], step["slots"]) == ("sentiment", None, {})
+    assert (step["task"], step["adapter"], step["slots"]) == ("sentiment", "sentiment-en", {})
     assert sum(answer["labels"].values()) == pytest.approx(1)
     assert answer["text"] in {"positive", "negative", "neutral"}
     assert {"base", "quantization", "task"} <= set(answer["fingerprints"])

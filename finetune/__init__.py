@@ -1,0 +1,1 @@
+"""Turn rows into a LoRA adapter: check, train, search, export."""

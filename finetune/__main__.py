@@ -1,0 +1,110 @@
+"""Rows in, an adapter out.
+
+python -m finetune check sentiment-en data=reviews.csv
+python -m finetune run sentiment-en data=reviews.csv
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, cast, get_args
+
+# Threads that spin while they wait burn the time of whoever shares the processor.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+import typer
+
+from core.errors import PatchbayError, UnknownName
+from finetune.recipe import load_recipe
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+RecipeName = Annotated[str, typer.Argument(help="a shipped recipe's name or a .yaml file")]
+Overrides = Annotated[list[str] | None, typer.Argument(help="key=value in place of the recipe's")]
+
+
+@app.command()
+def check(recipe: RecipeName, overrides: Overrides = None) -> None:
+    """Read every row and say what training would see; train nothing."""
+    from finetune import preview
+
+    resolved = load_recipe(recipe, overrides or [])
+    _aside(resolved.explain())
+    print(preview.report(resolved.recipe))
+
+
+@app.command()
+def run(
+    recipe: RecipeName,
+    overrides: Overrides = None,
+    resume: Annotated[bool, typer.Option(help="go on from the last checkpoint")] = False,
+    replace: Annotated[bool, typer.Option(help="replace a finished adapter of that name")] = False,
+) -> None:
+    """Train an adapter."""
+    from finetune import train
+
+    resolved = load_recipe(recipe, overrides or [])
+    _aside(resolved.explain())
+    for kind in (signal.SIGINT, signal.SIGTERM):  # a shell's & makes programs deaf to the first
+        signal.signal(kind, signal.default_int_handler)
+    folder = train.run(resolved, resume, replace)
+    print(folder)
+
+
+@app.command()
+def sweep(
+    recipe: RecipeName,
+    overrides: Overrides = None,
+    trials: Annotated[int, typer.Option(min=1, help="finished trials to reach")] = 10,
+) -> None:
+    """Search over the recipe's ranges."""
+    from finetune import sweep as search
+
+    folder, winner = search.run(recipe, overrides or [], trials)
+    _aside(f"The plot and every trial's record are in {folder}. The winner:")
+    print(" ".join(winner))
+
+
+@app.command()
+def export(
+    adapter: Annotated[str, typer.Argument(help="a finished adapter's name")],
+    form: Annotated[
+        str, typer.Option("--format", help="adapter (for PEFT) or merged (a whole model)")
+    ] = "adapter",
+    to: Annotated[Path | None, typer.Option(help="new folder; by default NAME-FORMAT")] = None,
+) -> None:
+    """Write an adapter in a form that other programs read."""
+    from finetune import export as exporting
+
+    if form not in get_args(exporting.Format):
+        raise UnknownName("format", form, get_args(exporting.Format))
+    target = to or Path(f"{adapter}-{form}")
+    drift = exporting.export(adapter, cast(exporting.Format, form), target)
+    if drift:
+        _aside(
+            f"Largest logit difference {drift.largest:.3g}, "
+            f"{drift.agreement:.1%} of the next tokens the same."
+        )
+    print(target)
+
+
+def _aside(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    """Run the command line; every expected error is one line on standard error."""
+    try:
+        app()
+    except (PatchbayError, OSError) as error:
+        _aside(f"error: {error}")
+        sys.exit(2 if isinstance(error, UnknownName) else 1)
+    except KeyboardInterrupt:
+        _aside("Stopped. A checkpoint is saved; go on with --resume.")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

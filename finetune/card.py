@@ -1,0 +1,95 @@
+"""What a person reads about an adapter: its card and its loss curve."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from finetune.recipe import Recipe
+
+CARD = """---
+base_model: {base}
+library_name: peft
+tags: [lora, patchbay, {task}]
+license: apache-2.0
+---
+
+# {name}
+
+A LoRA adapter for the task `{task}` on `{base}`, made by Patchbay's `finetune`.
+
+## Training
+
+{steps:,} steps over {rows:,} rows ({tokens:,} tokens with padding) in {minutes:.0f} minutes.
+Rank {rank}, alpha {alpha:g}, learning rate {rate:g}, batch {batch}, seed {seed}.
+The loss on validation rows went {losses}.
+
+![loss](curve.png)
+
+To repeat it with the recipe beside this card:
+`python -m finetune run recipe.yaml steps={steps} data_folder=DIR`
+
+## Data
+
+{data}
+
+{notes}
+"""
+
+
+def text(record: dict[str, Any], recipe: Recipe) -> str:
+    """The model card, Markdown."""
+    losses = " → ".join(f"{loss:.3f}" for _, loss in record["evaluations"]) or "unmeasured"
+    filled = CARD.format(
+        base=record["base"],
+        task=recipe.task,
+        name=recipe.name,
+        steps=record["steps"],
+        rows=record["rows"],
+        tokens=record["tokens"],
+        minutes=record["seconds"] / 60,
+        rank=recipe.lora.rank,
+        alpha=recipe.lora.alpha,
+        rate=recipe.learning_rate,
+        batch=recipe.batch,
+        seed=recipe.seed,
+        losses=losses,
+        data="\n".join(_source(part) for part in record["data"]),
+        notes=recipe.notes,
+    )
+    return filled.rstrip() + "\n"
+
+
+def _source(part: dict[str, Any]) -> str:
+    credit = f" {part['attribution']}" if part["attribution"] else ""
+    return f"- **{part['name']}**, {part['train_rows']:,} rows. Licence: {part['licence']}.{credit}"
+
+
+def draw_curve(state: dict[str, Any], folder: Path) -> None:
+    """Write `curve.json` and `curve.png`: training and validation loss by step."""
+    curve = {"train": state["losses"], "validation": state["evaluations"]}
+    (folder / "curve.json").write_text(json.dumps(curve))
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    steps = range(1, len(state["losses"]) + 1)
+    axes.plot(steps, state["losses"], alpha=0.25, color="tab:blue", label="training, each step")
+    axes.plot(steps, _smooth(state["losses"]), color="tab:blue", label="training, smoothed")
+    if state["evaluations"]:
+        axes.plot(
+            *zip(*state["evaluations"], strict=True), "o-", color="tab:red", label="validation"
+        )
+    axes.set(xlabel="step", ylabel="loss per answer token (nats)", yscale="log")
+    axes.legend()
+    figure.savefig(folder / "curve.png", dpi=100)
+
+
+def _smooth(values: list[float], keep: float = 0.95) -> list[float]:
+    """Exponential mean, corrected for its start."""
+    smoothed, mean = [], 0.0
+    for i, value in enumerate(values, 1):
+        mean = keep * mean + (1 - keep) * value
+        smoothed.append(mean / (1 - keep**i))
+    return smoothed

@@ -1,0 +1,187 @@
+"""A recipe's data sets: rows to learn, rows to validate on, and batches of both."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from core.errors import InputError
+from finetune.examples import Encoder, Example, exchanged, menus
+from finetune.recipe import Recipe, Source
+from finetune.rows import Refusal, Row, Table, read, read_hub
+from tasks.spec import TaskSpec
+
+POOL = 16  # batches whose rows are sorted by length together: close lengths, still well mixed
+
+
+@dataclass
+class Part:
+    """One data set after reading: rows to train and validate on, rows refused, by file."""
+
+    source: Source
+    train: list[Row]
+    validation: list[Row]
+    refused: dict[str, list[Refusal]] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """What the part is called in messages."""
+        return self.source.name or Path(self.source.path or str(self.source.hub)).name
+
+
+def load(recipe: Recipe, task: TaskSpec, encoder: Encoder) -> list[Part]:
+    """Read, check and split every data set of the recipe.
+
+    Raises:
+        InputError: a file cannot be used at all, or no row is left.
+    """
+    return [_part(recipe, source, task, encoder) for source in recipe.data]
+
+
+def _part(recipe: Recipe, source: Source, task: TaskSpec, encoder: Encoder) -> Part:
+    place, table = _table(recipe, source, source.path, source.split, task)
+    table = _fitting(table, recipe, source, encoder)
+    refused = {place: table.refused}
+    rows = _drawn(table.rows, source.take, recipe.seed)
+    if source.validation or (source.validation_split and not Path(place).is_file()):
+        other_place, other = _table(
+            recipe, source, source.validation, source.validation_split, task
+        )
+        other = _fitting(other, recipe, source, encoder)
+        refused[other_place] = other.refused
+        validation = other.rows
+    else:
+        cut = max(1, round(len(rows) * recipe.validation_share))
+        rows = random.Random(recipe.seed).sample(rows, len(rows))
+        rows, validation = rows[cut:], rows[:cut]
+    if not rows or not validation:
+        raise InputError(f"{place}: no rows are left to train and validate on.")
+    if source.both_ways:
+        rows = [row for pair in ((r, exchanged(r)) for r in rows) for row in pair]
+        validation = [row for pair in ((r, exchanged(r)) for r in validation) for row in pair]
+    return Part(source, rows, validation, refused)
+
+
+def _table(
+    recipe: Recipe, source: Source, path: str | None, split: str | None, task: TaskSpec
+) -> tuple[str, Table]:
+    """A local file's rows, or those of a hub data set's split where there is no such file.
+
+    Returns:
+        the place they come from, and the rows.
+    """
+    if path:
+        file = Path(recipe.data_folder).expanduser() / Path(path).expanduser()
+        if file.is_file() or not (source.hub and split):
+            return str(file), read(file, source, task)
+    return f"{source.hub}:{split}", read_hub(source, str(split), task)
+
+
+def _fitting(table: Table, recipe: Recipe, source: Source, encoder: Encoder) -> Table:
+    """Refuse rows whose label is unknown or that are too long; name labels as the prompt does."""
+    task = encoder.task
+    fixed = task.kind == "choose" and source.labels == "task"
+    names = {name: both.en for name, both in task.labels.items()}
+    kept: list[Row] = []
+    for row in table.rows:
+        length = len(encoder.answer_ids(row.text)) + len(encoder.answer_ids(row.answer))
+        if fixed and row.answer not in names:
+            reason = f"{row.answer!r} is no label of {task.name}"
+            fix = f"Use one of {', '.join(names)}, or map it in the recipe's `answers`."
+            table.refused.append(Refusal(row.line, "answer", reason, fix, row.text))
+        elif length > recipe.max_tokens:
+            reason = f"{length:,} tokens, more than max_tokens={recipe.max_tokens}"
+            table.refused.append(
+                Refusal(row.line, "text", reason, "Shorten it or raise max_tokens.", row.text)
+            )
+        else:
+            answer = names[row.answer] if fixed else row.answer
+            kept.append(Row(row.text, answer, row.slots, row.line))
+    return Table(kept, table.refused)
+
+
+def _drawn(rows: list[Row], take: int | None, seed: int) -> list[Row]:
+    return rows if take is None or take >= len(rows) else random.Random(seed).sample(rows, take)
+
+
+def stream(recipe: Recipe, parts: Sequence[Part], encoder: Encoder) -> Iterator[list[Example]]:
+    """Batches without end, epoch after epoch, the same for the same seed."""
+    epoch = 0
+    while True:
+        rng = random.Random(f"{recipe.seed}-{epoch}")
+        yield from batches(recipe, parts, encoder, [part.train for part in parts], rng)
+        epoch += 1
+
+
+def validation(recipe: Recipe, parts: Sequence[Part], encoder: Encoder) -> list[list[Example]]:
+    """The batches the validation loss is taken on: the same at every evaluation."""
+    share = max(1, recipe.validation_rows // len(parts))
+    rows = [_drawn(part.validation, share, recipe.seed) for part in parts]
+    rng = random.Random(recipe.seed)
+    return list(batches(recipe, parts, encoder, rows, rng))
+
+
+def batches(
+    recipe: Recipe,
+    parts: Sequence[Part],
+    encoder: Encoder,
+    rows: Sequence[Sequence[Row]],
+    rng: random.Random,
+) -> Iterator[list[Example]]:
+    """One pass over `rows` (one list for each part) in batches of like lengths, mixed up."""
+    weigh = _weights(recipe, rows)
+    for batch, shown in _drafts(recipe, parts, encoder, rows, rng):
+        yield [encoder.example(row, shown, weigh(row)) for row in batch]
+
+
+def _drafts(
+    recipe: Recipe,
+    parts: Sequence[Part],
+    encoder: Encoder,
+    rows: Sequence[Sequence[Row]],
+    rng: random.Random,
+) -> list[tuple[list[Row], list[str]]]:
+    """The batches as rows and the label list their prompts show."""
+    drafts: list[tuple[list[Row], list[str]]] = []
+    plain: list[Row] = []
+    for part, own in zip(parts, rows, strict=True):
+        if part.source.labels == "sampled":
+            drafts += menus(own, recipe.batch, recipe.menu, rng)
+        else:
+            plain += own
+    labels = [both.en for both in encoder.task.labels.values()]
+    drafts += [(batch, labels) for batch in _bucketed(plain, recipe.batch, rng)]
+    rng.shuffle(drafts)
+    return drafts
+
+
+def _bucketed(rows: list[Row], size: int, rng: random.Random) -> Iterator[list[Row]]:
+    shuffled = rng.sample(rows, len(rows))
+    by_prompt: dict[str, list[Row]] = {}
+    for row in shuffled:  # rows with the same slots share the beginning of their prompts
+        by_prompt.setdefault(str(sorted(row.slots.items())), []).append(row)
+    for group in by_prompt.values():
+        for start in range(0, len(group), size * POOL):
+            pool = sorted(group[start : start + size * POOL], key=lambda r: len(r.text + r.answer))
+            for i in range(0, len(pool), size):
+                yield pool[i : i + size]
+
+
+def _weights(recipe: Recipe, rows: Sequence[Sequence[Row]]) -> Callable[[Row], float]:
+    given = recipe.class_weights
+    if given == "none":
+        return lambda row: 1.0
+    if given == "balanced":
+        counts = Counter(row.answer for own in rows for row in own)
+        mean = sum(counts.values()) / len(counts)
+        return lambda row: mean / counts.get(row.answer, mean)
+    return lambda row: given.get(row.answer, 1.0)
+
+
+def count_batches(recipe: Recipe, parts: Sequence[Part], encoder: Encoder) -> int:
+    """Batches in the first epoch."""
+    rng = random.Random(f"{recipe.seed}-0")
+    return sum(1 for _ in _drafts(recipe, parts, encoder, [part.train for part in parts], rng))

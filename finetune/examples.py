@@ -1,0 +1,148 @@
+"""Rows to token ids: the task's own prompt, the answer that serving would score or generate."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from core.errors import InputError
+from finetune.rows import Row
+from tasks import languages
+from tasks.spec import Message, TaskSpec
+
+PromptIds = Callable[[Sequence[Message]], list[int]]
+
+
+@dataclass(frozen=True)
+class Example:
+    """Token ids of a prompt and of the whole answer, its end-of-turn token included."""
+
+    prompt: list[int]
+    answer: list[int]
+    weight: float = 1.0
+
+    def __len__(self) -> int:
+        return len(self.prompt) + len(self.answer)
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Makes examples with the code that serves: `TaskSpec.messages` and `Base.prompt_ids`.
+
+    Attributes:
+        task: the skill.
+        prompt_ids: messages -> token ids of the prompt.
+        answer_ids: answer -> token ids, without the end.
+        end: the end-of-turn token.
+    """
+
+    task: TaskSpec
+    prompt_ids: PromptIds
+    answer_ids: Callable[[str], list[int]]
+    end: int
+
+    def example(self, row: Row, labels: Sequence[str] = (), weight: float = 1.0) -> Example:
+        """The row as token ids. `labels` is the label list the prompt shows (choose tasks)."""
+        messages = self.task.messages(row.text, fills(self.task, row, labels))
+        return Example(self.prompt_ids(messages), [*self.answer_ids(row.answer), self.end], weight)
+
+
+def fills(task: TaskSpec, row: Row, labels: Sequence[str] = ()) -> dict[str, str]:
+    """What each slot of the task's prompt says for a row.
+
+    Raises:
+        InputError: the row names no such choice or language.
+    """
+    said = {"labels": ", ".join(labels)} if task.kind == "choose" else {}
+    for name, slot in task.slots.items():
+        value = row.slots.get(name, slot.default)
+        if slot.type == "language" and value:
+            if value not in languages.codes():
+                raise InputError(f"line {row.line}: {value!r} is no ISO 639-1 language code.")
+            said[name] = languages.name(value)
+        elif slot.type == "choice" and value:
+            if value not in slot.choices:
+                raise InputError(f"line {row.line}: {name} is one of {', '.join(slot.choices)}.")
+            said[name] = slot.choices[value].say
+    return said
+
+
+def exchanged(row: Row) -> Row:
+    """Answer -> text, with the languages exchanged: the other direction of a translation."""
+    slots = dict(row.slots)
+    slots["source"], slots["target"] = slots.get("target", ""), slots.get("source", "")
+    return Row(row.answer, row.text, slots, row.line)
+
+
+def menus(
+    rows: Sequence[Row], size: int, span: tuple[int, int], rng: random.Random
+) -> list[tuple[list[Row], list[str]]]:
+    """Batches of rows with a shared label list, drawn anew: which labels, their order and style.
+
+    The model can then read the list instead of knowing one by heart. One list a batch lets its
+    rows share the work of reading it.
+
+    Args:
+        rows: all of one data set.
+        size: most rows in a batch.
+        span: fewest and most labels in a list.
+        rng: draws everything.
+
+    Returns:
+        (rows with their answer restyled, label list) for every batch; each row once.
+    """
+    queues: dict[str, list[Row]] = {}
+    for row in rng.sample(list(rows), len(rows)):
+        queues.setdefault(row.answer, []).append(row)
+    names = list(queues)
+    made = []
+    while left := [name for name in names if queues[name]]:
+        count = min(rng.randint(*span), len(names))
+        drawn = _draw(left, [len(queues[name]) for name in left], count, rng)
+        drawn += rng.sample([n for n in names if n not in drawn], count - len(drawn))
+        style = rng.choice(STYLES)
+        said = {name: style(name) for name in drawn}
+        batch = _take(queues, drawn, size, rng)
+        labels = list(dict.fromkeys(rng.sample(list(said.values()), len(said))))
+        made.append(
+            ([Row(row.text, said[row.answer], row.slots, row.line) for row in batch], labels)
+        )
+    return made
+
+
+def _draw(names: list[str], weights: list[int], count: int, rng: random.Random) -> list[str]:
+    """Up to `count` distinct names, the frequent ones rather."""
+    keys = {name: rng.random() ** (1 / weight) for name, weight in zip(names, weights, strict=True)}
+    return sorted(names, key=lambda name: -keys[name])[:count]
+
+
+def _take(
+    queues: dict[str, list[Row]], names: list[str], size: int, rng: random.Random
+) -> list[Row]:
+    batch: list[Row] = []
+    while len(batch) < size and (left := [name for name in names if queues[name]]):
+        (name,) = rng.choices(left, [len(queues[n]) for n in left])
+        batch.append(queues[name].pop())
+    return batch
+
+
+def _words(label: str) -> list[str]:
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", label.replace("_", " "))
+    return spaced.split()
+
+
+def _plain_label(label: str) -> str:
+    return " ".join(_words(label)).lower()
+
+
+def _titled(label: str) -> str:
+    return " ".join(word[:1].upper() + word[1:] for word in _words(label))
+
+
+def _camel(label: str) -> str:
+    return _titled(label).replace(" ", "")
+
+
+STYLES: list[Callable[[str], str]] = [str, _plain_label, _titled, _camel]

@@ -1,0 +1,125 @@
+"""Take an adapter elsewhere: as it is, or added into its base; checked against the original.
+
+adapter   for this app, and for anything that loads PEFT adapters; a few megabytes
+merged    a whole model for programs that know no adapters; as large as the base
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import yaml
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+
+from core import paths
+from core.errors import AdapterError, UnknownName
+from finetune import model
+from finetune.recipe import Recipe
+from finetune.record import RECORD
+
+Format = Literal["adapter", "merged"]
+# A merged model must put the same token first nearly everywhere.
+LEAST_AGREEMENT = 0.99
+SAMPLES = [
+    "The train leaves at nine and arrives before noon.",
+    "I loved every minute of it, and so did the children.",
+    "Shares fell after the company cut its forecast for the year.",
+    "我们明天早上去图书馆。",
+]
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How far an export is from the adapter: largest logit difference, share of equal answers."""
+
+    largest: float
+    agreement: float
+
+
+def export(name: str, form: Format, target: Path) -> Drift | None:
+    """Write the adapter in a form to a new folder.
+
+    Returns:
+        the measured drift of a merged model; None for a copy.
+
+    Raises:
+        UnknownName: there is no finished adapter of that name.
+        AdapterError: the target exists, or the merged model drifts too far to be called good.
+    """
+    folder = find(name)
+    if target.exists():
+        raise AdapterError(f"{target} exists already. Name another folder with --to.")
+    if form == "adapter":
+        shutil.copytree(folder, target)
+        return None
+    return _merge(folder, target)
+
+
+def find(name: str) -> Path:
+    """The folder of a finished adapter.
+
+    Raises:
+        UnknownName: with near matches.
+    """
+    found = {
+        folder.name: folder
+        for parent in paths.adapter_dirs()
+        if parent.is_dir()
+        for folder in parent.iterdir()
+        if (folder / RECORD).is_file() and not folder.name.startswith(".")
+    }
+    if name not in found:
+        raise UnknownName("finished adapter", name, found)
+    return found[name]
+
+
+def _merge(folder: Path, target: Path) -> Drift:
+    recipe = Recipe(**yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8")))
+    tokenizer = model.load_tokenizer(recipe)
+    base = _base(recipe)
+    adapted = PeftModel.from_pretrained(base, folder).eval()
+    before = [_logits(adapted, tokenizer, text) for text in SAMPLES]
+    merged = adapted.merge_and_unload()
+    drift = compared(before, [_logits(merged, tokenizer, text) for text in SAMPLES])
+    if drift.agreement < LEAST_AGREEMENT:
+        raise AdapterError(
+            f"The merged model is not the adapter: {drift.agreement:.1%} of the next tokens agree "
+            f"(at least {LEAST_AGREEMENT:.0%} must), logits differ by up to {drift.largest:.3g}. "
+            "Nothing was written. Export it as adapter."
+        )
+    merged.save_pretrained(target)
+    tokenizer.save_pretrained(target)
+    shutil.copy(folder / "README.md", target / "README.md")
+    (target / "export.json").write_text(json.dumps({"adapter": folder.name, **vars(drift)}))
+    return drift
+
+
+def _base(recipe: Recipe) -> Any:
+    """The base as it was trained on: 4-bit weights are dequantized, not read anew."""
+    source, _ = model.place(recipe)
+    options: dict[str, Any] = {"dtype": model.dtype(recipe), "use_safetensors": True}
+    if recipe.quantization == "nf4":
+        options["quantization_config"] = model.nf4(model.dtype(recipe))
+    base = AutoModelForCausalLM.from_pretrained(source, trust_remote_code=False, **options)
+    return base.dequantize() if recipe.quantization == "nf4" else base
+
+
+@torch.no_grad()
+def _logits(net: Any, tokenizer: Any, text: str) -> torch.Tensor:
+    """(length, vocabulary) float32 logits at every position of a text."""
+    ids = tokenizer(text, return_tensors="pt").input_ids.to(net.device)
+    logits: torch.Tensor = net(ids).logits[0].float().cpu()
+    return logits
+
+
+def compared(before: list[torch.Tensor], after: list[torch.Tensor]) -> Drift:
+    """Drift between two lists of (length, vocabulary) logits of the same texts."""
+    one, other = torch.cat(before), torch.cat(after)
+    agreement = (one.argmax(-1) == other.argmax(-1)).float().mean().item()
+    return Drift((one - other).abs().max().item(), agreement)

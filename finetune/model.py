@@ -1,0 +1,244 @@
+"""The base with a trainable adapter on it, and the loss on answers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+from transformers.utils import logging as hub_logging
+
+from core.errors import SetupError
+from engine import starter
+from engine.base_model import Base
+from engine.lora import Switch
+from finetune.examples import Encoder, Example
+from finetune.recipe import Recipe
+from tasks.spec import TaskSpec
+
+
+@dataclass(frozen=True)
+class Trainee:
+    """A base with its adapter.
+
+    Attributes:
+        model: the PEFT model.
+        tokenizer: of the base.
+        base_name: what the adapter's config names as its base.
+    """
+
+    model: Any
+    tokenizer: Any
+    base_name: str
+
+
+def encoder(tokenizer: Any, task: TaskSpec) -> Encoder:
+    """The examples' maker for a base's tokenizer."""
+    base = Base(None, tokenizer, Switch({}), 0, {})
+    return Encoder(
+        task,
+        base.prompt_ids,
+        lambda text: list(tokenizer(text, add_special_tokens=False).input_ids),
+        tokenizer.eos_token_id,
+    )
+
+
+def place(recipe: Recipe) -> tuple[str, str]:
+    """Folder or hub id the base is read from, and the name an adapter of it carries."""
+    if recipe.base == "starter":
+        return str(starter.prepare()), starter.NAME
+    return recipe.base, recipe.base
+
+
+def load_tokenizer(recipe: Recipe) -> Any:
+    """The base's tokenizer.
+
+    Raises:
+        SetupError: it cannot be had.
+    """
+    source, _ = place(recipe)
+    return _loaded(AutoTokenizer, source, recipe)
+
+
+def load(recipe: Recipe) -> Trainee:
+    """The base with a fresh adapter, seeded.
+
+    Raises:
+        SetupError: the base cannot be had.
+    """
+    source, name = place(recipe)
+    hub_logging.disable_progress_bar()
+    options: dict[str, Any] = {"dtype": dtype(recipe), "use_safetensors": True}
+    if torch.cuda.is_available():
+        options["device_map"] = {"": int(os.environ.get("LOCAL_RANK", "0"))}
+    if recipe.quantization == "nf4":
+        options["quantization_config"] = nf4(dtype(recipe))
+    model = _loaded(AutoModelForCausalLM, source, recipe, **options)
+    layers = model.config.num_hidden_layers
+    model.requires_grad_(False)
+    if recipe.quantization == "nf4":
+        model = prepare_model_for_kbit_training(model, False)
+    if recipe.gradient_checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+        model.enable_input_require_grads()
+    torch.manual_seed(recipe.seed)
+    lora = recipe.lora
+    config = LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,  # type: ignore[arg-type]
+        lora_dropout=lora.dropout,
+        target_modules=_targets(model) if lora.targets == "all-linear" else lora.targets,
+        layers_to_transform=list(range(lora.from_layer, layers)) if lora.from_layer else None,
+        use_rslora=lora.rslora,
+        use_dora=lora.dora,
+        task_type="CAUSAL_LM",
+    )
+    return Trainee(get_peft_model(model, config), load_tokenizer(recipe), name)
+
+
+def _targets(model: Any) -> list[str]:
+    """Names of every kind of linear layer but the output head."""
+    head = model.get_output_embeddings()
+    return sorted(
+        {
+            name.rpartition(".")[2]
+            for name, module in model.named_modules()
+            if hasattr(module, "in_features") and module is not head
+        }
+    )
+
+
+def dtype(recipe: Recipe) -> torch.dtype:
+    """What is computed in: bfloat16 where the device has units for it, float32 elsewhere."""
+    if recipe.dtype != "auto":
+        chosen: torch.dtype = getattr(torch, recipe.dtype)
+        return chosen
+    if torch.cuda.is_available():
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
+
+
+def nf4(compute: torch.dtype) -> BitsAndBytesConfig:
+    """4-bit NormalFloat with double quantization. Dettmers et al. 2023, arXiv 2305.14314."""
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=compute,
+    )
+
+
+def _loaded(kind: Any, source: str, recipe: Recipe, **options: Any) -> Any:
+    revision = {} if Path(source).is_dir() else {"revision": recipe.revision}
+    try:
+        return kind.from_pretrained(source, trust_remote_code=False, **revision, **options)
+    except (OSError, ValueError, ImportError) as error:
+        raise SetupError(
+            f"The base {recipe.base!r} could not be loaded: {str(error).splitlines()[0]} "
+            "Check the name, HF_ENDPOINT and the network, or use base=starter."
+        ) from error
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Examples as tensors.
+
+    Attributes:
+        shared: (1, P) ids that every prompt begins with; P may be 0.
+        ids: (rows, L) the rest of each example, padded on the right.
+        at: (N,) flat positions in `ids` whose next token is learnt.
+        targets: (N,) those next tokens.
+        weights: (N,) how much each counts; they sum to 1.
+    """
+
+    shared: Tensor
+    ids: Tensor
+    at: Tensor
+    targets: Tensor
+    weights: Tensor
+
+    @property
+    def tokens(self) -> int:
+        """Positions that are computed, padding included."""
+        return self.shared.numel() + self.ids.numel()
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on a device."""
+        return Batch(
+            *(t.to(device) for t in (self.shared, self.ids, self.at, self.targets, self.weights))
+        )
+
+
+def collate(examples: Sequence[Example], pad: int, round_to: int = 8, share: bool = True) -> Batch:
+    """Examples to one batch.
+
+    Args:
+        examples: at least one.
+        pad: token id for padding; never attended to by what counts.
+        round_to: the padded length is a multiple of it, so that few shapes occur.
+        share: read the common beginning of the prompts once instead of once a row.
+    """
+    prompts = [example.prompt for example in examples]
+    begin = _common([prompt[:-1] for prompt in prompts]) if share else 0
+    rest = [(e.prompt + e.answer)[begin:-1] for e in examples]
+    width = -(-max(map(len, rest)) // round_to) * round_to
+    at: list[int] = []
+    targets: list[int] = []
+    weights: list[float] = []
+    total = sum(e.weight * len(e.answer) for e in examples)
+    for i, example in enumerate(examples):
+        start = i * width + len(example.prompt) - begin - 1
+        at += range(start, start + len(example.answer))
+        targets += example.answer
+        weights += [example.weight / total] * len(example.answer)
+    return Batch(
+        torch.tensor([prompts[0][:begin]], dtype=torch.long),
+        torch.tensor([row + [pad] * (width - len(row)) for row in rest]),
+        torch.tensor(at),
+        torch.tensor(targets),
+        torch.tensor(weights),
+    )
+
+
+def _common(rows: Sequence[list[int]]) -> int:
+    """How many ids all rows begin with alike."""
+    first = rows[0]
+    lengths = (
+        next((i for i, (a, b) in enumerate(zip(first, row, strict=False)) if a != b), None)
+        for row in rows
+    )
+    shortest = min(map(len, rows))
+    return min(shortest if length is None else length for length in lengths)
+
+
+class AnswerLoss(nn.Module):
+    """Weighted mean cross-entropy of the answers' tokens.
+
+    The beginning that all prompts share is read once and its keys and values are lent to every
+    row; gradients flow through them, so the result is that of reading it in each row. Only the
+    positions that are learnt go through the vocabulary projection.
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch: Batch) -> Tensor:
+        """The loss, a scalar in nats."""
+        base = self.model.get_base_model()
+        decoder, head = base.get_decoder(), base.get_output_embeddings()
+        cache = None
+        if batch.shared.numel():
+            cache = decoder(batch.shared, use_cache=True).past_key_values
+            cache.batch_repeat_interleave(len(batch.ids))
+        out = decoder(batch.ids, past_key_values=cache, use_cache=cache is not None)
+        hidden = out.last_hidden_state.flatten(0, 1)[batch.at]
+        losses = F.cross_entropy(head(hidden).float(), batch.targets, reduction="none")
+        return (losses * batch.weights).sum()

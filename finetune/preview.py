@@ -1,0 +1,108 @@
+"""The report of `check`: what training would see and cost, nothing trained."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from finetune import checks, cost, data, model
+from finetune.data import Part
+from finetune.examples import Encoder, Example
+from finetune.recipe import Recipe
+from tasks.spec import find_task, load_tasks
+
+SAMPLE = 40  # batches whose sizes stand for all in the estimate
+SHOWN = 5  # refused rows and labels that are printed
+WIDTHS = {"torch.float32": 4.0, "torch.bfloat16": 2.0}  # bytes of a weight
+NF4_WIDTH = 0.55  # bytes of a 4-bit weight with its scales
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What one training takes: steps, seconds, peak bytes; None where a clock decides."""
+
+    steps: int | None
+    seconds: float
+    memory: float
+
+
+def report(recipe: Recipe) -> str:
+    """Read and check every row of the recipe's data; write refused rows beside their files.
+
+    Raises:
+        PatchbayError: recipe, data or base cannot be used at all.
+    """
+    task = find_task(load_tasks(), recipe.task)
+    encoder = model.encoder(model.load_tokenizer(recipe), task)
+    parts = data.load(recipe, task, encoder)
+    lines: list[str] = []
+    for part in parts:
+        lines += _part(part, encoder)
+    lines += [f"  refused rows are in {file}" for file in written(parts)]
+    estimate = estimated(recipe, parts, encoder)
+    steps = f"{estimate.steps:,} steps" if estimate.steps else f"{recipe.minutes:g} minutes"
+    lines.append(
+        f"estimate: {steps}, about {_duration(estimate.seconds)} on this machine as busy as it "
+        f"is now, {estimate.memory / 1e9:.1f} GB of memory"
+    )
+    checks.require_rows(parts)
+    return "\n".join(lines)
+
+
+def written(parts: Sequence[Part]) -> list[Path]:
+    """Write the refused rows of every part; the files written."""
+    return [file for part in parts for file in checks.write_refused(part.refused)]
+
+
+def estimated(recipe: Recipe, parts: Sequence[Part], encoder: Encoder) -> Estimate:
+    """Time from a short measurement of this machine, memory from the largest batch seen."""
+    source, _ = model.place(recipe)
+    shape = cost.Shape.of(source, **cost.source_options(source, recipe.revision))
+    sample = _sample(recipe, parts, encoder)
+    batches = [model.collate(examples, 0, recipe.round_to) for examples in sample]
+    count = data.count_batches(recipe, parts, encoder)
+    steps = recipe.steps or max(1, round(recipe.epochs * count))
+    trained = max(1, shape.layers - recipe.lora.from_layer) / shape.layers
+    tokens = sum(batch.tokens for batch in batches) / len(batches)
+    answers = sum(len(batch.at) for batch in batches) / len(batches)
+    pace = cost.seconds(shape, round(tokens), round(answers), trained, cost.speed())
+    nf4 = recipe.quantization == "nf4"
+    width = NF4_WIDTH if nf4 else WIDTHS[str(model.dtype(recipe))]
+    largest = max(batches, key=lambda batch: batch.tokens)
+    memory = cost.memory(shape, largest, trained, recipe.lora.rank, width)
+    if recipe.minutes and not recipe.steps:
+        return Estimate(None, 60 * recipe.minutes, memory)
+    return Estimate(steps, steps * pace, memory)
+
+
+def _sample(recipe: Recipe, parts: Sequence[Part], encoder: Encoder) -> list[list[Example]]:
+    count = min(SAMPLE, data.count_batches(recipe, parts, encoder))
+    batches = data.stream(recipe, parts, encoder)
+    return [examples for examples, _ in zip(batches, range(count), strict=False)]
+
+
+def _part(part: Part, encoder: Encoder) -> Iterator[str]:
+    refused = [row for rows in part.refused.values() for row in rows]
+    kept = f"{len(part.train):,} rows to train on, {len(part.validation):,} to validate on"
+    yield f"{part.label}: {kept}, {len(refused):,} refused"
+    for place, rows in part.refused.items():
+        yield from (f"  refused: {Path(place).name}, {row}" for row in rows[:SHOWN])
+        if len(rows) > SHOWN:
+            yield f"  refused: {Path(place).name}, {len(rows) - SHOWN:,} more"
+    yield from (f"  note: {finding}" for finding in checks.findings(part, encoder))
+    if encoder.task.kind == "choose":
+        counts = Counter(row.answer for row in part.train).most_common()
+        shown = ", ".join(f"{label} {count:,}" for label, count in counts[:12])
+        yield f"  labels: {shown}{', …' if len(counts) > 12 else ''}"
+    lengths = (len(encoder.answer_ids(f"{row.text} {row.answer}")) for row in part.train)
+    bins = checks.histogram(lengths)
+    yield "  tokens of text and answer: " + ", ".join(f"{k}: {v:,}" for k, v in bins.items())
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} seconds"
+    minutes = seconds / 60
+    return f"{minutes:.0f} minutes" if minutes < 120 else f"{minutes / 60:.1f} hours"

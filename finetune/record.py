@@ -1,0 +1,186 @@
+"""A run's folder: checkpoints while it trains; adapter, curve, card and record when it is done."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from safetensors.torch import save_file
+
+from core import fingerprint
+from core.errors import SettingsError
+from finetune import card
+from finetune.data import Part
+from finetune.model import Trainee
+from finetune.recipe import Resolved
+from tasks.spec import TaskSpec
+
+CHECKPOINT, BEST, RECORD = "checkpoint.pt", "best.pt", "run.json"
+PACKAGES = ("torch", "transformers", "peft", "accelerate", "safetensors", "tokenizers")
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Where a run works and where its adapter goes.
+
+    The working folder's name begins with a dot, which the adapter library passes over: the chat
+    sees an adapter only when the finished folder is renamed into its place.
+    """
+
+    folder: Path
+    final: Path
+
+    @classmethod
+    def at(cls, shelf: Path, name: str) -> Workplace:
+        """The place of a run of that name among the adapters of a folder."""
+        return cls(shelf / f".{name}.run", shelf / name)
+
+    def open(self, resume: bool, replace: bool) -> None:
+        """Make the working folder, or find the one to go on in.
+
+        Raises:
+            SettingsError: there is nothing to resume, or something would be overwritten.
+        """
+        name = self.final.name
+        if resume and not (self.folder / CHECKPOINT).exists():
+            raise SettingsError(f"There is no checkpoint of {name!r} to resume in {self.folder}.")
+        if self.final.exists() and not replace:
+            raise SettingsError(
+                f"There is a finished adapter {name!r} already. Choose another name=..., "
+                "or give --replace."
+            )
+        if not resume:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def log(self) -> Any:
+        """A TensorBoard writer."""
+        from torch.utils.tensorboard import SummaryWriter
+
+        return SummaryWriter(str(self.folder / "tensorboard"))
+
+    def save_checkpoint(self, values: Mapping[str, Any]) -> None:
+        """Write it beside the old one, then put it in its place."""
+        _save(self.folder / CHECKPOINT, values)
+
+    def load_checkpoint(self) -> dict[str, Any]:
+        """The last checkpoint."""
+        values: dict[str, Any] = torch.load(self.folder / CHECKPOINT, weights_only=True)
+        return values
+
+    def save_best(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Keep the adapter of the lowest validation loss."""
+        _save(self.folder / BEST, dict(tensors))
+
+    def load_best(self) -> dict[str, torch.Tensor] | None:
+        """The adapter of the lowest validation loss, if there was one."""
+        if not (self.folder / BEST).exists():
+            return None
+        tensors: dict[str, torch.Tensor] = torch.load(self.folder / BEST, weights_only=True)
+        return tensors
+
+
+def _save(file: Path, values: Any) -> None:
+    temporary = file.with_suffix(".writing")
+    torch.save(values, temporary)
+    os.replace(temporary, file)
+
+
+def finish(
+    place: Workplace,
+    resolved: Resolved,
+    task: TaskSpec,
+    parts: Sequence[Part],
+    trainee: Trainee,
+    state: dict[str, Any],
+) -> Path:
+    """Write adapter, recipe, curve and card, the record last, and put the folder in its place.
+
+    Returns:
+        the finished folder.
+    """
+    folder = place.folder
+    save_adapter(trainee, folder)
+    recipe = resolved.recipe.settled()
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True))
+    (folder / "origins.json").write_text(json.dumps(resolved.origins, indent=1))
+    card.draw_curve(state, folder)
+    record = _record(resolved, task, parts, trainee, state, folder)
+    (folder / "README.md").write_text(card.text(record, resolved.recipe), encoding="utf-8")
+    for name in (CHECKPOINT, BEST):
+        (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / "tensorboard", ignore_errors=True)
+    (folder / RECORD).write_text(json.dumps(record, indent=1, ensure_ascii=False))
+    shutil.rmtree(place.final, ignore_errors=True)
+    folder.rename(place.final)
+    return place.final
+
+
+def save_adapter(trainee: Trainee, folder: Path) -> None:
+    """The adapter in PEFT's format, in float16, byte for byte the same for the same weights."""
+    config = trainee.model.peft_config["default"].to_dict()
+    config["base_model_name_or_path"] = trainee.base_name
+    config["inference_mode"] = True
+    plain = {key: sorted(v) if isinstance(v, set) else v for key, v in config.items()}
+    text = json.dumps(plain, indent=1, sort_keys=True, default=str)
+    (folder / "adapter_config.json").write_text(text)
+    tensors = {
+        name.replace(".default.weight", ".weight"): tensor.detach().to("cpu", torch.float16)
+        for name, tensor in trainee.model.named_parameters()
+        if tensor.requires_grad
+    }
+    save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+
+
+def _record(
+    resolved: Resolved,
+    task: TaskSpec,
+    parts: Sequence[Part],
+    trainee: Trainee,
+    state: dict[str, Any],
+    folder: Path,
+) -> dict[str, Any]:
+    files = [folder / "adapter_config.json", folder / "adapter_model.safetensors"]
+    return {
+        "name": resolved.recipe.name,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "adapter": fingerprint.of_files(files),
+        "base": trainee.base_name,
+        "task": task.fingerprint,
+        "task_version": task.version,
+        "recipe": fingerprint.of_value(resolved.recipe.settled()),
+        "seed": resolved.recipe.seed,
+        "data": [_described(part) for part in parts],
+        "steps": state["step"],
+        "rows": state["rows"],
+        "tokens": state["tokens"],
+        "seconds": round(state["seconds"], 1),
+        "evaluations": state["evaluations"],
+        "threads": torch.get_num_threads(),
+        "processor": platform.machine(),
+        "versions": {name: version(name) for name in PACKAGES},
+    }
+
+
+def _described(part: Part) -> dict[str, Any]:
+    source = part.source
+    files = [Path(place) for place in part.refused if Path(place).is_file()]
+    return {
+        "name": part.label,
+        "licence": source.licence,
+        "attribution": source.attribution,
+        "train_rows": len(part.train),
+        "validation_rows": len(part.validation),
+        "refused": sum(map(len, part.refused.values())),
+        "sha256": {file.name: fingerprint.sha256_file(file) for file in files},
+    }

@@ -1,0 +1,250 @@
+"""Read data files into rows; what cannot be used is refused with its line, column and a fix."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from core.errors import InputError
+from finetune.recipe import Source
+from tasks.spec import TaskSpec
+
+FORMATS = (".jsonl", ".csv", ".tsv", ".parquet")
+QUOTES = "Put double quotes around text that holds separators, quotes or line ends."
+
+
+@dataclass(frozen=True)
+class Row:
+    """One example: content, the answer to learn, slot values, and the line it came from."""
+
+    text: str
+    answer: str
+    slots: dict[str, str] = field(default_factory=dict)
+    line: int = 0
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A row that cannot be used: where, why, what to do, and the row as it was read."""
+
+    line: int
+    column: str
+    reason: str
+    fix: str
+    raw: str = ""
+
+    def __str__(self) -> str:
+        where = f"line {self.line}" + (f", column {self.column!r}" if self.column else "")
+        return f"{where}: {self.reason}. {self.fix}"
+
+
+@dataclass
+class Table:
+    """What a file held."""
+
+    rows: list[Row] = field(default_factory=list)
+    refused: list[Refusal] = field(default_factory=list)
+
+    def add(self, result: Row | Refusal) -> None:
+        """Put it where it belongs."""
+        if isinstance(result, Row):
+            self.rows.append(result)
+        else:
+            self.refused.append(result)
+
+
+def read(path: Path, source: Source, task: TaskSpec) -> Table:
+    """Read every row of a local file.
+
+    Raises:
+        InputError: the file cannot be opened, has another format, or lacks a needed column.
+    """
+    if path.suffix not in FORMATS:
+        raise InputError(f"{path.name}: the format must be one of {', '.join(FORMATS)}.")
+    roles = source.columns or task.columns
+    table = Table()
+    try:
+        for line, record in _records(path):
+            if isinstance(record, Refusal):
+                table.add(record)
+                continue
+            if not table.rows and not table.refused:
+                roles = _present(roles, list(record))
+                _check_columns(path, record, roles, source)
+            result = _row(line, record, roles, source)
+            table.add(result)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
+    return table
+
+
+def read_hub(source: Source, split: str, task: TaskSpec) -> Table:
+    """Read a split of a hub data set.
+
+    Raises:
+        InputError: it cannot be had.
+    """
+    import datasets
+
+    try:
+        data = datasets.load_dataset(source.hub, source.subset, split=split)
+    except Exception as error:
+        raise InputError(
+            f"The data set {source.hub!r} could not be loaded: {str(error).splitlines()[0]} "
+            "Check the name and the network, or put a local file in its place with data=PATH."
+        ) from error
+    roles = _present(source.columns or task.columns, list(data.features))
+    named = {
+        column: feature.int2str
+        for column, feature in data.features.items()
+        if isinstance(feature, datasets.ClassLabel)
+    }
+    table = Table()
+    for number, record in enumerate(data, 1):
+        plain = {k: named[k](v) if k in named and v >= 0 else v for k, v in record.items()}
+        table.add(_row(number, plain, roles, source))
+    return table
+
+
+def _records(path: Path) -> Iterator[tuple[int, dict[str, Any] | Refusal]]:
+    if path.suffix == ".parquet":
+        import pandas
+
+        for number, record in enumerate(pandas.read_parquet(path).to_dict("records"), 1):
+            yield number, {str(key): value for key, value in record.items()}
+    elif path.suffix == ".jsonl":
+        yield from _json_lines(path)
+    else:
+        yield from _separated(path, "\t" if path.suffix == ".tsv" else ",")
+
+
+def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | Refusal]]:
+    with path.open("rb") as file:
+        for number, raw in enumerate(file, 1):
+            text, refusal = _decoded(number, raw)
+            if refusal:
+                yield number, refusal
+            elif text.strip():
+                yield number, _parsed(number, text)
+
+
+def _decoded(number: int, raw: bytes) -> tuple[str, Refusal | None]:
+    try:
+        return raw.decode("utf-8-sig" if number == 1 else "utf-8"), None
+    except UnicodeDecodeError as error:
+        shown = raw.decode("utf-8", errors="replace").strip()
+        reason = f"byte {error.start + 1} is not UTF-8 ({raw[error.start]:#04x})"
+        return "", Refusal(number, "", reason, "Save the file as UTF-8.", shown)
+
+
+def _parsed(number: int, text: str) -> dict[str, Any] | Refusal:
+    try:
+        record = json.loads(text)
+    except json.JSONDecodeError as error:
+        reason = f"not JSON at character {error.colno} ({error.msg})"
+        return Refusal(number, "", reason, "Write one JSON object a line.", text.strip())
+    if not isinstance(record, dict):
+        reason = f"a {type(record).__name__}, not an object"
+        return Refusal(number, "", reason, 'Write {"text": ..., ...}.', text.strip())
+    return record
+
+
+def _separated(path: Path, mark: str) -> Iterator[tuple[int, dict[str, Any] | Refusal]]:
+    bad: list[tuple[int, Refusal]] = []
+
+    def lines() -> Iterator[str]:
+        with path.open("rb") as file:
+            for number, raw in enumerate(file, 1):
+                text, refusal = _decoded(number, raw)
+                if refusal:
+                    bad.append((number, refusal))
+                else:
+                    yield text
+
+    reader = csv.DictReader(lines(), delimiter=mark, strict=True)
+    columns = len(reader.fieldnames or ())
+    while True:
+        try:
+            record: dict[Any, Any] = next(reader)
+        except StopIteration:
+            break
+        except csv.Error as error:
+            number = reader.line_num + len(bad)
+            yield number, Refusal(number, "", f"not {path.suffix[1:]} ({error})", QUOTES)
+            continue
+        number = reader.line_num + len(bad)
+        if None in record or None in record.values():
+            found = columns + len(record.get(None, ())) - list(record.values()).count(None)
+            raw = mark.join(str(value) for value in record.values())
+            reason = f"{found} columns where the header has {columns}"
+            yield number, Refusal(number, "", reason, QUOTES, raw)
+        else:
+            yield number, record
+    yield from bad
+
+
+def _present(roles: dict[str, str], columns: list[str]) -> dict[str, str]:
+    """The roles without columns that are absent where another column has the same role."""
+    filled = {role for column, role in roles.items() if column in columns}
+    return {c: role for c, role in roles.items() if c in columns or role not in filled}
+
+
+def _check_columns(
+    path: Path, record: dict[str, Any], roles: dict[str, str], source: Source
+) -> None:
+    named = {role: column for column, role in roles.items()}
+    needed = [named.get("text", "text")]
+    if source.answer is None:
+        needed.append(named.get("answer", "answer"))
+    missing = [column for column in needed if column not in record]
+    if missing:
+        raise InputError(
+            f"{path.name} has no column {missing[0]!r}; it has {', '.join(record)}. "
+            "Name them in the recipe: `columns: {their name: text, their name: answer}`."
+        )
+
+
+def _row(line: int, record: dict[str, Any], roles: dict[str, str], source: Source) -> Row | Refusal:
+    slots = dict(source.fills)
+    found: dict[str, str] = {} if source.answer is None else {"answer": source.answer}
+    raw = json.dumps(record, ensure_ascii=False, default=str)
+    for column, role in roles.items():
+        if role == "answer" and source.answer is not None:
+            continue
+        value = record.get(column)
+        if role not in {"text", "answer"}:
+            if value is not None:
+                slots[role] = str(value)
+            continue
+        text = _plain(value)
+        if text is None:
+            kind = "missing" if value is None else f"a {type(value).__name__}, not text"
+            return Refusal(line, column, kind, "Give it a text.", raw)
+        if problem := _problem(text):
+            return Refusal(line, column, *problem, raw)
+        found[role] = text.strip()
+    answer = source.answers.get(found["answer"], found["answer"])
+    return Row(found["text"], answer, slots, line)
+
+
+def _plain(value: Any) -> str | None:
+    """Text as it is and whole numbers as digits (label columns often hold them)."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int):
+        return str(value)
+    return value if isinstance(value, str) else None
+
+
+def _problem(text: str) -> tuple[str, str] | None:
+    if not text.strip():
+        return "empty", "Fill it or delete the row."
+    if "\ufffd" in text:
+        return "holds the mark of a broken encoding (U+FFFD)", "Export the row again as UTF-8."
+    if "\x00" in text:
+        return "holds a NUL character", "Remove it."
+    return None

@@ -1,0 +1,339 @@
+"""One training, top to bottom: data, batches, steps, evaluations, checkpoints, record."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from tqdm import tqdm
+
+from core import paths
+from core.errors import PatchbayError
+from finetune import checks, data, model, preview, record
+from finetune.examples import Encoder, Example
+from finetune.model import AnswerLoss, Batch, Trainee, collate
+from finetune.recipe import Recipe, Resolved
+from finetune.record import Workplace
+from tasks.spec import find_task, load_tasks
+
+CALIBRATION_STEPS = 10  # steps after which a time budget becomes a number of steps
+
+
+class TrainingError(PatchbayError):
+    """The training ended early; the message says why and what to change."""
+
+
+@dataclass
+class State:
+    """How far a training has come.
+
+    Attributes:
+        step: optimizer steps done.
+        total: steps to do; None until a time budget has been measured.
+        seconds: time spent in steps.
+        tokens: positions computed, padding included.
+        rows: examples learnt from.
+        losses: training loss of each step.
+        evaluations: (step, validation loss) pairs.
+        stale: evaluations since the best one.
+    """
+
+    step: int = 0
+    total: int | None = None
+    seconds: float = 0.0
+    tokens: int = 0
+    rows: int = 0
+    losses: list[float] = field(default_factory=list)
+    evaluations: list[list[float]] = field(default_factory=list)
+    stale: int = 0
+
+    @property
+    def best(self) -> float:
+        """The lowest validation loss so far."""
+        return min((loss for _, loss in self.evaluations), default=math.inf)
+
+
+def run(
+    resolved: Resolved, resume: bool = False, replace: bool = False, shelf: Path | None = None
+) -> Path:
+    """Train what the recipe describes.
+
+    Args:
+        resolved: the recipe.
+        resume: go on from the last checkpoint of a run of that name.
+        replace: let the new adapter take the place of a finished one of that name.
+        shelf: where the adapter goes; by default where the chat finds it.
+
+    Returns:
+        the finished adapter's folder.
+
+    Raises:
+        TrainingError: it ended early; the last checkpoint is kept.
+        PatchbayError: recipe, data or base are wrong.
+    """
+    recipe = resolved.recipe
+    if recipe.threads:
+        torch.set_num_threads(recipe.threads)
+    accelerator = Accelerator(cpu=not torch.cuda.is_available())
+    place = Workplace.at(shelf or paths.user_dir() / "adapters", recipe.name)
+    if accelerator.is_main_process:
+        place.open(resume, replace)
+    task = find_task(load_tasks(), recipe.task)
+    trainee = model.load(recipe)
+    encoder = model.encoder(trainee.tokenizer, task)
+    parts = data.load(recipe, task, encoder)
+    if accelerator.is_main_process:
+        preview.written(parts)
+    checks.require_rows(parts)
+    training = Training(recipe, trainee, encoder, parts, place, accelerator)
+    if resume:
+        training.restore()
+    with explained(place, recipe):
+        training.go()
+        if accelerator.is_main_process:
+            record.finish(place, resolved, task, parts, trainee, asdict(training.state))
+    accelerator.wait_for_everyone()
+    return place.final
+
+
+class Training:
+    """The loop and what it needs."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        trainee: Trainee,
+        encoder: Encoder,
+        parts: list[data.Part],
+        place: Workplace,
+        accelerator: Accelerator,
+    ) -> None:
+        self.recipe, self.trainee, self.place = recipe, trainee, place
+        self.accelerator = accelerator
+        self.state = State(total=_planned(recipe, parts, encoder, accelerator.num_processes))
+        trained = [p for p in trainee.model.parameters() if p.requires_grad]
+        optimizer = torch.optim.AdamW(
+            trained, lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+        )
+        self.loss, self.optimizer = self.accelerator.prepare(AnswerLoss(trainee.model), optimizer)
+        self.stream = data.stream(recipe, parts, encoder)
+        self.validation = data.validation(recipe, parts, encoder)
+        self.log = place.log() if self.accelerator.is_main_process else None
+
+    def go(self) -> None:
+        """Steps until the end; Ctrl-C saves a checkpoint first."""
+        state = self.state
+        share, rank = self.accelerator.num_processes, self.accelerator.process_index
+        batches = itertools.islice(self.stream, state.step * share + rank, None, share)
+        saved = time.monotonic()
+        with self._bar() as bar:
+            try:
+                for examples in batches:
+                    if state.total is not None and state.step >= state.total:
+                        break
+                    self._step(examples)
+                    self._show(bar)
+                    if self._evaluation_due() and self._evaluate():
+                        break
+                    if time.monotonic() - saved > 60 * self.recipe.checkpoint_minutes:
+                        self.save()
+                        saved = time.monotonic()
+            except KeyboardInterrupt:
+                self.save()
+                raise
+        if self.recipe.patience:
+            self._take_best()
+
+    def save(self) -> None:
+        """Write a checkpoint; the one before it stays whole until this one is."""
+        if self.accelerator.is_main_process:
+            self.place.save_checkpoint(
+                {
+                    "adapter": _adapter(self.trainee.model),
+                    "optimizer": self.optimizer.state_dict(),
+                    "state": asdict(self.state),
+                    "rng": torch.get_rng_state(),
+                }
+            )
+
+    def restore(self) -> None:
+        """Go on from the last checkpoint."""
+        saved = self.place.load_checkpoint()
+        _put_adapter(self.trainee.model, saved["adapter"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        planned = self.state.total  # as the recipe says now: `steps=` may cut a run short
+        self.state = State(**saved["state"])
+        self.state.total = planned or self.state.total
+        torch.set_rng_state(saved["rng"])
+
+    def _step(self, examples: list[Example]) -> None:
+        began, state = time.perf_counter(), self.state
+        batch = self._batch(examples)
+        self.loss.train()
+        loss = self.loss(batch)
+        self.accelerator.backward(loss)
+        trained = [p for group in self.optimizer.param_groups for p in group["params"]]
+        norm = self.accelerator.clip_grad_norm_(trained, self.recipe.clip)
+        if not (torch.isfinite(loss) and torch.isfinite(norm)):
+            raise TrainingError(
+                f"The loss became {loss.item()} at step {state.step + 1}. Use a smaller "
+                f"learning_rate (it is {self.recipe.learning_rate:g}), or a longer warmup. "
+                "The last good checkpoint is kept."
+            )
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.recipe.learning_rate * self._rate(state.step)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        state.step += 1
+        state.losses.append(round(loss.item(), 6))
+        state.tokens += batch.tokens
+        state.rows += len(examples)
+        state.seconds += time.perf_counter() - began
+        self._calibrate()
+
+    def _calibrate(self) -> None:
+        """Turn a time budget into a number of steps; the first step warms up and is left out."""
+        state, minutes = self.state, self.recipe.minutes
+        if state.step == 1:
+            self._first = state.seconds
+        if minutes and state.total is None and state.step == CALIBRATION_STEPS:
+            pace = (state.seconds - self._first) / (CALIBRATION_STEPS - 1)
+            state.total = max(CALIBRATION_STEPS, round(60 * minutes / pace))
+
+    def _batch(self, examples: list[Example]) -> Batch:
+        pad = self.trainee.tokenizer.pad_token_id or self.trainee.tokenizer.eos_token_id
+        share = not self.recipe.gradient_checkpointing  # recomputing keeps no keys and values
+        batch = collate(examples, pad, self.recipe.round_to, share)
+        return batch.to(self.accelerator.device)
+
+    def _rate(self, step: int) -> float:
+        """The share of the learning rate at a step."""
+        total = self.state.total or 100 * CALIBRATION_STEPS
+        warm = max(1, round(self.recipe.warmup * total))
+        if step < warm:
+            return (step + 1) / warm
+        if self.recipe.schedule == "constant":
+            return 1.0
+        left = max(0.0, 1 - (step - warm) / max(1, total - warm))
+        return left if self.recipe.schedule == "linear" else (1 - math.cos(math.pi * left)) / 2
+
+    def _evaluation_due(self) -> bool:
+        total, step = self.state.total, self.state.step
+        if total is None:
+            return False
+        every = max(1, total // self.recipe.evaluations)
+        return step == total or (step % every == 0 and total - step >= every)
+
+    def _evaluate(self) -> bool:
+        """Take the validation loss; True when patience has run out."""
+        self.loss.eval()
+        with torch.no_grad():
+            losses = [self.loss(self._batch(examples)).item() for examples in self.validation]
+        sizes = [len(examples) for examples in self.validation]
+        loss = sum(a * b for a, b in zip(losses, sizes, strict=True)) / sum(sizes)
+        state = self.state
+        better = loss < state.best
+        state.evaluations.append([state.step, round(loss, 6)])
+        state.stale = 0 if better else state.stale + 1
+        if self.log:
+            self.log.add_scalar("loss/validation", loss, state.step)
+        if self.accelerator.is_main_process and self.recipe.patience and better:
+            self.place.save_best(_adapter(self.trainee.model))
+        return bool(self.recipe.patience) and state.stale >= (self.recipe.patience or 0)
+
+    def _take_best(self) -> None:
+        best = self.place.load_best()
+        if best is not None:
+            _put_adapter(self.trainee.model, best)
+
+    def _bar(self) -> tqdm:
+        shown = self.accelerator.is_main_process
+        return tqdm(
+            total=self.state.total,
+            initial=self.state.step,
+            unit="step",
+            desc=self.recipe.name,
+            disable=not shown,
+            mininterval=1.0,
+        )
+
+    def _show(self, bar: tqdm) -> None:
+        state = self.state
+        bar.total = state.total
+        recent = state.losses[-20:]
+        bar.set_postfix(
+            {
+                "loss": f"{sum(recent) / len(recent):.3f}",
+                "tok/s": f"{state.tokens / state.seconds:.0f}",
+            },
+            refresh=False,
+        )
+        bar.update()
+        if self.log:
+            self.log.add_scalar("loss/train", state.losses[-1], state.step)
+            self.log.add_scalar("rate", self.optimizer.param_groups[0]["lr"], state.step)
+
+
+def _planned(
+    recipe: Recipe, parts: list[data.Part], encoder: Encoder, processes: int
+) -> int | None:
+    """Steps to do, as far as the recipe says it without a clock."""
+    if recipe.steps:
+        return recipe.steps
+    if recipe.minutes:
+        return None
+    return max(1, round(recipe.epochs * data.count_batches(recipe, parts, encoder) / processes))
+
+
+def _adapter(net: Any) -> dict[str, torch.Tensor]:
+    """The trained tensors by name, on the CPU."""
+    return {
+        name: tensor.detach().cpu().clone()
+        for name, tensor in net.named_parameters()
+        if tensor.requires_grad
+    }
+
+
+def _put_adapter(net: Any, tensors: dict[str, torch.Tensor]) -> None:
+    missing = set(_adapter(net)) ^ set(tensors)
+    if missing:
+        raise TrainingError(
+            f"The checkpoint was made with another lora setting ({min(missing)} differs). "
+            "Resume with the recipe it was started with, or start anew."
+        )
+    net.load_state_dict(tensors, strict=False)
+
+
+@contextmanager
+def explained(place: Workplace, recipe: Recipe) -> Iterator[None]:
+    """Turn what ends a training into a sentence with the cause and what to change."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise TrainingError(
+            f"There was not enough memory. Use a smaller batch (it is {recipe.batch}) or "
+            f"max_tokens (it is {recipe.max_tokens}), or quantization=nf4 on a GPU."
+        ) from error
+    except RuntimeError as error:
+        if "memory" in str(error).lower():
+            raise TrainingError(
+                f"There was not enough memory. Use a smaller batch (it is {recipe.batch}) or "
+                f"max_tokens (it is {recipe.max_tokens})."
+            ) from error
+        raise
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise TrainingError(
+                f"The disk that holds {place.folder.parent} is full. Free some space, or set "
+                "PATCHBAY_HOME to a folder on another disk, then go on with --resume."
+            ) from error
+        raise

@@ -1,0 +1,80 @@
+"""The loss: reading a common beginning once changes nothing; only answers are learnt."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from finetune import model
+from finetune.examples import Encoder, Example
+from finetune.model import AnswerLoss, collate
+from finetune.recipe import Recipe
+from finetune.rows import Row
+
+LABELS = ["positive", "negative", "neutral"]
+
+
+@pytest.fixture
+def examples(sentiment: Encoder) -> list[Example]:
+    texts = [("good", "positive"), ("a rather bad film", "negative"), ("it runs", "neutral")]
+    return [sentiment.example(Row(t, a), LABELS, 1 + i) for i, (t, a) in enumerate(texts)]
+
+
+@pytest.fixture
+def net(recipe: Recipe) -> torch.nn.Module:
+    net = model.load(recipe).model
+    torch.manual_seed(1)
+    for parameter in net.parameters():
+        if parameter.requires_grad:
+            torch.nn.init.normal_(parameter, std=0.1)
+    return net.eval()
+
+
+def gradients(net: torch.nn.Module) -> list[torch.Tensor]:
+    return [p.grad.clone() for p in net.parameters() if p.grad is not None]
+
+
+def test_sharing_the_beginning_is_the_same_computation(
+    net: torch.nn.Module, examples: list[Example]
+) -> None:
+    results = []
+    for share in (True, False):
+        batch = collate(examples, 0, 8, share)
+        assert bool(batch.shared.numel()) is share
+        net.zero_grad()
+        loss = AnswerLoss(net)(batch)
+        loss.backward()
+        results.append((loss.item(), gradients(net)))
+    assert results[0][0] == pytest.approx(results[1][0], rel=1e-5)
+    for one, other in zip(results[0][1], results[1][1], strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
+def test_the_loss_is_the_weighted_likelihood_of_whole_answers(
+    net: torch.nn.Module, examples: list[Example]
+) -> None:
+    total = weight = 0.0
+    for example in examples:
+        ids = torch.tensor([example.prompt + example.answer])
+        logits = net(ids).logits[0, len(example.prompt) - 1 : -1]
+        losses = F.cross_entropy(logits, torch.tensor(example.answer), reduction="sum")
+        total += example.weight * losses.item()
+        weight += example.weight * len(example.answer)
+    loss = AnswerLoss(net)(collate(examples, 0)).item()
+    assert loss == pytest.approx(total / weight, rel=1e-4)
+
+
+def test_lengths_are_rounded_and_what_counts_is_placed_right(examples: list[Example]) -> None:
+    batch = collate(examples, 9, 16)
+    assert batch.ids.shape[1] % 16 == 0
+    answers = [token for example in examples for token in example.answer]
+    assert batch.targets.tolist() == answers
+    assert float(batch.weights.sum()) == pytest.approx(1)
+
+
+def test_layers_below_from_layer_are_left_alone(recipe: Recipe) -> None:
+    upper = recipe.model_copy(update={"lora": recipe.lora.model_copy(update={"from_layer": 1})})
+    trained = [n for n, p in model.load(upper).model.named_parameters() if p.requires_grad]
+    assert trained
+    assert all(".layers.1." in name for name in trained)

@@ -1,0 +1,71 @@
+"""The commands as a person types them."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from core.paths import REPOSITORY
+from finetune.__main__ import main
+
+
+def command(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["finetune", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
+
+
+def test_check_run_export(
+    recipe_file: Path, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(home.parent)
+    assert command(monkeypatch, "check", str(recipe_file)) == 0
+    assert "estimate: 6 steps" in capsys.readouterr().out
+    assert command(monkeypatch, "run", str(recipe_file), "name=mine") == 0
+    printed = capsys.readouterr()
+    assert printed.out.strip() == str(home / "adapters" / "mine")
+    assert "name = mine  (command line)" in printed.err
+    assert command(monkeypatch, "export", "mine", "--to", "copy") == 0
+    assert (home.parent / "copy" / "run.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["run", "nothing"], 1, "error: There is no recipe 'nothing'."),
+        (["check", "no.yaml"], 1, "error: The recipe file no.yaml does not exist."),
+        (["export", "nothing"], 2, "error: There is no finished adapter named 'nothing'."),
+        (["export", "x", "--format", "margd"], 2, "Did you mean merged?"),
+        (["sweep", "sentiment-en"], 1, "a sweep needs ranges"),
+    ],
+)
+def test_mistakes_end_in_one_line(
+    words: list[str],
+    code: int,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    assert command(monkeypatch, *words) == code
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    assert said in lines[0]
+
+
+def test_two_processes_train_one_adapter(recipe_file: Path, home: Path) -> None:
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
+    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    launch += ["--main_process_port", port, "-m", "finetune", "run", str(recipe_file)]
+    done = subprocess.run(
+        launch, cwd=REPOSITORY, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (home / "adapters" / "tiny" / "run.json").is_file()

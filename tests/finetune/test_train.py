@@ -1,0 +1,169 @@
+"""Training: reproducible, resumable, served by the engine; bad ends say what to change."""
+
+from __future__ import annotations
+
+import errno
+import json
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+
+from core.errors import SettingsError
+from engine.adapters import AdapterLibrary
+from engine.base_model import load_base
+from engine.interface import ChooseRequest
+from finetune import train
+from finetune.model import encoder
+from finetune.recipe import Resolved, load_recipe
+from finetune.record import Workplace
+from finetune.rows import Row
+from finetune.train import TrainingError
+from tasks.spec import load_tasks
+
+LABELS = ("positive", "negative", "neutral")
+
+
+def record(folder: Path) -> dict:
+    return json.loads((folder / "run.json").read_text())
+
+
+def again(recipe_file: Path, *overrides: str) -> Resolved:
+    return load_recipe(str(recipe_file), overrides)
+
+
+def test_the_same_recipe_and_seed_give_the_same_adapter(recipe_file: Path) -> None:
+    one = record(train.run(again(recipe_file, "name=one")))
+    two = record(train.run(again(recipe_file, "name=two")))
+    other = record(train.run(again(recipe_file, "name=other", "seed=1")))
+    assert one["adapter"] == two["adapter"] != other["adapter"]
+
+
+def test_a_stopped_run_resumes_to_the_same_adapter(
+    recipe_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = record(train.run(again(recipe_file, "name=whole", "lora.dropout=0.1")))
+    original = train.Training._step
+
+    def interrupted(self: train.Training, examples: list) -> None:
+        if self.state.step == 3:
+            raise KeyboardInterrupt
+        original(self, examples)
+
+    stopped = again(recipe_file, "name=stopped", "lora.dropout=0.1")
+    monkeypatch.setattr(train.Training, "_step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train.run(stopped)
+    monkeypatch.setattr(train.Training, "_step", original)
+    resumed = record(train.run(stopped, resume=True))
+    assert resumed["adapter"] == whole["adapter"]
+    assert resumed["steps"] == 6
+
+
+def test_the_chat_sees_an_adapter_only_when_it_is_done(
+    recipe_file: Path, teachable_folder: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = load_base(tiny.settings(teachable_folder))
+    shelf = AdapterLibrary([home / "adapters"], base.name, base.switch.shapes)
+    seen: list[list[str]] = []
+    step = train.Training._step
+
+    def watched(self: train.Training, examples: list) -> None:
+        step(self, examples)
+        self.save()
+        seen.append(shelf.names())
+
+    monkeypatch.setattr(train.Training, "_step", watched)
+    folder = train.run(again(recipe_file, "name=new"))
+    assert seen == [[]] * 6
+    assert shelf.names() == ["new"]
+    assert {file.name for file in folder.iterdir()} == {
+        "README.md", "adapter_config.json", "adapter_model.safetensors", "curve.json",
+        "curve.png", "origins.json", "recipe.yaml", "run.json",
+    }  # fmt: skip
+    assert "CC0 1.0" in (folder / "README.md").read_text()
+
+
+def test_the_engine_scores_what_training_lowered(
+    recipe_file: Path, teachable_folder: Path, home: Path
+) -> None:
+    train.run(again(recipe_file, "name=new", "steps=30"))
+    base = load_base(tiny.settings(teachable_folder))
+    engine = tiny.engine(base, home / "adapters")
+    words = encoder(base.tokenizer, load_tasks()["sentiment"])
+    example = words.example(Row("good film 90", "positive"), LABELS)
+    messages = tuple(words.task.messages("good film 90", {"labels": ", ".join(LABELS)}))
+    with_adapter, without = (
+        engine.choose(ChooseRequest(messages, LABELS, name)).logprobs["positive"]
+        for name in ("new", None)
+    )
+    engine.close()
+    assert with_adapter > without + 5
+    trained = PeftModel.from_pretrained(
+        AutoModelForCausalLM.from_pretrained(teachable_folder), home / "adapters" / "new"
+    )
+    loss = train.AnswerLoss(trained)(train.collate([example], 0)).item()
+    assert with_adapter == pytest.approx(-loss * len(example.answer), abs=0.02)
+
+
+def test_patience_keeps_the_best(recipe_file: Path) -> None:
+    wild = again(recipe_file, "name=wild", "steps=24", "evaluations=12", "patience=2",
+                 "learning_rate=0.5")  # fmt: skip
+    told = record(train.run(wild))
+    losses = [loss for _, loss in told["evaluations"]]
+    assert losses[-1] > min(losses)
+    assert told["steps"] < 24
+
+
+def test_a_time_budget_becomes_a_number_of_steps(recipe_file: Path) -> None:
+    budget = again(recipe_file, "name=timed", "steps=null", "minutes=0.02")
+    assert record(train.run(budget))["steps"] >= train.CALIBRATION_STEPS
+
+
+def test_a_finished_adapter_is_not_overwritten_unasked(recipe_file: Path) -> None:
+    train.run(again(recipe_file, "name=mine", "steps=1"))
+    with pytest.raises(SettingsError, match="--replace"):
+        train.run(again(recipe_file, "name=mine", "steps=1"))
+    train.run(again(recipe_file, "name=mine", "steps=1"), replace=True)
+    with pytest.raises(SettingsError, match="no checkpoint"):
+        train.run(again(recipe_file, "name=none"), resume=True)
+
+
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "is full"),
+        (torch.OutOfMemoryError("CUDA out of memory"), "smaller batch"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "smaller batch"),
+    ],
+)
+def test_bad_ends_say_what_to_change(
+    recipe_file: Path, monkeypatch: pytest.MonkeyPatch, failure: Exception, said: str
+) -> None:
+    def fails(self: train.Training, examples: list) -> None:
+        raise failure
+
+    monkeypatch.setattr(train.Training, "_step", fails)
+    with pytest.raises(TrainingError, match=said):
+        train.run(again(recipe_file))
+
+
+def test_a_loss_that_is_no_number_keeps_the_last_checkpoint(
+    recipe_file: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward = train.AnswerLoss.forward
+    calls = []
+
+    def poisoned(self: train.AnswerLoss, batch: train.Batch) -> torch.Tensor:
+        calls.append(batch)
+        return forward(self, batch) * (float("nan") if len(calls) == 3 else 1)
+
+    resolved = again(recipe_file, "checkpoint_minutes=0.00001")
+    monkeypatch.setattr(train.AnswerLoss, "forward", poisoned)
+    with pytest.raises(TrainingError, match="smaller learning_rate"):
+        train.run(resolved)
+    kept = Workplace.at(home / "adapters", "tiny").load_checkpoint()
+    assert kept["state"]["step"] == 2
