@@ -115,7 +115,6 @@ class Recipe(_Strict):
         {}, description="sweep: dotted key -> values to choose from, or a range"
     )
 
-
     def settled(self) -> dict[str, Any]:
         """What decides the adapter, JSON-able: all but the place of the data on this machine."""
         return self.model_dump(mode="json", exclude={"data_folder"})
