@@ -21,6 +21,7 @@ from engine import int8, starter
 from engine.lora import LoraWeights, Switch, patch
 from tasks.spec import Message
 
+FEW_TOKENS = 64  # up to here one thread is about as quick, and does not stall on a busy machine
 Progress = Callable[[str], None]
 
 
@@ -85,7 +86,7 @@ class Base:
         Returns:
             (batch, keep, vocabulary) logits.
         """
-        single = self.device.type == "cpu" and ids.numel() == 1
+        single = self.device.type == "cpu" and ids.numel() <= FEW_TOKENS
         with self.switch.to(weights), int8.one_thread() if single else nullcontext():
             out = self.model(ids, past_key_values=cache, use_cache=True, logits_to_keep=keep)
         logits: Tensor = out.logits
