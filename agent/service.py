@@ -40,4 +40,6 @@ def build_planner(settings: Settings) -> Planner:
 
 
 def _planner(tasks: Mapping[str, TaskSpec], settings: Settings) -> Planner:
-    return Planner(tasks, Router(tasks, Encoder(settings.encoder)))
+    planner = Planner(tasks, Router(tasks, Encoder(settings.encoder)))
+    planner.plan("Translate into French: hello")  # reads the language tables before anyone waits
+    return planner
