@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 
 from agent.events import Event, Failed, Finished, Planned, StepFinished
+from agent.plan import Plan
 from agent.planner import Planner
 from agent.steps import Turn, Work, run
 from core.errors import InputError, PatchbayError
@@ -59,8 +60,10 @@ class Agent:
         yield Planned(plan)
         results: list[StepFinished] = []
         for index, step in enumerate(plan.steps):
-            content = step.text or (results[-1].text if results else text)
             spec = self.tasks[step.task]
+            content = step.text or (results[-1].text if results else text)
+            if results and step.text and spec.conversation:
+                content = f"{step.text}\n\n{self._worked_on(plan, index, results)}"
             for event in run(Work(self.engine, spec, index, step, content, turn)):
                 if isinstance(event, StepFinished):
                     results.append(event)
@@ -71,6 +74,12 @@ class Agent:
         tokens = sum(result.tokens for result in results)
         seconds = time.perf_counter() - started
         yield Finished(last.text, last.labels, tokens, seconds, last.stopped)
+
+    def _worked_on(self, plan: Plan, index: int, results: list[StepFinished]) -> str:
+        """What something is to be written about: a written result, or the text that was judged."""
+        before = plan.steps[index - 1]
+        written = self.tasks[before.task].kind == "write"
+        return results[-1].text if written else plan.steps[0].text or results[-1].text
 
 
 def clean(text: str) -> str:

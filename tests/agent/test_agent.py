@@ -162,3 +162,12 @@ def test_control_characters_do_not_reach_the_model(planner: Planner) -> None:
     engine = FakeEngine()
     turn(planner, "/chat Hello\x00 \x1b[31mred\r\nnext 👩‍🚀", engine)
     assert engine.calls[0].messages[-1]["content"] == "Hello [31mred\nnext 👩‍🚀"
+
+
+def test_a_reply_is_written_about_the_text_that_was_judged(planner: Planner) -> None:
+    engine = FakeEngine()
+    text = "The cake came two hours late and nobody said sorry."
+    events = turn(planner, f'Is this positive or negative? Then draft an apology: "{text}"', engine)
+    assert [e.step.task for e in only(events, StepStarted)] == ["sentiment", "generation"]
+    assert text in engine.calls[-1].messages[-1]["content"]
+    assert "apology" in engine.calls[-1].messages[-1]["content"]
