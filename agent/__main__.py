@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from agent.cleaning import clean
 from agent.events import (
     Event,
     Failed,
@@ -24,8 +25,9 @@ from agent.events import (
     TextDelta,
 )
 from agent.plan import Plan, Step
-from core.errors import InputError, PatchbayError, UnknownName
+from core.errors import InputError, PatchbayError
 from core.settings import load_settings
+from core.terminal import aside, run
 from tasks.spec import Message, find_task, load_tasks
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -40,13 +42,12 @@ def ask(
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
 ) -> None:
     """Route and answer one request."""
-    from agent.agent import clean
     from agent.service import build_agent
 
     settings = load_settings(profile=profile)
     request = clean(sys.stdin.read() if text == "-" else text)
     chosen = find_task(load_tasks(), task).name if task else None
-    agent = build_agent(settings, lambda line: None if as_json else _aside(line + " …"))
+    agent = build_agent(settings, lambda line: None if as_json else aside(line + " …"))
     try:
         events = agent.answer(request, task=chosen, explain=False)
         print(json.dumps(_record(events), ensure_ascii=False)) if as_json else _draw(events)
@@ -72,7 +73,7 @@ def route(
             result = _routed(planner.plan(text, history))
         except PatchbayError as error:
             bad += 1
-            _aside(f"error: {file}, line {number}: {error}")
+            aside(f"error: {file}, line {number}: {error}")
             result = {"line": number, "error": str(error)}
         print(json.dumps(result, ensure_ascii=False), flush=True)
     if bad:
@@ -89,8 +90,6 @@ def _lines(file: str) -> Iterator[tuple[int, bytes]]:
 
 
 def _parse(line: bytes) -> tuple[str, list[Message]]:
-    from agent.agent import clean
-
     try:
         row = json.loads(line)
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
@@ -158,12 +157,12 @@ def _draw(events: Iterable[Event]) -> None:
     for event in events:
         match event:
             case Planned(plan=plan):
-                _aside("→ " + " → ".join(map(_step_line, plan.steps)))
+                aside("→ " + " → ".join(map(_step_line, plan.steps)))
             case StepStarted(index=index, step=step, adapter=adapter):
                 own = adapter or "the base with the task's prompt, no adapter yet"
-                _aside(f"[{index + 1}] {step.task}, by {own}")
+                aside(f"[{index + 1}] {step.task}, by {own}")
             case Notice(message=message):
-                _aside(message)
+                aside(message)
             case TextDelta(text=text):
                 print(text, end="", flush=True)
             case StepFinished(labels=labels):
@@ -171,7 +170,7 @@ def _draw(events: Iterable[Event]) -> None:
                     print(f"{chance:7.1%}  {label}", end="\n" if label != list(labels)[-1] else "")
                 print(flush=True)
             case Finished(tokens=tokens, seconds=seconds):
-                _aside(f"{tokens} tokens in {seconds:.1f} s")
+                aside(f"{tokens} tokens in {seconds:.1f} s")
             case Failed(message=message):
                 raise PatchbayError(message)
 
@@ -181,20 +180,5 @@ def _step_line(step: Step) -> str:
     return f"{step.task}{slots} ({step.confidence:.0%})"
 
 
-def _aside(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-def main() -> None:
-    """Run the command line; every expected error is one line on standard error."""
-    try:
-        app()
-    except (PatchbayError, OSError) as error:
-        _aside(f"error: {error}")
-        sys.exit(2 if isinstance(error, UnknownName) else 1)
-    except KeyboardInterrupt:
-        sys.exit(130)
-
-
 if __name__ == "__main__":
-    main()
+    run(app)

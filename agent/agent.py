@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import threading
-import time
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 
+from agent.cleaning import clean
 from agent.events import Event, Failed, Finished, Planned, StepFinished
 from agent.plan import Plan
 from agent.planner import Planner
 from agent.steps import Turn, Work, run
-from core.errors import InputError, PatchbayError
+from core.errors import PatchbayError
 from engine.interface import Engine
 from tasks.spec import Message, TaskSpec
-
-_UNSAFE = {"Cc", "Cs"}  # control characters and lone surrogates
-MAX_CHARACTERS = 200_000  # more than any context here holds; refused before any work is done
 
 
 class Agent:
@@ -55,7 +51,6 @@ class Agent:
             yield Failed(str(error), type(error).__name__)
 
     def _turn(self, text: str, task: str | None, turn: Turn) -> Iterator[Event]:
-        started = time.perf_counter()
         plan = self.planner.plan(text, turn.history, task)
         yield Planned(plan)
         results: list[StepFinished] = []
@@ -72,7 +67,7 @@ class Agent:
                 break
         last = results[-1]
         tokens = sum(result.tokens for result in results)
-        seconds = time.perf_counter() - started
+        seconds = sum(result.seconds for result in results)
         yield Finished(last.text, last.labels, tokens, seconds, last.stopped)
 
     def _worked_on(self, plan: Plan, index: int, results: list[StepFinished]) -> str:
@@ -80,23 +75,3 @@ class Agent:
         before = plan.steps[index - 1]
         written = self.tasks[before.task].kind == "write"
         return results[-1].text if written else plan.steps[0].text or results[-1].text
-
-
-def clean(text: str) -> str:
-    """The request without control characters (tabs and newlines stay).
-
-    Raises:
-        InputError: nothing is left, or it is longer than any context.
-    """
-    if len(text) > MAX_CHARACTERS:
-        raise InputError(
-            f"The text has {len(text):,} characters; at most {MAX_CHARACTERS:,} can be read at "
-            "once. Send it in parts."
-        )
-    lines = text.replace("\r\n", "\n").replace("\r", "\n")
-    kept = "".join(
-        c for c in lines if c in "\n\t" or unicodedata.category(c) not in _UNSAFE
-    ).strip()
-    if not kept:
-        raise InputError("There is no text to answer. Write a request and send it again.")
-    return kept

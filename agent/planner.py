@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-import unicodedata
 from collections.abc import Mapping, Sequence
 
 import regex
 
 from agent import parts, slots
 from agent.assembly import Assembler, Job
+from agent.cleaning import clean, clean_or_none
 from agent.conversation import Conversation
 from agent.drafting import POINTS, Draft
 from agent.plan import Plan, Reason, Step
@@ -21,7 +21,6 @@ from tasks.spec import Message, TaskSpec, find_task
 
 SURE = 0.97  # probability from which a task is believed though no text came with the request
 COMMAND = regex.compile(r"/(?P<name>[A-Za-z][\w-]*)(?=\s|$)(?P<rest>.*)", regex.S)
-CONTROL = regex.compile(r"[^\P{C}\n\t\u200c\u200d\U000e0020-\U000e007f]+")
 HAN = regex.compile(r"\p{Han}")
 YOUR_ANSWER = regex.compile(
     r"\byour (?:last )?(?:answer|reply|response)|\bwhat you (?:just )?(?:said|wrote)"
@@ -170,21 +169,3 @@ class Planner:
 def _is_bare(asked: str) -> bool:
     """Whether an instruction is so short that the text was plainly forgotten: "summarize"."""
     return len(regex.findall(r"\p{Han}|[\p{L}\p{N}]+", asked)) <= (6 if HAN.search(asked) else 2)
-
-
-def clean(text: str) -> str:
-    """The text without control characters, in composed form, ends trimmed.
-
-    Raises:
-        InputError: nothing is left.
-    """
-    kept = clean_or_none(text)
-    if kept is None:
-        raise InputError("The request is empty. Type what you would like done.")
-    return kept
-
-
-def clean_or_none(text: str) -> str | None:
-    """As `clean`, but None when nothing is left."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return unicodedata.normalize("NFC", CONTROL.sub("", text)).strip() or None

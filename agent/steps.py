@@ -6,6 +6,7 @@ import math
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from agent import pieces
 from agent.events import Event, Highlighted, Notice, StepFinished, StepStarted, TextDelta
@@ -20,7 +21,6 @@ from engine.interface import (
     Usage,
     WriteRequest,
 )
-from tasks import languages
 from tasks.spec import Decoding, Message, TaskSpec
 
 MOST_PIECES = 12  # occlusion costs one forward pass a piece
@@ -48,7 +48,7 @@ class Work:
     content: str
     turn: Turn
 
-    @property
+    @cached_property
     def adapter(self) -> str | None:
         """The task's adapter where the engine has one that fits its base."""
         name = self.task.adapter
@@ -68,14 +68,7 @@ class Work:
 
     def fills(self) -> dict[str, str]:
         """What each slot says in the prompt."""
-        said = {"labels": ", ".join(self.labels())} if self.task.kind == "choose" else {}
-        for name, slot in self.task.slots.items():
-            value = self.step.slots.get(name, slot.default)
-            if slot.type == "language" and isinstance(value, str):
-                said[name] = languages.name(value)
-            elif slot.type == "choice" and isinstance(value, str):
-                said[name] = slot.choices[value].say
-        return said
+        return self.task.fills(self.step.slots, self.labels())
 
     def messages(self, content: str, history: Sequence[Message] = ()) -> tuple[Message, ...]:
         """The prompt for the content."""
@@ -166,11 +159,16 @@ def _fitting(work: Work) -> tuple[Sequence[Message], int]:
 def _choose(work: Work) -> Iterator[Event]:
     names = work.labels()
     choice = _score(work, work.content)
+    if choice.usage.stopped != "end":
+        yield _finished(work, "", {}, [choice.usage])
+        return
     chances = _named(calibrated(choice.logprobs), names)
     best = next(iter(chances))
     yield _finished(work, best, chances, [choice.usage])
     if work.turn.explain and not work.turn.stop.is_set():
-        yield Highlighted(work.index, list(_weights(work, names, chances[best], best)))
+        weights = list(_weights(work, chances[best], best))
+        if not work.turn.stop.is_set():
+            yield Highlighted(work.index, weights)
 
 
 def _score(work: Work, content: str) -> Choice:
@@ -178,17 +176,18 @@ def _score(work: Work, content: str) -> Choice:
     return work.engine.choose(request, work.turn.stop)
 
 
-def _weights(
-    work: Work, names: Mapping[str, str], whole: float, best: str
-) -> Iterator[tuple[str, float]]:
+def _weights(work: Work, whole: float, best: str) -> Iterator[tuple[str, float]]:
     """Occlusion: how far the winning label's probability falls without each piece."""
     parts = pieces.groups(work.content, MOST_PIECES)
     for i, part in enumerate(parts):
         rest = "".join(parts[:i] + parts[i + 1 :]).strip()
-        if work.turn.stop.is_set() or not rest:
+        choice = _score(work, rest) if rest else None
+        if work.turn.stop.is_set():
+            return
+        if choice is None or choice.usage.stopped != "end":
             yield part, 0.0
         else:
-            yield part, whole - _named(calibrated(_score(work, rest).logprobs), names)[best]
+            yield part, whole - _named(calibrated(choice.logprobs), work.labels())[best]
 
 
 def calibrated(logprobs: Mapping[str, float], temperature: float = 1.0) -> dict[str, float]:

@@ -28,7 +28,7 @@ from core.settings import load_settings
 from engine.engine import TorchEngine
 from engine.interface import ChooseRequest, Delta, WriteRequest
 from engine.load import load_engine
-from finetune.examples import exchanged, fills
+from finetune.examples import exchanged
 from finetune.recipe import Source
 from finetune.rows import Row, read
 from tasks.spec import TaskSpec, find_task, load_tasks
@@ -77,7 +77,7 @@ def _choose(
     names = [part.strip() for part in labels.split(",")] if labels else list(_said(spec))
     right, answers, surprise = 0, Counter[str](), 0.0
     for row in rows:
-        messages = tuple(spec.messages(row.text, fills(spec, row, names)))
+        messages = tuple(spec.messages(row.text, spec.fills(row.slots, names)))
         scores = engine.choose(ChooseRequest(messages, tuple(names), adapter)).logprobs
         best = max(scores, key=scores.__getitem__)
         answers[best] += 1
@@ -110,7 +110,7 @@ def _write(
     decoding = spec.decoding.model_copy(update={"max_new_tokens": LONGEST})
     texts = []
     for row in rows:
-        messages = tuple(spec.messages(row.text, fills(spec, row)))
+        messages = tuple(spec.messages(row.text, spec.fills(row.slots)))
         request = WriteRequest(messages, adapter, decoding)
         parts = [item.text for item in engine.write(request) if isinstance(item, Delta)]
         texts.append("".join(parts).strip())

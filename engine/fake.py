@@ -78,13 +78,16 @@ class FakeEngine:
     def choose(self, request: ChooseRequest, stop: threading.Event | None = None) -> Choice:
         """Score labels by how often each occurs in the last message."""
         prompt = self._accept(request)
+        if stop is not None and stop.wait(self.delay):
+            return Choice({}, Usage(prompt, 0, 0.0, 0.0, "stop"))
+        if stop is None:
+            time.sleep(self.delay)
         text = request.messages[-1]["content"].lower()
         counts = [1 + 4 * text.count(label.lower()) for label in request.labels]
         logprobs = {
             label: math.log(count / sum(counts))
             for label, count in zip(request.labels, counts, strict=True)
         }
-        time.sleep(self.delay)
         return Choice(logprobs, Usage(prompt, len(counts), self.delay, self.delay, "end"))
 
     def count_tokens(self, messages: tuple[Message, ...]) -> int:

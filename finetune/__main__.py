@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from pathlib import Path
 from typing import Annotated, cast, get_args
 
@@ -17,7 +16,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import typer
 
-from core.errors import PatchbayError, UnknownName
+from core import terminal
+from core.errors import UnknownName
+from core.terminal import aside
 from finetune.recipe import load_recipe
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -31,7 +32,7 @@ def check(recipe: RecipeName, overrides: Overrides = None) -> None:
     from finetune import preview
 
     resolved = load_recipe(recipe, overrides or [])
-    _aside(resolved.explain())
+    aside(resolved.explain())
     print(preview.report(resolved.recipe))
 
 
@@ -46,7 +47,7 @@ def run(
     from finetune import train
 
     resolved = load_recipe(recipe, overrides or [])
-    _aside(resolved.explain())
+    aside(resolved.explain())
     for kind in (signal.SIGINT, signal.SIGTERM):  # a shell's & makes programs deaf to the first
         signal.signal(kind, signal.default_int_handler)
     folder = train.run(resolved, resume, replace)
@@ -63,7 +64,7 @@ def sweep(
     from finetune import sweep as search
 
     folder, winner = search.run(recipe, overrides or [], trials)
-    _aside(f"The plot and every trial's record are in {folder}. The winner:")
+    aside(f"The plot and every trial's record are in {folder}. The winner:")
     print(" ".join(winner))
 
 
@@ -83,28 +84,12 @@ def export(
     target = to or Path(f"{adapter}-{form}")
     drift = exporting.export(adapter, cast(exporting.Format, form), target)
     if drift:
-        _aside(
+        aside(
             f"Largest logit difference {drift.largest:.3g}, "
             f"{drift.agreement:.1%} of the next tokens the same."
         )
     print(target)
 
 
-def _aside(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-def main() -> None:
-    """Run the command line; every expected error is one line on standard error."""
-    try:
-        app()
-    except (PatchbayError, OSError) as error:
-        _aside(f"error: {error}")
-        sys.exit(2 if isinstance(error, UnknownName) else 1)
-    except KeyboardInterrupt:
-        _aside("Stopped. A checkpoint is saved; go on with --resume.")
-        sys.exit(130)
-
-
 if __name__ == "__main__":
-    main()
+    terminal.run(app, "Stopped. A checkpoint is saved; go on with --resume.")

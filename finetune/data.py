@@ -60,8 +60,8 @@ def _part(recipe: Recipe, source: Source, task: TaskSpec, encoder: Encoder) -> P
     if not rows or not validation:
         raise InputError(f"{place}: no rows are left to train and validate on.")
     if source.both_ways:
-        rows = [row for pair in ((r, exchanged(r)) for r in rows) for row in pair]
-        validation = [row for pair in ((r, exchanged(r)) for r in validation) for row in pair]
+        rows += map(exchanged, _share(rows, source.both_ways, recipe.seed))
+        validation += map(exchanged, _share(validation, source.both_ways, recipe.seed))
     return Part(source, rows, validation, refused)
 
 
@@ -87,7 +87,7 @@ def _fitting(table: Table, recipe: Recipe, source: Source, encoder: Encoder) -> 
     names = {name: both.en for name, both in task.labels.items()}
     kept: list[Row] = []
     for row in table.rows:
-        length = len(encoder.answer_ids(row.text)) + len(encoder.answer_ids(row.answer))
+        length = encoder.length(row)
         if fixed and row.answer not in names:
             reason = f"{row.answer!r} is no label of {task.name}"
             fix = f"Use one of {', '.join(names)}, or map it in the recipe's `answers`."
@@ -105,6 +105,10 @@ def _fitting(table: Table, recipe: Recipe, source: Source, encoder: Encoder) -> 
 
 def _drawn(rows: list[Row], take: int | None, seed: int) -> list[Row]:
     return rows if take is None or take >= len(rows) else random.Random(seed).sample(rows, take)
+
+
+def _share(rows: list[Row], share: float, seed: int) -> list[Row]:
+    return _drawn(rows, round(share * len(rows)), seed)
 
 
 def stream(recipe: Recipe, parts: Sequence[Part], encoder: Encoder) -> Iterator[list[Example]]:
@@ -153,19 +157,21 @@ def _drafts(
         else:
             plain += own
     labels = [both.en for both in encoder.task.labels.values()]
-    drafts += [(batch, labels) for batch in _bucketed(plain, recipe.batch, rng)]
+    drafts += [(batch, labels) for batch in _bucketed(plain, recipe.batch, encoder, rng)]
     rng.shuffle(drafts)
     return drafts
 
 
-def _bucketed(rows: list[Row], size: int, rng: random.Random) -> Iterator[list[Row]]:
+def _bucketed(
+    rows: list[Row], size: int, encoder: Encoder, rng: random.Random
+) -> Iterator[list[Row]]:
     shuffled = rng.sample(rows, len(rows))
     by_prompt: dict[str, list[Row]] = {}
     for row in shuffled:  # rows with the same slots share the beginning of their prompts
         by_prompt.setdefault(str(sorted(row.slots.items())), []).append(row)
     for group in by_prompt.values():
         for start in range(0, len(group), size * POOL):
-            pool = sorted(group[start : start + size * POOL], key=lambda r: len(r.text + r.answer))
+            pool = sorted(group[start : start + size * POOL], key=encoder.length)
             for i in range(0, len(pool), size):
                 yield pool[i : i + size]
 

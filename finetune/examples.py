@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from core.errors import InputError
 from finetune.rows import Row
-from tasks import languages
 from tasks.spec import Message, TaskSpec
 
 PromptIds = Callable[[Sequence[Message]], list[int]]
@@ -45,28 +44,16 @@ class Encoder:
 
     def example(self, row: Row, labels: Sequence[str] = (), weight: float = 1.0) -> Example:
         """The row as token ids. `labels` is the label list the prompt shows (choose tasks)."""
-        messages = self.task.messages(row.text, fills(self.task, row, labels))
+        try:
+            fills = self.task.fills(row.slots, labels)
+        except InputError as error:
+            raise InputError(f"line {row.line}: {error}") from error
+        messages = self.task.messages(row.text, fills)
         return Example(self.prompt_ids(messages), [*self.answer_ids(row.answer), self.end], weight)
 
-
-def fills(task: TaskSpec, row: Row, labels: Sequence[str] = ()) -> dict[str, str]:
-    """What each slot of the task's prompt says for a row.
-
-    Raises:
-        InputError: the row names no such choice or language.
-    """
-    said = {"labels": ", ".join(labels)} if task.kind == "choose" else {}
-    for name, slot in task.slots.items():
-        value = row.slots.get(name, slot.default)
-        if slot.type == "language" and value:
-            if value not in languages.codes():
-                raise InputError(f"line {row.line}: {value!r} is no ISO 639-1 language code.")
-            said[name] = languages.name(value)
-        elif slot.type == "choice" and value:
-            if value not in slot.choices:
-                raise InputError(f"line {row.line}: {name} is one of {', '.join(slot.choices)}.")
-            said[name] = slot.choices[value].say
-    return said
+    def length(self, row: Row) -> int:
+        """Tokens of the row's text and answer, without what the prompt adds to every row."""
+        return len(self.answer_ids(row.text)) + len(self.answer_ids(row.answer))
 
 
 def exchanged(row: Row) -> Row:

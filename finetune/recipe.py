@@ -39,7 +39,12 @@ class Source(_Strict):
     fills: dict[str, str] = Field({}, description="slot -> value, where no column gives it")
     answers: dict[str, str] = Field({}, description="answer in the file -> answer to learn")
     answer: str | None = Field(None, description="the answer of every row")
-    both_ways: bool = Field(False, description="also learn answer -> text, languages exchanged")
+    both_ways: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of the rows also learnt answer -> text, languages exchanged",
+    )
     labels: Literal["task", "sampled"] = Field(
         "task", description="label list in the prompt: the task's, or drawn from the data's own"
     )

@@ -71,11 +71,12 @@ class Mention:
     end: int
 
 
-def codes() -> list[str]:
+@cache
+def codes() -> tuple[str, ...]:
     """Every ISO 639-1 code in use, sorted."""
     letters = "abcdefghijklmnopqrstuvwxyz"
     pairs = (a + b for a in letters for b in letters)
-    return [pair for pair in pairs if pair not in RETIRED and langcodes.get(pair).is_valid()]
+    return tuple(p for p in pairs if p not in RETIRED and langcodes.get(p).is_valid())
 
 
 def name(code: str, language: str = "en") -> str:

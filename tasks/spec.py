@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from core import fingerprint, paths
 from core.errors import InputError, TaskError, UnknownName
+from tasks import languages
 
 Lang = Literal["en", "zh"]
 NAME = r"^[a-z][a-z0-9_-]{0,39}$"
@@ -148,6 +149,33 @@ class TaskSpec(_Strict):
         """Changes with anything that can change an answer: prompt, labels, slots, decoding."""
         answer = self.model_dump(include={"kind", "prompt", "labels", "slots", "decoding", "split"})
         return f"{self.name}-v{self.version}-{fingerprint.of_value(answer)}"
+
+    def fills(
+        self, slots: Mapping[str, str | list[str]], labels: Iterable[str] = ()
+    ) -> dict[str, str]:
+        """What each slot says in the prompt.
+
+        Args:
+            slots: slot -> value; a slot without one takes its default.
+            labels: the label list that the prompt of a `choose` task shows.
+
+        Raises:
+            InputError: a value is no choice of its slot, or no language.
+        """
+        said = {"labels": ", ".join(labels)} if self.kind == "choose" else {}
+        for name, slot in self.slots.items():
+            value = slots.get(name) or slot.default
+            if slot.type == "labels" or not isinstance(value, str):
+                continue
+            if slot.type == "language":
+                if value not in languages.codes():
+                    raise InputError(f"{value!r} is no ISO 639-1 language code.")
+                said[name] = languages.name(value)
+            else:
+                if value not in slot.choices:
+                    raise InputError(f"{name} is one of {', '.join(slot.choices)}, not {value!r}.")
+                said[name] = slot.choices[value].say
+        return said
 
     def messages(
         self, text: str, fills: Mapping[str, str], history: Iterable[Message] = ()

@@ -6,7 +6,8 @@ import threading
 
 import pytest
 
-from agent.agent import MAX_CHARACTERS, Agent
+from agent.agent import Agent
+from agent.cleaning import MAX_CHARACTERS
 from agent.events import (
     Event,
     Failed,
@@ -171,3 +172,11 @@ def test_a_reply_is_written_about_the_text_that_was_judged(planner: Planner) -> 
     assert [e.step.task for e in only(events, StepStarted)] == ["sentiment", "generation"]
     assert text in engine.calls[-1].messages[-1]["content"]
     assert "apology" in engine.calls[-1].messages[-1]["content"]
+
+
+def test_a_stopped_choice_ends_quietly(planner: Planner) -> None:
+    stop = threading.Event()
+    stop.set()
+    events = turn(planner, "/sentiment Lovely.", FakeEngine(), stop=stop)
+    assert isinstance(events[-1], Finished)
+    assert (events[-1].stopped, events[-1].labels) == ("stop", {})

@@ -9,14 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from core import terminal
 from core.paths import REPOSITORY
-from finetune.__main__ import main
+from finetune.__main__ import app
 
 
 def command(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
     monkeypatch.setattr(sys, "argv", ["finetune", *words])
     with pytest.raises(SystemExit) as ended:
-        main()
+        terminal.run(app)
     return int(ended.value.code or 0)
 
 

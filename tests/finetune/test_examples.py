@@ -10,8 +10,8 @@ import tiny
 
 from core.errors import InputError
 from engine.base_model import Base
-from finetune import data
-from finetune.examples import Encoder, exchanged, fills, menus
+from finetune import data, model
+from finetune.examples import Encoder, exchanged, menus
 from finetune.recipe import Recipe
 from finetune.rows import Row
 from tasks.spec import load_tasks
@@ -31,13 +31,10 @@ def test_an_example_is_what_the_engine_scores(
     engine.close()
 
 
-def test_slots_are_said_as_the_agent_says_them() -> None:
-    row = Row("hi", "salut", {"source": "en", "target": "fr"})
-    assert fills(TASKS["translation"], row) == {"source": "English", "target": "French"}
-    said = fills(TASKS["summarization"], Row("a", "b"))["length"]
-    assert said == TASKS["summarization"].slots["length"].choices["sentence"].say
+def test_a_row_with_an_unknown_language_is_named_by_its_line(tiny_base: Base) -> None:
+    translation = model.encoder(tiny_base.tokenizer, TASKS["translation"])
     with pytest.raises(InputError, match="line 7: 'xx' is no ISO 639-1"):
-        fills(TASKS["translation"], Row("a", "b", {"source": "xx", "target": "fr"}, 7))
+        translation.example(Row("a", "b", {"source": "xx", "target": "fr"}, 7))
 
 
 def test_exchanged_turns_the_languages_around() -> None:

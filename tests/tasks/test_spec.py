@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from core.errors import TaskError, UnknownName
+from core.errors import InputError, TaskError, UnknownName
 from tasks.spec import find_task, load_tasks
 
 REQUESTS = {"en": ["Find the keywords in this text"], "zh": ["找出这段话的关键词"]}
@@ -119,3 +119,18 @@ def test_tasks_are_found_by_name_and_command() -> None:
     assert find_task(tasks, "chat").name == "generation"
     with pytest.raises(UnknownName, match="Did you mean sentiment"):
         find_task(tasks, "sentimnt")
+
+
+def test_slots_become_what_the_prompt_says() -> None:
+    tasks = load_tasks()
+    translation, summarization = tasks["translation"], tasks["summarization"]
+    said = translation.fills({"source": "en", "target": "fr"})
+    assert said == {"source": "English", "target": "French"}
+    assert (
+        summarization.fills({})["length"] == summarization.slots["length"].choices["sentence"].say
+    )
+    assert tasks["sentiment"].fills({}, ["good", "bad"]) == {"labels": "good, bad"}
+    with pytest.raises(InputError, match="'xx' is no ISO 639-1"):
+        translation.fills({"target": "xx"})
+    with pytest.raises(InputError, match=r"length is one of sentence, .*, not 'epic'"):
+        summarization.fills({"length": "epic"})
