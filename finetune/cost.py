@@ -14,7 +14,7 @@ from finetune.model import Batch
 
 # Measured on two AVX2 cores with the starter base: what a step takes beyond its matrix products
 # (attention, norms, activations, the narrow products of the adapter).
-OVERHEAD = 1.5
+OVERHEAD = 1.4
 RUNTIME = 0.9e9  # bytes that Python, torch and the tokenizer take
 
 
@@ -92,7 +92,8 @@ def memory(shape: Shape, batch: Batch, trained: float, rank: int, width: float) 
     activations = 4 * batch.tokens * shape.layers * trained * kept
     head = 4 * 3 * len(batch.at) * shape.vocabulary
     adapter = 4 * 4 * rank * shape.layers * trained * (8 * shape.hidden + 4 * shape.inner)
-    return RUNTIME + width * shape.all_weights + activations + head + adapter
+    merged = 4 * shape.weights * trained if width == 4 else 0  # see finetune/merged.py
+    return RUNTIME + width * shape.all_weights + activations + head + adapter + merged
 
 
 def source_options(source: str, revision: str) -> dict[str, Any]:

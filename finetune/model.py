@@ -20,6 +20,7 @@ from engine import starter
 from engine.base_model import Base
 from engine.lora import Switch
 from finetune.examples import Encoder, Example
+from finetune.merged import Merger, mergeable
 from finetune.recipe import Recipe
 from tasks.spec import TaskSpec
 
@@ -226,12 +227,20 @@ class AnswerLoss(nn.Module):
     positions that are learnt go through the vocabulary projection.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, merge: bool = True) -> None:
+        """
+        Args:
+            model: a PEFT model.
+            merge: compute with merged weights where that gives the same (see `merged.py`).
+        """
         super().__init__()
         self.model = model
+        self.merger = Merger(model) if merge and mergeable(model) else None
 
     def forward(self, batch: Batch) -> Tensor:
         """The loss, a scalar in nats."""
+        if self.merger:
+            self.merger.refresh()
         base = self.model.get_base_model()
         decoder, head = base.get_decoder(), base.get_output_embeddings()
         cache = None

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from finetune import model
 from finetune.examples import Encoder, Example
+from finetune.merged import mergeable
 from finetune.model import AnswerLoss, collate
 from finetune.recipe import Recipe
 from finetune.rows import Row
@@ -49,6 +50,47 @@ def test_sharing_the_beginning_is_the_same_computation(
     assert results[0][0] == pytest.approx(results[1][0], rel=1e-5)
     for one, other in zip(results[0][1], results[1][1], strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
+def test_merged_weights_give_the_loss_and_gradients_of_peft(
+    net: torch.nn.Module, examples: list[Example]
+) -> None:
+    batch = collate(examples, 0)
+    results = []
+    for merged in (False, True):
+        loss_of = AnswerLoss(net, merge=merged)
+        net.zero_grad()
+        loss = loss_of(batch)
+        loss.backward()
+        results.append((loss.item(), gradients(net)))
+    assert results[0][0] == pytest.approx(results[1][0], rel=1e-5)
+    assert len(results[0][1]) == len(results[1][1]) > 0
+    for one, other in zip(results[0][1], results[1][1], strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-6)
+
+
+def test_merging_follows_the_factors(
+    recipe: Recipe, net: torch.nn.Module, examples: list[Example]
+) -> None:
+    loss_of, batch = AnswerLoss(net), collate(examples, 0)
+    before = loss_of(batch).item()
+    with torch.no_grad():
+        for parameter in net.parameters():
+            if parameter.requires_grad:
+                parameter.zero_()
+    untrained = AnswerLoss(model.load(recipe).model, merge=False)(batch).item()
+    assert loss_of(batch).item() == pytest.approx(untrained, rel=1e-5)
+    assert before != pytest.approx(untrained, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("change", "pays"),
+    [({}, True), ({"dropout": 0.1}, False), ({"dora": True}, False), ({"rslora": True}, True)],
+)
+def test_only_plain_lora_is_merged(recipe: Recipe, change: dict[str, object], pays: bool) -> None:
+    lora = recipe.lora.model_copy(update=change)
+    loaded = model.load(recipe.model_copy(update={"lora": lora})).model
+    assert mergeable(loaded) is pays
 
 
 def test_the_loss_is_the_weighted_likelihood_of_whole_answers(

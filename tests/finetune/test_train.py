@@ -111,7 +111,7 @@ def test_the_engine_scores_what_training_lowered(
 
 def test_patience_keeps_the_best(recipe_file: Path) -> None:
     wild = again(recipe_file, "name=wild", "steps=24", "evaluations=12", "patience=2",
-                 "learning_rate=0.5")  # fmt: skip
+                 "learning_rate=2", "schedule=constant")  # fmt: skip
     told = record(train.run(wild))
     losses = [loss for _, loss in told["evaluations"]]
     assert losses[-1] > min(losses)
