@@ -50,9 +50,17 @@ class Work:
 
     @cached_property
     def adapter(self) -> str | None:
-        """The task's adapter where the engine has one that fits its base."""
-        name = self.task.adapter
-        return name if name in self.engine.adapters.names() else None
+        """The first of the task's adapters that fits the base and was trained for such a step."""
+        shelf = self.engine.adapters
+        known = shelf.names()
+        slots = {name: slot.default for name, slot in self.task.slots.items()} | self.step.slots
+        labels = self.labels() if self.task.kind == "choose" else ()
+        fitting = (
+            name
+            for name in self.task.adapters
+            if name in known and shelf.scope(name).covers(slots, labels, self.content)
+        )
+        return next(fitting, None)
 
     @property
     def decoding(self) -> Decoding:

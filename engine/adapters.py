@@ -18,8 +18,9 @@ from safetensors import SafetensorError, safe_open
 from core import fingerprint
 from core.errors import AdapterError, UnknownName
 from engine.lora import LoraWeights
+from tasks.scope import Scope
 
-CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+CONFIG, WEIGHTS, RECORD = "adapter_config.json", "adapter_model.safetensors", "run.json"
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 MAX_RANK = 512
 MAX_BYTES = 2**30
@@ -44,6 +45,7 @@ class Entry:
     folder: Path
     config: dict[str, Any]
     fingerprint: str
+    scope: Scope
 
 
 class AdapterLibrary:
@@ -94,6 +96,10 @@ class AdapterLibrary:
         """
         return self._entry(name).fingerprint
 
+    def scope(self, name: str) -> Scope:
+        """What its run record says it was trained for; without one, everything. Raises as above."""
+        return self._entry(name).scope
+
     def get(self, name: str) -> LoraWeights:
         """The adapter's weights, from memory or from disk. Raises as `fingerprint`."""
         entry = self._entry(name)
@@ -133,7 +139,8 @@ class AdapterLibrary:
 
     def _check_once(self, folder: Path) -> Entry | AdapterError:
         """The check's outcome, remembered until a file of the adapter changes."""
-        stamps = [f.stat().st_mtime_ns for f in (folder / CONFIG, folder / WEIGHTS) if f.is_file()]
+        files = (folder / name for name in (CONFIG, WEIGHTS, RECORD))
+        stamps = [file.stat().st_mtime_ns for file in files if file.is_file()]
         key = (folder, len(stamps), max(stamps, default=0))
         if key not in self._checked:
             try:
@@ -158,7 +165,8 @@ class AdapterLibrary:
                 f"the base that is loaded is {self._base!r}."
             )
         self._check_layers(folder / WEIGHTS, name)
-        return Entry(folder, config, fingerprint.of_files([folder / CONFIG, folder / WEIGHTS]))
+        made = fingerprint.of_files([folder / CONFIG, folder / WEIGHTS])
+        return Entry(folder, config, made, _scope(folder / RECORD, name))
 
     def _check_layers(self, file: Path, name: str) -> None:
         ranks: dict[str, dict[str, tuple[int, ...]]] = {}
@@ -226,6 +234,15 @@ def _config(file: Path, name: str) -> dict[str, Any]:
     ):
         raise AdapterError(f"{name}: {file.name} needs the numbers r and lora_alpha.")
     return config
+
+
+def _scope(file: Path, name: str) -> Scope:
+    if not file.is_file():
+        return Scope()
+    try:
+        return Scope(**json.loads(file.read_text(encoding="utf-8")).get("scope", {}))
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise AdapterError(f"{name}: {file.name} is not a run record ({error}).") from error
 
 
 def _scaling(config: dict[str, Any], layer: str, rank: int) -> float:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from core.errors import TooLong, UnknownName
 from engine.interface import Choice, ChooseRequest, Delta, StopReason, Usage, WriteRequest
+from tasks.scope import Scope
 from tasks.spec import Message
 
 
@@ -19,6 +20,7 @@ class FakeAdapters:
     """Adapters that exist by name only."""
 
     known: Mapping[str, str] = field(default_factory=dict)
+    scopes: Mapping[str, Scope] = field(default_factory=dict)
 
     def names(self) -> list[str]:
         """Ids a request may carry."""
@@ -29,6 +31,10 @@ class FakeAdapters:
         if name not in self.known:
             raise UnknownName("adapter", name, self.known)
         return self.known[name]
+
+    def scope(self, name: str) -> Scope:
+        """The scope given for the name, or one that covers everything."""
+        return self.scopes.get(name, Scope())
 
 
 class FakeEngine:
@@ -43,8 +49,9 @@ class FakeEngine:
         adapters: Mapping[str, str] | None = None,
         delay: float = 0.0,
         context_tokens: int = 4096,
+        scopes: Mapping[str, Scope] | None = None,
     ) -> None:
-        self.adapters = FakeAdapters(adapters or {})
+        self.adapters = FakeAdapters(adapters or {}, scopes or {})
         self.delay = delay
         self.context_tokens = context_tokens
         self.calls: list[WriteRequest | ChooseRequest] = []

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from tasks.scope import Scope
 from tasks.spec import Decoding, Message
 
 StopReason = Literal["end", "length", "stop", "time"]
@@ -69,6 +70,10 @@ class Adapters(Protocol):
         Raises:
             UnknownName: no adapter has that id.
         """
+        ...
+
+    def scope(self, name: str) -> Scope:
+        """What the adapter's record says it was trained for. Raises as `fingerprint`."""
         ...
 
 

@@ -23,6 +23,7 @@ from finetune import card
 from finetune.data import Part
 from finetune.model import Trainee
 from finetune.recipe import Resolved
+from tasks.scope import Scope, spoken
 from tasks.spec import TaskSpec
 
 CHECKPOINT, BEST, RECORD = "checkpoint.pt", "best.pt", "run.json"
@@ -158,6 +159,7 @@ def _record(
         "base": trainee.base_name,
         "task": task.fingerprint,
         "task_version": task.version,
+        "scope": scope(task, parts).model_dump(exclude_defaults=True),
         "recipe": fingerprint.of_value(resolved.recipe.settled()),
         "seed": resolved.recipe.seed,
         "data": [_described(part) for part in parts],
@@ -170,6 +172,22 @@ def _record(
         "processor": platform.machine(),
         "versions": {name: version(name) for name in PACKAGES},
     }
+
+
+def scope(task: TaskSpec, parts: Sequence[Part]) -> Scope:
+    """What the rows teach: slot values, label lists, the languages of the texts."""
+    rows = [row for part in parts for row in part.train]
+    slots = {
+        name: sorted({row.slots[name] for row in rows if name in row.slots})
+        for name, slot in task.slots.items()
+        if slot.type == "language"
+    }
+    own = task.kind == "choose" and all(part.source.labels == "task" for part in parts)
+    return Scope(
+        slots={name: values for name, values in slots.items() if values},
+        labels=[both.en for both in task.labels.values()] if own else None,
+        languages=[] if slots else spoken(row.text for row in rows),
+    )
 
 
 def _described(part: Part) -> dict[str, Any]:

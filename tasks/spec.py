@@ -103,7 +103,7 @@ class TaskSpec(_Strict):
     max_ratio: float | None = Field(None, gt=0, description="answer tokens per content token")
     columns: dict[str, str] = {}
     metrics: list[str] = []
-    adapter: str | None = None
+    adapters: list[str] = []  # the first that was trained for a step answers it
     examples: dict[Lang, list[str]] = {}
     cues: dict[Lang, list[str]] = {}  # regular expressions that speak for the task, for the router
     requests: Requests

@@ -21,6 +21,7 @@ from agent.events import (
 )
 from agent.planner import Planner
 from engine.fake import FakeEngine
+from tasks.scope import Scope
 from tasks.spec import Message, load_tasks
 
 
@@ -81,12 +82,26 @@ def test_steps_feed_each_other(planner: Planner) -> None:
 
 def test_the_adapter_of_the_task_is_used_and_named(planner: Planner) -> None:
     tasks = load_tasks()
-    tasks["sentiment"] = tasks["sentiment"].model_copy(update={"adapter": "mood"})
+    tasks["sentiment"] = tasks["sentiment"].model_copy(update={"adapters": ["mood"]})
     engine = FakeEngine({"mood": "abc123"})
     events = list(Agent(engine, tasks, planner).answer("/sentiment Lovely.", explain=False))
     assert only(events, StepStarted)[0].adapter == "mood"
     assert engine.calls[0].adapter == "mood"
     assert only(events, StepFinished)[0].fingerprints["adapter"] == "abc123"
+
+
+def test_an_adapter_answers_only_what_it_was_trained_for(planner: Planner) -> None:
+    tasks = load_tasks()
+    pair = {"adapters": ["to-german", "to-french"]}
+    tasks["translation"] = tasks["translation"].model_copy(update=pair)
+    scopes = {name: Scope(slots={"target": [to]}) for name, to in
+              (("to-german", "de"), ("to-french", "fr"))}  # fmt: skip
+    for target, adapter in (("fr", "to-french"), ("de", "to-german"), ("it", None)):
+        engine = FakeEngine({"to-german": "a", "to-french": "b"}, scopes=scopes)
+        request = f"/translate {target} The library opens at nine."
+        events = list(Agent(engine, tasks, planner).answer(request))
+        assert only(events, StepStarted)[0].adapter == adapter
+        assert engine.calls[0].adapter == adapter
 
 
 def test_choices_are_probabilities_with_words_that_carried_them(planner: Planner) -> None:

@@ -17,6 +17,7 @@ from engine import adapters
 from engine.adapters import CONFIG, WEIGHTS, AdapterLibrary
 from engine.base_model import Base, load_base
 from engine.interface import Delta, WriteRequest
+from tasks.scope import Scope
 from tasks.spec import Decoding
 
 
@@ -101,6 +102,15 @@ def test_refused_with_the_reason_and_the_rest_work(base: Base, shelf: Path, name
     with pytest.raises(AdapterError):
         found.get(refused)
     assert found.get("good").layers
+
+
+def test_what_it_was_trained_for_is_read_from_its_record(base: Base, shelf: Path) -> None:
+    found = library(base, shelf)
+    assert found.scope("good") == Scope()
+    (shelf / "good" / "run.json").write_text('{"scope": {"slots": {"target": ["fr"]}}}')
+    assert found.scope("good") == Scope(slots={"target": ["fr"]})
+    (shelf / "good" / "run.json").write_text('{"scope": {"slot": 1}}')
+    assert "run.json is not a run record" in found.refused()["good"]
 
 
 def test_a_link_out_of_the_folder_is_refused(base: Base, shelf: Path, good: Path) -> None:

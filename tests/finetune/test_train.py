@@ -40,6 +40,7 @@ def test_the_same_recipe_and_seed_give_the_same_adapter(recipe_file: Path) -> No
     two = record(train.run(again(recipe_file, "name=two")))
     other = record(train.run(again(recipe_file, "name=other", "seed=1")))
     assert one["adapter"] == two["adapter"] != other["adapter"]
+    assert one["scope"] == {"labels": list(LABELS), "languages": ["en"]}
 
 
 def test_a_stopped_run_resumes_to_the_same_adapter(

@@ -83,7 +83,7 @@ def fake_agent() -> Callable[..., Agent]:
 
     def make(**engine: Any) -> Agent:
         tasks = load_tasks()
-        adapter = {"adapter": "translation-fake"}
+        adapter = {"adapters": ["translation-fake"]}
         tasks["translation"] = tasks["translation"].model_copy(update=adapter)
         fake = FakeEngine(adapters={"translation-fake": "0123456789ab"}, **engine)
         return Agent(fake, tasks, WordPlanner(list(tasks)))  # type: ignore[arg-type]

@@ -1,0 +1,60 @@
+"""What an adapter was trained for, so that it answers nothing else."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from tasks import languages
+
+SHORT = 40  # letters from which the language of a text can be told from others of its script
+LEAST = 0.05  # share of the texts from which a language counts as trained for
+
+
+class Scope(BaseModel):
+    """The steps an adapter was trained for. An empty one says nothing and covers everything.
+
+    Attributes:
+        slots: slot -> the values it had in training (translation: languages).
+        labels: the only label list it knows, as prompts say it; None when it reads any list.
+        languages: ISO 639-1 codes of the texts.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    slots: dict[str, list[str]] = {}
+    labels: list[str] | None = None
+    languages: list[str] = []
+
+    def covers(self, slots: Mapping[str, Any], labels: Iterable[str], text: str) -> bool:
+        """Whether a step is of the kind trained for.
+
+        Args:
+            slots: the step's slot values.
+            labels: the labels its prompt shows; none for a `write` task.
+            text: its content.
+        """
+        if any(slots.get(name) not in values for name, values in self.slots.items()):
+            return False
+        if self.labels is not None and set(labels) != set(self.labels):
+            return False
+        return not self.languages or self._reads(text)
+
+    def _reads(self, text: str) -> bool:
+        guess = languages.detect(text, self.languages[0])
+        if guess in self.languages:
+            return True
+        # In a few words English may look Dutch; it never looks Chinese.
+        unsure = guess not in languages.SCRIPTS and len(text) < SHORT
+        return unsure and any(code not in languages.SCRIPTS for code in self.languages)
+
+
+def spoken(texts: Iterable[str]) -> list[str]:
+    """ISO 639-1 codes of the languages that texts are in, the most frequent first."""
+    texts = list(texts)
+    long = [text for text in texts if len(text) >= SHORT] or texts
+    counts = Counter(languages.detect(text) for text in long)
+    return [code for code, count in counts.most_common() if count >= LEAST * len(long)]
