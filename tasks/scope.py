@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from tasks import languages
 
 SHORT = 40  # letters from which the language of a text can be told from others of its script
+ENOUGH = 5 * SHORT  # so many of short texts together
 LEAST = 0.05  # share of the texts from which a language counts as trained for
 
 
@@ -54,7 +55,18 @@ class Scope(BaseModel):
 
 def spoken(texts: Iterable[str]) -> list[str]:
     """ISO 639-1 codes of the languages that texts are in, the most frequent first."""
-    texts = list(texts)
-    long = [text for text in texts if len(text) >= SHORT] or texts
-    counts = Counter(languages.detect(text) for text in long)
-    return [code for code, count in counts.most_common() if count >= LEAST * len(long)]
+    counts = Counter(languages.detect(text) for text in _long(texts))
+    return [code for code, count in counts.most_common() if count >= LEAST * counts.total()]
+
+
+def _long(texts: Iterable[str]) -> Iterator[str]:
+    """The texts, short ones joined until their language can be told."""
+    joined = ""
+    for text in texts:
+        if len(text) >= SHORT:
+            yield text
+        elif len(joined := f"{joined}{text}. ") >= ENOUGH:
+            yield joined
+            joined = ""
+    if joined:
+        yield joined

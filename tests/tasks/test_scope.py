@@ -50,3 +50,8 @@ def test_languages_of_texts_leave_out_the_rare() -> None:
     german = ["Die Bücherei öffnet an Wochentagen um neun und am Samstag um zehn."] * 20
     chinese = ["图书馆工作日九点开门，星期六十点开门。"]
     assert spoken(english + german + chinese) == ["en", "de"]
+
+
+def test_languages_of_short_texts_are_told_from_many_of_them() -> None:
+    assert spoken(["a good film", "poor plot", "what a great cast", "awful"] * 20) == ["en"]
+    assert spoken(["好看", "太差了", "一般般"] * 20) == ["zh"]
