@@ -72,7 +72,7 @@ def sweep(
 def export(
     adapter: Annotated[str, typer.Argument(help="a finished adapter's name")],
     form: Annotated[
-        str, typer.Option("--format", help="adapter (for PEFT) or merged (a whole model)")
+        str, typer.Option("--format", help="adapter (for PEFT), merged (a whole model) or gguf")
     ] = "adapter",
     to: Annotated[Path | None, typer.Option(help="new folder; by default NAME-FORMAT")] = None,
 ) -> None:
