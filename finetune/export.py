@@ -95,9 +95,7 @@ def _merge(folder: Path, target: Path, form: Format) -> Drift:
         tokenizer.save_pretrained(made)
         if form == "gguf":
             file = gguf_file.write(merged, tokenizer, made, folder.name)
-            written = AutoModelForCausalLM.from_pretrained(
-                made, gguf_file=file.name, dtype=torch.float32
-            )
+            written = gguf_file.read(file, merged.config)
             for other in made.iterdir():  # all of it is in the one file
                 other.unlink() if other != file else None
         else:

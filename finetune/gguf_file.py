@@ -10,6 +10,7 @@ import gguf
 import numpy as np
 import torch
 from torch import Tensor
+from transformers import AutoModelForCausalLM
 
 from core.errors import AdapterError
 
@@ -60,6 +61,15 @@ def write(model: Any, tokenizer: Any, folder: Path, name: str) -> Path:
     writer.write_tensors_to_file()
     writer.close()
     return folder / NAME
+
+
+def read(file: Path, config: Any) -> Any:
+    """The model in a file, as a float32 transformers model with the shape of `config`."""
+    # transformers does not read the width of a head from a file.
+    width = {"head_dim": config.head_dim} if hasattr(config, "head_dim") else {}
+    return AutoModelForCausalLM.from_pretrained(
+        file.parent, gguf_file=file.name, dtype=torch.float32, **width
+    )
 
 
 def _add_shape(writer: gguf.GGUFWriter, config: Any) -> None:
