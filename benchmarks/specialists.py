@@ -28,9 +28,8 @@ from core.settings import load_settings
 from engine.engine import TorchEngine
 from engine.interface import ChooseRequest, Delta, WriteRequest
 from engine.load import load_engine
-from finetune.examples import exchanged
 from finetune.recipe import Source
-from finetune.rows import Row, read
+from tasks.rows import Row, exchanged, read
 from tasks.spec import TaskSpec, find_task, load_tasks
 
 LONGEST = 96  # tokens an answer may have here: the references are shorter

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from typo import StrErrer
 
-from finetune.rows import Row
+from tasks.rows import Row
 
 SLIPS = ("char_swap", "missing_char", "extra_char", "nearby_char", "skipped_space", "repeated_char")
 

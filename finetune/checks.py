@@ -14,8 +14,8 @@ from core import paths
 from core.errors import InputError
 from finetune.data import Part
 from finetune.examples import Encoder
-from finetune.rows import Refusal, Row
 from tasks import languages
+from tasks.rows import Refusal, Row
 
 BINS = (16, 32, 64, 128, 256, 512, 1024)
 SHOWN = 5  # lines named for each finding; the count says how many there are

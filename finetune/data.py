@@ -10,9 +10,9 @@ from pathlib import Path
 
 from core.errors import InputError, SettingsError
 from finetune import augment
-from finetune.examples import Encoder, Example, exchanged, menus
+from finetune.examples import Encoder, Example, menus
 from finetune.recipe import Recipe, Source
-from finetune.rows import Refusal, Row, Table, read, read_hub
+from tasks.rows import Refusal, Row, Table, exchanged, read, read_hub
 from tasks.spec import TaskSpec
 
 POOL = 16  # batches whose rows are sorted by length together: close lengths, still well mixed
@@ -89,7 +89,7 @@ def _table(
         file = Path(recipe.data_folder).expanduser() / Path(path).expanduser()
         if file.is_file() or not (source.hub and split):
             return str(file), read(file, source, task)
-    return f"{source.hub}:{split}", read_hub(source, str(split), task)
+    return f"{source.hub}:{split}", read_hub(source.hub, source.subset, str(split), source, task)
 
 
 def _fitting(table: Table, recipe: Recipe, source: Source, encoder: Encoder) -> Table:

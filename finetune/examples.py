@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from core.errors import InputError
-from finetune.rows import Row
+from tasks.rows import Row
 from tasks.spec import Message, TaskSpec
 
 PromptIds = Callable[[Sequence[Message]], list[int]]
@@ -54,13 +54,6 @@ class Encoder:
     def length(self, row: Row) -> int:
         """Tokens of the row's text and answer, without what the prompt adds to every row."""
         return len(self.answer_ids(row.text)) + len(self.answer_ids(row.answer))
-
-
-def exchanged(row: Row) -> Row:
-    """Answer -> text, with the languages exchanged: the other direction of a translation."""
-    slots = dict(row.slots)
-    slots["source"], slots["target"] = slots.get("target", ""), slots.get("source", "")
-    return Row(row.answer, row.text, slots, row.line)
 
 
 def menus(

@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from core.errors import SettingsError
+from tasks.rows import Layout
 
 RECIPES = Path(__file__).parent / "recipes"
 ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$"
@@ -24,7 +25,7 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Source(_Strict):
+class Source(Layout):
     """One data set. `path` (a local file) wins over `hub` (a data-set name) where it exists."""
 
     path: str | None = Field(None, description="local .jsonl, .csv, .tsv or .parquet file")
@@ -33,12 +34,6 @@ class Source(_Strict):
     subset: str | None = Field(None, description="configuration of the hub data set")
     split: str = Field("train", description="split of the hub data set")
     validation_split: str | None = Field(None, description="its split to validate on")
-    columns: dict[str, str] = Field(
-        {}, description="file column -> role (text, answer, or a slot); empty: the task's own"
-    )
-    fills: dict[str, str] = Field({}, description="slot -> value, where no column gives it")
-    answers: dict[str, str] = Field({}, description="answer in the file -> answer to learn")
-    answer: str | None = Field(None, description="the answer of every row")
     both_ways: float = Field(
         0.0,
         ge=0,

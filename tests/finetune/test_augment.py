@@ -11,7 +11,7 @@ from finetune import data, model
 from finetune.augment import typos
 from finetune.examples import Encoder
 from finetune.recipe import Recipe
-from finetune.rows import Row
+from tasks.rows import Row
 from tasks.spec import load_tasks
 
 ROWS = [Row(f"The library opens at nine on day {i}.", "neutral", {}, i) for i in range(400)]

@@ -13,7 +13,7 @@ from finetune import checks, data, model, preview
 from finetune.data import Part
 from finetune.examples import Encoder
 from finetune.recipe import Recipe, Source
-from finetune.rows import Refusal, Row
+from tasks.rows import Refusal, Row
 from tasks.spec import load_tasks
 
 HERE = Source(path="here.jsonl")

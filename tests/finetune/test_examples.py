@@ -11,9 +11,9 @@ import tiny
 from core.errors import InputError
 from engine.base_model import Base
 from finetune import data, model
-from finetune.examples import Encoder, exchanged, menus
+from finetune.examples import Encoder, menus
 from finetune.recipe import Recipe
-from finetune.rows import Row
+from tasks.rows import Row, exchanged
 from tasks.spec import load_tasks
 
 TASKS = load_tasks()

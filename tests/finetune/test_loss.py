@@ -11,7 +11,7 @@ from finetune.examples import Encoder, Example
 from finetune.merged import mergeable
 from finetune.model import AnswerLoss, collate
 from finetune.recipe import Recipe
-from finetune.rows import Row
+from tasks.rows import Row
 
 LABELS = ["positive", "negative", "neutral"]
 

@@ -9,7 +9,7 @@ import pytest
 
 from core.errors import InputError
 from finetune.recipe import Source
-from finetune.rows import Table, read
+from tasks.rows import Table, read
 from tasks.spec import load_tasks
 
 TASKS = load_tasks()

@@ -20,8 +20,8 @@ from finetune import train
 from finetune.model import encoder
 from finetune.recipe import Resolved, load_recipe
 from finetune.record import Workplace
-from finetune.rows import Row
 from finetune.train import TrainingError
+from tasks.rows import Row
 from tasks.spec import load_tasks
 
 LABELS = ("positive", "negative", "neutral")

@@ -1,4 +1,7 @@
-"""Read data files into rows; what cannot be used is refused with its line, column and a fix."""
+"""Read data files into rows; what cannot be used is refused with its line, column and a fix.
+
+Training and evaluation read their files here, so that a row means the same to both.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, Field
+
 from core.errors import InputError
-from finetune.recipe import Source
 from tasks.spec import TaskSpec
 
 FORMATS = (".jsonl", ".csv", ".tsv", ".parquet")
 QUOTES = "Put double quotes around text that holds separators, quotes or line ends."
+
+
+class Layout(BaseModel):
+    """What the columns of a data set mean."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    columns: dict[str, str] = Field(
+        {}, description="file column -> role (text, answer, or a slot); empty: the task's own"
+    )
+    fills: dict[str, str] = Field({}, description="slot -> value, where no column gives it")
+    answers: dict[str, str] = Field({}, description="answer in the file -> answer to learn")
+    answer: str | None = Field(None, description="the answer of every row")
 
 
 @dataclass(frozen=True)
@@ -57,7 +74,14 @@ class Table:
             self.refused.append(result)
 
 
-def read(path: Path, source: Source, task: TaskSpec) -> Table:
+def exchanged(row: Row) -> Row:
+    """Answer -> text, with the languages exchanged: the other direction of a translation."""
+    slots = dict(row.slots)
+    slots["source"], slots["target"] = slots.get("target", ""), slots.get("source", "")
+    return Row(row.answer, row.text, slots, row.line)
+
+
+def read(path: Path, layout: Layout, task: TaskSpec) -> Table:
     """Read every row of a local file.
 
     Raises:
@@ -65,7 +89,7 @@ def read(path: Path, source: Source, task: TaskSpec) -> Table:
     """
     if path.suffix not in FORMATS:
         raise InputError(f"{path.name}: the format must be one of {', '.join(FORMATS)}.")
-    roles = source.columns or task.columns
+    roles = layout.columns or task.columns
     table = Table()
     try:
         for line, record in _records(path):
@@ -74,15 +98,17 @@ def read(path: Path, source: Source, task: TaskSpec) -> Table:
                 continue
             if not table.rows and not table.refused:
                 roles = _present(roles, list(record))
-                _check_columns(path, record, roles, source)
-            result = _row(line, record, roles, source)
+                _check_columns(path, record, roles, layout)
+            result = _row(line, record, roles, layout)
             table.add(result)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
     return table
 
 
-def read_hub(source: Source, split: str, task: TaskSpec) -> Table:
+def read_hub(
+    name: str | None, subset: str | None, split: str, layout: Layout, task: TaskSpec
+) -> Table:
     """Read a split of a hub data set.
 
     Raises:
@@ -91,13 +117,13 @@ def read_hub(source: Source, split: str, task: TaskSpec) -> Table:
     import datasets
 
     try:
-        data = datasets.load_dataset(source.hub, source.subset, split=split)
+        data = datasets.load_dataset(name, subset, split=split)
     except Exception as error:
         raise InputError(
-            f"The data set {source.hub!r} could not be loaded: {str(error).splitlines()[0]} "
+            f"The data set {name!r} could not be loaded: {str(error).splitlines()[0]} "
             "Check the name and the network, or put a local file in its place with data=PATH."
         ) from error
-    roles = _present(source.columns or task.columns, list(data.features))
+    roles = _present(layout.columns or task.columns, list(data.features))
     named = {
         column: feature.int2str
         for column, feature in data.features.items()
@@ -106,7 +132,7 @@ def read_hub(source: Source, split: str, task: TaskSpec) -> Table:
     table = Table()
     for number, record in enumerate(data, 1):
         plain = {k: named[k](v) if k in named and v >= 0 else v for k, v in record.items()}
-        table.add(_row(number, plain, roles, source))
+        table.add(_row(number, plain, roles, layout))
     return table
 
 
@@ -194,26 +220,27 @@ def _present(roles: dict[str, str], columns: list[str]) -> dict[str, str]:
 
 
 def _check_columns(
-    path: Path, record: dict[str, Any], roles: dict[str, str], source: Source
+    path: Path, record: dict[str, Any], roles: dict[str, str], layout: Layout
 ) -> None:
     named = {role: column for column, role in roles.items()}
     needed = [named.get("text", "text")]
-    if source.answer is None:
+    if layout.answer is None:
         needed.append(named.get("answer", "answer"))
     missing = [column for column in needed if column not in record]
     if missing:
         raise InputError(
             f"{path.name} has no column {missing[0]!r}; it has {', '.join(record)}. "
-            "Name them in the recipe: `columns: {their name: text, their name: answer}`."
+            "Name them in the recipe: `columns: {their name: text, their name: answer}` "
+            "(an evaluation: `--column 'their name=text'`)."
         )
 
 
-def _row(line: int, record: dict[str, Any], roles: dict[str, str], source: Source) -> Row | Refusal:
-    slots = dict(source.fills)
-    found: dict[str, str] = {} if source.answer is None else {"answer": source.answer}
+def _row(line: int, record: dict[str, Any], roles: dict[str, str], layout: Layout) -> Row | Refusal:
+    slots = dict(layout.fills)
+    found: dict[str, str] = {} if layout.answer is None else {"answer": layout.answer}
     raw = json.dumps(record, ensure_ascii=False, default=str)
     for column, role in roles.items():
-        if role == "answer" and source.answer is not None:
+        if role == "answer" and layout.answer is not None:
             continue
         value = record.get(column)
         if role not in {"text", "answer"}:
@@ -227,7 +254,7 @@ def _row(line: int, record: dict[str, Any], roles: dict[str, str], source: Sourc
         if problem := _problem(text):
             return Refusal(line, column, *problem, raw)
         found[role] = text.strip()
-    answer = source.answers.get(found["answer"], found["answer"])
+    answer = layout.answers.get(found["answer"], found["answer"])
     return Row(found["text"], answer, slots, line)
 
 

@@ -1,0 +1,1 @@
+"""Adapter -> evidence: how good, whether better, and whether requests are routed right."""

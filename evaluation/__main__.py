@@ -1,0 +1,144 @@
+"""Adapter in, evidence out.
+
+python -m evaluation run --task sentiment --data reviews.jsonl --adapter sentiment-en --output DIR
+python -m evaluation compare BASE_DIR DIR
+python -m evaluation routing requests.jsonl
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Annotated
+
+# Threads that spin while they wait burn the time of whoever shares the processor.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+import typer
+
+from core import terminal
+from core.errors import InputError
+from core.settings import load_settings
+from core.terminal import aside
+from tasks.spec import find_task, load_tasks
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+Profile = Annotated[str | None, typer.Option(help="auto, starter, gpu, or a YAML file")]
+AsJson = Annotated[bool, typer.Option("--json", help="print one JSON object")]
+Output = Annotated[Path | None, typer.Option(help="write the JSON there too")]
+
+
+@app.command()
+def run(
+    task: Annotated[str, typer.Option(help="name of the task")],
+    data: Annotated[Path, typer.Option(help=".jsonl, .csv, .tsv or .parquet file")],
+    output: Annotated[Path, typer.Option(help="folder of the run; gone on with if it is there")],
+    adapter: Annotated[str, typer.Option(help="an adapter's name; base is the bare base")] = "base",
+    labels: Annotated[
+        str, typer.Option(help="own label list, by comma; `drawn` draws lists from the file's own")
+    ] = "",
+    column: Annotated[list[str] | None, typer.Option(help="file column=role")] = None,
+    limit: Annotated[int | None, typer.Option(help="rows drawn at random by the seed")] = None,
+    reverse: Annotated[bool, typer.Option(help="the other direction of a translation")] = False,
+    train: Annotated[
+        list[Path] | None, typer.Option(help="training file to look for the rows in")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    profile: Profile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Judge an adapter, or the base, on the rows of a file."""
+    from evaluation import contamination, figures, report, runner
+    from evaluation.rows import Selection
+
+    spec = find_task(load_tasks(), task)
+    figures.names(spec)
+    selection = Selection(data, _columns(column or []), labels, limit, reverse, seed)
+    questions = selection.questions(spec)
+    name = None if adapter == "base" else adapter
+    if name is not None:
+        contamination.refuse_training_file(name, data)
+    training = contamination.Training.of(train, selection.columns, spec) if train else None
+    settings = load_settings(profile=profile)
+    from engine.load import load_engine  # torch and transformers: seconds to import
+
+    _listen()
+    job = runner.Job(spec, selection, questions, name, training)
+    engine = load_engine(settings, lambda line: aside(line + " …"))
+    try:
+        made = runner.run(job, engine, output)
+    finally:
+        engine.close()
+    page = report.write(output)
+    print(made.model_dump_json(by_alias=True) if as_json else report.as_text(made))
+    aside(str(page))
+    if made.failed:
+        aside(f"{made.failed} rows failed; they are in no figure. {output}/run.json lists them.")
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(help="folder of a run")],
+    second: Annotated[Path, typer.Argument(help="folder of a run over the same rows")],
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    output: Output = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say whether the second run is better than the first."""
+    from evaluation import report
+    from evaluation.compare import compare as compare_runs
+
+    found = compare_runs(first, second, seed)
+    record = found.record(first, second)
+    _save(output, record)
+    print(json.dumps(record, ensure_ascii=False) if as_json else report.compared_as_text(record))
+
+
+@app.command()
+def routing(
+    file: Annotated[Path, typer.Argument(help="JSON lines: text, history, plan, kind, lang")],
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    profile: Profile = None,
+    output: Output = None,
+    as_json: AsJson = False,
+) -> None:
+    """Count how often the plan is exactly right on labelled requests."""
+    from evaluation import report
+    from evaluation import routing as router
+
+    tasks = load_tasks()
+    requests = router.read(file, tasks)
+    from agent.service import build_planner
+
+    planner = build_planner(load_settings(profile=profile))
+    made = {name: task.fingerprint for name, task in tasks.items()}
+    record = router.record(file, made, router.judge(planner, requests, seed))
+    _save(output, record)
+    print(json.dumps(record, ensure_ascii=False) if as_json else report.routing_as_text(record))
+
+
+def _columns(given: list[str]) -> dict[str, str]:
+    pairs = [pair.partition("=") for pair in given]
+    for column, sign, role in pairs:
+        if not (column and sign and role):
+            raise InputError(f"--column is `file column=role`, not {column + sign + role!r}.")
+    return {column.strip(): role.strip() for column, _, role in pairs}
+
+
+def _save(output: Path | None, record: object) -> None:
+    if output is not None:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(record, indent=1, ensure_ascii=False)
+        output.write_text(text + "\n", encoding="utf-8")
+
+
+def _listen() -> None:
+    """Stop on both signals: a shell's & makes programs deaf to the first."""
+    for kind in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(kind, signal.default_int_handler)
+
+
+if __name__ == "__main__":
+    terminal.run(app, "Stopped. Give the same command again to go on.")

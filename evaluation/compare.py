@@ -1,0 +1,156 @@
+"""Two runs over the same rows: paired differences, and a verdict in words."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from core.errors import InputError
+from evaluation import figures, record
+from evaluation.intervals import Better, Difference, mcnemar, paired
+from evaluation.record import Outcome, Run
+
+Verdict = Literal["better", "worse", "no difference shown"]
+SURE = 0.05  # p-value under which a difference counts as shown
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One figure of both runs.
+
+    Attributes:
+        first, second: the figure over the rows that both runs answered.
+        difference: second minus first.
+        test: what made the p-value.
+        verdict: on the second run.
+    """
+
+    name: str
+    first: float
+    second: float
+    difference: Difference
+    test: Literal["paired bootstrap", "exact McNemar"]
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two runs over the same rows.
+
+    Attributes:
+        rows: that both answered; the figures rest on these.
+        left_out: lines that one of them has no answer for.
+        compared: the primary figure first.
+        changed: what was asked differently, apart from the adapter.
+    """
+
+    rows: int
+    left_out: list[int]
+    compared: list[Compared]
+    changed: dict[str, tuple[Any, Any]]
+
+    @property
+    def verdict(self) -> Verdict:
+        """On the second run, by the primary figure."""
+        return self.compared[0].verdict
+
+    def record(self, first: Path, second: Path) -> dict[str, Any]:
+        """JSON-able."""
+        runs = {"first": record.read(first), "second": record.read(second)}
+        return {
+            "first": str(first),
+            "second": str(second),
+            "verdict": self.verdict,
+            "primary": self.compared[0].name,
+            **asdict(self),
+            "cost": {side: run.cost and run.cost.model_dump() for side, run in runs.items()},
+        }
+
+
+def compare(first: Path, second: Path, seed: int = 0) -> Comparison:
+    """Compare two finished runs, by their folders.
+
+    Raises:
+        InputError: a folder holds no finished run, or they did not judge the same rows.
+    """
+    runs = [_finished(folder) for folder in (first, second)]
+    rows = [record.outcomes(folder) for folder in (first, second)]
+    _require_same(runs[0], runs[1])
+    _require_same_rows(rows[0], rows[1])
+    both = [(a, b) for a, b in zip(*rows, strict=True) if a.error is None and b.error is None]
+    if not both:
+        raise InputError("There is no row that both runs answered.")
+    one, two = [a for a, _ in both], [b for _, b in both]
+    lines = {a.line for a, _ in both}
+    return Comparison(
+        rows=len(both),
+        left_out=[outcome.line for outcome in rows[0] if outcome.line not in lines],
+        compared=[_compared(name, one, two, seed) for name in runs[0].asked.metrics],
+        changed=_changed(runs[0], runs[1]),
+    )
+
+
+def _finished(folder: Path) -> Run:
+    run = record.read(folder)
+    if run.status != "finished":
+        raise InputError(f"The run in {folder} is not finished. Give its command again to go on.")
+    return run
+
+
+def _require_same(first: Run, second: Run) -> None:
+    for name, what in {
+        "task_name": "tasks",
+        "sha256": "data files",
+        "labels": "label lists",
+        "reverse": "directions",
+        "metrics": "figures",
+    }.items():
+        a, b = getattr(first.asked, name), getattr(second.asked, name)
+        if a != b:
+            raise InputError(
+                f"The runs have different {what} ({a!r} and {b!r}); only runs over the same rows "
+                "can be compared."
+            )
+
+
+def _require_same_rows(first: list[Outcome], second: list[Outcome]) -> None:
+    a, b = ([(row.line, row.text, row.reference) for row in rows] for rows in (first, second))
+    if a != b:
+        shared = len(set(a) & set(b))
+        raise InputError(
+            f"The runs judged different rows ({len(a)} and {len(b)}, {shared} shared). Run both "
+            "with the same --limit, --seed and --column."
+        )
+
+
+def _compared(name: str, first: list[Outcome], second: list[Outcome], seed: int) -> Compared:
+    one, two = figures.BUILDERS[name](first), figures.BUILDERS[name](second)
+    difference = paired(one, two, seed)
+    exact = name == "accuracy"
+    if exact:
+        right = ([row.answer == row.reference for row in rows] for rows in (first, second))
+        difference = replace(difference, p=mcnemar(*right))
+    return Compared(
+        name,
+        one.over_all(),
+        two.over_all(),
+        difference,
+        "exact McNemar" if exact else "paired bootstrap",
+        _verdict(difference, one.better),
+    )
+
+
+def _verdict(difference: Difference, better: Better) -> Verdict:
+    if difference.p >= SURE or better == "neither" or not difference.value:
+        return "no difference shown"
+    return "better" if (difference.value > 0) == (better == "higher") else "worse"
+
+
+def _changed(first: Run, second: Run) -> dict[str, tuple[Any, Any]]:
+    """Tasks of another version, other decoding, another base or quantization."""
+    a, b = first.asked.model_dump(), second.asked.model_dump()
+    for asked in (a, b):
+        asked.update({f"fingerprints.{k}": v for k, v in asked.pop("fingerprints").items()})
+    names = sorted({*a, *b} - {"adapter", "fingerprints.adapter"})
+    return {name: (a.get(name), b.get(name)) for name in names if a.get(name) != b.get(name)}

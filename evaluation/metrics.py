@@ -1,0 +1,178 @@
+"""Scores of choices among labels: accuracy, F1, log loss, calibration. Pure functions.
+
+For written answers see `written.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+from evaluation.intervals import Array, Statistic, mean
+
+BINS = 10
+HOTTEST = math.log(20)  # bounds of the fitted temperature, in logs: 1/20 to 20
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Choices among labels on rows whose right label is known.
+
+    Attributes:
+        labels: every label that occurs.
+        truth: (rows,) index of the right label.
+        logprobs: (rows, labels) log-likelihoods as the engine gives them, not normalized; -inf
+            for a label that was not offered.
+    """
+
+    labels: list[str]
+    truth: Array
+    logprobs: Array
+
+    @classmethod
+    def of(cls, scores: Sequence[Mapping[str, float]], truth: Sequence[str]) -> Choices:
+        """From the label -> log-likelihood and the right label of each row."""
+        labels = list(dict.fromkeys(label for row in scores for label in row))
+        place = {label: i for i, label in enumerate(labels)}
+        table = np.full((len(scores), len(labels)), -np.inf)
+        for i, row in enumerate(scores):
+            for label, value in row.items():
+                table[i, place[label]] = value
+        return cls(labels, np.array([place[label] for label in truth], dtype=int), table)
+
+    def log_chances(self, temperature: float = 1.0) -> Array:
+        """(rows, labels) log probabilities: log softmax of the scores over temperature."""
+        chances: Array = log_softmax(self.logprobs / temperature, axis=1)
+        return chances
+
+    @property
+    def best(self) -> Array:
+        """(rows,) index of the likeliest label."""
+        best: Array = self.logprobs.argmax(axis=1)
+        return best
+
+    @property
+    def right(self) -> Array:
+        """(rows,) whether the likeliest label is the right one."""
+        right: Array = self.best == self.truth
+        return right
+
+
+def accuracy(choices: Choices) -> Statistic:
+    """Share of rows whose likeliest label is right."""
+    return mean("accuracy", choices.right.astype(float).tolist())
+
+
+def macro_f1(choices: Choices) -> Statistic:
+    """Mean over labels of F1; labels that are neither right nor chosen anywhere are left out."""
+    count = len(choices.labels)
+    chosen, true = np.eye(count)[choices.best], np.eye(count)[choices.truth]
+
+    def value(sums: Array) -> Array:
+        hits, marks = sums[:, :count], sums[:, count:]
+        occurs = marks > 0
+        f1 = np.divide(2 * hits, marks, out=np.zeros_like(hits), where=occurs)
+        most: Array = f1.sum(axis=1) / np.maximum(occurs.sum(axis=1), 1)
+        return most
+
+    return Statistic("macro_f1", np.hstack([chosen * true, chosen + true]), value)
+
+
+def log_loss(choices: Choices, temperature: float = 1.0) -> Statistic:
+    """Mean of -ln p(right label), in nats."""
+    return mean("log_loss", _surprise(choices, temperature).tolist(), "lower")
+
+
+def calibration_error(choices: Choices, temperature: float = 1.0) -> Statistic:
+    """Expected calibration error over ten bins of equal width (Guo et al. 2017, arXiv 1706.04599).
+
+    The mean over rows of |share right - mean probability| of the bin that the likeliest label's
+    probability falls into.
+    """
+    return ece(confidence(choices, temperature), choices.right)
+
+
+def ece(sure: Array, right: Array) -> Statistic:
+    """The same for any confidence `sure`, (rows,) from 0 to 1, and whether each row was right."""
+    bins = np.eye(BINS)[_bin(sure)]
+    parts = np.hstack([bins * (sure - right)[:, None], bins])
+
+    def value(sums: Array) -> Array:
+        gaps: Array = np.abs(sums[:, :BINS]).sum(axis=1) / sums[:, BINS:].sum(axis=1)
+        return gaps
+
+    return Statistic("calibration_error", parts, value, "lower")
+
+
+def reliability(sure: Array, right: Array) -> list[dict[str, float]]:
+    """The bins that hold rows: bounds, rows, mean confidence and share right."""
+    placed = _bin(sure)
+    return [
+        {
+            "low": i / BINS,
+            "high": (i + 1) / BINS,
+            "rows": int((placed == i).sum()),
+            "confidence": float(sure[placed == i].mean()),
+            "right": float(right[placed == i].mean()),
+        }
+        for i in range(BINS)
+        if (placed == i).any()
+    ]
+
+
+def per_label(choices: Choices) -> dict[str, dict[str, float]]:
+    """Precision, recall, F1 and row count of every label (scikit-learn; 0 where undefined)."""
+    columns = precision_recall_fscore_support(
+        choices.truth, choices.best, labels=range(len(choices.labels)), zero_division=0
+    )
+    return {
+        label: {
+            "precision": float(precision),
+            "recall": float(recall),
+            "f1": float(f1),
+            "rows": int(rows),
+        }
+        for label, precision, recall, f1, rows in zip(choices.labels, *columns, strict=True)
+    }
+
+
+def confusion(choices: Choices) -> list[list[int]]:
+    """Counts: a line for each right label, a column for each chosen one (scikit-learn)."""
+    counts: list[list[int]] = confusion_matrix(
+        choices.truth, choices.best, labels=range(len(choices.labels))
+    ).tolist()
+    return counts
+
+
+def fit_temperature(choices: Choices) -> float:
+    """The temperature with the least log loss (Guo et al. 2017); above 1 is less sure."""
+    found = minimize_scalar(
+        lambda heat: float(_surprise(choices, math.exp(heat)).mean()),
+        bounds=(-HOTTEST, HOTTEST),
+        method="bounded",
+    )
+    return math.exp(found.x)
+
+
+def _surprise(choices: Choices, temperature: float) -> Array:
+    rows = np.arange(len(choices.truth))
+    surprise: Array = -choices.log_chances(temperature)[rows, choices.truth]
+    return surprise
+
+
+def confidence(choices: Choices, temperature: float = 1.0) -> Array:
+    """(rows,) probability of the likeliest label."""
+    top: Array = np.exp(choices.log_chances(temperature).max(axis=1))
+    return top
+
+
+def _bin(sure: Array) -> Array:
+    """Bin i holds (i/10, (i+1)/10]; 0 falls into the first."""
+    placed: Array = np.clip(np.ceil(sure * BINS).astype(int) - 1, 0, BINS - 1)
+    return placed

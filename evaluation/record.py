@@ -1,0 +1,206 @@
+"""The schema of run.json and of the lines of rows.jsonl."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from core.errors import InputError
+
+RECORD, ROWS, REPORT = "run.json", "rows.jsonl", "report.html"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Outcome(_Strict):
+    """One judged row: a line of rows.jsonl."""
+
+    line: int = Field(description="line of the data file")
+    text: str = Field(description="what was given to the task")
+    reference: str = Field(description="the right answer")
+    slots: dict[str, str] = Field({}, description="slot values of the prompt, like languages")
+    answer: str = Field("", description="the text written, or the label chosen")
+    logprobs: dict[str, float] = Field({}, description="label -> natural log-likelihood")
+    likelihood: float | None = Field(None, description="log-likelihood of the whole reference")
+    reference_tokens: int = Field(0, description="tokens of the reference, where it was scored")
+    score: float | None = Field(None, description="the row's own figure, see `score_name`")
+    tokens: int = Field(0, description="tokens made; of a choice, tokens scored")
+    seconds: float = Field(0.0, description="from request to answer")
+    first_token: float = Field(0.0, description="seconds to the first token")
+    error: str | None = Field(None, description="why there is no answer; then nothing else counts")
+
+
+class Figure(_Strict):
+    """A figure with its 95% bootstrap interval."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    rows: int
+    better: Literal["higher", "lower", "neither"] = "higher"
+
+
+class Asked(_Strict):
+    """What decides the outcome. A folder can be gone on with only if all of it is the same."""
+
+    task: str = Field(description="fingerprint of the task: prompt, labels, slots, decoding")
+    task_name: str
+    task_version: int
+    metrics: list[str] = Field(description="figures asked for; the first is the primary one")
+    adapter: str | None = Field(description="adapter id; null is the bare base")
+    fingerprints: dict[str, str] = Field(description="base, revision, quantization, adapter")
+    decoding: dict[str, float] = Field(description="how answers are drawn")
+    seed: int = Field(description="of the rows drawn, of decoding and of the resamples")
+    data: str = Field(description="name of the data file")
+    sha256: str = Field(description="of the data file")
+    columns: dict[str, str] = Field(description="file column -> role, where given")
+    labels: str = Field(description="own label list by comma, 'drawn', or empty for the task's")
+    limit: int | None
+    reverse: bool
+    rows: int = Field(description="rows judged")
+
+
+class Cost(_Strict):
+    """What the answers cost on the machine that ran them; failed rows are left out."""
+
+    seconds: float = Field(description="sum over rows")
+    tokens: int
+    tokens_per_second: float | None
+    first_token_median: float | None = Field(description="seconds")
+    first_token_90: float | None = Field(description="seconds; nine rows of ten are quicker")
+    peak_memory_mib: float = Field(description="of the process, or of the GPU, since it started")
+
+
+class Temperature(_Strict):
+    """Temperature scaling fitted on the rows of this run, with its effect on the same rows."""
+
+    value: float
+    log_loss_before: float
+    log_loss_after: float
+    calibration_error_before: float
+    calibration_error_after: float
+
+
+class Contamination(_Strict):
+    """Judged rows that occur in training files, and the primary figure without them."""
+
+    files: dict[str, str] = Field(description="name -> SHA-256 of the training files looked at")
+    exact: list[int] = Field(description="lines whose text occurs there")
+    near: list[int] = Field(description="lines whose text nearly does (Jaccard 0.8 and more)")
+    without: Figure | None = Field(description="the primary figure without these rows")
+
+
+class Slice(_Strict):
+    """The primary figure over some of the rows."""
+
+    kind: Literal["length", "language", "label"]
+    name: str
+    figure: Figure
+
+
+class Chosen(_Strict):
+    """What only choices have."""
+
+    labels: list[str]
+    per_label: dict[str, dict[str, float]] = Field(description="precision, recall, f1, rows")
+    confusion: list[list[int]] = Field(description="a line a right label, a column a chosen one")
+    reliability: list[dict[str, float]]
+    temperature: Temperature
+
+
+class Run(_Strict):
+    """run.json: one evaluation run."""
+
+    version: Literal[1] = Field(1, description="of this schema", alias="schema")
+    status: Literal["running", "finished"]
+    asked: Asked
+    started: str = Field(description="UTC")
+    finished: str | None = None
+    failed: int = Field(0, description="rows without an answer; they are in no figure")
+    failures: dict[int, str] = Field({}, description="line -> why")
+    figures: dict[str, Figure] = {}
+    score_name: str = Field("", description="what `score` in rows.jsonl is")
+    signatures: dict[str, str] = Field({}, description="as sacrebleu prints them")
+    slices: list[Slice] = []
+    chosen: Chosen | None = None
+    contamination: Contamination | None = None
+    cost: Cost | None = None
+    versions: dict[str, str] = Field({}, description="packages that made the figures")
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    @property
+    def primary(self) -> str:
+        """The figure that decides."""
+        return self.asked.metrics[0]
+
+
+def write(folder: Path, run: Run) -> None:
+    """Put run.json in its place in one step."""
+    temporary = folder / f".{RECORD}.writing"
+    text = json.dumps(run.model_dump(mode="json", by_alias=True), indent=1, ensure_ascii=False)
+    temporary.write_text(text + "\n", encoding="utf-8")
+    os.replace(temporary, folder / RECORD)
+
+
+def read(folder: Path) -> Run:
+    """The record of a run's folder.
+
+    Raises:
+        InputError: there is none, or it is no run record.
+    """
+    file = folder / RECORD if folder.is_dir() else folder
+    try:
+        return Run(**_object(file))
+    except OSError as error:
+        raise InputError(
+            f"{folder} holds no evaluation run: {RECORD} cannot be read ({error.strerror})."
+        ) from error
+    except (ValueError, TypeError, ValidationError) as error:
+        raise InputError(f"{file} is not the record of an evaluation run.") from error
+
+
+def outcomes(folder: Path) -> list[Outcome]:
+    """The judged rows of a run's folder, in order; half a line at the end is left out.
+
+    Raises:
+        InputError: a line is no outcome.
+    """
+    file = folder / ROWS
+    try:
+        lines = file.read_bytes().split(b"\n")[:-1] if file.exists() else []
+        return [Outcome(**json.loads(line)) for line in lines]
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{file} is damaged ({error}). Choose another --output.") from error
+
+
+def trim(folder: Path) -> None:
+    """Cut half a line off the end of rows.jsonl, left by a run that was killed."""
+    file = folder / ROWS
+    if file.exists():
+        content = file.read_bytes()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            os.truncate(file, whole)
+
+
+def lines(made: Iterable[Outcome]) -> str:
+    """Outcomes as lines of JSON."""
+    return "".join(
+        json.dumps(outcome.model_dump(exclude_defaults=True), ensure_ascii=False) + "\n"
+        for outcome in made
+    )
+
+
+def _object(file: Path) -> dict[str, Any]:
+    values = json.loads(file.read_text(encoding="utf-8"))
+    if not isinstance(values, dict):
+        raise ValueError("not an object")
+    return values

@@ -1,0 +1,131 @@
+"""A run as one self-contained HTML page, and runs, comparisons and routing as text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from evaluation import plots, record
+from evaluation.record import Figure, Outcome, Run
+
+WORST = 50  # rows on the page
+
+
+def write(folder: Path) -> Path:
+    """Write report.html into a finished run's folder.
+
+    Returns:
+        the page.
+
+    Raises:
+        InputError: the folder holds no run.
+    """
+    run = record.read(folder)
+    good = [outcome for outcome in record.outcomes(folder) if outcome.error is None]
+    shelf = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined
+    )
+    shelf.filters["number"] = number
+    page = shelf.get_template("report.html.j2").render(
+        run=run, plots=_plots(run, good), worst=worst(run, good)
+    )
+    file = folder / record.REPORT
+    file.write_text(page, encoding="utf-8")
+    return file
+
+
+def worst(run: Run, outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """The rows with the worst scores, worst first."""
+    scored = [outcome for outcome in outcomes if outcome.score is not None]
+    # A row's perplexity is bad where it is high; every other score where it is low.
+    down = run.primary in run.figures and run.figures[run.primary].better == "lower"
+    sign = -1 if down else 1
+    return sorted(scored, key=lambda one: (sign * (one.score or 0.0), one.line))[:WORST]
+
+
+def number(value: float | int | None) -> str:
+    """A number for people: four digits that count; a dash where there is none."""
+    if value is None:
+        return "–"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:,.1f}" if abs(value) >= 10 else f"{value:.4g}"
+
+
+def as_text(run: Run) -> str:
+    """The figures of a run, a line each."""
+    lines = [f"{name:20} {_with_interval(figure)}" for name, figure in run.figures.items()]
+    lines += [f"{name}: {text}" for name, text in run.signatures.items()]
+    if run.chosen:
+        heat = run.chosen.temperature
+        lines.append(
+            f"temperature {number(heat.value)}: log loss {number(heat.log_loss_before)} -> "
+            f"{number(heat.log_loss_after)}, calibration error "
+            f"{number(heat.calibration_error_before)} -> {number(heat.calibration_error_after)}"
+        )
+    if run.contamination:
+        found = run.contamination
+        lines.append(f"seen in training: {len(found.exact)} exactly, {len(found.near)} nearly")
+        if found.without:
+            lines.append(f"{run.primary} without   {_with_interval(found.without)}")
+    if run.cost:
+        lines.append(
+            f"{number(run.cost.tokens_per_second)} tokens/s, first token after "
+            f"{number(run.cost.first_token_median)} s, {number(run.cost.peak_memory_mib)} MiB"
+        )
+    return "\n".join([*lines, f"{run.failed} of {run.asked.rows} rows failed"])
+
+
+def compared_as_text(found: dict[str, Any]) -> str:
+    """A comparison: verdict, then a line for each figure, then the cost of both."""
+    lines = [f"{found['second']} against {found['first']}: {found['verdict']} ({found['primary']})"]
+    for one in found["compared"]:
+        of = one["difference"]
+        lines.append(
+            f"{one['name']:20} {number(one['first']):>8} -> {number(one['second']):>8}  "
+            f"{of['value']:+.4g} ({of['low']:+.4g} to {of['high']:+.4g}), p {of['p']:.3g} "
+            f"by {one['test']}: {one['verdict']}"
+        )
+    lines.append(f"{found['rows']} rows; {len(found['left_out'])} left out, unanswered by one")
+    for name, (was, now) in found["changed"].items():
+        lines.append(f"also changed: {name} {was!r} -> {now!r}")
+    for side, cost in found["cost"].items():
+        if cost:
+            said = ", ".join(f"{name.replace('_', ' ')} {number(v)}" for name, v in cost.items())
+            lines.append(f"cost, {side}: {said}")
+    return "\n".join(lines)
+
+
+def routing_as_text(found: dict[str, Any]) -> str:
+    """The router's figures, a line each."""
+    named = {"exact plans": found["exact"], "first task": found["first_task"]}
+    named |= {f"kind {name}": value for name, value in found["by_kind"].items()}
+    named |= {f"language {name}": value for name, value in found["by_lang"].items()}
+    named["calibration error"] = found["calibration_error"]
+    lines = [f"{name:20} {_with_interval(Figure(**value))}" for name, value in named.items()]
+    for task, counts in found["confusion"].items():
+        chosen = ", ".join(f"{name} {count}" for name, count in counts.items())
+        lines.append(f"{task:20} went to {chosen}")
+    took = found["milliseconds"]
+    lines.append(f"{took['median']} ms a request, {took['p90']} ms for the slowest tenth")
+    return "\n".join(lines)
+
+
+def _with_interval(figure: Figure) -> str:
+    return (
+        f"{number(figure.value):>8}  ({number(figure.low)} to {number(figure.high)}, "
+        f"{figure.rows:,} rows)"
+    )
+
+
+def _plots(run: Run, good: Sequence[Outcome]) -> list[Markup]:
+    scores = [outcome.score for outcome in good if outcome.score is not None]
+    made = [plots.histogram(scores, run.score_name)] if scores else []
+    if run.chosen:
+        made = [plots.reliability(run.chosen), plots.confusion(run.chosen), *made]
+    # matplotlib escapes the labels it draws.
+    return [Markup(svg) for svg in made if svg]

@@ -1,0 +1,177 @@
+"""How often the planner's plan is exactly right on labelled requests, and how sure it is."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from agent.planner import Planner
+from core import fingerprint
+from core.errors import InputError, PatchbayError, UnknownName
+from evaluation import figures, metrics
+from evaluation.intervals import mean
+from tasks.spec import Message
+
+Wanted = list[tuple[str, str | None]]
+
+
+@dataclass(frozen=True)
+class Request:
+    """A labelled line: what was asked, and the tasks and target languages that are right.
+
+    `kind` and `lang` are names to report by, empty where the line has none.
+    """
+
+    line: int
+    text: str
+    history: list[Message]
+    plan: Wanted
+    kind: str = ""
+    lang: str = ""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What the planner made of a request; `error` says why it made nothing."""
+
+    request: Request
+    plan: Wanted
+    confidence: float = 0.0
+    milliseconds: float = 0.0
+    error: str | None = None
+
+    @property
+    def right(self) -> bool:
+        """Whether tasks, their order and target languages are all as labelled."""
+        return self.plan == self.request.plan
+
+
+def read(file: Path, tasks: Collection[str]) -> list[Request]:
+    """Labelled requests, one JSON object a line.
+
+    Raises:
+        InputError: the file cannot be read, holds none, or a line is wrong; names the line.
+    """
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{file} cannot be read: {error}.") from error
+    made = list(_requests(lines, file.name, tasks))
+    if not made:
+        raise InputError(f"{file.name} holds no requests.")
+    return made
+
+
+def judge(planner: Planner, requests: Sequence[Request], seed: int = 0) -> dict[str, Any]:
+    """Plan every request and count.
+
+    Returns:
+        JSON-able: `exact` and `first_task` with intervals, `by_kind`, `by_lang`, `confusion` of
+        the first task (right -> chosen -> count), `calibration_error` of the plan's confidence
+        with its `reliability` bins, `milliseconds`, `wrong` lines and `failed` ones.
+    """
+    planner.plan(requests[0].text, requests[0].history)  # warm
+    made = [_planned(planner, request) for request in tqdm(requests, unit="request")]
+    sure = np.array([planned.confidence for planned in made])
+    right = np.array([planned.right for planned in made])
+    pairs = [(p.request.plan[0][0], p.plan[0][0] if p.plan else "none") for p in made]
+    firsts = [wanted == found for wanted, found in pairs]
+    confusion: dict[str, Counter[str]] = {}
+    for wanted, found in pairs:
+        confusion.setdefault(wanted, Counter())[found] += 1
+    took = [planned.milliseconds for planned in made]
+    return {
+        "rows": len(made),
+        "exact": _share(right.tolist(), seed),
+        "first_task": _share(firsts, seed),
+        "by_kind": _grouped([p.request.kind for p in made], right.tolist(), seed),
+        "by_lang": _grouped([p.request.lang for p in made], right.tolist(), seed),
+        "confusion": {task: dict(counts.most_common()) for task, counts in confusion.items()},
+        "calibration_error": figures.figure(metrics.ece(sure, right), seed).model_dump(),
+        "reliability": metrics.reliability(sure, right),
+        "milliseconds": {
+            "median": round(statistics.median(took), 2),
+            "p90": round(float(np.quantile(took, 0.9)), 2),
+        },
+        "wrong": [_wrong(planned) for planned in made if not planned.right],
+        "failed": {p.request.line: p.error for p in made if p.error is not None},
+    }
+
+
+def record(file: Path, tasks: dict[str, str], judged: dict[str, Any]) -> dict[str, Any]:
+    """The whole result with what it was made from; `tasks` is name -> fingerprint."""
+    data = {"data": file.name, "sha256": fingerprint.sha256_file(file), "tasks": tasks}
+    return {**data, **judged}
+
+
+def _requests(lines: list[str], name: str, tasks: Collection[str]) -> Iterator[Request]:
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            try:
+                yield _request(number, line, tasks)
+            except InputError as error:
+                raise InputError(f"{name}, line {number}: {error}") from error
+
+
+def _request(number: int, line: str, tasks: Collection[str]) -> Request:
+    try:
+        row = json.loads(line)
+        text, plan = row["text"], [(step["task"], step.get("target_lang")) for step in row["plan"]]
+        turns: list[Message] = [
+            {"role": turn["role"], "content": turn["content"]} for turn in row.get("history") or []
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            'needs {"text": ..., "plan": [{"task": ..., "target_lang": ...}]}, and `history` as '
+            f"a list of messages where there is one ({type(error).__name__}: {error})."
+        ) from error
+    if not isinstance(text, str) or not plan:
+        raise InputError("needs a text and at least one step in `plan`.")
+    for task, _ in plan:
+        if task not in tasks:
+            raise UnknownName("task", str(task), tasks)
+    return Request(number, text, turns, plan, str(row.get("kind", "")), str(row.get("lang", "")))
+
+
+def _planned(planner: Planner, request: Request) -> Planned:
+    started = time.perf_counter()
+    try:
+        plan = planner.plan(request.text, request.history)
+    except PatchbayError as error:
+        return Planned(request, [], error=str(error))
+    found: Wanted = []
+    for step in plan.steps:
+        target = step.slots.get("target")
+        found.append((step.task, target if isinstance(target, str) else None))
+    return Planned(request, found, plan.confidence, 1000 * (time.perf_counter() - started))
+
+
+def _share(right: Sequence[bool], seed: int) -> dict[str, Any]:
+    return figures.figure(mean("share", list(map(float, right))), seed).model_dump()
+
+
+def _grouped(names: Sequence[str], right: Sequence[bool], seed: int) -> dict[str, Any]:
+    found = sorted(set(names) - {""})
+    return {
+        name: _share([r for n, r in zip(names, right, strict=True) if n == name], seed)
+        for name in found
+    }
+
+
+def _wrong(planned: Planned) -> dict[str, Any]:
+    return {
+        "line": planned.request.line,
+        "text": planned.request.text,
+        "wanted": planned.request.plan,
+        "found": planned.plan,
+        "confidence": round(planned.confidence, 4),
+    }

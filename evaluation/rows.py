@@ -1,0 +1,171 @@
+"""What is to be judged: the rows of a file, checked before any compute is spent."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent import slots
+from core import fingerprint
+from core.errors import InputError, UnknownName
+from tasks import languages
+from tasks.rows import Layout, Row, exchanged, read
+from tasks.spec import TaskSpec
+
+SHOWN = 3  # lines named in a message; the count says how many there are
+DRAWN = "drawn"  # the value of --labels that draws a list for each row from the file's own labels
+LONGEST_LIST = 10  # labels in a drawn list, the right one included
+
+
+@dataclass(frozen=True)
+class Question:
+    """A row with everything its prompt needs.
+
+    Attributes:
+        line: where it stands in the file.
+        labels: the label list that the prompt shows, the person's own or drawn; empty where the
+            task's own list is meant.
+    """
+
+    line: int
+    text: str
+    reference: str
+    slots: dict[str, str]
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which rows of which file, and how they are put.
+
+    Attributes:
+        columns: file column -> role, where the task's own names do not fit.
+        labels: the person's own label list, or `drawn`, or empty for the task's own.
+        limit: rows to draw at random by the seed; all when None.
+        reverse: judge the other direction of a translation.
+    """
+
+    file: Path
+    columns: dict[str, str]
+    labels: str = ""
+    limit: int | None = None
+    reverse: bool = False
+    seed: int = 0
+
+    def sha256(self) -> str:
+        """The file's hash."""
+        return fingerprint.sha256_file(self.file)
+
+    def questions(self, task: TaskSpec) -> list[Question]:
+        """The rows, in the order of the file.
+
+        Raises:
+            InputError: there are none, or one of them cannot be judged; nothing is left out.
+        """
+        rows = self._rows(task)
+        if self.limit is not None and self.limit < len(rows):
+            drawn = random.Random(self.seed).sample(rows, self.limit)
+            rows = sorted(drawn, key=lambda row: row.line)
+        if self.reverse:
+            if "target" not in task.slots:
+                raise InputError(f"--reverse is for translation; {task.name} has one direction.")
+            rows = [exchanged(row) for row in rows]
+        references = self._references(task, rows)
+        known = sorted(set(references))
+        made = []
+        for row, reference in zip(rows, references, strict=True):
+            question = Question(
+                row.line, row.text, reference, self._slots(task, row), self._menu(row, known)
+            )
+            _fills(task, question)
+            made.append(question)
+        return made
+
+    def _rows(self, task: TaskSpec) -> list[Row]:
+        table = read(self.file, layout(self.columns, task), task)
+        if table.refused:
+            raise InputError(
+                f"{self.file.name}: {len(table.refused)} rows cannot be judged. "
+                + " ".join(map(str, table.refused[:SHOWN]))
+            )
+        if not table.rows:
+            raise InputError(f"{self.file.name} holds no rows.")
+        if self.limit is not None and self.limit < 1:
+            raise InputError(f"--limit must be at least 1, not {self.limit}.")
+        return table.rows
+
+    def _references(self, task: TaskSpec, rows: Sequence[Row]) -> list[str]:
+        """The right answers; labels as the task names them.
+
+        Raises:
+            InputError: a label is not in the list that the model chooses from.
+        """
+        if self.labels and task.kind != "choose":
+            raise InputError(f"--labels is for tasks that choose; {task.name} writes.")
+        if task.kind != "choose" or self.labels == DRAWN:
+            return [row.answer for row in rows]
+        if self.labels:
+            names = {label: label for label in self._own()}
+        else:
+            names = {said: n for n, both in task.labels.items() for said in (both.zh, both.en, n)}
+        strange = [row for row in rows if row.answer not in names]
+        if strange:
+            shown = ", ".join(f"{row.answer!r} (line {row.line})" for row in strange[:SHOWN])
+            raise InputError(
+                f"{self.file.name}: {len(strange)} rows have a label that is not offered: {shown}. "
+                f"Offered: {', '.join(dict.fromkeys(names.values()))}. Name a list of your own "
+                f'with --labels "a, b", or --labels {DRAWN}.'
+            )
+        return [names[row.answer] for row in rows]
+
+    def _own(self) -> tuple[str, ...]:
+        own = tuple(dict.fromkeys(filter(None, map(str.strip, self.labels.split(",")))))
+        if len(own) < 2:
+            raise InputError(f"--labels needs at least two, by comma, not {self.labels!r}.")
+        return own
+
+    def _menu(self, row: Row, known: Sequence[str]) -> tuple[str, ...]:
+        """The label list of the prompt, when it is not the task's own."""
+        if self.labels != DRAWN:
+            return self._own() if self.labels else ()
+        if len(known) < 2:
+            raise InputError(f"{self.file.name} has one label only, {known[0]!r}.")
+        rng = random.Random(f"{self.seed}-{row.line}")
+        others = [label for label in known if label != row.answer]
+        drawn = rng.sample(others, min(LONGEST_LIST - 1, len(others)))
+        return tuple(rng.sample([row.answer, *drawn], len(drawn) + 1))
+
+    def _slots(self, task: TaskSpec, row: Row) -> dict[str, str]:
+        """The row's own values; what it lacks is filled as the planner would."""
+        language = languages.detect(row.text)
+        filled = slots.fill(task, "", language, language)
+        plain = {name: value for name, value in filled.items() if isinstance(value, str)}
+        return {**plain, **{name: value for name, value in row.slots.items() if value}}
+
+
+def layout(columns: Mapping[str, str], task: TaskSpec) -> Layout:
+    """The task's own columns, but for the roles that others are named for.
+
+    Raises:
+        UnknownName: a column is given a role that the task does not have.
+    """
+    roles = {"text", "answer", *task.slots}
+    for role in columns.values():
+        if role not in roles:
+            raise UnknownName("role", role, roles)
+    left = {name: role for name, role in task.columns.items() if role not in columns.values()}
+    return Layout(columns={**left, **columns})
+
+
+def _fills(task: TaskSpec, question: Question) -> None:
+    """See that the prompt can be made.
+
+    Raises:
+        InputError: a slot value is wrong; names the line.
+    """
+    try:
+        task.messages(question.text, task.fills(question.slots, question.labels))
+    except InputError as error:
+        raise InputError(f"line {question.line}: {error}") from error
