@@ -11,6 +11,7 @@ from functools import cached_property
 from agent import pieces
 from agent.events import Event, Highlighted, Notice, StepFinished, StepStarted, TextDelta
 from agent.plan import Step
+from agent.serving import adapter_for
 from core import fingerprint
 from engine.interface import (
     Choice,
@@ -50,22 +51,20 @@ class Work:
 
     @cached_property
     def adapter(self) -> str | None:
-        """The first of the task's adapters that fits the base and was trained for such a step."""
-        shelf = self.engine.adapters
-        known = shelf.names()
-        slots = {name: slot.default for name, slot in self.task.slots.items()} | self.step.slots
+        """What answers the step, see `serving.adapter_for`; None is the bare base."""
         labels = self.labels() if self.task.kind == "choose" else ()
-        fitting = (
-            name
-            for name in self.task.adapters
-            if name in known and shelf.scope(name).covers(slots, labels, self.content)
-        )
-        return next(fitting, None)
+        shelf = self.engine.adapters
+        return adapter_for(self.task, self.step.slots, labels, self.content, shelf)
 
     @property
     def decoding(self) -> Decoding:
         """The task's decoding with this turn's seed."""
         return self.task.decoding.model_copy(update={"seed": self.turn.seed})
+
+    @property
+    def temperature(self) -> float:
+        """What label scores are divided by."""
+        return self.engine.adapters.temperature(self.adapter) if self.adapter else 1.0
 
     def labels(self) -> dict[str, str]:
         """Label as the prompt says it -> label as the task names it."""
@@ -88,6 +87,8 @@ class Work:
         made["decoding"] = fingerprint.of_value(self.decoding.model_dump())
         if self.adapter:
             made["adapter"] = self.engine.adapters.fingerprint(self.adapter)
+            if self.task.kind == "choose":
+                made["temperature"] = f"{self.temperature:g}"
         return made
 
 
@@ -165,18 +166,22 @@ def _fitting(work: Work) -> tuple[Sequence[Message], int]:
 
 
 def _choose(work: Work) -> Iterator[Event]:
-    names = work.labels()
     choice = _score(work, work.content)
     if choice.usage.stopped != "end":
         yield _finished(work, "", {}, [choice.usage])
         return
-    chances = _named(calibrated(choice.logprobs), names)
+    chances = _weighed(work, choice)
     best = next(iter(chances))
     yield _finished(work, best, chances, [choice.usage])
     if work.turn.explain and not work.turn.stop.is_set():
         weights = list(_weights(work, chances[best], best))
         if not work.turn.stop.is_set():
             yield Highlighted(work.index, weights)
+
+
+def _weighed(work: Work, choice: Choice) -> dict[str, float]:
+    """Label as the task names it -> calibrated probability, the likeliest first."""
+    return _named(calibrated(choice.logprobs, work.temperature), work.labels())
 
 
 def _score(work: Work, content: str) -> Choice:
@@ -195,7 +200,7 @@ def _weights(work: Work, whole: float, best: str) -> Iterator[tuple[str, float]]
         if choice is None or choice.usage.stopped != "end":
             yield part, 0.0
         else:
-            yield part, whole - _named(calibrated(choice.logprobs), work.labels())[best]
+            yield part, whole - _weighed(work, choice)[best]
 
 
 def calibrated(logprobs: Mapping[str, float], temperature: float = 1.0) -> dict[str, float]:

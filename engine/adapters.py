@@ -21,6 +21,7 @@ from engine.lora import LoraWeights
 from tasks.scope import Scope
 
 CONFIG, WEIGHTS, RECORD = "adapter_config.json", "adapter_model.safetensors", "run.json"
+CALIBRATION = "calibration.json"
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 MAX_RANK = 512
 MAX_BYTES = 2**30
@@ -46,6 +47,7 @@ class Entry:
     config: dict[str, Any]
     fingerprint: str
     scope: Scope
+    temperature: float
 
 
 class AdapterLibrary:
@@ -100,6 +102,14 @@ class AdapterLibrary:
         """What its run record says it was trained for; without one, everything. Raises as above."""
         return self._entry(name).scope
 
+    def temperature(self, name: str) -> float:
+        """What label scores are divided by, from `calibration.json`; 1 without. Raises as above."""
+        return self._entry(name).temperature
+
+    def folder(self, name: str) -> Path:
+        """Where the adapter lies. Raises as above."""
+        return self._entry(name).folder
+
     def get(self, name: str) -> LoraWeights:
         """The adapter's weights, from memory or from disk. Raises as `fingerprint`."""
         entry = self._entry(name)
@@ -139,7 +149,7 @@ class AdapterLibrary:
 
     def _check_once(self, folder: Path) -> Entry | AdapterError:
         """The check's outcome, remembered until a file of the adapter changes."""
-        files = (folder / name for name in (CONFIG, WEIGHTS, RECORD))
+        files = (folder / name for name in (CONFIG, WEIGHTS, RECORD, CALIBRATION))
         stamps = [file.stat().st_mtime_ns for file in files if file.is_file()]
         key = (folder, len(stamps), max(stamps, default=0))
         if key not in self._checked:
@@ -166,7 +176,8 @@ class AdapterLibrary:
             )
         self._check_layers(folder / WEIGHTS, name)
         made = fingerprint.of_files([folder / CONFIG, folder / WEIGHTS])
-        return Entry(folder, config, made, _scope(folder / RECORD, name))
+        scope, heat = _scope(folder / RECORD, name), _temperature(folder / CALIBRATION, name)
+        return Entry(folder, config, made, scope, heat)
 
     def _check_layers(self, file: Path, name: str) -> None:
         ranks: dict[str, dict[str, tuple[int, ...]]] = {}
@@ -243,6 +254,18 @@ def _scope(file: Path, name: str) -> Scope:
         return Scope(**json.loads(file.read_text(encoding="utf-8")).get("scope", {}))
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise AdapterError(f"{name}: {file.name} is not a run record ({error}).") from error
+
+
+def _temperature(file: Path, name: str) -> float:
+    if not file.is_file():
+        return 1.0
+    try:
+        heat = float(json.loads(file.read_text(encoding="utf-8"))["temperature"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise AdapterError(f"{name}: {file.name} holds no temperature ({error!r}).") from error
+    if not (math.isfinite(heat) and heat > 0):
+        raise AdapterError(f"{name}: {file.name}: the temperature is above 0, not {heat}.")
+    return heat
 
 
 def _scaling(config: dict[str, Any], layer: str, rank: int) -> float:

@@ -36,6 +36,10 @@ class FakeAdapters:
         """The scope given for the name, or one that covers everything."""
         return self.scopes.get(name, Scope())
 
+    def temperature(self, name: str) -> float:
+        """Nothing was fitted."""
+        return 1.0
+
 
 class FakeEngine:
     """Answers `write` with the last message's words behind the adapter's name, one at a time.

@@ -76,6 +76,10 @@ class Adapters(Protocol):
         """What the adapter's record says it was trained for. Raises as `fingerprint`."""
         ...
 
+    def temperature(self, name: str) -> float:
+        """What label scores are divided by to be calibrated; 1 where it was not fitted."""
+        ...
+
 
 class Engine(Protocol):
     """Runs the base. Safe to call from many threads at once."""

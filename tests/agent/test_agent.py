@@ -21,6 +21,7 @@ from agent.events import (
 )
 from agent.planner import Planner
 from engine.fake import FakeEngine
+from tasks.promotions import Promotions
 from tasks.scope import Scope
 from tasks.spec import Message, load_tasks
 
@@ -102,6 +103,25 @@ def test_an_adapter_answers_only_what_it_was_trained_for(planner: Planner) -> No
         events = list(Agent(engine, tasks, planner).answer(request))
         assert only(events, StepStarted)[0].adapter == adapter
         assert engine.calls[0].adapter == adapter
+
+
+def test_promotions_take_effect_and_roll_back_in_a_running_agent(planner: Planner) -> None:
+    engine = FakeEngine({"sentiment-en": "a", "mine": "b"})
+    agent = Agent(engine, load_tasks(), planner)
+
+    def answered_by() -> str | None:
+        events = list(agent.answer("/sentiment Lovely.", explain=False))
+        return only(events, StepStarted)[0].adapter
+
+    assert answered_by() == "sentiment-en"
+    Promotions().promote("sentiment", "mine", "b", {})
+    assert answered_by() == "mine"
+    Promotions().rollback("sentiment")
+    assert answered_by() == "sentiment-en"
+    Promotions().promote("sentiment", "mine", "other weights", {})
+    assert answered_by() == "sentiment-en"
+    Promotions().promote("sentiment", "gone", "c", {})
+    assert answered_by() == "sentiment-en"
 
 
 def test_choices_are_probabilities_with_words_that_carried_them(planner: Planner) -> None:

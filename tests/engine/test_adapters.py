@@ -113,6 +113,15 @@ def test_what_it_was_trained_for_is_read_from_its_record(base: Base, shelf: Path
     assert "run.json is not a run record" in found.refused()["good"]
 
 
+def test_its_temperature_is_read(base: Base, shelf: Path) -> None:
+    found = library(base, shelf)
+    assert found.temperature("good") == 1
+    (shelf / "good" / "calibration.json").write_text('{"temperature": 1.7, "rows": 90}')
+    assert found.temperature("good") == 1.7
+    (shelf / "good" / "calibration.json").write_text('{"temperature": 0}')
+    assert "is above 0, not 0" in found.refused()["good"]
+
+
 def test_a_link_out_of_the_folder_is_refused(base: Base, shelf: Path, good: Path) -> None:
     (shelf / "link").symlink_to(good)
     assert library(base, shelf).names() == ["good"]

@@ -1,0 +1,119 @@
+"""Which adapters the chat uses by default: promoted on evidence, in a file that keeps history."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from core import paths
+from core.errors import InputError
+
+NAME = "promotions.json"
+
+
+class Entry(BaseModel):
+    """One promotion, or one rollback of the last promotion that stood.
+
+    Attributes:
+        fingerprint: of the adapter that was judged; another adapter of that name is not used.
+        evidence: what it won by: figures, rows, data and the adapter it stands before.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    action: Literal["promote", "rollback"]
+    task: str
+    adapter: str
+    fingerprint: str
+    at: str
+    evidence: dict[str, Any] = {}
+
+
+class Promotions:
+    """The person's promotions file. Read anew when it changes, so that a running chat follows."""
+
+    def __init__(self, file: Path | None = None) -> None:
+        self.file = file or paths.user_dir() / NAME
+
+    def current(self, task: str) -> list[Entry]:
+        """The task's promotions that stand, the latest first.
+
+        Raises:
+            InputError: the file is damaged.
+        """
+        standing: list[Entry] = []
+        for entry in self.history():
+            if entry.task != task:
+                continue
+            if entry.action == "promote":
+                standing.append(entry)
+            elif standing:
+                standing.pop()
+        return standing[::-1]
+
+    def history(self) -> Sequence[Entry]:
+        """Everything that was done, oldest first. Raises as `current`."""
+        try:
+            return _read(self.file, self.file.stat().st_mtime_ns)
+        except FileNotFoundError:
+            return ()
+
+    def promote(self, task: str, adapter: str, fingerprint: str, evidence: dict[str, Any]) -> Entry:
+        """Let the chat use the adapter for the task, before those that it used until now."""
+        entry = Entry(
+            action="promote",
+            task=task,
+            adapter=adapter,
+            fingerprint=fingerprint,
+            at=_now(),
+            evidence=evidence,
+        )
+        return self._add(entry)
+
+    def rollback(self, task: str) -> Entry:
+        """Undo the task's last promotion that stands.
+
+        Returns:
+            the promotion that no longer stands.
+
+        Raises:
+            InputError: there is none.
+        """
+        standing = self.current(task)
+        if not standing:
+            raise InputError(f"No promotion of {task!r} stands: there is nothing to roll back.")
+        last = standing[0]
+        self._add(last.model_copy(update={"action": "rollback", "at": _now(), "evidence": {}}))
+        return last
+
+    def _add(self, entry: Entry) -> Entry:
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.file.with_suffix(".lock")):
+            entries = [old.model_dump() for old in self.history()] + [entry.model_dump()]
+            temporary = self.file.with_suffix(".writing")
+            temporary.write_text(json.dumps(entries, indent=1, ensure_ascii=False) + "\n")
+            os.replace(temporary, self.file)
+        return entry
+
+
+@lru_cache(maxsize=8)
+def _read(file: Path, changed: int) -> tuple[Entry, ...]:
+    try:
+        return tuple(Entry(**entry) for entry in json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, TypeError, ValidationError) as error:
+        raise InputError(
+            f"{file} is damaged ({str(error).splitlines()[0]}). Mend or delete it: without it the "
+            "chat uses the adapters that the tasks name."
+        ) from error
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
