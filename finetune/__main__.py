@@ -44,13 +44,17 @@ def run(
     replace: Annotated[bool, typer.Option(help="replace a finished adapter of that name")] = False,
 ) -> None:
     """Train an adapter."""
+    from finetune import folds as cross_validation
     from finetune import train
 
     resolved = load_recipe(recipe, overrides or [])
     aside(resolved.explain())
     for kind in (signal.SIGINT, signal.SIGTERM):  # a shell's & makes programs deaf to the first
         signal.signal(kind, signal.default_int_handler)
-    folder = train.run(resolved, resume, replace)
+    losses: list[float] = []
+    if resolved.recipe.folds and not resume:
+        losses = cross_validation.run(recipe, overrides or [], resolved.recipe.folds, aside)
+    folder = train.run(resolved, resume, replace, folds=losses)
     print(folder)
 
 
@@ -72,7 +76,7 @@ def sweep(
 def export(
     adapter: Annotated[str, typer.Argument(help="a finished adapter's name")],
     form: Annotated[
-        str, typer.Option("--format", help="adapter (for PEFT) or merged (a whole model)")
+        str, typer.Option("--format", help="adapter (for PEFT), merged (a whole model) or gguf")
     ] = "adapter",
     to: Annotated[Path | None, typer.Option(help="new folder; by default NAME-FORMAT")] = None,
 ) -> None:

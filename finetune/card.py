@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ A LoRA adapter for the task `{task}` on `{base}`, made by Patchbay's `finetune`.
 
 {steps:,} steps over {rows:,} rows ({tokens:,} tokens with padding) in {minutes:.0f} minutes.
 Rank {rank}, alpha {alpha:g}, learning rate {rate:g}, batch {batch}, seed {seed}.
-The loss on validation rows went {losses}.
+The loss on validation rows went {losses}.{folds}
 
 ![loss](curve.png)
 
@@ -55,10 +56,19 @@ def text(record: dict[str, Any], recipe: Recipe) -> str:
         batch=recipe.batch,
         seed=recipe.seed,
         losses=losses,
+        folds=_folds(record.get("folds", [])),
         data="\n".join(_source(part) for part in record["data"]),
         notes=recipe.notes,
     )
     return filled.rstrip() + "\n"
+
+
+def _folds(losses: list[float]) -> str:
+    if not losses:
+        return ""
+    spread = statistics.stdev(losses)
+    mean = statistics.mean(losses)
+    return f"\nCross-validation in {len(losses)} folds before: {mean:.3f}, deviation {spread:.3f}."
 
 
 def _source(part: dict[str, Any]) -> str:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from core.errors import InputError
+from core.errors import InputError, SettingsError
+from finetune import augment
 from finetune.examples import Encoder, Example, menus
 from finetune.recipe import Recipe, Source
 from tasks.rows import Refusal, Row, Table, exchanged, read, read_hub
@@ -37,7 +38,13 @@ def load(recipe: Recipe, task: TaskSpec, encoder: Encoder) -> list[Part]:
 
     Raises:
         InputError: a file cannot be used at all, or no row is left.
+        SettingsError: the recipe asks for what its task cannot have.
     """
+    if recipe.typos and task.kind != "choose":
+        raise SettingsError(
+            f"typos={recipe.typos:g}: only tasks that choose a label keep their answer when the "
+            f"text has slips; {task.name!r} writes. Leave it out."
+        )
     return [_part(recipe, source, task, encoder) for source in recipe.data]
 
 
@@ -46,6 +53,7 @@ def _part(recipe: Recipe, source: Source, task: TaskSpec, encoder: Encoder) -> P
     table = _fitting(table, recipe, source, encoder)
     refused = {place: table.refused}
     rows = _drawn(table.rows, source.take, recipe.seed)
+    validation: list[Row] = []
     if source.validation or (source.validation_split and not Path(place).is_file()):
         other_place, other = _table(
             recipe, source, source.validation, source.validation_split, task
@@ -53,7 +61,11 @@ def _part(recipe: Recipe, source: Source, task: TaskSpec, encoder: Encoder) -> P
         other = _fitting(other, recipe, source, encoder)
         refused[other_place] = other.refused
         validation = other.rows
-    else:
+    if recipe.folds and recipe.fold is not None:
+        rows = random.Random(recipe.seed).sample(rows, len(rows))
+        validation = rows[recipe.fold :: recipe.folds]
+        rows = [row for i, row in enumerate(rows) if i % recipe.folds != recipe.fold]
+    elif not validation:
         cut = max(1, round(len(rows) * recipe.validation_share))
         rows = random.Random(recipe.seed).sample(rows, len(rows))
         rows, validation = rows[cut:], rows[:cut]
@@ -116,7 +128,8 @@ def stream(recipe: Recipe, parts: Sequence[Part], encoder: Encoder) -> Iterator[
     epoch = 0
     while True:
         rng = random.Random(f"{recipe.seed}-{epoch}")
-        yield from batches(recipe, parts, encoder, [part.train for part in parts], rng)
+        rows = [augment.typos(part.train, recipe.typos, rng) for part in parts]
+        yield from batches(recipe, parts, encoder, rows, rng)
         epoch += 1
 
 

@@ -2,12 +2,14 @@
 
 adapter   for this app, and for anything that loads PEFT adapters; a few megabytes
 merged    a whole model for programs that know no adapters; as large as the base
+gguf      the merged model in one file for llama.cpp, Ollama and the like
 """
 
 from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,11 +21,11 @@ from transformers import AutoModelForCausalLM
 
 from core import paths
 from core.errors import AdapterError, UnknownName
-from finetune import model
+from finetune import gguf_file, model
 from finetune.recipe import Recipe
 from finetune.record import RECORD
 
-Format = Literal["adapter", "merged"]
+Format = Literal["adapter", "merged", "gguf"]
 # A merged model must put the same token first nearly everywhere.
 LEAST_AGREEMENT = 0.99
 SAMPLES = [
@@ -58,7 +60,9 @@ def export(name: str, form: Format, target: Path) -> Drift | None:
     if form == "adapter":
         shutil.copytree(folder, target)
         return None
-    return _merge(folder, target)
+    drift = _merge(folder, target, form)
+    (target / "export.json").write_text(json.dumps({"adapter": folder.name, **vars(drift)}))
+    return drift
 
 
 def find(name: str) -> Path:
@@ -79,24 +83,33 @@ def find(name: str) -> Path:
     return found[name]
 
 
-def _merge(folder: Path, target: Path) -> Drift:
+def _merge(folder: Path, target: Path, form: Format) -> Drift:
     recipe = Recipe(**yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8")))
     tokenizer = model.load_tokenizer(recipe)
     base = _base(recipe)
     adapted = PeftModel.from_pretrained(base, folder).eval()
     before = [_logits(adapted, tokenizer, text) for text in SAMPLES]
     merged = adapted.merge_and_unload()
-    drift = compared(before, [_logits(merged, tokenizer, text) for text in SAMPLES])
-    if drift.agreement < LEAST_AGREEMENT:
-        raise AdapterError(
-            f"The merged model is not the adapter: {drift.agreement:.1%} of the next tokens agree "
-            f"(at least {LEAST_AGREEMENT:.0%} must), logits differ by up to {drift.largest:.3g}. "
-            "Nothing was written. Export it as adapter."
-        )
-    merged.save_pretrained(target)
-    tokenizer.save_pretrained(target)
-    shutil.copy(folder / "README.md", target / "README.md")
-    (target / "export.json").write_text(json.dumps({"adapter": folder.name, **vars(drift)}))
+    with tempfile.TemporaryDirectory(dir=target.absolute().parent, prefix=".export-") as temporary:
+        made = Path(temporary) / "made"
+        tokenizer.save_pretrained(made)
+        if form == "gguf":
+            file = gguf_file.write(merged, tokenizer, made, folder.name)
+            written = gguf_file.read(file, merged.config)
+            for other in made.iterdir():  # all of it is in the one file
+                other.unlink() if other != file else None
+        else:
+            merged.save_pretrained(made)
+            written = AutoModelForCausalLM.from_pretrained(made, dtype=model.dtype(recipe))
+        drift = compared(before, [_logits(written, tokenizer, text) for text in SAMPLES])
+        if drift.agreement < LEAST_AGREEMENT:
+            raise AdapterError(
+                f"The {form} model is not the adapter: {drift.agreement:.1%} of the next tokens "
+                f"agree (at least {LEAST_AGREEMENT:.0%} must), logits differ by up to "
+                f"{drift.largest:.3g}. Nothing was written. Export it as adapter."
+            )
+        shutil.copy(folder / "README.md", made / "README.md")
+        made.rename(target)
     return drift
 
 

@@ -88,6 +88,10 @@ class Recipe(_Strict):
     data: list[Source] = Field(min_length=1)
     data_folder: str = Field(".", description="where relative paths of data files begin")
     validation_share: float = Field(0.1, gt=0, lt=1, description="split off where none is given")
+    folds: int | None = Field(
+        None, ge=2, description="cross-validation before the training: so many parts held out"
+    )
+    fold: int | None = Field(None, ge=0, description="the part held out; set by cross-validation")
     validation_rows: int = Field(128, ge=1, description="rows the validation loss is taken on")
     max_tokens: int = Field(512, ge=16, description="longer rows are refused")
     lora: Lora = Lora()
@@ -105,6 +109,9 @@ class Recipe(_Strict):
         None, ge=1, description="stop after so many evaluations without a better loss; keep best"
     )
     class_weights: Literal["none", "balanced"] | dict[str, float] = "none"
+    typos: float = Field(
+        0.0, ge=0, le=1, description="share of the rows that get slips of the keyboard, each epoch"
+    )
     menu: tuple[int, int] = Field((2, 10), description="fewest, most labels in a sampled list")
     round_to: int = Field(8, ge=1, description="lengths are padded to multiples: few shapes")
     gradient_checkpointing: bool = Field(False, description="less memory, a third more time")

@@ -104,6 +104,7 @@ def finish(
     parts: Sequence[Part],
     trainee: Trainee,
     state: dict[str, Any],
+    folds: Sequence[float] = (),
 ) -> Path:
     """Write adapter, recipe, curve and card, the record last, and put the folder in its place.
 
@@ -117,6 +118,8 @@ def finish(
     (folder / "origins.json").write_text(json.dumps(resolved.origins, indent=1))
     card.draw_curve(state, folder)
     record = _record(resolved, task, parts, trainee, state, folder)
+    if folds:
+        record["folds"] = list(folds)
     (folder / "README.md").write_text(card.text(record, resolved.recipe), encoding="utf-8")
     for name in (CHECKPOINT, BEST):
         (folder / name).unlink(missing_ok=True)

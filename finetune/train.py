@@ -6,18 +6,18 @@ import errno
 import itertools
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedType
 from tqdm import tqdm
 
 from core import paths
-from core.errors import PatchbayError
+from core.errors import PatchbayError, SettingsError
 from finetune import checks, data, model, preview, record
 from finetune.examples import Encoder, Example
 from finetune.model import AnswerLoss, Batch, Trainee, collate
@@ -25,6 +25,7 @@ from finetune.recipe import Recipe, Resolved
 from finetune.record import Workplace
 from tasks.spec import find_task, load_tasks
 
+SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
 CALIBRATION_STEPS = 10  # steps after which a time budget becomes a number of steps
 
 
@@ -63,7 +64,11 @@ class State:
 
 
 def run(
-    resolved: Resolved, resume: bool = False, replace: bool = False, shelf: Path | None = None
+    resolved: Resolved,
+    resume: bool = False,
+    replace: bool = False,
+    shelf: Path | None = None,
+    folds: Sequence[float] = (),
 ) -> Path:
     """Train what the recipe describes.
 
@@ -72,6 +77,7 @@ def run(
         resume: go on from the last checkpoint of a run of that name.
         replace: let the new adapter take the place of a finished one of that name.
         shelf: where the adapter goes; by default where the chat finds it.
+        folds: validation losses of a cross-validation before, for the record.
 
     Returns:
         the finished adapter's folder.
@@ -84,6 +90,12 @@ def run(
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
+    if accelerator.distributed_type in SHARDED:
+        raise SettingsError(
+            f"{accelerator.distributed_type.value} splits the base's weights over processes, and "
+            "finetune trains data-parallel only: every process holds the base. Launch with "
+            "--multi_gpu, and use quantization=nf4 where the base does not fit."
+        )
     place = Workplace.at(shelf or paths.user_dir() / "adapters", recipe.name)
     if accelerator.is_main_process:
         place.open(resume, replace)
@@ -100,7 +112,7 @@ def run(
     with explained(place, recipe):
         training.go()
         if accelerator.is_main_process:
-            record.finish(place, resolved, task, parts, trainee, asdict(training.state))
+            record.finish(place, resolved, task, parts, trainee, asdict(training.state), folds)
     accelerator.wait_for_everyone()
     return place.final
 

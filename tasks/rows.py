@@ -27,7 +27,8 @@ class Layout(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     columns: dict[str, str] = Field(
-        {}, description="file column -> role (text, answer, or a slot); empty: the task's own"
+        {},
+        description="file column -> role (text, answer, context before the text, or a slot); empty: the task's own",
     )
     fills: dict[str, str] = Field({}, description="slot -> value, where no column gives it")
     answers: dict[str, str] = Field({}, description="answer in the file -> answer to learn")
@@ -239,10 +240,14 @@ def _row(line: int, record: dict[str, Any], roles: dict[str, str], layout: Layou
     slots = dict(layout.fills)
     found: dict[str, str] = {} if layout.answer is None else {"answer": layout.answer}
     raw = json.dumps(record, ensure_ascii=False, default=str)
+    before = ""
     for column, role in roles.items():
         if role == "answer" and layout.answer is not None:
             continue
         value = record.get(column)
+        if role == "context":
+            before = (_plain(value) or "").strip()
+            continue
         if role not in {"text", "answer"}:
             if value is not None:
                 slots[role] = str(value)
@@ -255,7 +260,8 @@ def _row(line: int, record: dict[str, Any], roles: dict[str, str], layout: Layou
             return Refusal(line, column, *problem, raw)
         found[role] = text.strip()
     answer = layout.answers.get(found["answer"], found["answer"])
-    return Row(found["text"], answer, slots, line)
+    text = f"{before}\n\n{found['text']}" if before else found["text"]
+    return Row(text, answer, slots, line)
 
 
 def _plain(value: Any) -> str | None:

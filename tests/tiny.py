@@ -43,8 +43,12 @@ def tokenizer() -> PreTrainedTokenizerFast:
     """One token a byte, so that Chinese takes three tokens a character and an emoji four."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {symbol: i for i, symbol in enumerate(alphabet)}
-    inner = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
-    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    zero = "Ā"  # byte 0, that no test writes: GGUF wants one merge
+    vocabulary[zero + zero] = len(vocabulary)
+    inner = Tokenizer(models.BPE(vocab=vocabulary, merges=[(zero, zero)]))
+    inner.pre_tokenizer = pre_tokenizers.Sequence(  # as SmolLM2 has it
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(False)]
+    )
     inner.decoder = decoders.ByteLevel()
     made = PreTrainedTokenizerFast(tokenizer_object=inner, eos_token=END, pad_token=END)
     made.add_special_tokens({"additional_special_tokens": ["<|im_start|>"]})

@@ -6,11 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
+import tiny
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from core.errors import AdapterError
-from finetune import export, train
+from finetune import export, gguf_file, train
+from finetune.model import load_tokenizer
 from finetune.recipe import load_recipe
 
 
@@ -27,6 +29,20 @@ def test_a_merged_model_is_the_adapter(adapter: Path, tmp_path: Path) -> None:
     merged = AutoModelForCausalLM.from_pretrained(tmp_path / "merged")
     assert not any("lora" in name for name, _ in merged.named_parameters())
     assert json.loads((tmp_path / "merged" / "export.json").read_text())["adapter"] == "mine"
+
+
+def test_a_gguf_file_is_the_adapter(adapter: Path, tmp_path: Path) -> None:
+    drift = export.export("mine", "gguf", tmp_path / "file")
+    assert drift is not None
+    assert drift.agreement == 1
+    assert {file.name for file in (tmp_path / "file").iterdir()} == {
+        "model.gguf", "README.md", "export.json"
+    }  # fmt: skip
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "file", gguf_file="model.gguf")
+    original = load_tokenizer(load_recipe(str(adapter / "recipe.yaml")).recipe)
+    turns = [{"role": "user", "content": "Zwölf 12 图书馆?"}]
+    both = [t.apply_chat_template(turns, add_generation_prompt=True) for t in (tokenizer, original)]
+    assert both[0]["input_ids"] == both[1]["input_ids"]
 
 
 def test_drift_is_not_called_good(
@@ -48,3 +64,30 @@ def test_drift_is_measured() -> None:
     one = torch.tensor([[0.0, 1.0], [1.0, 0.0]])
     other = torch.tensor([[0.0, 1.5], [0.0, 0.5]])
     assert export.compared([one], [other]) == export.Drift(1.0, 0.5)
+
+
+@pytest.mark.starter
+def test_a_shipped_adapter_as_gguf(tmp_path: Path) -> None:
+    drift = export.export("sentiment-en", "gguf", tmp_path / "file")
+    assert drift is not None
+    assert drift.agreement == 1
+    with pytest.raises(AdapterError, match="exists already"):
+        export.export("sentiment-en", "gguf", tmp_path / "file")
+
+
+@pytest.mark.parametrize("architecture", ["llama", "qwen3"])
+def test_gguf_of_each_architecture(architecture: str, tmp_path: Path) -> None:
+    folder = tiny.build(tmp_path / "base", architecture)
+    model = AutoModelForCausalLM.from_pretrained(folder).eval()
+    file = gguf_file.write(model, AutoTokenizer.from_pretrained(folder), folder, "tiny")
+    again = gguf_file.read(file, model.config).eval()
+    ids = torch.arange(3, 40)[None]
+    torch.testing.assert_close(again(ids).logits, model(ids).logits, atol=1e-3, rtol=1e-2)
+
+
+def test_an_unknown_architecture_is_refused_with_the_way_on(tmp_path: Path) -> None:
+    folder = tiny.build(tmp_path / "base", "llama")
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    model.config.model_type = "mamba"
+    with pytest.raises(AdapterError, match=r"'mamba' models .* convert_hf_to_gguf"):
+        gguf_file.write(model, AutoTokenizer.from_pretrained(folder), folder, "tiny")

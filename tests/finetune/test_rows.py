@@ -99,3 +99,14 @@ def test_translation_rows_carry_their_languages(tmp_path: Path) -> None:
     content = b'{"source": "a", "target": "b", "source_lang": "en", "target_lang": "fr"}\n'
     table = read_bytes(tmp_path, "a.jsonl", content, "translation")
     assert table.rows[0].slots == {"source": "en", "target": "fr"}
+
+
+def test_context_is_read_before_the_text(tmp_path: Path) -> None:
+    lines = (
+        b'{"context": "It rained.", "instruction": "Why?", "response": "Clouds."}\n'
+        b'{"context": "", "instruction": "Hi", "response": "Hello."}\n'
+        b'{"instruction": "Hi again", "response": "Hello."}\n'
+    )
+    table = read_bytes(tmp_path, "chat.jsonl", lines, "generation")
+    assert [row.text for row in table.rows] == ["It rained.\n\nWhy?", "Hi", "Hi again"]
+    assert not table.refused

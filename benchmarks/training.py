@@ -1,0 +1,170 @@
+"""How fast finetune trains beside TRL's SFTTrainer: same rows, prompt, adapter and order.
+
+python -m benchmarks.training sentiment-en data_folder=DIR
+
+Each way runs in a process of its own, for its peak memory. The batches are the same ones in the
+same order and the adapters begin alike, so the losses must agree step by step. TRL runs with its
+defaults for memory (gradient checkpointing), in float32 and in its default precision. The last line
+on standard output is one JSON object.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from itertools import islice
+from typing import Annotated, Any
+
+import torch
+import typer
+
+from core.terminal import aside
+from finetune import data, model
+from finetune.examples import Example
+from finetune.model import AnswerLoss, collate
+from finetune.recipe import Recipe, load_recipe
+from tasks.spec import find_task, load_tasks
+
+WAYS = ("finetune", "trl", "trl default precision")
+RATE = 5e-4  # constant, no warm-up: both do the same steps
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(
+    recipe: str,
+    overrides: Annotated[list[str] | None, typer.Argument(help="key=value")] = None,
+    steps: Annotated[int, typer.Option(min=2, help="the first warms up")] = 6,
+    slow_steps: Annotated[int, typer.Option(min=2, help="in TRL's default precision")] = 2,
+    only: Annotated[str | None, typer.Option(help="one way, in this process")] = None,
+) -> None:
+    """Measure every way, one after another."""
+    if only:
+        print(json.dumps(_measure(only, load_recipe(recipe, overrides or []).recipe, steps)))
+        return
+    results: dict[str, Any] = {}
+    for way in WAYS:
+        count = slow_steps if way == WAYS[2] else steps
+        words = [recipe, *(overrides or []), f"--steps={count}", f"--only={way}"]
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmarks.training", *words],
+            stdout=subprocess.PIPE,
+            check=True,
+            text=True,
+        )
+        results[way] = json.loads(done.stdout.splitlines()[-1])
+        aside(f"{way}: {results[way]}")
+    ours, theirs = (results[way] for way in WAYS[:2])
+    pairs = zip(ours["losses"], theirs["losses"], strict=True)
+    print(
+        json.dumps(
+            {
+                "recipe": recipe,
+                **results,
+                "times_trl": round(ours["rows_per_second"] / theirs["rows_per_second"], 2),
+                "largest_loss_difference": max(abs(a - b) for a, b in pairs),
+            }
+        )
+    )
+
+
+def _measure(way: str, recipe: Recipe, steps: int) -> dict[str, Any]:
+    task = find_task(load_tasks(), recipe.task)
+    trainee = model.load(recipe)
+    encoder = model.encoder(trainee.tokenizer, task)
+    parts = data.load(recipe, task, encoder)
+    full = (b for b in data.stream(recipe, parts, encoder) if len(b) == recipe.batch)
+    batches = list(islice(full, steps))
+    run = _finetune if way == WAYS[0] else _trl
+    losses, times = run(trainee.model, batches, recipe, way)
+    rows = recipe.batch * (steps - 1)
+    tokens = sum(len(example) for batch in batches for example in batch) / (steps * recipe.batch)
+    return {
+        "rows_per_second": round(rows / (times[-1] - times[0]), 3),
+        "tokens_a_row": round(tokens, 1),
+        "peak_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
+        "losses": [round(loss, 4) for loss in losses],
+    }
+
+
+def _finetune(
+    net: Any, batches: list[list[Example]], recipe: Recipe, way: str
+) -> tuple[list[float], list[float]]:
+    """Losses, and the times at which steps ended."""
+    loss_of = AnswerLoss(net)
+    trained = [p for p in net.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=RATE, weight_decay=0.0)
+    losses, times = [], []
+    for batch in batches:
+        loss = loss_of(collate(batch, 0, recipe.round_to))
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(trained, recipe.clip)
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+        times.append(time.perf_counter())
+    return losses, times
+
+
+def _trl(
+    net: Any, batches: list[list[Example]], recipe: Recipe, way: str
+) -> tuple[list[float], list[float]]:
+    from datasets import Dataset
+    from torch.utils.data import SequentialSampler
+    from transformers import AutoTokenizer, TrainerCallback
+    from trl.trainer.sft_config import SFTConfig
+    from trl.trainer.sft_trainer import SFTTrainer
+
+    losses: list[float] = []
+    times: list[float] = []
+
+    class Clock(TrainerCallback):
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+            if "loss" in logs:
+                losses.append(float(logs["loss"]))
+                times.append(time.perf_counter())
+
+    class InOrder(SFTTrainer):
+        def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+            return SequentialSampler(range(len(rows)))
+
+    rows = [
+        {
+            "input_ids": example.prompt + example.answer,
+            "completion_mask": [0] * len(example.prompt) + [1] * len(example.answer),
+        }
+        for batch in batches
+        for example in batch
+    ]
+    config = SFTConfig(
+        output_dir="/tmp/patchbay-trl",
+        per_device_train_batch_size=recipe.batch,
+        max_steps=len(batches),
+        learning_rate=RATE,
+        lr_scheduler_type="constant",
+        max_grad_norm=recipe.clip,
+        completion_only_loss=True,
+        logging_steps=1,
+        report_to="none",
+        save_strategy="no",
+        use_cpu=True,
+        disable_tqdm=True,
+        bf16=None if way == WAYS[2] else False,  # None: TRL decides
+    )
+    tokenizer = AutoTokenizer.from_pretrained(model.place(recipe)[0])
+    InOrder(
+        model=net,
+        args=config,
+        train_dataset=Dataset.from_list(rows),
+        processing_class=tokenizer,
+        callbacks=[Clock()],
+    ).train()
+    return losses, times
+
+
+if __name__ == "__main__":
+    app()
