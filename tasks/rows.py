@@ -28,7 +28,8 @@ class Layout(BaseModel):
 
     columns: dict[str, str] = Field(
         {},
-        description="file column -> role (text, answer, context before the text, or a slot); empty: the task's own",
+        description="file column -> role: text, answer, context before the text, or a slot; "
+        "empty: the task's own",
     )
     fills: dict[str, str] = Field({}, description="slot -> value, where no column gives it")
     answers: dict[str, str] = Field({}, description="answer in the file -> answer to learn")
