@@ -19,9 +19,11 @@ from evaluation.rows import layout
 from tasks.rows import read
 from tasks.spec import TaskSpec
 
-SHINGLE = 5  # characters; words would not do for Chinese
+SHINGLE, HAN_SHINGLE = 5, 2  # characters; a Han character says as much as two or three letters
 ALIKE = 0.8  # Jaccard similarity of shingles from which two texts are nearly the same
+CANDIDATE = 0.5  # and from which MinHash, which only estimates it, lets them be compared
 PERMUTATIONS = 64
+HAN = regex.compile(r"\p{Han}")
 
 
 class Training:
@@ -32,7 +34,7 @@ class Training:
         self._files = files
         self._texts = list({key(text) for text in texts} - {""})
         self._exact = set(self._texts)
-        self._near = MinHashLSH(threshold=ALIKE, num_perm=PERMUTATIONS)
+        self._near = MinHashLSH(threshold=CANDIDATE, num_perm=PERMUTATIONS)
         shingled = [shingles(text) for text in self._texts]
         for i, made in enumerate(_sketches(shingled)):
             self._near.insert(i, made)
@@ -91,9 +93,9 @@ def key(text: str) -> str:
 
 
 def shingles(plain: str) -> set[bytes]:
-    """Every run of five characters; of a shorter text, the text."""
-    last = max(1, len(plain) - SHINGLE + 1)
-    return {plain[i : i + SHINGLE].encode() for i in range(last)}
+    """Every run of five characters, of two where most are Han; of a shorter text, the text."""
+    size = HAN_SHINGLE if 2 * len(HAN.findall(plain)) > len(plain) else SHINGLE
+    return {plain[i : i + size].encode() for i in range(max(1, len(plain) - size + 1))}
 
 
 def _sketches(shingled: Iterable[set[bytes]]) -> Iterable[MinHash]:

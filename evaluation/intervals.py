@@ -78,7 +78,9 @@ def mean(name: str, values: Sequence[float], better: Better = "higher") -> Stati
 def ratio(sums: Array) -> Array:
     """First sum over the second; nan where the second is 0. Shape (n, 2) -> (n,)."""
     top, bottom = sums[:, 0].astype(float), sums[:, 1].astype(float)
-    return np.divide(top, bottom, out=np.full_like(top, np.nan), where=bottom != 0)
+    nothing = np.full_like(top, np.nan)
+    shares: Array = np.divide(top, bottom, out=nothing, where=bottom != 0)
+    return shares
 
 
 def interval(statistic: Statistic, seed: int = 0, resamples: int = RESAMPLES) -> Interval:

@@ -31,6 +31,7 @@ def reliability(chosen: Chosen) -> str:
             [one["right"] for one in bins],
             s=[8 + 90 * one["rows"] / most for one in bins],
             color=FILL,
+            clip_on=False,
         )
         axes.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel="probability", ylabel="share right")
 
@@ -42,6 +43,7 @@ def histogram(scores: Sequence[float], name: str) -> str:
 
     def draw(axes: Axes) -> None:
         axes.hist(scores, bins=20, color=FILL)
+        axes.yaxis.get_major_locator().set_params(integer=True)
         axes.set(xlabel=name, ylabel="rows")
 
     return _svg(draw, "Scores of the rows")

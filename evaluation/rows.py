@@ -151,7 +151,7 @@ def layout(columns: Mapping[str, str], task: TaskSpec) -> Layout:
     Raises:
         UnknownName: a column is given a role that the task does not have.
     """
-    roles = {"text", "answer", *task.slots}
+    roles = {"text", "answer", "context", *task.slots}
     for role in columns.values():
         if role not in roles:
             raise UnknownName("role", role, roles)
