@@ -2,6 +2,8 @@
 
 python -m evaluation run --task sentiment --data reviews.jsonl --adapter sentiment-en --output DIR
 python -m evaluation compare BASE_DIR DIR
+python -m evaluation gate DIR BASE_DIR
+python -m evaluation promote DIR BASE_DIR
 python -m evaluation routing requests.jsonl
 """
 
@@ -27,6 +29,8 @@ from tasks.spec import find_task, load_tasks
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 Profile = Annotated[str | None, typer.Option(help="auto, starter, gpu, or a YAML file")]
 AsJson = Annotated[bool, typer.Option("--json", help="print one JSON object")]
+Candidate = Annotated[Path, typer.Argument(help="folder of the adapter's run")]
+InPlace = Annotated[Path, typer.Argument(help="folder of the run of what the chat uses now")]
 Output = Annotated[Path | None, typer.Option(help="write the JSON there too")]
 
 
@@ -94,6 +98,42 @@ def compare(
     record = found.record(first, second)
     _save(output, record)
     print(json.dumps(record, ensure_ascii=False) if as_json else report.compared_as_text(record))
+
+
+@app.command()
+def gate(candidate: Candidate, in_place: InPlace) -> None:
+    """Say whether an adapter may be promoted, and why."""
+    from evaluation import gate as gates
+
+    verdict = gates.judge(candidate, in_place)
+    print(verdict)
+    raise typer.Exit(0 if verdict.passed else 1)
+
+
+@app.command()
+def promote(
+    candidate: Candidate,
+    in_place: InPlace,
+    force: Annotated[str, typer.Option(help="why it is promoted though it did not pass")] = "",
+) -> None:
+    """Let the chat use an adapter by default; it takes effect at once, and `rollback` undoes it."""
+    from evaluation import gate as gates
+    from evaluation import promotion
+
+    verdict = gates.judge(candidate, in_place)
+    print(verdict)
+    entry = promotion.promote(candidate, in_place, verdict, force)
+    aside(f"The chat uses {entry.adapter} for {entry.task} from now on.")
+
+
+@app.command()
+def rollback(task: Annotated[str, typer.Argument(help="name of the task")]) -> None:
+    """Undo the last promotion of a task; it takes effect at once."""
+    from tasks.promotions import Promotions
+
+    undone = Promotions().rollback(find_task(load_tasks(), task).name)
+    left = ", ".join(entry.adapter for entry in Promotions().current(undone.task))
+    aside(f"{undone.adapter} is no longer promoted. Still promoted: {left or 'none'}.")
 
 
 @app.command()

@@ -11,6 +11,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 
 from evaluation.record import Chosen
 
@@ -43,7 +44,7 @@ def histogram(scores: Sequence[float], name: str) -> str:
 
     def draw(axes: Axes) -> None:
         axes.hist(scores, bins=20, color=FILL)
-        axes.yaxis.get_major_locator().set_params(integer=True)
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set(xlabel=name, ylabel="rows")
 
     return _svg(draw, "Scores of the rows")

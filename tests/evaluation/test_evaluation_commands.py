@@ -173,3 +173,29 @@ def test_the_shipped_adapter_on_the_real_starter(
     made = json.loads(capsys.readouterr().out)
     assert made["figures"]["accuracy"]["value"] >= 5 / 6
     assert made["asked"]["fingerprints"]["quantization"] == "int8"
+
+
+def test_gate_promote_and_rollback(
+    tmp_path: Path,
+    home: Path,
+    tiny_folder: Path,
+    profile: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    tiny.add_adapter(tiny_folder, home / "adapters", "mine", seed=1)
+    data = reviews(tmp_path)
+    for name in ("base", "mine"):
+        options = ("--task", "sentiment", "--data", data, "--profile", profile)
+        words = ("--adapter", name, "--output", tmp_path / name)
+        assert command(monkeypatch, "run", *options, *words) == 0
+    runs = (tmp_path / "mine", tmp_path / "base")
+    assert command(monkeypatch, "gate", *runs) == 1
+    assert "FAIL  better: accuracy" in capsys.readouterr().out
+    assert command(monkeypatch, "promote", *runs) == 1
+    assert "did not pass the gate" in capsys.readouterr().err
+    assert command(monkeypatch, "promote", *runs, "--force", "a try") == 0
+    assert "The chat uses mine for sentiment" in capsys.readouterr().err
+    assert command(monkeypatch, "rollback", "sentiment") == 0
+    assert "mine is no longer promoted. Still promoted: none." in capsys.readouterr().err
+    assert command(monkeypatch, "rollback", "sentiment") == 1
