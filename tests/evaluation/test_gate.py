@@ -78,7 +78,6 @@ def test_a_better_adapter_passes_with_its_reasons(runs: Runs) -> None:
 def test_a_worse_one_and_an_equal_one_do_not(runs: Runs) -> None:
     candidate, in_place = runs
     assert "worse than what is in place" in failed(gate.judge(in_place, candidate))["better"]
-    edit(candidate, lambda run: run["cost"].update(seconds=1.0))
     reason = failed(gate.judge(candidate, candidate))["better"]
     assert "no difference shown" in reason
 
@@ -89,16 +88,16 @@ def test_not_worse_and_cheaper_passes(runs: Runs, tmp_path: Path) -> None:
     quick.mkdir()
     for file in (record.RECORD, record.ROWS):
         (quick / file).write_bytes((candidate / file).read_bytes())
-    edit(candidate, lambda run: run["cost"].update(seconds=10.0))
-    edit(quick, lambda run: run["cost"].update(seconds=5.0))
+    edit(candidate, lambda run: run["cost"].update(tokens=1000))
+    edit(quick, lambda run: run["cost"].update(tokens=500))
     verdict = gate.judge(quick, candidate)
     assert verdict.passed, str(verdict)
-    assert "cheaper (0.50 of its seconds a row)" in str(verdict)
+    assert "cheaper (0.50 of its tokens a row)" in str(verdict)
 
 
 BREAKS: dict[str, Callable[[dict[str, Any]], object]] = {
     "same conditions": lambda run: run["asked"]["fingerprints"].update(base="another"),
-    "slices": lambda run: run["slices"][0]["figure"].update(value=0.1, rows=40),
+    "slices": lambda run: run["slices"][-1]["figure"].update(value=0.1),
     "calibration": lambda run: run["chosen"]["temperature"].update(calibration_error_after=0.3),
     "answers": lambda run: run.update(failed=20),
     "contamination": lambda run: run.update(
