@@ -92,7 +92,7 @@ def memory(shape: Shape, batch: Batch, trained: float, rank: int, width: float) 
     activations = 4 * batch.tokens * shape.layers * trained * kept
     head = 4 * 3 * len(batch.at) * shape.vocabulary
     adapter = 4 * 4 * rank * shape.layers * trained * (8 * shape.hidden + 4 * shape.inner)
-    merged = 4 * shape.weights * trained if width == 4 else 0  # see finetune/merged.py
+    merged = 4 * shape.weights * trained if width == 4 else 0  # see finetune/fused.py
     return RUNTIME + width * shape.all_weights + activations + head + adapter + merged
 
 

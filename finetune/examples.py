@@ -11,6 +11,9 @@ from core.errors import InputError
 from tasks.rows import Row
 from tasks.spec import Message, TaskSpec
 
+JOINED = 0.15  # share of the label lists in which two labels are one, like "science/technology"
+JOINTS = ("/", " and ", " or ")
+
 PromptIds = Callable[[Sequence[Message]], list[int]]
 
 
@@ -61,8 +64,8 @@ def menus(
 ) -> list[tuple[list[Row], list[str]]]:
     """Batches of rows with a shared label list, drawn anew: which labels, their order and style.
 
-    The model can then read the list instead of knowing one by heart. One list a batch lets its
-    rows share the work of reading it.
+    The model can then read the list instead of knowing one by heart. Now and then two labels are
+    joined to one. One list a batch lets its rows share the work of reading it.
 
     Args:
         rows: all of one data set.
@@ -84,6 +87,9 @@ def menus(
         drawn += rng.sample([n for n in names if n not in drawn], count - len(drawn))
         style = rng.choice(STYLES)
         said = {name: style(name) for name in drawn}
+        if len(drawn) > 2 and rng.random() < JOINED:
+            one, other = rng.sample(drawn, 2)
+            said[one] = said[other] = rng.choice(JOINTS).join((said[one], said[other]))
         batch = _take(queues, drawn, size, rng)
         labels = list(dict.fromkeys(rng.sample(list(said.values()), len(said))))
         made.append(

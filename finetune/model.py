@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
 from torch import Tensor, nn
-from torch.nn import functional as F
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from transformers.utils import logging as hub_logging
 
@@ -20,9 +19,12 @@ from engine import starter
 from engine.base_model import Base
 from engine.lora import Switch
 from finetune.examples import Encoder, Example
-from finetune.merged import Merger, mergeable
+from finetune.fused import Fused, fusable
 from finetune.recipe import Recipe
 from tasks.spec import TaskSpec
+
+SHORT = 128  # on the CPU plain products beat torch's fused attention up to some such length
+HEAD_ROWS = 64  # positions whose logits stand in memory together
 
 
 @dataclass(frozen=True)
@@ -227,21 +229,24 @@ class AnswerLoss(nn.Module):
     positions that are learnt go through the vocabulary projection.
     """
 
-    def __init__(self, model: Any, merge: bool = True) -> None:
+    def __init__(self, model: Any, fuse: bool = True) -> None:
         """
         Args:
             model: a PEFT model.
-            merge: compute with merged weights where that gives the same (see `merged.py`).
+            fuse: compute layer and adapter in one where that gives the same (see `fused.py`).
         """
         super().__init__()
         self.model = model
-        self.merger = Merger(model) if merge and mergeable(model) else None
+        self.fused = Fused(model) if fuse and fusable(model) else None
 
     def forward(self, batch: Batch) -> Tensor:
         """The loss, a scalar in nats."""
-        if self.merger:
-            self.merger.refresh()
+        if self.fused:
+            self.fused.refresh()
         base = self.model.get_base_model()
+        if batch.ids.device.type == "cpu":
+            short = batch.shared.numel() + batch.ids.shape[1] <= SHORT
+            base.set_attn_implementation("eager" if short else "sdpa")
         decoder, head = base.get_decoder(), base.get_output_embeddings()
         cache = None
         if batch.shared.numel():
@@ -249,5 +254,35 @@ class AnswerLoss(nn.Module):
             cache.batch_repeat_interleave(len(batch.ids))
         out = decoder(batch.ids, past_key_values=cache, use_cache=cache is not None)
         hidden = out.last_hidden_state.flatten(0, 1)[batch.at]
-        losses = F.cross_entropy(head(hidden).float(), batch.targets, reduction="none")
-        return (losses * batch.weights).sum()
+        loss: Tensor = _HeadLoss.apply(hidden, head.weight, batch.targets, batch.weights)
+        return loss
+
+
+class _HeadLoss(torch.autograd.Function):
+    """Weighted cross-entropy through the vocabulary projection, a few positions at a time.
+
+    The gradient is taken on the way, so that the logits of all positions never stand in memory
+    together. hidden: (N, width); head: (vocabulary, width), not trained; targets, weights: (N,).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, head: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+        wanted = ctx.needs_input_grad[0]
+        total = torch.zeros((), device=hidden.device)
+        gradient = torch.empty_like(hidden) if wanted else None
+        for start in range(0, len(hidden), HEAD_ROWS):
+            part = slice(start, start + HEAD_ROWS)
+            logits = (hidden[part] @ head.T).float()
+            target, weight = targets[part, None], weights[part, None]
+            norm = logits.logsumexp(-1, keepdim=True)
+            total += ((norm - logits.gather(1, target)) * weight).sum()
+            if gradient is not None:
+                slope = logits.sub_(norm).exp_().mul_(weight)
+                slope.scatter_add_(1, target, -weight)
+                gradient[part] = slope.to(hidden.dtype) @ head
+        ctx.gradient = gradient
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
+        return ctx.gradient * grads[0].to(ctx.gradient.dtype), None, None, None

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from agent.cleaning import MAX_CHARACTERS
 from agent.planner import Planner
 from core.errors import InputError, UnknownName
 from tasks.spec import Message
@@ -219,17 +220,24 @@ def test_a_known_task_wins_over_planning_the_turn_again(planner: Planner) -> Non
 
 @pytest.mark.parametrize("text", ["", "  \n", "\x00\x07", "\u200b\ufeff"])
 def test_empty_text_is_refused(planner: Planner, text: str) -> None:
-    with pytest.raises(InputError, match="empty"):
+    with pytest.raises(InputError, match="no text to answer"):
         planner.plan(text)
 
 
 @pytest.mark.parametrize("filler", ["word ", "字", '"', "a, b or ", "\n", "then ", "French "])
-def test_a_megabyte_is_planned_at_once(planner: Planner, filler: str) -> None:
-    text = "Summarize this: x " + filler * (1_000_000 // len(filler)) + " x"
+def test_the_longest_text_is_planned_at_once(planner: Planner, filler: str) -> None:
+    begin, end = "Summarize this: x ", " x"
+    room = MAX_CHARACTERS - len(begin) - len(end)
+    text = begin + filler * (room // len(filler)) + end
     planner.plan(text)
     started = time.process_time()
     planner.plan(text)
-    assert time.process_time() - started < 1.0  # some 0.1 s alone on two cores
+    assert time.process_time() - started < 0.5  # some 0.03 s alone on two cores
+
+
+def test_a_longer_text_is_refused(planner: Planner) -> None:
+    with pytest.raises(InputError, match="at most 200,000"):
+        planner.plan("x" * (MAX_CHARACTERS + 1))
 
 
 def test_a_long_conversation_of_follow_ups_stays_cheap(planner: Planner) -> None:

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from finetune import model
 from finetune.examples import Encoder, Example
-from finetune.merged import mergeable
+from finetune.fused import fusable
 from finetune.model import AnswerLoss, collate
 from finetune.recipe import Recipe
 from tasks.rows import Row
@@ -23,7 +23,17 @@ def examples(sentiment: Encoder) -> list[Example]:
 
 
 @pytest.fixture
-def net(recipe: Recipe) -> torch.nn.Module:
+def exact(recipe: Recipe) -> Recipe:
+    return recipe.model_copy(update={"dtype": "float32"})
+
+
+@pytest.fixture
+def net(exact: Recipe) -> torch.nn.Module:
+    return filled(exact)
+
+
+def filled(recipe: Recipe) -> torch.nn.Module:
+    """The base with an adapter that does something."""
     net = model.load(recipe).model
     torch.manual_seed(1)
     for parameter in net.parameters():
@@ -52,25 +62,41 @@ def test_sharing_the_beginning_is_the_same_computation(
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
 
 
-def test_merged_weights_give_the_loss_and_gradients_of_peft(
-    net: torch.nn.Module, examples: list[Example]
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("bfloat16", 1e-2)])
+def test_fused_layers_give_the_loss_and_gradients_of_peft(
+    recipe: Recipe, examples: list[Example], dtype: str, tolerance: float
 ) -> None:
+    net = filled(recipe.model_copy(update={"dtype": dtype}))
     batch = collate(examples, 0)
     results = []
-    for merged in (False, True):
-        loss_of = AnswerLoss(net, merge=merged)
+    for fused in (False, True):
+        loss_of = AnswerLoss(net, fuse=fused)
         net.zero_grad()
         loss = loss_of(batch)
         loss.backward()
         results.append((loss.item(), gradients(net)))
-    assert results[0][0] == pytest.approx(results[1][0], rel=1e-5)
+    assert results[0][0] == pytest.approx(results[1][0], rel=tolerance)
     assert len(results[0][1]) == len(results[1][1]) > 0
     for one, other in zip(results[0][1], results[1][1], strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-6)
+        assert one.dtype == other.dtype
+        assert (one - other).norm() <= 3 * tolerance * one.norm()
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_both_kinds_of_attention_give_the_same(
+    net: torch.nn.Module,
+    examples: list[Example],
+    attention: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    batch = collate(examples, 0)
+    expected = AnswerLoss(net)(batch).item()
+    monkeypatch.setattr(model, "SHORT", 10_000 if attention == "eager" else 0)
+    assert AnswerLoss(net)(batch).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_merging_follows_the_factors(
-    recipe: Recipe, net: torch.nn.Module, examples: list[Example]
+    exact: Recipe, net: torch.nn.Module, examples: list[Example]
 ) -> None:
     loss_of, batch = AnswerLoss(net), collate(examples, 0)
     before = loss_of(batch).item()
@@ -78,7 +104,7 @@ def test_merging_follows_the_factors(
         for parameter in net.parameters():
             if parameter.requires_grad:
                 parameter.zero_()
-    untrained = AnswerLoss(model.load(recipe).model, merge=False)(batch).item()
+    untrained = AnswerLoss(model.load(exact).model, fuse=False)(batch).item()
     assert loss_of(batch).item() == pytest.approx(untrained, rel=1e-5)
     assert before != pytest.approx(untrained, rel=1e-3)
 
@@ -87,10 +113,10 @@ def test_merging_follows_the_factors(
     ("change", "pays"),
     [({}, True), ({"dropout": 0.1}, False), ({"dora": True}, False), ({"rslora": True}, True)],
 )
-def test_only_plain_lora_is_merged(recipe: Recipe, change: dict[str, object], pays: bool) -> None:
+def test_only_plain_lora_is_fused(recipe: Recipe, change: dict[str, object], pays: bool) -> None:
     lora = recipe.lora.model_copy(update=change)
     loaded = model.load(recipe.model_copy(update={"lora": lora})).model
-    assert mergeable(loaded) is pays
+    assert fusable(loaded) is pays
 
 
 def test_the_loss_is_the_weighted_likelihood_of_whole_answers(
