@@ -12,17 +12,26 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, DynamicCache
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    Cache,
+    DynamicCache,
+)
 from transformers.utils import logging as hub_logging
 
 from core.errors import SettingsError, SetupError
 from core.settings import Settings
 from engine import int8, starter
-from engine.lora import LoraWeights, Switch, patch
+from engine.direct import Direct, unsupported
+from engine.lora import LoraWeights, Switch, patch, shapes
+from engine.memory import Memory
 from tasks.spec import Message
 
 FEW_TOKENS = 64  # up to here one thread is about as quick, and does not stall on a busy machine
 Progress = Callable[[str], None]
+Reading = Cache | Memory  # what a request has read: transformers' own, or the direct base's
 
 
 @dataclass(frozen=True)
@@ -35,6 +44,7 @@ class Base:
         switch: says which adapter the next forward pass uses.
         context_tokens: prompt plus answer at most.
         fingerprints: `base`, `revision`, `quantization`.
+        direct: what runs an 8-bit base instead of the model's layers, where it can.
     """
 
     model: Any
@@ -42,6 +52,7 @@ class Base:
     switch: Switch
     context_tokens: int
     fingerprints: dict[str, str]
+    direct: Direct | None = None
 
     @property
     def name(self) -> str:
@@ -73,22 +84,56 @@ class Base:
         ids: list[int] = encoded["input_ids"]
         return ids
 
-    def forward(
-        self, ids: Tensor, cache: DynamicCache, weights: LoraWeights | None, keep: int
-    ) -> Tensor:
-        """One pass on top of the cache, which grows.
+    def memory(self) -> Reading:
+        """Keys and values of a new request."""
+        return self.direct.memory() if self.direct else DynamicCache(config=self.model.config)
+
+    def read(self, ids: Sequence[int], memory: Reading, weights: LoraWeights | None) -> Tensor:
+        """Read tokens on top of the memory, which grows.
 
         Args:
-            ids: (batch, length) token ids.
+            ids: at least one.
+            memory: of this base.
             weights: the adapter; None for the bare base.
-            keep: how many last positions go through the vocabulary projection.
 
         Returns:
-            (batch, keep, vocabulary) logits.
+            (vocabulary,) logits after the last.
         """
+        if self.direct and isinstance(memory, Memory):
+            if len(ids) == 1:
+                return self.direct.step(ids[0], memory, weights)
+            return self.direct.read(ids, memory, weights)
+        row = torch.tensor([list(ids)], device=self.device)
+        return self._forward(row, memory, weights, keep=1)[0, -1]
+
+    def branches(
+        self, rows: Sequence[Sequence[int]], memory: Reading, weights: LoraWeights | None
+    ) -> list[Tensor]:
+        """Read several continuations of the memory in one pass; it stays as it was.
+
+        Returns:
+            (length, vocabulary) logits after each token of each row.
+        """
+        if self.direct and isinstance(memory, Memory):
+            return self.direct.branches(rows, memory, weights)
+        assert isinstance(memory, Cache)
+        width = max(len(row) for row in rows)
+        # Pads stand to the right of what is read, so causal attention never looks at them.
+        padded = [[*row, *[row[-1]] * (width - len(row))] for row in rows]
+        memory.batch_repeat_interleave(len(rows))
+        ids = torch.tensor(padded, device=self.device)
+        logits = self._forward(ids, memory, weights, keep=width)
+        memory.crop(-width)
+        memory.batch_select_indices(torch.tensor([0], device=self.device))
+        return [row[: len(ids)] for row, ids in zip(logits, rows, strict=True)]
+
+    def _forward(
+        self, ids: Tensor, memory: Reading, weights: LoraWeights | None, keep: int
+    ) -> Tensor:
+        """ids (batch, length) -> (batch, keep, vocabulary) logits of the last `keep`."""
         single = self.device.type == "cpu" and ids.numel() <= FEW_TOKENS
         with self.switch.to(weights), int8.one_thread() if single else nullcontext():
-            out = self.model(ids, past_key_values=cache, use_cache=True, logits_to_keep=keep)
+            out = self.model(ids, past_key_values=memory, use_cache=True, logits_to_keep=keep)
         logits: Tensor = out.logits
         return logits
 
@@ -114,17 +159,24 @@ def load_base(settings: Settings, progress: Progress = lambda line: None) -> Bas
     model, tokenizer = _read(str(source), settings)
     if tokenizer.chat_template is None:
         raise SettingsError(f"{name} has no chat template. Name an instruction-tuned base.")
-    if settings.quantization == "int8":
-        with int8.one_thread():
-            int8.quantize_model(model)
     limit = getattr(model.config, "max_position_embeddings", None) or settings.context_tokens
     fingerprints = {
         "base": name,
         "revision": starter.PACKAGE if is_starter else settings.revision,
         "quantization": settings.quantization,
     }
-    switch = patch(model)
-    return Base(model, tokenizer, switch, min(settings.context_tokens, limit), fingerprints)
+    context = min(settings.context_tokens, limit)
+    if settings.quantization != "int8":
+        return Base(model, tokenizer, patch(model), context, fingerprints)
+    if reason := unsupported(model):
+        progress(f"The compiled pass does not fit this base ({reason}); transformers runs it")
+        with int8.one_thread():
+            int8.quantize_model(model)
+        return Base(model, tokenizer, patch(model), context, fingerprints)
+    switch = Switch(shapes(model))
+    with int8.one_thread():
+        direct = Direct(model, context)
+    return Base(model, tokenizer, switch, context, fingerprints, direct)
 
 
 def _read(source: str, settings: Settings) -> tuple[Any, Any]:

@@ -1,18 +1,25 @@
-"""Decoding without transformers: a base's 8-bit weights laid out for the compiled pass."""
+"""A Llama-like base on the CPU without transformers' layers: 8-bit weights, laid out for speed.
+
+Prompts go through dense products, where arithmetic is the cost: in bfloat16 where the processor
+multiplies it, in float32 elsewhere. Single tokens go through the compiled pass of `kernels`, where
+reading the weights is the cost. Both compute with the same rounded weights.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from engine import kernels
-from engine.int8 import Int8Linear
+from engine import int8, kernels
 from engine.kernels import Floats, Patch, Weights
 from engine.lora import LoraWeights
 from engine.memory import Memory
@@ -27,7 +34,7 @@ GROUPS = {  # layers that read the same input, by their names in the base
 
 
 def unsupported(model: Any) -> str | None:
-    """Why the compiled pass cannot run the base; None when it can."""
+    """Why the base cannot run here; None when it can."""
     config = model.config
     if config.model_type not in KINDS:
         return f"it knows {', '.join(KINDS)}, not {config.model_type}"
@@ -37,48 +44,56 @@ def unsupported(model: Any) -> str | None:
         return "it knows full attention only"
     if config.rope_parameters.get("rope_type", "default") in {"dynamic", "longrope"}:
         return "its positions depend on the length of the text"
+    plain = (name for group in ("out", "gate_up", "down") for name in GROUPS[group])
     layer = model.model.layers[0]
-    biased = [
-        n for g in ("out", "gate_up", "down") for n in GROUPS[g] if _of(layer, n).bias is not None
-    ]
-    return f"{biased[0]} has a bias" if biased else None
+    biased = next((name for name in plain if layer.get_submodule(name).bias is not None), None)
+    return f"{biased} has a bias" if biased else None
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Layers that read the same input, one upon the other, for every layer of the base.
+
+    Attributes:
+        packed: (layers, out, in) int8; `scale` (layers, out).
+        dense: (out, in) of each layer, the same weights for prompts.
+        edges: where each part's rows begin, and where the last one ends.
+    """
+
+    packed: Any
+    scale: Floats
+    dense: list[Tensor]
+    edges: tuple[int, ...]
 
 
 class Direct:
-    """The compiled pass over one base.
-
-    It shares the 8-bit weights with the base's own layers.
-    """
+    """The base's weights, and the two ways through them."""
 
     def __init__(self, model: Any, positions: int) -> None:
-        """
+        """Take the layers out of a model that is not `unsupported`, rounded to 8 bits.
+
         Args:
-            model: a base that is not `unsupported`, quantized to 8 bits.
+            model: a float32 base; it keeps its embedding and loses its layers.
             positions: the longest text it will read, in tokens.
         """
-        layers, config = model.model.layers, model.config
-        self._embedding: Tensor = model.get_input_embeddings().weight
-        heads = config.num_key_value_heads
-        width = (
-            getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        )
-        self._shape = (len(layers), heads, width)
-        groups = {name: _stack(layers, parts) for name, parts in GROUPS.items()}
-        head = model.get_output_embeddings()
-        cos, sin = _rotation(model.model.rotary_emb, positions)
+        config, layers = model.config, model.model.layers
+        hidden, heads = config.hidden_size, config.num_attention_heads
+        width = getattr(config, "head_dim", None) or hidden // heads
+        self._shape = (len(layers), config.num_key_value_heads, width)
+        self._dtype = torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
+        self._groups = {name: self._take(layers, parts) for name, parts in GROUPS.items()}
         attention = [layer.self_attn for layer in layers]
+        cos, sin = _rotation(model.model.rotary_emb, positions)
+        head = model.get_output_embeddings().weight.requires_grad_(False)
+        packed, scale = int8.quantize(head.data)  # an embedding tied to it is rounded with it
+        self._head, self._embedding = head, model.get_input_embeddings().weight
+        arrays: dict[str, Any] = {name: group.packed for name, group in self._groups.items()}
+        arrays |= {f"{name}_scale": group.scale for name, group in self._groups.items()}
         self._weights = Weights(
-            qkv=groups["qkv"][0],
-            qkv_scale=groups["qkv"][1],
-            qkv_bias=_biases(layers, GROUPS["qkv"]),
-            out=groups["out"][0],
-            out_scale=groups["out"][1],
-            gate_up=groups["gate_up"][0],
-            gate_up_scale=groups["gate_up"][1],
-            down=groups["down"][0],
-            down_scale=groups["down"][1],
-            head=head.packed.numpy(),
-            head_scale=_floats(head.scale),
+            **arrays,
+            qkv_bias=_biases(layers),
+            head=packed.numpy(),
+            head_scale=_floats(scale),
             before=_rows([layer.input_layernorm.weight for layer in layers]),
             between=_rows([layer.post_attention_layernorm.weight for layer in layers]),
             end=_floats(model.model.norm.weight),
@@ -88,11 +103,11 @@ class Direct:
             sin=sin,
             epsilon=float(config.rms_norm_eps),
         )
+        model.model.layers = nn.ModuleList()
         self._bare = self._lay_out({})
         self._patches: WeakKeyDictionary[LoraWeights, Patch] = WeakKeyDictionary()
         self._lock = threading.Lock()
-        memory = self.memory()
-        self.step(0, memory, None)  # compiles, or reads what was compiled before
+        self.step(0, self.memory(), None)  # compiles, or reads what was compiled before
 
     def memory(self) -> Memory:
         """An empty one for a new request."""
@@ -105,14 +120,121 @@ class Direct:
             (vocabulary,) float32 logits of the next one.
         """
         memory.make_room(1)
-        patch = self._bare if adapter is None else self._patch(adapter)
         x = self._embedding[token].float().numpy().copy()
         keys, values = memory.keys.numpy(), memory.values.numpy()
+        patch = self._patch(adapter)
         logits = kernels.step(x, memory.length, self._weights, patch, keys, values)
         memory.length += 1
         return torch.from_numpy(logits)
 
-    def _patch(self, adapter: LoraWeights) -> Patch:
+    def read(self, ids: Sequence[int], memory: Memory, adapter: LoraWeights | None) -> Tensor:
+        """Read many tokens on top of the memory, which grows.
+
+        Returns:
+            (vocabulary,) float32 logits after the last.
+        """
+        start, count = memory.length, len(ids)
+        at = torch.arange(start, start + count)
+        seen = torch.ones(count, start + count, dtype=torch.bool).tril_(start) if start else None
+        x = self._pass(torch.tensor(ids), at, seen, memory, adapter)
+        memory.length += count
+        return self._logits(x[-1:])[0]
+
+    def branches(
+        self, rows: Sequence[Sequence[int]], memory: Memory, adapter: LoraWeights | None
+    ) -> list[Tensor]:
+        """Read several continuations of the memory in one pass; it stays as it was.
+
+        Returns:
+            (length, vocabulary) float32 logits after each token of each row.
+        """
+        start, sizes = memory.length, [len(row) for row in rows]
+        count = sum(sizes)
+        at = torch.cat([torch.arange(start, start + size) for size in sizes])
+        within = torch.block_diag(*(torch.ones(size, size).tril() for size in sizes)).bool()
+        seen = torch.cat([torch.ones(count, start, dtype=torch.bool), within], 1)
+        ids = torch.tensor([token for row in rows for token in row])
+        x = self._pass(ids, at, seen, memory, adapter)
+        return list(self._logits(x).split(sizes))
+
+    def _pass(
+        self,
+        ids: Tensor,
+        at: Tensor,
+        seen: Tensor | None,
+        memory: Memory,
+        adapter: LoraWeights | None,
+    ) -> Tensor:
+        """Through all layers.
+
+        Args:
+            ids: (N,) tokens.
+            at: (N,) their positions.
+            seen: (N, memory + N) what each attends to; None is all before it, on no memory.
+            memory: its filled part is read, the keys and values of the tokens are written after.
+
+        Returns:
+            (N, H) hidden states, normed.
+        """
+        memory.make_room(len(ids))
+        weights, patch = self._weights, self._patch(adapter)
+        width = self._shape[2]
+        begin, end = memory.length, memory.length + len(ids)
+        cos, sin = (torch.from_numpy(table)[at][:, None] for table in (weights.cos, weights.sin))
+        x = self._embedding[ids].float()
+        for layer in range(self._shape[0]):
+            normed = _normed(x, weights.before[layer], weights.epsilon).to(self._dtype)
+            qkv = self._linear("qkv", layer, normed, patch).float()
+            if len(weights.qkv_bias):
+                qkv += torch.from_numpy(weights.qkv_bias[layer])
+            q, k, v = (
+                part.view(len(ids), -1, width) for part in qkv.split(self._sizes("qkv"), dim=-1)
+            )
+            if len(weights.query_norm):
+                q = _normed(q, weights.query_norm[layer], weights.epsilon)
+                k = _normed(k, weights.key_norm[layer], weights.epsilon)
+            memory.keys[layer, :, begin:end] = _rotated(k, cos, sin).transpose(0, 1)
+            memory.values[layer, :, begin:end] = v.transpose(0, 1)
+            mixed = F.scaled_dot_product_attention(
+                _rotated(q, cos, sin).transpose(0, 1)[None].to(self._dtype),
+                memory.keys[layer, None, :, :end].to(self._dtype),
+                memory.values[layer, None, :, :end].to(self._dtype),
+                attn_mask=seen,
+                is_causal=seen is None,
+                enable_gqa=True,
+            )
+            mixed = mixed[0].transpose(0, 1).reshape(len(ids), -1)
+            x += self._linear("out", layer, mixed, patch)
+            normed = _normed(x, weights.between[layer], weights.epsilon).to(self._dtype)
+            gate, up = self._linear("gate_up", layer, normed, patch).chunk(2, -1)
+            x += self._linear("down", layer, F.silu(gate).mul_(up), patch)
+        return _normed(x, weights.end, weights.epsilon)
+
+    def _linear(self, name: str, layer: int, x: Tensor, patch: Patch) -> Tensor:
+        """One group of one layer with its adapter. (N, in) -> (N, out)."""
+        group = self._groups[name]
+        out = F.linear(x, group.dense[layer])
+        a, b = (torch.from_numpy(getattr(patch, f"{name}_{side}")[layer]) for side in "ab")
+        if a.shape[1]:
+            narrow = F.linear(x, a.flatten(0, 1).to(x.dtype)).chunk(len(a), -1)
+            b = b.to(x.dtype)
+            for part, (begin, end) in enumerate(_spans(group.edges)):
+                out[:, begin:end].addmm_(narrow[part], b[:, begin:end])
+        return out
+
+    def _logits(self, x: Tensor) -> Tensor:
+        """(N, H) -> (N, vocabulary) float32."""
+        if len(x) <= int8.FEW_ROWS:
+            return torch.stack([torch.from_numpy(self._project(row.numpy())) for row in x])
+        return F.linear(x.to(self._head.dtype), self._head).float()
+
+    def _project(self, x: Floats) -> Floats:
+        made: Floats = kernels.project(x, self._weights.head, self._weights.head_scale)
+        return made
+
+    def _patch(self, adapter: LoraWeights | None) -> Patch:
+        if adapter is None:
+            return self._bare
         with self._lock:
             if adapter not in self._patches:
                 self._patches[adapter] = self._lay_out(adapter.layers)
@@ -122,57 +244,57 @@ class Direct:
         """An adapter's factors by group; layers and ranks that it lacks are zero."""
         rank = max((len(down) for down, _ in pairs.values()), default=0)
         made: dict[str, Floats] = {}
-        for group, parts in GROUPS.items():
-            weight: Any = getattr(self._weights, group)
-            count, rows, width = weight.shape
-            a = np.zeros((count, len(parts), rank, width), np.float32)
-            b = np.zeros((count, rank, rows), np.float32)
-            for layer in range(count if rank else 0):
-                begin = 0
-                for part, (name, size) in enumerate(zip(parts, self._sizes(group), strict=True)):
-                    if pair := pairs.get(f"model.layers.{layer}.{name}"):
+        for name, parts in GROUPS.items():
+            group = self._groups[name]
+            layers, rows, width = group.packed.shape
+            a = np.zeros((layers, len(parts), rank, width), np.float32)
+            b = np.zeros((layers, rank, rows), np.float32)
+            for layer in range(layers):
+                for part, (begin, end) in enumerate(_spans(group.edges)):
+                    if pair := pairs.get(f"model.layers.{layer}.{parts[part]}"):
                         down, up = (side.float().numpy() for side in pair)
                         a[layer, part, : len(down)] = down
-                        b[layer, : len(down), begin : begin + size] = up.T
-                    begin += size
-            made[f"{group}_a"], made[f"{group}_b"] = a, b
+                        b[layer, : len(down), begin:end] = up.T
+            made[f"{name}_a"], made[f"{name}_b"] = a, b
         return Patch(**made)
 
-    def _sizes(self, group: str) -> tuple[int, ...]:
-        """Rows of each part of a group."""
-        _, rows, width = getattr(self._weights, group).shape
-        if group == "qkv":
-            narrow = self._shape[1] * self._shape[2]
-            return rows - 2 * narrow, narrow, narrow
-        parts = len(GROUPS[group])
-        return (rows // parts,) * parts
+    def _take(self, layers: Sequence[nn.Module], names: Sequence[str]) -> _Group:
+        packed, scales, dense = [], [], []
+        sizes = [len(_of(layers[0], name).weight) for name in names]
+        for layer in layers:
+            weights = [_of(layer, name).weight.data for name in names]
+            weight = torch.cat(weights) if len(weights) > 1 else weights[0]
+            small, scale = int8.quantize(weight)
+            packed.append(small.numpy())
+            scales.append(_floats(scale))
+            dense.append(weight.to(self._dtype))
+        edges = np.cumsum([0, *sizes]).tolist()
+        return _Group(np.stack(packed), np.stack(scales), dense, tuple(edges))
+
+    def _sizes(self, name: str) -> list[int]:
+        return [end - begin for begin, end in _spans(self._groups[name].edges)]
 
 
 def _of(layer: nn.Module, name: str) -> Any:
-    """A layer's linear part, without its patch point."""
-    part = layer.get_submodule(name)
-    return getattr(part, "linear", part)
+    return layer.get_submodule(name)
 
 
-def _stack(layers: Sequence[nn.Module], names: Sequence[str]) -> tuple[Any, Floats]:
-    """The named parts of all layers one upon the other; the parts become views of the whole."""
-    first: list[Int8Linear] = [_of(layers[0], name) for name in names]
-    rows = sum(part.out_features for part in first)
-    packed = torch.empty(len(layers), rows, first[0].in_features, dtype=torch.int8)
-    scale = torch.empty(len(layers), rows)
-    for i, layer in enumerate(layers):
-        begin = 0
-        for part in (_of(layer, name) for name in names):
-            end = begin + part.out_features
-            packed[i, begin:end] = part.packed
-            scale[i, begin:end] = part.scale
-            part.packed = packed[i, begin:end]
-            begin = end
-    return packed.numpy(), scale.numpy()
+def _spans(edges: Sequence[int]) -> Iterator[tuple[int, int]]:
+    return pairwise(edges)
 
 
-def _biases(layers: Sequence[nn.Module], names: Sequence[str]) -> Floats:
-    parts = [[_of(layer, name).bias for name in names] for layer in layers]
+def _normed(x: Tensor, weight: Floats, epsilon: float) -> Tensor:
+    return F.rms_norm(x, (x.shape[-1],), torch.from_numpy(weight), epsilon)
+
+
+def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """x: (N, heads, width); cos, sin: (N, 1, width / 2)."""
+    a, b = x.chunk(2, -1)
+    return torch.cat([a * cos - b * sin, b * cos + a * sin], -1)
+
+
+def _biases(layers: Sequence[nn.Module]) -> Floats:
+    parts = [[_of(layer, name).bias for name in GROUPS["qkv"]] for layer in layers]
     if parts[0][0] is None:
         return np.zeros((0, 0), np.float32)
     return _rows([torch.cat(row) for row in parts])
@@ -186,8 +308,7 @@ def _norms(attention: Sequence[Any], name: str, width: int) -> Floats:
 
 def _rotation(rotary: Any, positions: int) -> tuple[Floats, Floats]:
     """Cosines and sines of each position, (positions, head width / 2)."""
-    at = torch.arange(positions)[None]
-    cos, sin = rotary(torch.zeros(1, 1), at)
+    cos, sin = rotary(torch.zeros(1, 1), torch.arange(positions)[None])
     half = cos.shape[-1] // 2
     return _floats(cos[0, :, :half]), _floats(sin[0, :, :half])
 

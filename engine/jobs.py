@@ -11,9 +11,8 @@ from queue import SimpleQueue
 import torch
 from tokenizers.decoders import DecodeStream
 from torch import Tensor
-from transformers import DynamicCache
 
-from engine.base_model import Base
+from engine.base_model import Base, Reading
 from engine.interface import Choice, Delta, StopReason, Usage
 from engine.lora import LoraWeights
 from engine.sampling import Sampler
@@ -65,13 +64,11 @@ class WriteJob(Job):
         """Yield after every forward pass; text goes to `out` as it is made."""
         sampler = Sampler(self.decoding, self.prompt)
         stream = _Text(base)
-        cache = DynamicCache(config=base.model.config)
-        ids, tokens, first = self.prompt, 0, 0.0
+        memory = base.memory()
+        tokens, first = 0, 0.0
         stopped: StopReason | None = None
-        while stopped is None:
-            logits = yield from _read(base, self, ids, cache)
-            if logits is None:
-                break
+        logits = yield from _read(base, self, self.prompt, memory)
+        while logits is not None and stopped is None:
             token = sampler.pick(logits)
             tokens += 1
             first = first or time.perf_counter() - self.started
@@ -79,10 +76,11 @@ class WriteJob(Job):
                 stopped = "end"
             elif text := stream.step(token):
                 self.out.put(Delta(text))
-            ids = [token]
             if stopped is None and tokens >= self.decoding.max_new_tokens:
                 stopped = "length"
             yield
+            if stopped is None and (stopped := self.ended()) is None:
+                logits = base.read([token], memory, self.weights)
         self.out.put(self.usage(tokens, first, stopped or self.ended() or "stop"))
 
 
@@ -94,14 +92,14 @@ class ChooseJob(Job):
 
     def run(self, base: Base) -> Iterator[None]:
         """Read the prompt once, then the labels in batches on top of it."""
-        cache = DynamicCache(config=base.model.config)
-        head = yield from _read(base, self, self.prompt, cache)
+        memory = base.memory()
+        head = yield from _read(base, self, self.prompt, memory)
         scores: dict[str, float] = {}
         names = list(self.labels)
         while head is not None and len(scores) < len(names) and not self.ended():
             batch = names[len(scores) : len(scores) + LABEL_ROWS]
             rows = [self.labels[name] for name in batch]
-            scores.update(zip(batch, _score(base, self, head, rows, cache), strict=True))
+            scores.update(zip(batch, _score(base, self, head, rows, memory), strict=True))
             yield
         stopped = self.ended() if len(scores) < len(names) else "end"
         scored = len(self.prompt) + sum(len(row) for row in self.labels.values())
@@ -124,9 +122,9 @@ class _Text:
 
 
 def _read(
-    base: Base, job: Job, ids: list[int], cache: DynamicCache
+    base: Base, job: Job, ids: list[int], memory: Reading
 ) -> Generator[None, None, Tensor | None]:
-    """Feed ids through the base on top of the cache, yielding between parts.
+    """Feed ids through the base on top of the memory, yielding between parts.
 
     Returns:
         (vocabulary,) float32 logits after the last id, or None when the job had to end.
@@ -135,29 +133,23 @@ def _read(
     for start in range(0, len(ids), PREFILL_TOKENS):
         if job.ended():
             return None
-        part = torch.tensor([ids[start : start + PREFILL_TOKENS]], device=base.device)
-        logits = base.forward(part, cache, job.weights, keep=1)[0, -1]
+        logits = base.read(ids[start : start + PREFILL_TOKENS], memory, job.weights)
         if start + PREFILL_TOKENS < len(ids):
             yield
     return logits
 
 
 def _score(
-    base: Base, job: Job, head: Tensor, rows: list[list[int]], cache: DynamicCache
+    base: Base, job: Job, head: Tensor, rows: list[list[int]], memory: Reading
 ) -> list[float]:
-    """Log-likelihood of each row of label ids after the prompt in the cache."""
+    """Log-likelihood of each row of label ids after the prompt in memory."""
     first = torch.log_softmax(head.float(), -1)
     scores = [float(first[row[0]]) for row in rows]
-    width = max(len(row) for row in rows) - 1
-    if width == 0:
+    longer = [i for i, row in enumerate(rows) if len(row) > 1]
+    if not longer:
         return scores
-    # Pads stand to the right of what is read, so causal attention never looks at them.
-    padded = [(row[:-1] + row[-1:] * width)[:width] for row in rows]
-    cache.batch_repeat_interleave(len(rows))
-    ids = torch.tensor(padded, device=base.device)
-    logits = torch.log_softmax(base.forward(ids, cache, job.weights, keep=width).float(), -1)
-    cache.crop(-width)
-    cache.batch_select_indices(torch.tensor([0], device=base.device))
-    for i, row in enumerate(rows):
-        scores[i] += sum(float(logits[i, j, token]) for j, token in enumerate(row[1:]))
+    after = base.branches([rows[i][:-1] for i in longer], memory, job.weights)
+    for i, logits in zip(longer, after, strict=True):
+        chances = torch.log_softmax(logits.float(), -1)
+        scores[i] += sum(float(chances[j, token]) for j, token in enumerate(rows[i][1:]))
     return scores

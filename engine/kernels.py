@@ -11,7 +11,8 @@ another, and each is summed in the same order whoever runs beside it.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 from numba import njit
@@ -19,13 +20,13 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 Bytes = NDArray[np.int8]
-Function = TypeVar("Function")
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def _compiled(function: Function) -> Function:
     """Compiled once for this processor; the machine code is kept on disk beside the source."""
-    made: Function = njit(cache=True, nogil=True, fastmath=True, error_model="numpy")(function)
-    return made
+    make = njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+    return cast(Function, make(function))
 
 
 class Weights(NamedTuple):
@@ -151,6 +152,14 @@ def _attend(query: Floats, keys: Floats, values: Floats, count: int, y: Floats) 
 
 
 @_compiled
+def project(x: Floats, head: Bytes, scale: Floats) -> Floats:
+    """(H,) -> (vocabulary,) logits."""
+    logits = np.empty(head.shape[0], np.float32)
+    _product(head, scale, x, logits)
+    return logits
+
+
+@_compiled
 def step(
     x: Floats, position: int, weights: Weights, patch: Patch, keys: Floats, values: Floats
 ) -> Floats:
@@ -211,6 +220,4 @@ def step(
         _adapt(patch.down_a[layer], patch.down_b[layer], one, gated, grown)
         x += grown
     _norm(x, weights.end, weights.epsilon, normed)
-    logits = np.empty(weights.head.shape[0], np.float32)
-    _product(weights.head, weights.head_scale, normed, logits)
-    return logits
+    return project(normed, weights.head, weights.head_scale)

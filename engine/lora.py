@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # one object, one adapter: what is laid out for it is kept by it
 class LoraWeights:
     """One adapter, ready to run.
 
@@ -70,20 +70,24 @@ class PatchPoint(nn.Module):
         return out
 
 
+def shapes(model: nn.Module) -> dict[str, tuple[int, int]]:
+    """(out, in) of every linear layer but the output head, by name."""
+    head = model.get_output_embeddings()  # type: ignore[operator]
+    return {
+        name: (module.out_features, module.in_features)
+        for name, module in model.named_modules()
+        if hasattr(module, "in_features") and module is not head
+    }
+
+
 def patch(model: nn.Module) -> Switch:
     """Put a patch point at every linear layer but the output head, in place.
 
     Returns:
         the switch they all listen to.
     """
-    head = model.get_output_embeddings()  # type: ignore[operator]
-    shapes = {
-        name: (module.out_features, module.in_features)
-        for name, module in model.named_modules()
-        if hasattr(module, "in_features") and module is not head
-    }
-    switch = Switch(shapes)
-    for name in shapes:
+    switch = Switch(shapes(model))
+    for name in switch.shapes:
         parent, _, child = name.rpartition(".")
         owner = model.get_submodule(parent)
         setattr(owner, child, PatchPoint(getattr(owner, child), name, switch))

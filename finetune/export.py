@@ -100,7 +100,7 @@ def _merge(folder: Path, target: Path, form: Format) -> Drift:
                 other.unlink() if other != file else None
         else:
             merged.save_pretrained(made)
-            written = AutoModelForCausalLM.from_pretrained(made, dtype=model.dtype(recipe))
+            written = AutoModelForCausalLM.from_pretrained(made, dtype=_dtype(recipe))
         drift = compared(before, [_logits(written, tokenizer, text) for text in SAMPLES])
         if drift.agreement < LEAST_AGREEMENT:
             raise AdapterError(
@@ -116,11 +116,16 @@ def _merge(folder: Path, target: Path, form: Format) -> Drift:
 def _base(recipe: Recipe) -> Any:
     """The base as it was trained on: 4-bit weights are dequantized, not read anew."""
     source, _ = model.place(recipe)
-    options: dict[str, Any] = {"dtype": model.dtype(recipe), "use_safetensors": True}
+    options: dict[str, Any] = {"dtype": _dtype(recipe), "use_safetensors": True}
     if recipe.quantization == "nf4":
-        options["quantization_config"] = model.nf4(model.dtype(recipe))
+        options["quantization_config"] = model.nf4(_dtype(recipe))
     base = AutoModelForCausalLM.from_pretrained(source, trust_remote_code=False, **options)
     return base.dequantize() if recipe.quantization == "nf4" else base
+
+
+def _dtype(recipe: Recipe) -> torch.dtype:
+    """Where memory allows, more than it was trained in: bfloat16 rounds small updates away."""
+    return model.dtype(recipe) if torch.cuda.is_available() else torch.float32
 
 
 @torch.no_grad()

@@ -26,13 +26,13 @@ TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n"
     "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-SIZES = {
-    "hidden_size": 32,
-    "intermediate_size": 64,
+SIZES = {  # multiples of 64: bitsandbytes' kernel for processors with AVX-512 wants whole blocks
+    "hidden_size": 64,
+    "intermediate_size": 128,
     "num_hidden_layers": 2,
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
-    "head_dim": 8,
+    "head_dim": 16,
     "max_position_embeddings": 512,
     "tie_word_embeddings": True,
 }

@@ -96,14 +96,10 @@ def test_scaling_variants_match_peft(
     request = ChooseRequest(({"role": "user", "content": "x"},), ("a",), "variant")
     first = tiny_base.tokenizer("a").input_ids[0]
     with torch.inference_mode():
-        found = tiny_base.forward(
-            torch.tensor([ids]), _cache(tiny_base), engine.adapters.get("variant"), 1
-        )
+        found = tiny_base.read(ids, tiny_base.memory(), engine.adapters.get("variant"))
     engine.choose(request)
     engine.close()
-    assert float(found[0, -1].log_softmax(-1)[first]) == pytest.approx(
-        float(expected[first]), abs=1e-4
-    )
+    assert float(found.log_softmax(-1)[first]) == pytest.approx(float(expected[first]), abs=1e-4)
 
 
 def test_concurrent_requests_get_the_text_of_each_alone(engine: TorchEngine) -> None:
@@ -224,9 +220,3 @@ def test_a_missing_base_names_the_way_out(tmp_path: Path) -> None:
 def test_settings_that_do_not_fit_are_refused(tiny_folder: Path) -> None:
     with pytest.raises(SettingsError, match="float32"):
         load_base(tiny.settings(tiny_folder, quantization="int8", dtype="bfloat16"))
-
-
-def _cache(base: Base):  # type: ignore[no-untyped-def]
-    from transformers import DynamicCache
-
-    return DynamicCache(config=base.model.config)
