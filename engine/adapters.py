@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 
 from core import fingerprint
 from core.errors import AdapterError, UnknownName
-from engine.lora import LoraWeights
+from engine.lora import LoraWeights, Pairs
 from tasks.scope import Scope
 
 CONFIG, WEIGHTS, RECORD = "adapter_config.json", "adapter_model.safetensors", "run.json"
@@ -25,7 +25,7 @@ CALIBRATION = "calibration.json"
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 MAX_RANK = 512
 MAX_BYTES = 2**30
-RESIDENT = 32  # adapters kept in memory; the least recently used leaves
+RESIDENT_BYTES = 2**28  # of adapters kept in memory; the least recently used leaves
 # Keys of PEFT's LoraConfig that serving reads, and those that only training needs. Any other key
 # may only be switched off: it would change what the adapter computes. (Not asked of PEFT itself:
 # importing it takes five seconds of every start.)
@@ -62,19 +62,19 @@ class AdapterLibrary:
         folders: Sequence[Path],
         base: str,
         shapes: dict[str, tuple[int, int]],
-        place: Callable[[torch.Tensor], torch.Tensor] = lambda tensor: tensor,
+        lay_out: Callable[[Pairs], Any] = lambda pairs: pairs,
     ) -> None:
         """
         Args:
             folders: where adapter folders are looked for; later ones win.
             base: the name of the base that is loaded.
             shapes: layer name -> (out, in) of the layers an adapter may change.
-            place: puts a tensor on the base's device and dtype.
+            lay_out: puts an adapter's factors into the form its base runs them in.
         """
         self._folders = list(folders)
         self._base = base
         self._shapes = shapes
-        self._place = place
+        self._lay_out = lay_out
         self._lock = threading.RLock()
         self._checked: dict[tuple[Path, int, int], Entry | AdapterError] = {}
         self._resident: OrderedDict[str, LoraWeights] = OrderedDict()
@@ -119,9 +119,12 @@ class AdapterLibrary:
                 weights = self._load(entry)
                 self._resident[entry.fingerprint] = weights
             self._resident.move_to_end(entry.fingerprint)
-            while len(self._resident) > RESIDENT:
+            while len(self._resident) > 1 and self._size() > RESIDENT_BYTES:
                 self._resident.popitem(last=False)
             return weights
+
+    def _size(self) -> int:
+        return sum(weights.size for weights in self._resident.values())
 
     def unload(self, name: str) -> None:
         """Drop the adapter's weights from memory; requests that hold them are not touched."""
@@ -216,16 +219,16 @@ class AdapterLibrary:
                 match = _LAYER.fullmatch(key)
                 assert match, "checked before"
                 raw.setdefault(match.group(1), {})[match.group(2)] = stored.get_tensor(key).float()
-        layers = {}
+        layers: Pairs = {}
         for layer, sides in raw.items():
             down, up = sides["A"], sides["B"] * _scaling(entry.config, layer, len(sides["A"]))
             if not (down.isfinite().all() and up.isfinite().all()):
                 raise AdapterError(
                     f"{entry.folder.name}: {layer} holds numbers that are not finite."
                 )
-            layers[layer] = (self._place(down), self._place(up))
+            layers[layer] = (down, up)
         size = sum(t.numel() * t.element_size() for pair in layers.values() for t in pair)
-        return LoraWeights(layers, entry.fingerprint, size)
+        return LoraWeights(self._lay_out(layers), entry.fingerprint, size)
 
 
 def _config(file: Path, name: str) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from core.errors import SettingsError, SetupError
 from core.settings import Settings
 from engine import int8, starter
 from engine.direct import Direct, unsupported
-from engine.lora import LoraWeights, Switch, patch, shapes
+from engine.lora import LoraWeights, Pairs, Switch, patch, shapes
 from engine.memory import Memory
 from tasks.spec import Message
 
@@ -83,6 +83,16 @@ class Base:
         )
         ids: list[int] = encoded["input_ids"]
         return ids
+
+    def lay_out(self, pairs: Pairs) -> Any:
+        """An adapter's factors in the form that this base runs them in."""
+        if self.direct:
+            return self.direct.lay_out(pairs)
+        dtype = self.model.dtype if self.model.dtype.is_floating_point else torch.bfloat16
+        return {
+            name: (down.to(self.device, dtype), up.to(self.device, dtype))
+            for name, (down, up) in pairs.items()
+        }
 
     def memory(self) -> Reading:
         """Keys and values of a new request."""

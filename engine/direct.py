@@ -7,12 +7,10 @@ reading the weights is the cost. Both compute with the same rounded weights.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -21,7 +19,7 @@ from torch.nn import functional as F
 
 from engine import int8, kernels
 from engine.kernels import Floats, Patch, Weights
-from engine.lora import LoraWeights
+from engine.lora import LoraWeights, Pairs
 from engine.memory import Memory
 
 KINDS = ("llama", "qwen2", "qwen3")
@@ -104,9 +102,7 @@ class Direct:
             epsilon=float(config.rms_norm_eps),
         )
         model.model.layers = nn.ModuleList()
-        self._bare = self._lay_out({})
-        self._patches: WeakKeyDictionary[LoraWeights, Patch] = WeakKeyDictionary()
-        self._lock = threading.Lock()
+        self._bare = self.lay_out({})
         self.step(0, self.memory(), None)  # compiles, or reads what was compiled before
 
     def memory(self) -> Memory:
@@ -233,14 +229,10 @@ class Direct:
         return made
 
     def _patch(self, adapter: LoraWeights | None) -> Patch:
-        if adapter is None:
-            return self._bare
-        with self._lock:
-            if adapter not in self._patches:
-                self._patches[adapter] = self._lay_out(adapter.layers)
-            return self._patches[adapter]
+        patch: Patch = self._bare if adapter is None else adapter.layers
+        return patch
 
-    def _lay_out(self, pairs: dict[str, tuple[Tensor, Tensor]]) -> Patch:
+    def lay_out(self, pairs: Pairs) -> Patch:
         """An adapter's factors by group; layers and ranks that it lacks are zero."""
         rank = max((len(down) for down, _ in pairs.values()), default=0)
         made: dict[str, Floats] = {}

@@ -1,8 +1,8 @@
 """Requests in, tokens out, each with its own adapter; stop means stop.
 
-One worker thread owns the base. It gives every running request one forward pass in turn, so a
-newcomer waits for a pass and not for an answer, and each request computes exactly what it would
-compute alone.
+One worker thread gives every running request one forward pass in turn, so a newcomer waits for a
+pass and not for an answer, and each request computes exactly what it would compute alone. Where the
+base allows it, as many passes run at the same time as there are cores.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
@@ -20,7 +21,10 @@ from engine.adapters import AdapterLibrary
 from engine.base_model import Base
 from engine.interface import Choice, ChooseRequest, Delta, Usage, WriteRequest
 from engine.jobs import ChooseJob, Job, WriteJob
+from engine.kept import Kept
 from tasks.spec import Message
+
+Running = tuple[WriteJob | ChooseJob, Iterator[None]]
 
 
 class TorchEngine:
@@ -47,6 +51,8 @@ class TorchEngine:
         self._waiting: deque[WriteJob | ChooseJob] = deque()
         self._changed = threading.Condition()
         self._closing = False
+        self._kept = Kept(base)
+        self._crew = ThreadPoolExecutor(torch.get_num_threads()) if base.direct else None
         self._worker = threading.Thread(target=self._work, name="engine", daemon=True)
         self._worker.start()
         atexit.register(self.close)  # torch aborts when its thread is torn down mid-pass
@@ -98,6 +104,8 @@ class TorchEngine:
             self._closing = True
             self._changed.notify()
         self._worker.join(timeout=30)
+        if self._crew:
+            self._crew.shutdown(wait=False)
         atexit.unregister(self.close)
 
     def _prompt(self, messages: tuple[Message, ...], answer: int) -> list[int]:
@@ -136,7 +144,7 @@ class TorchEngine:
 
     def _work(self) -> None:
         """The worker: admit what waits, then one pass for each that runs, round and round."""
-        running: list[tuple[WriteJob | ChooseJob, Iterator[None]]] = []
+        running: list[Running] = []
         while True:
             with self._changed:
                 while not (running or self._waiting or self._closing):
@@ -146,23 +154,31 @@ class TorchEngine:
                     break
                 while self._waiting and len(running) < self._max_running:
                     job = self._waiting.popleft()
-                    running.append((job, job.run(self._base)))
-            running = [(job, steps) for job, steps in running if self._step(job, steps)]
+                    running.append((job, job.run(self._base, self._kept)))
+            running = self._round(running)
         for job in left:
             job.out.put(EngineBusy("The engine is shutting down."))
 
-    def _step(self, job: Job, steps: Iterator[None]) -> bool:
-        """One forward pass; False when the job is done."""
-        try:
-            with torch.inference_mode():
-                next(steps)
-            self.passes += 1
-        except StopIteration:
-            return False
-        except Exception as error:  # noqa: BLE001  whatever it is belongs to the caller
-            job.out.put(_explained(error))
-            return False
-        return True
+    def _round(self, running: list[Running]) -> list[Running]:
+        """One forward pass for each; those that are not done."""
+        many = self._crew is not None and len(running) > 1
+        alive = list(self._crew.map(_step, running) if many and self._crew else map(_step, running))
+        self.passes += sum(alive)
+        return [one for one, goes_on in zip(running, alive, strict=True) if goes_on]
+
+
+def _step(one: Running) -> bool:
+    """One forward pass; False when the job is done."""
+    job, steps = one
+    try:
+        with torch.inference_mode():
+            next(steps)
+    except StopIteration:
+        return False
+    except Exception as error:  # noqa: BLE001  whatever it is belongs to the caller
+        job.out.put(_explained(error))
+        return False
+    return True
 
 
 def _explained(error: Exception) -> Exception:

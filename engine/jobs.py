@@ -14,6 +14,7 @@ from torch import Tensor
 
 from engine.base_model import Base, Reading
 from engine.interface import Choice, Delta, StopReason, Usage
+from engine.kept import Kept
 from engine.lora import LoraWeights
 from engine.sampling import Sampler
 from tasks.spec import Decoding
@@ -60,14 +61,15 @@ class WriteJob(Job):
 
     decoding: Decoding = field(default_factory=Decoding)
 
-    def run(self, base: Base) -> Iterator[None]:
+    def run(self, base: Base, kept: Kept) -> Iterator[None]:
         """Yield after every forward pass; text goes to `out` as it is made."""
         sampler = Sampler(self.decoding, self.prompt)
         stream = _Text(base)
-        memory = base.memory()
+        memory, known = kept.take(self.prompt, self.weights)
+        said: list[int] = []
         tokens, first = 0, 0.0
         stopped: StopReason | None = None
-        logits = yield from _read(base, self, self.prompt, memory)
+        logits = yield from _read(base, self, self.prompt[known:], memory)
         while logits is not None and stopped is None:
             token = sampler.pick(logits)
             tokens += 1
@@ -81,6 +83,9 @@ class WriteJob(Job):
             yield
             if stopped is None and (stopped := self.ended()) is None:
                 logits = base.read([token], memory, self.weights)
+                said.append(token)
+        if logits is not None:
+            kept.keep([*self.prompt, *said], self.weights, memory)
         self.out.put(self.usage(tokens, first, stopped or self.ended() or "stop"))
 
 
@@ -90,7 +95,7 @@ class ChooseJob(Job):
 
     labels: dict[str, list[int]] = field(default_factory=dict)
 
-    def run(self, base: Base) -> Iterator[None]:
+    def run(self, base: Base, kept: Kept) -> Iterator[None]:
         """Read the prompt once, then the labels in batches on top of it."""
         memory = base.memory()
         head = yield from _read(base, self, self.prompt, memory)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import torch
-
 from core import paths
 from core.settings import Settings
 from engine.adapters import AdapterLibrary
@@ -25,10 +23,4 @@ def load_engine(settings: Settings, progress: Progress = lambda line: None) -> T
 
 def library(base: Base) -> AdapterLibrary:
     """The shipped and the person's own adapters, as far as they fit the base."""
-    dtype = base.model.dtype if base.model.dtype.is_floating_point else torch.bfloat16
-    return AdapterLibrary(
-        paths.adapter_dirs(),
-        base.name,
-        base.switch.shapes,
-        lambda tensor: tensor.to(base.device, dtype),
-    )
+    return AdapterLibrary(paths.adapter_dirs(), base.name, base.switch.shapes, base.lay_out)

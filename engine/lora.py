@@ -8,27 +8,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+Pairs = dict[str, tuple[Tensor, Tensor]]
+"""Module name -> (A, B); A is (rank, in), B (out, rank) with the scaling alpha / rank (rsLoRA:
+alpha / sqrt(rank)) multiplied in. Hu et al. 2021, arXiv 2106.09685; Kalajdzievski 2023, arXiv
+2312.03732."""
 
-@dataclass(frozen=True, eq=False)  # one object, one adapter: what is laid out for it is kept by it
+
+@dataclass(frozen=True, eq=False)
 class LoraWeights:
-    """One adapter, ready to run.
+    """One adapter, ready to run; equal only to itself.
 
     Attributes:
-        layers: module name -> (A, B); A is (rank, in), B (out, rank) with the scaling
-            alpha / rank (rsLoRA: alpha / sqrt(rank)) multiplied in. Hu et al. 2021, arXiv
-            2106.09685; Kalajdzievski 2023, arXiv 2312.03732.
+        layers: its factors in the form that the base runs them in, see `Base.lay_out`.
         fingerprint: hash of its files.
         size: bytes in memory.
     """
 
-    layers: dict[str, tuple[Tensor, Tensor]]
+    layers: Any
     fingerprint: str
-    size: int = field(compare=False, default=0)
+    size: int = 0
 
 
 class Switch:

@@ -93,5 +93,5 @@ def add_adapter(base_folder: Path, parent: Path, name: str, seed: int, **config:
 
 def engine(base: Base, adapters: Path, **limits: float) -> TorchEngine:
     """An engine over the base with the adapters of one folder."""
-    shelf = AdapterLibrary([adapters], base.name, base.switch.shapes)
+    shelf = AdapterLibrary([adapters], base.name, base.switch.shapes, base.lay_out)
     return TorchEngine(base, shelf, **limits)

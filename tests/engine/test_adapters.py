@@ -39,7 +39,7 @@ def shelf(tmp_path: Path, good: Path) -> Path:
 
 
 def library(base: Base, shelf: Path) -> AdapterLibrary:
-    return AdapterLibrary([shelf], base.name, base.switch.shapes)
+    return AdapterLibrary([shelf], base.name, base.switch.shapes, base.lay_out)
 
 
 def set_config(folder: Path, **values: object) -> None:
@@ -168,7 +168,7 @@ def test_a_running_request_keeps_its_adapter(base: Base, shelf: Path) -> None:
 def test_the_least_recently_used_leaves_memory(
     base: Base, shelf: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(adapters, "RESIDENT", 1)
+    monkeypatch.setattr(adapters, "RESIDENT_BYTES", 1)
     shutil.copytree(shelf / "good", shelf / "other")
     set_config(shelf / "other", lora_alpha=3)
     found = library(base, shelf)

@@ -68,7 +68,7 @@ def test_the_chat_sees_an_adapter_only_when_it_is_done(
     recipe_file: Path, teachable_folder: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base = load_base(tiny.settings(teachable_folder))
-    shelf = AdapterLibrary([home / "adapters"], base.name, base.switch.shapes)
+    shelf = AdapterLibrary([home / "adapters"], base.name, base.switch.shapes, base.lay_out)
     seen: list[list[str]] = []
     step = train.Training._step
 
