@@ -12,6 +12,8 @@ from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen2ForCausalLM,
     Qwen3Config,
     Qwen3ForCausalLM,
 )
@@ -56,14 +58,19 @@ def tokenizer() -> PreTrainedTokenizerFast:
     return made
 
 
-def build(folder: Path, architecture: str) -> Path:
+def build(folder: Path, architecture: str, **config: object) -> Path:
     """Save a random model and its tokenizer."""
     words = tokenizer()
     torch.manual_seed(0)
-    kinds = {"llama": (LlamaConfig, LlamaForCausalLM), "qwen3": (Qwen3Config, Qwen3ForCausalLM)}
-    config, model = kinds[architecture]
+    make, model = {
+        "llama": (LlamaConfig, LlamaForCausalLM),
+        "qwen2": (Qwen2Config, Qwen2ForCausalLM),
+        "qwen3": (Qwen3Config, Qwen3ForCausalLM),
+    }[architecture]
     ends = {"eos_token_id": words.eos_token_id, "pad_token_id": words.pad_token_id}
-    made = model(config(vocab_size=len(words), **SIZES, **ends, bos_token_id=None))
+    made = model(
+        make(**{"vocab_size": len(words), "bos_token_id": None, **SIZES, **ends, **config})
+    )
     made.save_pretrained(folder)
     words.save_pretrained(folder)
     return folder

@@ -1,0 +1,188 @@
+"""The base without transformers' layers computes what transformers and PEFT compute."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+from peft import PeftModel
+from torch import nn
+from transformers import AutoModelForCausalLM
+
+from engine import int8
+from engine.adapters import AdapterLibrary
+from engine.base_model import Base, load_base
+from engine.engine import TorchEngine
+from engine.interface import ChooseRequest, Delta, WriteRequest
+from engine.kept import Kept
+from engine.lora import LoraWeights
+from engine.memory import FIRST, Memory
+from tasks.spec import Decoding, Message
+
+IDS = list(range(40, 60))
+KINDS = ["llama", "qwen2", "qwen3"]
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.build(tmp_path_factory.mktemp("direct") / f"tiny-{request.param}", request.param)
+
+
+@pytest.fixture(scope="module")
+def shelf(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("adapters")
+    tiny.add_adapter(folder, made, "all", 1)
+    tiny.add_adapter(folder, made, "some", 2, r=3, target_modules=["k_proj", "up_proj"])
+    tiny.add_adapter(folder, made, "upper", 3, layers_to_transform=[1])
+    return made
+
+
+@pytest.fixture
+def base(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Base:
+    """An 8-bit base that reads prompts in float32, whatever the processor."""
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    made = load_base(tiny.settings(folder, quantization="int8"))
+    assert made.direct
+    return made
+
+
+@pytest.fixture
+def engine(base: Base, shelf: Path) -> Iterator[TorchEngine]:
+    made = tiny.engine(base, shelf)
+    yield made
+    made.close()
+
+
+def weights(base: Base, shelf: Path, name: str | None) -> LoraWeights | None:
+    library = AdapterLibrary([shelf], base.name, base.switch.shapes, base.lay_out)
+    return library.get(name) if name else None
+
+
+def rounded(folder: Path, adapter: Path | None) -> nn.Module:
+    """Transformers' model with weights rounded to 8 bits, and PEFT's adapter on it."""
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            int8.quantize(module.weight.data)
+    return PeftModel.from_pretrained(model, adapter) if adapter else model
+
+
+@torch.no_grad()
+def expected(folder: Path, adapter: Path | None, ids: list[int]) -> torch.Tensor:
+    logits: torch.Tensor = rounded(folder, adapter)(torch.tensor([ids])).logits[0]
+    return logits
+
+
+@pytest.mark.parametrize("name", [None, "all", "some", "upper"])
+@torch.inference_mode()
+def test_tokens_one_by_one_and_together(
+    folder: Path, base: Base, shelf: Path, name: str | None
+) -> None:
+    known = expected(folder, shelf / name if name else None, IDS)
+    adapter = weights(base, shelf, name)
+    slow, quick = base.memory(), base.memory()
+    for i, token in enumerate(IDS):
+        torch.testing.assert_close(base.read([token], slow, adapter), known[i], atol=1e-3, rtol=0)
+    base.read(IDS[:7], quick, adapter)
+    found = base.read(IDS[7:], quick, adapter)
+    torch.testing.assert_close(found, known[-1], atol=1e-3, rtol=0)
+
+
+@torch.inference_mode()
+def test_branches_are_read_apart_and_leave_no_trace(folder: Path, base: Base, shelf: Path) -> None:
+    adapter, memory = weights(base, shelf, "all"), base.memory()
+    base.read(IDS, memory, adapter)
+    rows = [[70, 71], [72], [73, 74, 75]]
+    for row, logits in zip(rows, base.branches(rows, memory, adapter), strict=True):
+        known = expected(folder, shelf / "all", IDS + row)[len(IDS) :]
+        torch.testing.assert_close(logits, known, atol=1e-3, rtol=0)
+    after = base.read([80], memory, adapter)
+    known = expected(folder, shelf / "all", [*IDS, 80])[-1]
+    torch.testing.assert_close(after, known, atol=1e-3, rtol=0)
+
+
+@torch.inference_mode()
+def test_a_long_text_makes_its_memory_grow(folder: Path, base: Base) -> None:
+    ids = [40 + i % 30 for i in range(FIRST + 20)]
+    memory = base.memory()
+    base.read(ids[: FIRST - 1], memory, None)
+    for token in ids[FIRST - 1 : -1]:
+        base.read([token], memory, None)
+    found = base.read(ids[-1:], memory, None)
+    torch.testing.assert_close(found, expected(folder, None, ids)[-1], atol=1e-3, rtol=0)
+
+
+def test_prompts_in_bfloat16_differ_by_its_rounding(folder: Path) -> None:
+    if not torch.cpu._is_avx512_bf16_supported():
+        pytest.skip("this processor does not multiply bfloat16")
+    base = load_base(tiny.settings(folder, quantization="int8"))
+    with torch.inference_mode():
+        found = base.read(IDS, base.memory(), None)
+    known = expected(folder, None, IDS)[-1]
+    assert (found - known).norm() < 0.03 * known.norm()
+
+
+def say(text: str, history: list[Message] | None = None) -> tuple[Message, ...]:
+    return (*(history or []), {"role": "user", "content": text})
+
+
+def answer(engine: TorchEngine, messages: tuple[Message, ...], adapter: str | None = None) -> str:
+    request = WriteRequest(messages, adapter, Decoding(max_new_tokens=12))
+    return "".join(item.text for item in engine.write(request) if isinstance(item, Delta))
+
+
+def test_answers_at_the_same_time_are_those_of_each_alone(engine: TorchEngine) -> None:
+    asked = [(say(f"word {i} " * (1 + i)), [None, "all", "some"][i % 3]) for i in range(9)]
+    alone = [answer(engine, *one) for one in asked]
+    with ThreadPoolExecutor(len(asked)) as pool:
+        together = list(pool.map(lambda one: answer(engine, *one), asked))
+    assert together == alone
+    assert len(set(alone)) > 3
+
+
+def test_choices_beside_writing_are_those_of_each_alone(engine: TorchEngine) -> None:
+    request = ChooseRequest(say("which?"), ("yes", "no", "a longer one"), "all")
+    alone = engine.choose(request).logprobs
+    with ThreadPoolExecutor(6) as pool:
+        writing = [pool.submit(answer, engine, say("go on"), "some") for _ in range(3)]
+        found = [pool.submit(engine.choose, request) for _ in range(3)]
+        assert all(one.result().logprobs == alone for one in found)
+    assert len({one.result() for one in writing}) == 1
+
+
+def test_the_next_turn_reads_only_what_is_new(base: Base, shelf: Path) -> None:
+    kept, other = Kept(base), weights(base, shelf, "all")
+    reading, known = kept.take(IDS, None)
+    assert known == 0
+    assert isinstance(reading, Memory)
+    kept.keep(IDS, None, reading)
+    assert kept.take([*IDS, 70], other)[1] == 0, "another adapter read otherwise"
+    assert kept.take(IDS, None)[1] == 0, "nothing would be left to read"
+    assert kept.take([*IDS[:-1], 99, 70], None)[1] == 0
+    assert kept.take([*IDS, 70], None) == (reading, len(IDS))
+    assert kept.take([*IDS, 70], None)[1] == 0, "it is in use"
+
+
+def test_a_conversation_gives_what_reading_it_anew_gives(base: Base, engine: TorchEngine) -> None:
+    history: list[Message] = []
+    for text in ("one", "two", "three"):
+        fresh = tiny.engine(base, Path("nowhere"))
+        expected = answer(fresh, say(text, history))
+        fresh.close()
+        assert answer(engine, say(text, history)) == expected
+        history += [*say(text), {"role": "assistant", "content": expected}]
+
+
+def test_other_bases_are_left_to_transformers_and_it_is_said(tmp_path: Path) -> None:
+    folder = tiny.build(tmp_path / "odd", "llama", hidden_act="gelu")
+    said: list[str] = []
+    base = load_base(tiny.settings(folder, quantization="int8"), said.append)
+    assert base.direct is None
+    assert "silu, not gelu" in "".join(said)
+    engine = tiny.engine(base, tmp_path)
+    assert answer(engine, say("hello"))
+    engine.close()
