@@ -98,6 +98,10 @@ class TorchEngine:
         """The base, its revision and quantization."""
         return dict(self._base.fingerprints)
 
+    def forget(self) -> None:
+        """Drop what finished answers had read: the next turns are read from the start."""
+        self._kept.clear()
+
     def close(self) -> None:
         """End every request and wait for the worker."""
         with self._changed:

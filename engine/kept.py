@@ -53,3 +53,8 @@ class Kept:
             self._entries.append(_Entry(ids, weights, reading))
             while sum(len(entry.ids) for entry in self._entries) > MOST_TOKENS:
                 self._entries.popleft()
+
+    def clear(self) -> None:
+        """Keep nothing."""
+        with self._lock:
+            self._entries.clear()

