@@ -24,14 +24,13 @@ from transformers.utils import logging as hub_logging
 from core.errors import SettingsError, SetupError
 from core.settings import Settings
 from engine import int8, starter
-from engine.direct import Direct, unsupported
+from engine.direct import Direct, Next, unsupported
 from engine.lora import LoraWeights, Pairs, Switch, patch, shapes
-from engine.memory import Memory
+from engine.memory import Memory, Reading
 from tasks.spec import Message
 
 FEW_TOKENS = 64  # up to here one thread is about as quick, and does not stall on a busy machine
 Progress = Callable[[str], None]
-Reading = Cache | Memory  # what a request has read: transformers' own, or the direct base's
 
 
 @dataclass(frozen=True)
@@ -110,11 +109,19 @@ class Base:
             (vocabulary,) logits after the last.
         """
         if self.direct and isinstance(memory, Memory):
-            if len(ids) == 1:
-                return self.direct.step(ids[0], memory, weights)
             return self.direct.read(ids, memory, weights)
         row = torch.tensor([list(ids)], device=self.device)
         return self._forward(row, memory, weights, keep=1)[0, -1]
+
+    def step(self, texts: Sequence[Next]) -> Sequence[Tensor]:
+        """Read one token of each text on top of its memory, each as it would be read alone.
+
+        Returns:
+            (vocabulary,) logits of the next token of each.
+        """
+        if self.direct:
+            return list(self.direct.step(texts))
+        return [self.read([text.token], text.memory, text.weights) for text in texts]
 
     def branches(
         self, rows: Sequence[Sequence[int]], memory: Reading, weights: LoraWeights | None

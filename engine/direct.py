@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from engine import int8, kernels
 from engine.kernels import Floats, Patch, Weights
 from engine.lora import LoraWeights, Pairs
-from engine.memory import Memory
+from engine.memory import Memory, Reading
 
 KINDS = ("llama", "qwen2", "qwen3")
 GROUPS = {  # layers that read the same input, by their names in the base
@@ -46,6 +46,15 @@ def unsupported(model: Any) -> str | None:
     layer = model.model.layers[0]
     biased = next((name for name in plain if layer.get_submodule(name).bias is not None), None)
     return f"{biased} has a bias" if biased else None
+
+
+@dataclass(frozen=True)
+class Next:
+    """A token to be read on top of a memory, with an adapter or None."""
+
+    token: int
+    memory: Reading
+    weights: LoraWeights | None
 
 
 @dataclass(frozen=True)
@@ -103,24 +112,28 @@ class Direct:
         )
         model.model.layers = nn.ModuleList()
         self._bare = self.lay_out({})
-        self.step(0, self.memory(), None)  # compiles, or reads what was compiled before
+        self.step([Next(0, self.memory(), None)])  # compiles, or reads what was compiled before
 
     def memory(self) -> Memory:
         """An empty one for a new request."""
         return Memory(*self._shape)
 
-    def step(self, token: int, memory: Memory, adapter: LoraWeights | None) -> Tensor:
-        """Read one token on top of the memory, which grows.
+    def step(self, texts: Sequence[Next]) -> Tensor:
+        """Read one token of each text on top of its memory, which grows.
 
         Returns:
-            (vocabulary,) float32 logits of the next one.
+            (texts, vocabulary) float32 logits of the next ones.
         """
-        memory.make_room(1)
-        x = self._embedding[token].float().numpy().copy()
-        keys, values = memory.keys.numpy(), memory.values.numpy()
-        patch = self._patch(adapter)
-        logits = kernels.step(x, memory.length, self._weights, patch, keys, values)
-        memory.length += 1
+        table, patches = [], [self._patch(text.weights) for text in texts]
+        for text, patch in zip(texts, patches, strict=True):
+            memory = text.memory
+            assert isinstance(memory, Memory)
+            memory.make_room(1)
+            memory.length += 1
+            arrays = memory.keys.numpy(), memory.values.numpy()
+            table.append(kernels.row(*arrays, memory.length - 1, patch))
+        x = self._embedding[[text.token for text in texts]].float().numpy()
+        logits = kernels.step(x, np.array(table, np.int64), self._shape[1], self._weights)
         return torch.from_numpy(logits)
 
     def read(self, ids: Sequence[int], memory: Memory, adapter: LoraWeights | None) -> Tensor:
@@ -221,12 +234,9 @@ class Direct:
     def _logits(self, x: Tensor) -> Tensor:
         """(N, H) -> (N, vocabulary) float32."""
         if len(x) <= int8.FEW_ROWS:
-            return torch.stack([torch.from_numpy(self._project(row.numpy())) for row in x])
+            weights = self._weights
+            return torch.from_numpy(kernels.project(x.numpy(), weights.head, weights.head_scale))
         return F.linear(x.to(self._head.dtype), self._head).float()
-
-    def _project(self, x: Floats) -> Floats:
-        made: Floats = kernels.project(x, self._weights.head, self._weights.head_scale)
-        return made
 
     def _patch(self, adapter: LoraWeights | None) -> Patch:
         patch: Patch = self._bare if adapter is None else adapter.layers
@@ -251,17 +261,21 @@ class Direct:
         return Patch(**made)
 
     def _take(self, layers: Sequence[nn.Module], names: Sequence[str]) -> _Group:
-        packed, scales, dense = [], [], []
-        sizes = [len(_of(layers[0], name).weight) for name in names]
-        for layer in layers:
-            weights = [_of(layer, name).weight.data for name in names]
-            weight = torch.cat(weights) if len(weights) > 1 else weights[0]
-            small, scale = int8.quantize(weight)
-            packed.append(small.numpy())
-            scales.append(_floats(scale))
+        """Round the named parts of every layer, and free them."""
+        first = [_of(layers[0], name).weight for name in names]
+        edges = np.cumsum([0, *(len(weight) for weight in first)]).tolist()
+        packed = np.empty((len(layers), edges[-1], first[0].shape[1]), np.int8)
+        scale = np.empty(packed.shape[:2], np.float32)
+        dense = []
+        for i, layer in enumerate(layers):
+            weights = [_of(layer, name).weight for name in names]
+            weight = torch.cat([part.data for part in weights])
+            for part in weights:
+                part.data = torch.empty(0)
+            small, scales = int8.quantize(weight)
+            packed[i], scale[i] = small.numpy(), scales.float().numpy()
             dense.append(weight.to(self._dtype))
-        edges = np.cumsum([0, *sizes]).tolist()
-        return _Group(np.stack(packed), np.stack(scales), dense, tuple(edges))
+        return _Group(packed, scale, dense, tuple(edges))
 
     def _sizes(self, name: str) -> list[int]:
         return [end - begin for begin, end in _spans(self._groups[name].edges)]

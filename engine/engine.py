@@ -2,7 +2,7 @@
 
 One worker thread gives every running request one forward pass in turn, so a newcomer waits for a
 pass and not for an answer, and each request computes exactly what it would compute alone. Where the
-base allows it, as many passes run at the same time as there are cores.
+base allows it, the requests are dealt out to the cores, and those of one core are read together.
 """
 
 from __future__ import annotations
@@ -13,18 +13,28 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from core.errors import EngineBusy, InputError, PatchbayError, TooLong
 from engine.adapters import AdapterLibrary
 from engine.base_model import Base
+from engine.direct import Next
 from engine.interface import Choice, ChooseRequest, Delta, Usage, WriteRequest
-from engine.jobs import ChooseJob, Job, WriteJob
+from engine.jobs import ChooseJob, Job, Steps, WriteJob
 from engine.kept import Kept
 from tasks.spec import Message
 
-Running = tuple[WriteJob | ChooseJob, Iterator[None]]
+
+@dataclass
+class Running:
+    """A request on its way: its generator, and the token it wants read."""
+
+    job: WriteJob | ChooseJob
+    steps: Steps
+    wanted: Next | None = None
 
 
 class TorchEngine:
@@ -52,7 +62,8 @@ class TorchEngine:
         self._changed = threading.Condition()
         self._closing = False
         self._kept = Kept(base)
-        self._crew = ThreadPoolExecutor(torch.get_num_threads()) if base.direct else None
+        self._cores = torch.get_num_threads() if base.direct else 1
+        self._crew = ThreadPoolExecutor(self._cores)
         self._worker = threading.Thread(target=self._work, name="engine", daemon=True)
         self._worker.start()
         atexit.register(self.close)  # torch aborts when its thread is torn down mid-pass
@@ -108,8 +119,7 @@ class TorchEngine:
             self._closing = True
             self._changed.notify()
         self._worker.join(timeout=30)
-        if self._crew:
-            self._crew.shutdown(wait=False)
+        self._crew.shutdown(wait=False)
         atexit.unregister(self.close)
 
     def _prompt(self, messages: tuple[Message, ...], answer: int) -> list[int]:
@@ -154,33 +164,46 @@ class TorchEngine:
                 while not (running or self._waiting or self._closing):
                     self._changed.wait()
                 if self._closing:
-                    left = [*(job for job, _ in running), *self._waiting]
+                    left = [*(one.job for one in running), *self._waiting]
                     break
                 while self._waiting and len(running) < self._max_running:
                     job = self._waiting.popleft()
-                    running.append((job, job.run(self._base, self._kept)))
+                    running.append(Running(job, job.run(self._base, self._kept)))
             running = self._round(running)
         for job in left:
             job.out.put(EngineBusy("The engine is shutting down."))
 
     def _round(self, running: list[Running]) -> list[Running]:
         """One forward pass for each; those that are not done."""
-        many = self._crew is not None and len(running) > 1
-        alive = list(self._crew.map(_step, running) if many and self._crew else map(_step, running))
-        self.passes += sum(alive)
-        return [one for one, goes_on in zip(running, alive, strict=True) if goes_on]
+        cores = min(self._cores, len(running))
+        groups = [running[core::cores] for core in range(cores)]
+        done = self._crew.map(self._advance, groups) if cores > 1 else map(self._advance, groups)
+        alive = [one for group in done for one in group]
+        self.passes += len(alive)
+        return [one for one in running if one in alive]
 
-
-def _step(one: Running) -> bool:
-    """One forward pass; False when the job is done."""
-    job, steps = one
-    try:
+    def _advance(self, group: list[Running]) -> list[Running]:
+        """One forward pass for each request of a group; those that are not done."""
         with torch.inference_mode():
-            next(steps)
+            readers = [one for one in group if one.wanted]
+            try:
+                logits = self._base.step([one.wanted for one in readers if one.wanted])
+            except Exception as error:  # noqa: BLE001  whatever it is belongs to the callers
+                for one in readers:
+                    one.job.out.put(_explained(error))
+                return [one for one in group if one not in readers and _go_on(one, None)]
+            found = dict(zip(map(id, readers), logits, strict=True))
+            return [one for one in group if _go_on(one, found.get(id(one)))]
+
+
+def _go_on(one: Running, logits: Tensor | None) -> bool:
+    """To the next token that is wanted, or past a pass of its own; False when it is done."""
+    try:
+        one.wanted = one.steps.send(logits)
     except StopIteration:
         return False
     except Exception as error:  # noqa: BLE001  whatever it is belongs to the caller
-        job.out.put(_explained(error))
+        one.job.out.put(_explained(error))
         return False
     return True
 

@@ -1,10 +1,14 @@
-"""What the engine's worker runs: one generator a request, one forward pass a step."""
+"""What the engine's worker runs: one generator a request, one forward pass a step.
+
+A generator that wants a single token read yields it, and is sent the logits: the worker reads the
+tokens of several requests together. Longer readings it does itself, and yields None after each.
+"""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 
@@ -12,14 +16,17 @@ import torch
 from tokenizers.decoders import DecodeStream
 from torch import Tensor
 
-from engine.base_model import Base, Reading
+from engine.base_model import Base
+from engine.direct import Next
 from engine.interface import Choice, Delta, StopReason, Usage
 from engine.kept import Kept
 from engine.lora import LoraWeights
+from engine.memory import Reading
 from engine.sampling import Sampler
 from tasks.spec import Decoding
 
 PREFILL_TOKENS = 256  # a long prompt is read in parts, so that others' answers go on meanwhile
+Steps = Generator[Next | None, Tensor | None, None]
 LABEL_ROWS = 16  # labels scored in one forward pass
 
 
@@ -61,8 +68,8 @@ class WriteJob(Job):
 
     decoding: Decoding = field(default_factory=Decoding)
 
-    def run(self, base: Base, kept: Kept) -> Iterator[None]:
-        """Yield after every forward pass; text goes to `out` as it is made."""
+    def run(self, base: Base, kept: Kept) -> Steps:
+        """Text goes to `out` as it is made."""
         sampler = Sampler(self.decoding, self.prompt)
         stream = _Text(base)
         memory, known = kept.take(self.prompt, self.weights)
@@ -80,9 +87,8 @@ class WriteJob(Job):
                 self.out.put(Delta(text))
             if stopped is None and tokens >= self.decoding.max_new_tokens:
                 stopped = "length"
-            yield
             if stopped is None and (stopped := self.ended()) is None:
-                logits = base.read([token], memory, self.weights)
+                logits = yield Next(token, memory, self.weights)
                 said.append(token)
         if logits is not None:
             kept.keep([*self.prompt, *said], self.weights, memory)
@@ -95,7 +101,7 @@ class ChooseJob(Job):
 
     labels: dict[str, list[int]] = field(default_factory=dict)
 
-    def run(self, base: Base, kept: Kept) -> Iterator[None]:
+    def run(self, base: Base, kept: Kept) -> Steps:
         """Read the prompt once, then the labels in batches on top of it."""
         memory = base.memory()
         head = yield from _read(base, self, self.prompt, memory)
@@ -105,7 +111,7 @@ class ChooseJob(Job):
             batch = names[len(scores) : len(scores) + LABEL_ROWS]
             rows = [self.labels[name] for name in batch]
             scores.update(zip(batch, _score(base, self, head, rows, memory), strict=True))
-            yield
+            yield None
         stopped = self.ended() if len(scores) < len(names) else "end"
         scored = len(self.prompt) + sum(len(row) for row in self.labels.values())
         self.out.put(Choice(scores, self.usage(scored, 0.0, stopped or "stop")))
@@ -128,7 +134,7 @@ class _Text:
 
 def _read(
     base: Base, job: Job, ids: list[int], memory: Reading
-) -> Generator[None, None, Tensor | None]:
+) -> Generator[None, Tensor | None, Tensor | None]:
     """Feed ids through the base on top of the memory, yielding between parts.
 
     Returns:
@@ -140,7 +146,7 @@ def _read(
             return None
         logits = base.read(ids[start : start + PREFILL_TOKENS], memory, job.weights)
         if start + PREFILL_TOKENS < len(ids):
-            yield
+            yield None
     return logits
 
 

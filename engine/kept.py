@@ -6,17 +6,18 @@ import threading
 from collections import deque
 from dataclasses import dataclass
 
-from engine.base_model import Base, Reading
+from engine.base_model import Base
 from engine.lora import LoraWeights
+from engine.memory import Memory, Reading
 
-MOST_TOKENS = 8192  # kept in all; the oldest leaves
+MOST_BYTES = 2**27  # kept in all; the oldest leaves
 
 
 @dataclass(frozen=True)
 class _Entry:
     ids: list[int]
     weights: LoraWeights | None
-    reading: Reading
+    reading: Memory
 
 
 class Kept:
@@ -48,10 +49,12 @@ class Kept:
         return self._base.memory(), 0
 
     def keep(self, ids: list[int], weights: LoraWeights | None, reading: Reading) -> None:
-        """Keep what a finished answer has read; nobody else may use it from now on."""
+        """Keep what a finished answer has read; its request must not use it any more."""
+        if not isinstance(reading, Memory):
+            return  # transformers' own says nothing of its size
         with self._lock:
             self._entries.append(_Entry(ids, weights, reading))
-            while sum(len(entry.ids) for entry in self._entries) > MOST_TOKENS:
+            while sum(entry.reading.size for entry in self._entries) > MOST_BYTES:
                 self._entries.popleft()
 
     def clear(self) -> None:

@@ -1,12 +1,13 @@
-"""One token through a Llama-like decoder on one processor core, as one compiled function.
+"""A token of each of some texts through a Llama-like decoder, as one compiled function on one core.
 
 A transformers forward pass for one token spends most of its time between its products: some 900
 operators at a few microseconds each. Here the whole pass is one function, compiled by numba for the
 processor it runs on. The products convert 8-bit weights to float32 on the way through the
 registers, so that a weight is read from memory once, as one byte, and nothing else is rounded.
 
-It runs without Python's lock: as many answers grow at once as there are cores, none waits for
-another, and each is summed in the same order whoever runs beside it.
+A row of weights meets every text of the batch while it is near. Each text has its own adapter, and
+is summed in the same order whoever else is in the batch, so it gets the same numbers as alone. It
+runs without Python's lock: a batch on each core.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
-from numba import njit
+from numba import carray, njit, types  # type: ignore[attr-defined]
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
@@ -73,6 +75,37 @@ class Patch(NamedTuple):
     down_b: Floats
 
 
+# What `step` is told of a text, in int64: how many tokens it has read, how many there is room for,
+# the rank of its adapter, and the addresses of its keys, its values and the adapter's arrays.
+READ, ROOM, RANK_OF, KEYS, VALUES, FACTORS = 0, 1, 2, 3, 4, 5
+
+
+def row(keys: Floats, values: Floats, read: int, patch: Patch) -> list[int]:
+    """A text's line of `step`'s table.
+
+    Args:
+        keys: (L, key heads, positions, head width); `values` alike. They and the patch must live
+            until the step is done.
+        read: positions that are filled.
+        patch: its adapter.
+    """
+    arrays = [keys, values, *patch]
+    addresses = [array.ctypes.data for array in arrays]
+    return [read, keys.shape[2], patch.qkv_b.shape[1], *addresses]
+
+
+def _at(typing: Any, address: Any) -> Any:
+    """An address as a pointer to float32, as numba generates it."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
+
+    return types.CPointer(types.float32)(types.int64), generate
+
+
+_pointer: Any = intrinsic(_at)
+
+
 @_compiled
 def _dot(a: Any, b: Any) -> Any:
     total = np.float32(0)
@@ -83,13 +116,14 @@ def _dot(a: Any, b: Any) -> Any:
 
 @_compiled
 def _product(weight: Bytes, scale: Floats, x: Floats, y: Floats) -> None:
-    """y = scale * (weight x). weight: (out, in) int8."""
+    """y = scale * (x weight^T). weight: (out, in) int8; x: (texts, in); y: (texts, out)."""
     rows, width = weight.shape
     for o in range(rows):
-        total = np.float32(0)
-        for i in range(width):
-            total += np.float32(weight[o, i]) * x[i]
-        y[o] = total * scale[o]
+        for t in range(x.shape[0]):
+            total = np.float32(0)
+            for i in range(width):
+                total += np.float32(weight[o, i]) * x[t, i]
+            y[t, o] = total * scale[o]
 
 
 @_compiled
@@ -111,6 +145,26 @@ def _adapt(a: Floats, b: Floats, edges: Any, x: Floats, y: Floats) -> None:
             row = b[j, begin:end]
             for c in range(end - begin):
                 out[c] += narrow * row[c]
+
+
+@_compiled
+def _patch(
+    at: Any,
+    group: int,
+    layer: int,
+    layers: int,
+    parts: int,
+    rank: int,
+    width: int,
+    edges: Any,
+    x: Floats,
+    y: Floats,
+) -> None:
+    """Add a text's adapter to one group of one layer; `at` has the addresses of its arrays."""
+    if rank > 0:
+        a = carray(_pointer(at[2 * group]), (layers, parts, rank, width))
+        b = carray(_pointer(at[2 * group + 1]), (layers, rank, edges[parts]))
+        _adapt(a[layer], b[layer], edges, x, y)
 
 
 @_compiled
@@ -152,72 +206,97 @@ def _attend(query: Floats, keys: Floats, values: Floats, count: int, y: Floats) 
 
 
 @_compiled
+def _mix(
+    row: Any, layer: int, layers: int, key_heads: int, width: int, qkv: Floats, y: Floats
+) -> None:
+    """Put a token's keys and values into its text's arrays, and attend to all of them.
+
+    Args:
+        row: the text's line of the table.
+        qkv: (Q + 2K,) its query, key and value, rotated.
+        y: (Q,) gets the mixed values.
+    """
+    position, shape = row[READ], (layers, key_heads, row[ROOM], width)
+    keys = carray(_pointer(row[KEYS]), shape)
+    values = carray(_pointer(row[VALUES]), shape)
+    wide, narrow = y.shape[0], key_heads * width
+    for h in range(key_heads):
+        begin = wide + h * width
+        keys[layer, h, position] = qkv[begin : begin + width]
+        values[layer, h, position] = qkv[begin + narrow : begin + narrow + width]
+    group = wide // narrow
+    for h in range(wide // width):
+        part, of = slice(h * width, (h + 1) * width), h // group
+        _attend(qkv[part], keys[layer, of], values[layer, of], position + 1, y[part])
+
+
+@_compiled
 def project(x: Floats, head: Bytes, scale: Floats) -> Floats:
-    """(H,) -> (vocabulary,) logits."""
-    logits = np.empty(head.shape[0], np.float32)
+    """(texts, H) -> (texts, vocabulary) logits."""
+    logits = np.empty((x.shape[0], head.shape[0]), np.float32)
     _product(head, scale, x, logits)
     return logits
 
 
 @_compiled
-def step(
-    x: Floats, position: int, weights: Weights, patch: Patch, keys: Floats, values: Floats
-) -> Floats:
-    """Read one token on top of `position` others.
+def step(x: Floats, table: Any, key_heads: int, weights: Weights) -> Floats:
+    """Read one token of each text on top of what was read of it.
 
     Args:
-        x: (H,) its embedding; changed.
-        position: how many tokens were read before.
+        x: (texts, H) the tokens' embeddings; changed.
+        table: (texts, columns) int64, a `row` for each; the keys and values of the tokens are
+            written into the arrays that it names.
+        key_heads: heads of keys and of values.
         weights: the base.
-        patch: the adapter.
-        keys: (L, key heads, positions, head width), of which the first `position` are read and
-            the next is written; `values` alike.
 
     Returns:
-        (vocabulary,) logits of the next token.
+        (texts, vocabulary) logits of the next tokens.
     """
     layers, hidden, wide = weights.out.shape
     inner = weights.down.shape[2]
-    key_heads, width = keys.shape[1], keys.shape[3]
-    narrow = key_heads * width
+    narrow = (weights.qkv.shape[1] - wide) // 2
+    width = narrow // key_heads
     heads = wide // width
-    group = heads // key_heads
+    texts = x.shape[0]
     qkv_edges = (0, wide, wide + narrow, wide + 2 * narrow)
     one, two = (0, hidden), (0, inner, 2 * inner)
-    cos, sin = weights.cos[position], weights.sin[position]
-    normed, grown = np.empty(hidden, np.float32), np.empty(hidden, np.float32)
-    qkv, mixed = np.empty(wide + 2 * narrow, np.float32), np.empty(wide, np.float32)
-    gates, gated = np.empty(2 * inner, np.float32), np.empty(inner, np.float32)
+    normed, grown = np.empty((texts, hidden), np.float32), np.empty((texts, hidden), np.float32)
+    qkv, mixed = np.empty((texts, qkv_edges[3]), np.float32), np.empty((texts, wide), np.float32)
+    gates, gated = np.empty((texts, 2 * inner), np.float32), np.empty((texts, inner), np.float32)
     for layer in range(layers):
-        _norm(x, weights.before[layer], weights.epsilon, normed)
+        for t in range(texts):
+            _norm(x[t], weights.before[layer], weights.epsilon, normed[t])
         _product(weights.qkv[layer], weights.qkv_scale[layer], normed, qkv)
-        if weights.qkv_bias.shape[0]:
-            qkv += weights.qkv_bias[layer]
-        _adapt(patch.qkv_a[layer], patch.qkv_b[layer], qkv_edges, normed, qkv)
-        for h in range(heads + key_heads):
-            head = qkv[h * width : (h + 1) * width]
-            if weights.query_norm.shape[0]:
-                norm = weights.query_norm[layer] if h < heads else weights.key_norm[layer]
-                _norm(head, norm, weights.epsilon, head)
-            _rotate(head, cos, sin)
-        for h in range(key_heads):
-            begin = wide + h * width
-            keys[layer, h, position] = qkv[begin : begin + width]
-            values[layer, h, position] = qkv[begin + narrow : begin + narrow + width]
-        for h in range(heads):
-            part = slice(h * width, (h + 1) * width)
-            of = h // group
-            _attend(qkv[part], keys[layer, of], values[layer, of], position + 1, mixed[part])
+        for t in range(texts):
+            if weights.qkv_bias.shape[0]:
+                qkv[t] += weights.qkv_bias[layer]
+            rank, at = table[t, RANK_OF], table[t, FACTORS:]
+            _patch(at, 0, layer, layers, 3, rank, hidden, qkv_edges, normed[t], qkv[t])
+            for h in range(heads + key_heads):
+                head = qkv[t, h * width : (h + 1) * width]
+                if weights.query_norm.shape[0]:
+                    norm = weights.query_norm[layer] if h < heads else weights.key_norm[layer]
+                    _norm(head, norm, weights.epsilon, head)
+                _rotate(head, weights.cos[table[t, READ]], weights.sin[table[t, READ]])
+            _mix(table[t], layer, layers, key_heads, width, qkv[t], mixed[t])
         _product(weights.out[layer], weights.out_scale[layer], mixed, grown)
-        _adapt(patch.out_a[layer], patch.out_b[layer], one, mixed, grown)
-        x += grown
-        _norm(x, weights.between[layer], weights.epsilon, normed)
+        for t in range(texts):
+            rank, at = table[t, RANK_OF], table[t, FACTORS:]
+            _patch(at, 1, layer, layers, 1, rank, wide, one, mixed[t], grown[t])
+            x[t] += grown[t]
+            _norm(x[t], weights.between[layer], weights.epsilon, normed[t])
         _product(weights.gate_up[layer], weights.gate_up_scale[layer], normed, gates)
-        _adapt(patch.gate_up_a[layer], patch.gate_up_b[layer], two, normed, gates)
-        for i in range(inner):
-            gated[i] = gates[i] / (np.float32(1) + np.exp(-gates[i])) * gates[inner + i]
+        for t in range(texts):
+            rank, at = table[t, RANK_OF], table[t, FACTORS:]
+            _patch(at, 2, layer, layers, 2, rank, hidden, two, normed[t], gates[t])
+            for i in range(inner):
+                gate = gates[t, i]
+                gated[t, i] = gate / (np.float32(1) + np.exp(-gate)) * gates[t, inner + i]
         _product(weights.down[layer], weights.down_scale[layer], gated, grown)
-        _adapt(patch.down_a[layer], patch.down_b[layer], one, gated, grown)
-        x += grown
-    _norm(x, weights.end, weights.epsilon, normed)
+        for t in range(texts):
+            rank, at = table[t, RANK_OF], table[t, FACTORS:]
+            _patch(at, 3, layer, layers, 1, rank, inner, one, gated[t], grown[t])
+            x[t] += grown[t]
+    for t in range(texts):
+        _norm(x[t], weights.end, weights.epsilon, normed[t])
     return project(normed, weights.head, weights.head_scale)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from transformers import Cache
 
-FIRST = 256  # positions there is room for at the start; doubled as needed
+FIRST = 128  # positions there is room for at the start; doubled as needed
 
 
 class Memory:
@@ -21,6 +22,11 @@ class Memory:
         self.values = torch.empty_like(self.keys)
         self.length = 0
 
+    @property
+    def size(self) -> int:
+        """Bytes in memory."""
+        return 2 * self.keys.numel() * self.keys.element_size()
+
     def make_room(self, count: int) -> None:
         """Have room for `count` further positions."""
         needed, size = self.length + count, self.keys.shape[2]
@@ -35,3 +41,6 @@ class Memory:
         grown = torch.empty(layers, heads, size, width)
         grown[:, :, : self.length] = kept[:, :, : self.length]
         return grown
+
+
+Reading = Cache | Memory  # what a request has read: transformers' own, or that of a direct base

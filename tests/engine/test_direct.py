@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM
 from engine import int8
 from engine.adapters import AdapterLibrary
 from engine.base_model import Base, load_base
+from engine.direct import Next
 from engine.engine import TorchEngine
 from engine.interface import ChooseRequest, Delta, WriteRequest
 from engine.kept import Kept
@@ -86,10 +87,26 @@ def test_tokens_one_by_one_and_together(
     adapter = weights(base, shelf, name)
     slow, quick = base.memory(), base.memory()
     for i, token in enumerate(IDS):
-        torch.testing.assert_close(base.read([token], slow, adapter), known[i], atol=1e-3, rtol=0)
+        found = base.step([Next(token, slow, adapter)])[0]
+        torch.testing.assert_close(found, known[i], atol=1e-3, rtol=0)
     base.read(IDS[:7], quick, adapter)
     found = base.read(IDS[7:], quick, adapter)
     torch.testing.assert_close(found, known[-1], atol=1e-3, rtol=0)
+
+
+@torch.inference_mode()
+def test_texts_read_together_get_the_bits_of_each_alone(base: Base, shelf: Path) -> None:
+    adapters = [weights(base, shelf, name) for name in (None, "all", "some", "all", "upper")]
+    alone, together = [], []
+    for i, adapter in enumerate(adapters):
+        for kept in (alone, together):
+            memory = base.memory()
+            base.read(IDS[: 3 + 2 * i], memory, adapter)
+            kept.append(Next(50 + i, memory, adapter))
+    for _ in range(3):
+        expected = [base.step([text])[0] for text in alone]
+        for one, other in zip(expected, base.step(together), strict=True):
+            assert torch.equal(one, other)
 
 
 @torch.inference_mode()
@@ -111,7 +128,7 @@ def test_a_long_text_makes_its_memory_grow(folder: Path, base: Base) -> None:
     memory = base.memory()
     base.read(ids[: FIRST - 1], memory, None)
     for token in ids[FIRST - 1 : -1]:
-        base.read([token], memory, None)
+        base.step([Next(token, memory, None)])
     found = base.read(ids[-1:], memory, None)
     torch.testing.assert_close(found, expected(folder, None, ids)[-1], atol=1e-3, rtol=0)
 
