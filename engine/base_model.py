@@ -61,6 +61,20 @@ class Base:
         ids = named if isinstance(named, list) else [named]
         return frozenset(i for i in [*ids, self.tokenizer.eos_token_id] if i is not None)
 
+    @property
+    def start_token(self) -> int:
+        """The token id before a text that nothing stands before, where the base has one; else the
+        one that ends a text.
+        """
+        words = self.tokenizer
+        start: int = words.eos_token_id if words.bos_token_id is None else words.bos_token_id
+        return start
+
+    def plain_ids(self, text: str) -> list[int]:
+        """A text as token ids as it stands; names of special tokens are these tokens."""
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False).input_ids
+        return ids
+
     def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
         """The messages in the base's chat template, as token ids.
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from engine.base_model import Base
-from engine.interface import Choice, Delta, StopReason, Usage
+from engine.interface import Choice, Delta, Scored, Scores, StopReason, Usage
 from engine.lora import LoraWeights
 from engine.sampling import Sampler
 from tasks.spec import Decoding
@@ -32,7 +32,7 @@ class Job:
         weights: the adapter, held for the request's whole life.
         stop: set by the person; `closed` is set when nobody listens any more.
         deadline: `time.perf_counter()` after which the answer ends.
-        out: what the caller receives: Delta, Usage, Choice, or the exception that ended it.
+        out: what the caller receives: Delta, Usage, Choice, Scores, or the exception that ended it.
     """
 
     prompt: list[int]
@@ -40,7 +40,9 @@ class Job:
     stop: threading.Event
     deadline: float
     closed: threading.Event = field(default_factory=threading.Event)
-    out: SimpleQueue[Delta | Usage | Choice | BaseException] = field(default_factory=SimpleQueue)
+    out: SimpleQueue[Delta | Usage | Choice | Scores | BaseException] = field(
+        default_factory=SimpleQueue
+    )
     started: float = field(default_factory=time.perf_counter)
 
     def ended(self) -> StopReason | None:
@@ -108,6 +110,28 @@ class ChooseJob(Job):
         self.out.put(Choice(scores, self.usage(scored, 0.0, stopped or "stop")))
 
 
+@dataclass
+class ScoreJob(Job):
+    """Score each token of each continuation, given as token ids."""
+
+    continuations: list[list[int]] = field(default_factory=list)
+
+    def run(self, base: Base) -> Iterator[None]:
+        """Read the prompt once, then the continuations one by one on top of it."""
+        cache = DynamicCache(config=base.model.config)
+        head = yield from _read(base, self, self.prompt, cache)
+        made: list[Scored] = []
+        while head is not None and len(made) < len(self.continuations):
+            ids = self.continuations[len(made)]
+            scored = yield from _continued(base, self, head, ids, cache)
+            if scored is None:
+                break
+            made.append(scored)
+        stopped = self.ended() if len(made) < len(self.continuations) else "end"
+        tokens = len(self.prompt) + sum(len(one.logprobs) for one in made)
+        self.out.put(Scores(tuple(made), self.usage(tokens, 0.0, stopped or "stop")))
+
+
 class _Text:
     """Token ids to text, held back until characters are whole."""
 
@@ -161,3 +185,37 @@ def _score(
     for i, row in enumerate(rows):
         scores[i] += sum(float(logits[i, j, token]) for j, token in enumerate(row[1:]))
     return scores
+
+
+def _continued(
+    base: Base, job: Job, head: Tensor, ids: list[int], cache: DynamicCache
+) -> Generator[None, None, Scored | None]:
+    """Score ids after the prompt in the cache, yielding after each part. The cache stays.
+
+    Args:
+        head: (vocabulary,) logits after the prompt.
+
+    Returns:
+        None when the job had to end.
+    """
+    logprobs: list[float] = []
+    greedy: list[bool] = []
+    logits = head[None]  # before each token of a part
+    for start in range(0, len(ids), PREFILL_TOKENS):
+        if job.ended():
+            return None
+        part = ids[start : start + PREFILL_TOKENS]
+        read = part if start + PREFILL_TOKENS < len(ids) else part[:-1]
+        if read:
+            given = torch.tensor([read], device=base.device)
+            after = base.forward(given, cache, job.weights, keep=len(read))[0]
+            logits = torch.cat([logits, after])
+        chances = torch.log_softmax(logits[: len(part)].float(), -1)
+        wanted = torch.tensor(part, device=chances.device)
+        logprobs += chances.gather(-1, wanted[:, None])[:, 0].tolist()
+        greedy += (chances.argmax(-1) == wanted).tolist()
+        logits = logits[len(part) :]
+        yield
+    if len(ids) > 1:
+        cache.crop(1 - len(ids))
+    return Scored(tuple(logprobs), tuple(greedy))
