@@ -35,6 +35,7 @@ from core.terminal import aside
 from engine import starter
 from engine.adapters import AdapterLibrary
 from engine.base_model import load_base
+from engine.direct import Next
 from engine.engine import TorchEngine
 from engine.interface import Delta, Usage, WriteRequest
 from tasks.spec import Decoding, Message
@@ -290,10 +291,9 @@ def quality(text: Path) -> dict[str, Any]:
             for begin in range(0, len(ids), count):
                 part = ids[begin : begin + count]
                 if count == 1:
-                    rows_of.append(base.read(part, memory, None)[None])
+                    rows_of.append(base.direct.step([Next(part[0], memory, None)]))
                 else:
-                    rows_of.append(base.branches([part], memory, None)[0])
-                    base.read(part, memory, None)
+                    rows_of.append(base.read(part, memory, None, keep=len(part)))
             found[kind].append(torch.cat(rows_of))
     made: dict[str, Any] = {}
     for kind, logits in found.items():

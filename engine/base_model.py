@@ -71,6 +71,20 @@ class Base:
         ids = named if isinstance(named, list) else [named]
         return frozenset(i for i in [*ids, self.tokenizer.eos_token_id] if i is not None)
 
+    @property
+    def start_token(self) -> int:
+        """The token id before a text that nothing stands before, where the base has one; else the
+        one that ends a text.
+        """
+        words = self.tokenizer
+        start: int = words.eos_token_id if words.bos_token_id is None else words.bos_token_id
+        return start
+
+    def plain_ids(self, text: str) -> list[int]:
+        """A text as token ids as it stands; names of special tokens are these tokens."""
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False).input_ids
+        return ids
+
     def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
         """The messages in the base's chat template, as token ids.
 
@@ -97,21 +111,31 @@ class Base:
         """Keys and values of a new request."""
         return self.direct.memory() if self.direct else DynamicCache(config=self.model.config)
 
-    def read(self, ids: Sequence[int], memory: Reading, weights: LoraWeights | None) -> Tensor:
+    def read(
+        self, ids: Sequence[int], memory: Reading, weights: LoraWeights | None, keep: int = 1
+    ) -> Tensor:
         """Read tokens on top of the memory, which grows.
 
         Args:
             ids: at least one.
             memory: of this base.
             weights: the adapter; None for the bare base.
+            keep: after how many of the last tokens logits are wanted.
 
         Returns:
-            (vocabulary,) logits after the last.
+            (keep, vocabulary) logits.
         """
         if self.direct and isinstance(memory, Memory):
-            return self.direct.read(ids, memory, weights)
+            return self.direct.read(ids, memory, weights, keep)
         row = torch.tensor([list(ids)], device=self.device)
-        return self._forward(row, memory, weights, keep=1)[0, -1]
+        return self._forward(row, memory, weights, keep)[0]
+
+    def rewind(self, memory: Reading, count: int) -> None:
+        """Forget the last `count` tokens that were read."""
+        if isinstance(memory, Memory):
+            memory.length -= count
+        elif count:
+            memory.crop(-count)
 
     def step(self, texts: Sequence[Next]) -> Sequence[Tensor]:
         """Read one token of each text on top of its memory, each as it would be read alone.
@@ -121,7 +145,7 @@ class Base:
         """
         if self.direct:
             return list(self.direct.step(texts))
-        return [self.read([text.token], text.memory, text.weights) for text in texts]
+        return [self.read([text.token], text.memory, text.weights)[-1] for text in texts]
 
     def branches(
         self, rows: Sequence[Sequence[int]], memory: Reading, weights: LoraWeights | None

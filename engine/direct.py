@@ -136,18 +136,20 @@ class Direct:
         logits = kernels.step(x, np.array(table, np.int64), self._shape[1], self._weights)
         return torch.from_numpy(logits)
 
-    def read(self, ids: Sequence[int], memory: Memory, adapter: LoraWeights | None) -> Tensor:
+    def read(
+        self, ids: Sequence[int], memory: Memory, adapter: LoraWeights | None, keep: int = 1
+    ) -> Tensor:
         """Read many tokens on top of the memory, which grows.
 
         Returns:
-            (vocabulary,) float32 logits after the last.
+            (keep, vocabulary) float32 logits after the last ones.
         """
         start, count = memory.length, len(ids)
         at = torch.arange(start, start + count)
         seen = torch.ones(count, start + count, dtype=torch.bool).tril_(start) if start else None
         x = self._pass(torch.tensor(ids), at, seen, memory, adapter)
         memory.length += count
-        return self._logits(x[-1:])[0]
+        return self._logits(x[-keep:])
 
     def branches(
         self, rows: Sequence[Sequence[int]], memory: Memory, adapter: LoraWeights | None

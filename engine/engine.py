@@ -22,17 +22,27 @@ from core.errors import EngineBusy, InputError, PatchbayError, TooLong
 from engine.adapters import AdapterLibrary
 from engine.base_model import Base
 from engine.direct import Next
-from engine.interface import Choice, ChooseRequest, Delta, Usage, WriteRequest
-from engine.jobs import ChooseJob, Job, Steps, WriteJob
+from engine.interface import (
+    Choice,
+    ChooseRequest,
+    Delta,
+    ScoreRequest,
+    Scores,
+    Usage,
+    WriteRequest,
+)
+from engine.jobs import ChooseJob, Job, ScoreJob, Steps, WriteJob
 from engine.kept import Kept
 from tasks.spec import Message
+
+Work = WriteJob | ChooseJob | ScoreJob
 
 
 @dataclass
 class Running:
     """A request on its way: its generator, and the token it wants read."""
 
-    job: WriteJob | ChooseJob
+    job: Work
     steps: Steps
     wanted: Next | None = None
 
@@ -54,11 +64,12 @@ class TorchEngine:
         """`time_limit` is in seconds, for one request."""
         self.adapters = adapters
         self.context_tokens = base.context_tokens
+        self.start_token = base.start_token
         self.passes = 0
         self._base = base
         self._max_running, self._max_waiting = max_running, max_waiting
         self._time_limit = time_limit
-        self._waiting: deque[WriteJob | ChooseJob] = deque()
+        self._waiting: deque[Work] = deque()
         self._changed = threading.Condition()
         self._closing = False
         self._kept = Kept(base)
@@ -72,7 +83,8 @@ class TorchEngine:
         self, request: WriteRequest, stop: threading.Event | None = None
     ) -> Iterator[Delta | Usage]:
         """Yield text as it is made, then one Usage."""
-        prompt = self._prompt(request.messages, request.decoding.max_new_tokens)
+        prompt = list(request.prompt) or self._base.prompt_ids(request.messages)
+        self._require_room(prompt, request.decoding.max_new_tokens)
         weights = self.adapters.get(request.adapter) if request.adapter else None
         job = WriteJob(prompt, weights, stop or threading.Event(), self._deadline())
         job.decoding = request.decoding
@@ -92,7 +104,8 @@ class TorchEngine:
         labels = {label: self._label(label) for label in request.labels}
         if not labels:
             raise InputError("There are no labels to choose from. Name at least two.")
-        prompt = self._prompt(request.messages, max(len(ids) for ids in labels.values()))
+        prompt = self._base.prompt_ids(request.messages)
+        self._require_room(prompt, max(len(ids) for ids in labels.values()))
         weights = self.adapters.get(request.adapter) if request.adapter else None
         job = ChooseJob(prompt, weights, stop or threading.Event(), self._deadline())
         job.labels = labels
@@ -100,6 +113,25 @@ class TorchEngine:
         item = self._next(job)
         assert isinstance(item, Choice)
         return item
+
+    def score(self, request: ScoreRequest, stop: threading.Event | None = None) -> Scores:
+        """Score continuations of a prompt, token by token."""
+        if not request.prompt or not request.continuations or not all(request.continuations):
+            raise InputError("There is nothing to score: the prompt or a continuation is empty.")
+        longest = max(len(ids) for ids in request.continuations)
+        # The last token is scored and not read.
+        self._require_room(list(request.prompt), longest - 1, whole=True)
+        weights = self.adapters.get(request.adapter) if request.adapter else None
+        job = ScoreJob(list(request.prompt), weights, stop or threading.Event(), self._deadline())
+        job.continuations = [list(ids) for ids in request.continuations]
+        self._submit(job)
+        item = self._next(job)
+        assert isinstance(item, Scores)
+        return item
+
+    def tokens(self, text: str) -> list[int]:
+        """Text as token ids as it stands."""
+        return self._base.plain_ids(text)
 
     def count_tokens(self, messages: tuple[Message, ...]) -> int:
         """Length of the messages as a prompt, in tokens."""
@@ -122,24 +154,22 @@ class TorchEngine:
         self._crew.shutdown(wait=False)
         atexit.unregister(self.close)
 
-    def _prompt(self, messages: tuple[Message, ...], answer: int) -> list[int]:
-        prompt = self._base.prompt_ids(messages)
-        room = min(answer, 16)
+    def _require_room(self, prompt: list[int], answer: int, whole: bool = False) -> None:
+        """See that the prompt fits beside an answer: the whole one, or its beginning."""
+        room = answer if whole else min(answer, 16)
         if len(prompt) + room > self.context_tokens:
             raise TooLong(
                 f"The request is {len(prompt):,} tokens long; this model reads "
                 f"{self.context_tokens - room:,}. Shorten it, or send it in parts."
             )
-        return prompt
 
     def _label(self, label: str) -> list[int]:
-        ids: list[int] = self._base.tokenizer(label, add_special_tokens=False).input_ids
-        return [*ids, self._base.tokenizer.eos_token_id]
+        return [*self._base.plain_ids(label), self._base.tokenizer.eos_token_id]
 
     def _deadline(self) -> float:
         return time.perf_counter() + self._time_limit
 
-    def _submit(self, job: WriteJob | ChooseJob) -> None:
+    def _submit(self, job: Work) -> None:
         with self._changed:
             if self._closing:
                 raise EngineBusy("The engine is shutting down.")
@@ -150,7 +180,7 @@ class TorchEngine:
             self._waiting.append(job)
             self._changed.notify()
 
-    def _next(self, job: Job) -> Delta | Usage | Choice:
+    def _next(self, job: Job) -> Delta | Usage | Choice | Scores:
         item = job.out.get()
         if isinstance(item, BaseException):
             raise item

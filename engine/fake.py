@@ -10,7 +10,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from core.errors import TooLong, UnknownName
-from engine.interface import Choice, ChooseRequest, Delta, StopReason, Usage, WriteRequest
+from engine.interface import (
+    Choice,
+    ChooseRequest,
+    Delta,
+    Scored,
+    ScoreRequest,
+    Scores,
+    StopReason,
+    Usage,
+    WriteRequest,
+)
 from tasks.scope import Scope
 from tasks.spec import Message
 
@@ -44,9 +54,12 @@ class FakeAdapters:
 class FakeEngine:
     """Answers `write` with the last message's words behind the adapter's name, one at a time.
 
-    `choose` favours the label that occurs most often in the last message. `calls` keeps every
-    request; `made` counts the tokens made, so that a test can see them stop.
+    `choose` favours the label that occurs most often in the last message. A token is a byte, and
+    to `score` each is as likely as any other. `calls` keeps every request; `made` counts the tokens
+    made, so that a test can see them stop.
     """
+
+    start_token = 256
 
     def __init__(
         self,
@@ -58,7 +71,7 @@ class FakeEngine:
         self.adapters = FakeAdapters(adapters or {}, scopes or {})
         self.delay = delay
         self.context_tokens = context_tokens
-        self.calls: list[WriteRequest | ChooseRequest] = []
+        self.calls: list[WriteRequest | ChooseRequest | ScoreRequest] = []
         self.made = 0
 
     def write(
@@ -101,6 +114,20 @@ class FakeEngine:
         }
         return Choice(logprobs, Usage(prompt, len(counts), self.delay, self.delay, "end"))
 
+    def score(self, request: ScoreRequest, stop: threading.Event | None = None) -> Scores:
+        """Give every token the same likelihood."""
+        prompt = self._accept(request)
+        scored = tuple(
+            Scored((-math.log(257),) * len(ids), (False,) * len(ids))
+            for ids in request.continuations
+        )
+        tokens = prompt + sum(map(len, request.continuations))
+        return Scores(scored, Usage(prompt, tokens, self.delay, self.delay, "end"))
+
+    def tokens(self, text: str) -> list[int]:
+        """One token a byte."""
+        return list(text.encode())
+
     def count_tokens(self, messages: tuple[Message, ...]) -> int:
         """One token a word, one a Chinese character."""
         return sum(len(re.findall(r"[一-鿿]|[^\s一-鿿]+", m["content"])) for m in messages)
@@ -112,17 +139,24 @@ class FakeEngine:
     def close(self) -> None:
         """Nothing to free."""
 
-    def _accept(self, request: WriteRequest | ChooseRequest) -> int:
+    def _accept(self, request: WriteRequest | ChooseRequest | ScoreRequest) -> int:
         self.calls.append(request)
         if request.adapter is not None:
             self.adapters.fingerprint(request.adapter)
-        prompt = self.count_tokens(request.messages)
+        prompt = self._length(request)
         if prompt >= self.context_tokens:
             raise TooLong(
                 f"The text is {prompt} tokens long and the model reads {self.context_tokens}."
             )
         return prompt
 
+    def _length(self, request: WriteRequest | ChooseRequest | ScoreRequest) -> int:
+        if isinstance(request, ScoreRequest):
+            return len(request.prompt)
+        plain = request.prompt if isinstance(request, WriteRequest) else ()
+        return len(plain) or self.count_tokens(request.messages)
+
     def _answer(self, request: WriteRequest) -> str:
         speaker = request.adapter or "base"
-        return f"[{speaker}] " + request.messages[-1]["content"]
+        plain = bytes(i for i in request.prompt if i < 256).decode(errors="replace")
+        return f"[{speaker}] " + (plain or request.messages[-1]["content"])

@@ -15,11 +15,16 @@ StopReason = Literal["end", "length", "stop", "time"]
 
 @dataclass(frozen=True)
 class WriteRequest:
-    """Generate text after the messages. `adapter` None is the bare base."""
+    """Generate text after the messages. `adapter` None is the bare base.
+
+    `prompt` is token ids to go on from as they stand, without a chat template; `messages` is then
+    empty.
+    """
 
     messages: tuple[Message, ...]
     adapter: str | None = None
     decoding: Decoding = field(default_factory=Decoding)
+    prompt: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,18 @@ class ChooseRequest:
 
     messages: tuple[Message, ...]
     labels: tuple[str, ...]
+    adapter: str | None = None
+
+
+@dataclass(frozen=True)
+class ScoreRequest:
+    """Score each continuation of a prompt, all token ids as they stand: no chat template, no end.
+
+    Nothing may be empty. A text that nothing stands before goes on from `Engine.start_token`.
+    """
+
+    prompt: tuple[int, ...]
+    continuations: tuple[tuple[int, ...], ...]
     adapter: str | None = None
 
 
@@ -54,6 +71,25 @@ class Choice:
     """Natural log-likelihood of each label as the complete answer, and the cost."""
 
     logprobs: dict[str, float]
+    usage: Usage
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A continuation's tokens: natural log-likelihood of each, and whether each was the likeliest.
+
+    Shorter than the continuation where the request was ended before.
+    """
+
+    logprobs: tuple[float, ...]
+    greedy: tuple[bool, ...]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The continuations of a request in its order, and the cost."""
+
+    continuations: tuple[Scored, ...]
     usage: Usage
 
 
@@ -85,6 +121,7 @@ class Engine(Protocol):
     """Runs the base. Safe to call from many threads at once."""
 
     context_tokens: int
+    start_token: int
 
     @property
     def adapters(self) -> Adapters:
@@ -107,6 +144,14 @@ class Engine(Protocol):
 
     def choose(self, request: ChooseRequest, stop: threading.Event | None = None) -> Choice:
         """Score the labels. Raises as `write`."""
+        ...
+
+    def score(self, request: ScoreRequest, stop: threading.Event | None = None) -> Scores:
+        """Score the continuations, the prompt being read once. Raises as `write`."""
+        ...
+
+    def tokens(self, text: str) -> list[int]:
+        """Text as token ids as it stands, nothing added. Names of special tokens are these."""
         ...
 
     def count_tokens(self, messages: tuple[Message, ...]) -> int:

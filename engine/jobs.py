@@ -18,7 +18,7 @@ from torch import Tensor
 
 from engine.base_model import Base
 from engine.direct import Next
-from engine.interface import Choice, Delta, StopReason, Usage
+from engine.interface import Choice, Delta, Scored, Scores, StopReason, Usage
 from engine.kept import Kept
 from engine.lora import LoraWeights
 from engine.memory import Reading
@@ -39,7 +39,7 @@ class Job:
         weights: the adapter, held for the request's whole life.
         stop: set by the person; `closed` is set when nobody listens any more.
         deadline: `time.perf_counter()` after which the answer ends.
-        out: what the caller receives: Delta, Usage, Choice, or the exception that ended it.
+        out: what the caller receives: Delta, Usage, Choice, Scores, or the exception that ended it.
     """
 
     prompt: list[int]
@@ -47,7 +47,9 @@ class Job:
     stop: threading.Event
     deadline: float
     closed: threading.Event = field(default_factory=threading.Event)
-    out: SimpleQueue[Delta | Usage | Choice | BaseException] = field(default_factory=SimpleQueue)
+    out: SimpleQueue[Delta | Usage | Choice | Scores | BaseException] = field(
+        default_factory=SimpleQueue
+    )
     started: float = field(default_factory=time.perf_counter)
 
     def ended(self) -> StopReason | None:
@@ -117,6 +119,28 @@ class ChooseJob(Job):
         self.out.put(Choice(scores, self.usage(scored, 0.0, stopped or "stop")))
 
 
+@dataclass
+class ScoreJob(Job):
+    """Score each token of each continuation, given as token ids."""
+
+    continuations: list[list[int]] = field(default_factory=list)
+
+    def run(self, base: Base, kept: Kept) -> Steps:
+        """Read the prompt once, then the continuations one by one on top of it."""
+        memory = base.memory()
+        head = yield from _read(base, self, self.prompt, memory)
+        made: list[Scored] = []
+        while head is not None and len(made) < len(self.continuations):
+            ids = self.continuations[len(made)]
+            scored = yield from _continued(base, self, head, ids, memory)
+            if scored is None:
+                break
+            made.append(scored)
+        stopped = self.ended() if len(made) < len(self.continuations) else "end"
+        tokens = len(self.prompt) + sum(len(one.logprobs) for one in made)
+        self.out.put(Scores(tuple(made), self.usage(tokens, 0.0, stopped or "stop")))
+
+
 class _Text:
     """Token ids to text, held back until characters are whole."""
 
@@ -144,7 +168,7 @@ def _read(
     for start in range(0, len(ids), PREFILL_TOKENS):
         if job.ended():
             return None
-        logits = base.read(ids[start : start + PREFILL_TOKENS], memory, job.weights)
+        logits = base.read(ids[start : start + PREFILL_TOKENS], memory, job.weights)[-1]
         if start + PREFILL_TOKENS < len(ids):
             yield None
     return logits
@@ -164,3 +188,34 @@ def _score(
         chances = torch.log_softmax(logits.float(), -1)
         scores[i] += sum(float(chances[j, token]) for j, token in enumerate(rows[i][1:]))
     return scores
+
+
+def _continued(
+    base: Base, job: Job, head: Tensor, ids: list[int], memory: Reading
+) -> Generator[None, Tensor | None, Scored | None]:
+    """Score ids after the prompt in memory, yielding after each part. The memory stays as it was.
+
+    Args:
+        head: (vocabulary,) logits after the prompt.
+
+    Returns:
+        None when the job had to end.
+    """
+    logprobs: list[float] = []
+    greedy: list[bool] = []
+    logits = head[None]  # before each token of a part
+    for start in range(0, len(ids), PREFILL_TOKENS):
+        if job.ended():
+            return None
+        part = ids[start : start + PREFILL_TOKENS]
+        read = part if start + PREFILL_TOKENS < len(ids) else part[:-1]
+        if read:
+            logits = torch.cat([logits, base.read(read, memory, job.weights, keep=len(read))])
+        chances = torch.log_softmax(logits[: len(part)].float(), -1)
+        wanted = torch.tensor(part, device=chances.device)
+        logprobs += chances.gather(-1, wanted[:, None])[:, 0].tolist()
+        greedy += (chances.argmax(-1) == wanted).tolist()
+        logits = logits[len(part) :]
+        yield None
+    base.rewind(memory, len(ids) - 1)
+    return Scored(tuple(logprobs), tuple(greedy))

@@ -90,7 +90,7 @@ def test_tokens_one_by_one_and_together(
         found = base.step([Next(token, slow, adapter)])[0]
         torch.testing.assert_close(found, known[i], atol=1e-3, rtol=0)
     base.read(IDS[:7], quick, adapter)
-    found = base.read(IDS[7:], quick, adapter)
+    found = base.read(IDS[7:], quick, adapter)[0]
     torch.testing.assert_close(found, known[-1], atol=1e-3, rtol=0)
 
 
@@ -117,7 +117,7 @@ def test_branches_are_read_apart_and_leave_no_trace(folder: Path, base: Base, sh
     for row, logits in zip(rows, base.branches(rows, memory, adapter), strict=True):
         known = expected(folder, shelf / "all", IDS + row)[len(IDS) :]
         torch.testing.assert_close(logits, known, atol=1e-3, rtol=0)
-    after = base.read([80], memory, adapter)
+    after = base.read([80], memory, adapter)[0]
     known = expected(folder, shelf / "all", [*IDS, 80])[-1]
     torch.testing.assert_close(after, known, atol=1e-3, rtol=0)
 
@@ -129,7 +129,7 @@ def test_a_long_text_makes_its_memory_grow(folder: Path, base: Base) -> None:
     base.read(ids[: FIRST - 1], memory, None)
     for token in ids[FIRST - 1 : -1]:
         base.step([Next(token, memory, None)])
-    found = base.read(ids[-1:], memory, None)
+    found = base.read(ids[-1:], memory, None)[0]
     torch.testing.assert_close(found, expected(folder, None, ids)[-1], atol=1e-3, rtol=0)
 
 
@@ -138,7 +138,7 @@ def test_prompts_in_bfloat16_differ_by_its_rounding(folder: Path) -> None:
         pytest.skip("this processor does not multiply bfloat16")
     base = load_base(tiny.settings(folder, quantization="int8"))
     with torch.inference_mode():
-        found = base.read(IDS, base.memory(), None)
+        found = base.read(IDS, base.memory(), None)[0]
     known = expected(folder, None, IDS)[-1]
     assert (found - known).norm() < 0.03 * known.norm()
 

@@ -17,7 +17,8 @@ from transformers import AutoModelForCausalLM
 from core.errors import EngineBusy, InputError, SettingsError, SetupError, TooLong, UnknownName
 from engine.base_model import Base, load_base
 from engine.engine import TorchEngine
-from engine.interface import ChooseRequest, Delta, Usage, WriteRequest
+from engine.interface import ChooseRequest, Delta, ScoreRequest, Usage, WriteRequest
+from engine.jobs import PREFILL_TOKENS
 from tasks.spec import Decoding
 
 NAMES = ["red", "green", "blue"]
@@ -80,6 +81,52 @@ def test_each_adapter_computes_what_peft_computes(
         assert score == pytest.approx(expected, abs=1e-4)
 
 
+def test_scores_of_raw_text_are_what_peft_computes(
+    engine: TorchEngine, any_folder: Path, shelf: Path, tiny_base: Base
+) -> None:
+    prompt = engine.tokens("Once upon a time")
+    texts = [" x", " there was a bridge", " and so on" * (PREFILL_TOKENS // 8)]
+    continuations = [engine.tokens(text) for text in texts]
+    assert len(continuations[-1]) > PREFILL_TOKENS, "read in parts"
+    plain = AutoModelForCausalLM.from_pretrained(any_folder, dtype=torch.float32)
+    model = PeftModel.from_pretrained(plain, shelf / "red")
+    request = ScoreRequest(tuple(prompt), tuple(map(tuple, continuations)), "red")
+    found = engine.score(request)
+    assert found.usage.stopped == "end"
+    assert found.usage.tokens == len(prompt) + sum(map(len, continuations))
+    for ids, scored in zip(continuations, found.continuations, strict=True):
+        with torch.no_grad():
+            logits = model(torch.tensor([prompt + ids])).logits[0, len(prompt) - 1 : -1]
+        expected = logits.log_softmax(-1).gather(-1, torch.tensor(ids)[:, None])[:, 0]
+        assert scored.logprobs == pytest.approx(expected.tolist(), abs=1e-4)
+        assert scored.greedy == tuple((logits.argmax(-1) == torch.tensor(ids)).tolist())
+    assert engine.score(request).continuations == found.continuations
+
+
+def test_raw_token_ids_are_gone_on_from_without_a_template(
+    engine: TorchEngine, any_folder: Path, tiny_base: Base
+) -> None:
+    ids = engine.tokens("Once upon a time")
+    plain = AutoModelForCausalLM.from_pretrained(any_folder, dtype=torch.float32)
+    made = plain.generate(torch.tensor([ids]), max_new_tokens=12, do_sample=False)[0, len(ids) :]
+    expected = tiny_base.tokenizer.decode(made, skip_special_tokens=True)
+    request = WriteRequest((), None, Decoding(max_new_tokens=12), tuple(ids))
+    assert written(engine, request).rstrip("�") == expected.rstrip("�")
+    scored = engine.score(ScoreRequest(tuple(ids), (tuple(made.tolist()),)))
+    assert all(scored.continuations[0].greedy), "what is written is what is likeliest"
+
+
+def test_scoring_nothing_and_too_much(engine: TorchEngine) -> None:
+    for prompt, continuations in (((), ((1,),)), ((1,), ()), ((1,), ((1,), ()))):
+        with pytest.raises(InputError, match="nothing to score"):
+            engine.score(ScoreRequest(prompt, continuations))
+    whole = ScoreRequest((1,) * 500, ((1,) * 13,))  # the last token is not read: 512
+    assert len(engine.score(whole).continuations[0].logprobs) == 13
+    with pytest.raises(TooLong, match="501 tokens long; this model reads 500"):
+        engine.score(ScoreRequest((1,) * 501, whole.continuations))
+    assert engine.start_token == engine.tokens(tiny.END)[0], "this base begins as it ends"
+
+
 @pytest.mark.parametrize(
     "config", [{"use_rslora": True}, {"alpha_pattern": {"q_proj": 32}}, {"r": 8, "lora_alpha": 1}]
 )
@@ -96,7 +143,7 @@ def test_scaling_variants_match_peft(
     request = ChooseRequest(({"role": "user", "content": "x"},), ("a",), "variant")
     first = tiny_base.tokenizer("a").input_ids[0]
     with torch.inference_mode():
-        found = tiny_base.read(ids, tiny_base.memory(), engine.adapters.get("variant"))
+        found = tiny_base.read(ids, tiny_base.memory(), engine.adapters.get("variant"))[0]
     engine.choose(request)
     engine.close()
     assert float(found.log_softmax(-1)[first]) == pytest.approx(float(expected[first]), abs=1e-4)
