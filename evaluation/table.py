@@ -52,6 +52,7 @@ class Kept(_Strict):
     task: str
     data: str = Field(description="last folder and name of the data file")
     sha256: str = Field(description="of the data file")
+    reverse: bool = Field(False, description="the other direction of a translation")
     rows: int = Field(description="answered by both; the figures rest on these")
     left_out: int = Field(description="rows that one of them has no answer for")
     figures: dict[str, Beside] = Field(description="the primary one first")
@@ -68,6 +69,7 @@ class _Words:
     file: str
     head: str
     rows: str
+    reverse: str
     span: str
     names: dict[str, str]
     verdicts: dict[Verdict, str]
@@ -79,6 +81,7 @@ WORDS: dict[Lang, _Words] = {
         file="README.md",
         head="| adapter | measured on | figure | base | with adapter |",
         rows="{}, {:,} rows",
+        reverse="{}, reversed",
         span="{} ({} to {})",
         names={
             "bleu": "BLEU",
@@ -101,6 +104,7 @@ WORDS: dict[Lang, _Words] = {
         file="README.zh.md",
         head="| 适配器 | 测试集 | 指标 | 基座 | 加适配器 |",
         rows="{}，{:,} 行",
+        reverse="{}，反向",
         span="{}（{} 至 {}）",
         names={
             "accuracy": "准确率",
@@ -147,6 +151,7 @@ def keep(run: Path, base: Path) -> Kept:
         task=ours.asked.task_name,
         data=ours.asked.data,
         sha256=ours.asked.sha256,
+        reverse=ours.asked.reverse,
         rows=compared.rows,
         left_out=len(compared.left_out),
         figures={
@@ -225,12 +230,12 @@ def rewritten(text: str, table: str, name: str) -> str:
     Raises:
         InputError: there is not exactly one pair of markers, each on its line.
     """
-    lines = text.splitlines()
-    if lines.count(BEGIN) != 1 or lines.count(END) != 1 or lines.index(END) < lines.index(BEGIN):
+    lines = text.splitlines(keepends=True)
+    places = [(i, line.strip()) for i, line in enumerate(lines) if line.strip() in {BEGIN, END}]
+    if [mark for _, mark in places] != [BEGIN, END]:
         raise InputError(f"{name} needs the lines {BEGIN} and {END} once, in this order.")
-    before, rest = text.split(BEGIN + "\n")
-    _, after = rest.split(END)
-    return f"{before}{BEGIN}\n{table}{END}{after}"
+    (begin, _), (end, _) = places
+    return "".join([*lines[: begin + 1], table, *lines[end:]])
 
 
 def update(root: Path = REPOSITORY, check: bool = False) -> list[str]:
@@ -313,10 +318,12 @@ def _shipped(root: Path, adapter: str) -> str | None:
 
 def _lines(path: Path, kept: Kept, words: _Words) -> Iterator[str]:
     """A table line a figure; the adapter and the data stand in the first only."""
-    data = Path(kept.data).with_suffix("")
+    data = f"[{Path(kept.data).with_suffix('')}]({path.as_posix()})"
+    if kept.reverse:
+        data = words.reverse.format(data)
     first = [
         f"[`{kept.adapter}`](adapters/{kept.adapter}/README.md)",
-        words.rows.format(f"[{data}]({path.as_posix()})", kept.rows),
+        words.rows.format(data, kept.rows),
     ]
     for name, one in kept.figures.items():
         ours = words.verdicts[one.verdict].format(_spanned(name, one.adapter, words))

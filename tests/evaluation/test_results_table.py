@@ -17,7 +17,7 @@ from engine.fake import FakeEngine
 from evaluation import record, runner, table
 from evaluation.promotion import FILES
 
-MARKED = f"# Mine\n\n{table.BEGIN}\n{table.END}\n\nthe rest\n"
+MARKED = f"# Mine: {table.BEGIN} in a line is no marker\n\n{table.BEGIN}\n{table.END}\n\nthe rest\n"
 Runs = tuple[Path, Path]
 
 
@@ -145,6 +145,18 @@ def test_each_kind_of_task_has_its_figures(
     assert set(kept.signatures) == {"bleu", "chrf"} & set(names)
 
 
+def test_both_directions_of_a_translation_are_told_apart(tmp_path: Path) -> None:
+    row = {"source": "Hello.", "target": "Bonjour.", "source_lang": "en", "target_lang": "fr"}
+    file = write_rows(tmp_path / "rows.jsonl", [row] * 3)
+    engine = FakeEngine({"mine": "abc"})
+    for name in (None, "mine"):
+        runner.run(job("translation", file, name, reverse=True), engine, tmp_path / str(name))
+    kept = table.keep(tmp_path / "mine", tmp_path / "None")
+    assert "--reverse" in kept.commands[1]
+    assert ", reversed, 3 rows |" in table.as_markdown({Path("a.json"): kept}, "en")
+    assert "，反向，3 行 |" in table.as_markdown({Path("a.json"): kept}, "zh")
+
+
 def test_figures_rest_on_the_rows_that_both_answered(tmp_path: Path) -> None:
     rows = [{"text": "positive", "label": "positive"}, {"text": "unreadable", "label": "negative"}]
     file = write_rows(tmp_path / "a.jsonl", rows)
@@ -180,7 +192,7 @@ def test_a_new_record_is_missed_until_it_is_written(runs: Runs, root: Path) -> N
     table.update(root)
     assert table.update(root, check=True) == []
     text = (root / "README.md").read_text()
-    assert text.startswith("# Mine\n")
+    assert text.startswith("# Mine:")
     assert text.endswith("the rest\n")
     cells = [cell.strip() for cell in text.splitlines()[5].strip("|").split("|")]
     assert cells == [
