@@ -1,9 +1,14 @@
-"""Compare routing with `semantic-router` on labelled requests: same encoder, same samples.
+"""Compare routing with two peers on labelled requests: `semantic-router`, and asking the base.
 
-Each side sees the same requests. semantic-router picks one route for a request, so beside exact
-plans (every task, in order) the first task alone is counted too; target languages are left out of
-both, since it has none. It runs with its defaults, once without a threshold and once with its own
-calibration fitted on the development requests and anything under one half sent to conversation.
+Each side sees the same requests. The peers pick one task for a request, so beside exact plans
+(every task, in order) the first task alone is counted too; target languages are left out of all,
+since the peers have none.
+
+- semantic-router has the same encoder and samples. It runs with its defaults, once without a
+  threshold and once with its own calibration fitted on the development requests and anything under
+  one half sent to conversation.
+- The starter base gets the tasks with their descriptions, then the conversation, and the
+  likeliest name of a task is taken, as the chat chooses among labels.
 
     pip install -r requirements-bench.txt
     python -m benchmarks.routing
@@ -18,7 +23,7 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +34,10 @@ from semantic_router.routers import IndexedRouter
 from agent.encoder import Encoder
 from agent.planner import Planner
 from agent.router import Router
-from tasks.spec import TaskSpec, load_tasks
+from core.settings import load_settings
+from engine.interface import ChooseRequest, Engine
+from engine.load import load_engine
+from tasks.spec import Message, TaskSpec, load_tasks
 
 DATA = Path(__file__).parent.parent / "tests" / "data"
 FALLBACK = "generation"
@@ -52,23 +60,33 @@ def read(file: Path) -> list[Request]:
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line]
 
 
-def measure(decide: Decide, requests: list[Request]) -> dict[str, float]:
-    """Shares of exact plans and right first tasks, and the time each request took."""
-    exact = first = 0
-    took = []
+def measure(sides: Mapping[str, Decide], requests: list[Request]) -> dict[str, dict[str, float]]:
+    """Shares of exact plans and right first tasks, and the time each request took.
+
+    The sides take turns at every request, so that other work on the machine slows all of them.
+    """
+    found: dict[str, list[list[str]]] = {name: [] for name in sides}
+    took: dict[str, list[float]] = {name: [] for name in sides}
     for request in requests:
-        started = time.perf_counter()
-        found = decide(request)
-        took.append(1000 * (time.perf_counter() - started))
-        wanted = [step["task"] for step in request["plan"]]
-        exact += found == wanted
-        first += found[:1] == wanted[:1]
+        for name, decide in sides.items():
+            started = time.perf_counter()
+            found[name].append(decide(request))
+            took[name].append(1000 * (time.perf_counter() - started))
+    wanted = [[step["task"] for step in request["plan"]] for request in requests]
     return {
-        "exact": round(exact / len(requests), 4),
-        "first_task": round(first / len(requests), 4),
-        "ms_median": round(statistics.median(took), 2),
-        "ms_p90": round(statistics.quantiles(took, n=10)[-1], 2),
+        name: {
+            "exact": share(a == b for a, b in zip(found[name], wanted, strict=True)),
+            "first_task": share(a[:1] == b[:1] for a, b in zip(found[name], wanted, strict=True)),
+            "ms_median": round(statistics.median(took[name]), 2),
+            "ms_p90": round(statistics.quantiles(took[name], n=10)[-1], 2),
+        }
+        for name in sides
     }
+
+
+def share(right: Iterable[bool]) -> float:
+    """How many are right, from 0 to 1."""
+    return round(statistics.mean(right), 4)
 
 
 def patchbay(tasks: Mapping[str, TaskSpec], encoder: Encoder) -> Decide:
@@ -97,19 +115,41 @@ def semantic(tasks: Mapping[str, TaskSpec], encoder: Encoder, fit: list[Request]
     return decide
 
 
+def base_model(tasks: Mapping[str, TaskSpec], engine: Engine) -> Decide:
+    """The bare base, asked which task it is."""
+    listed = "\n".join(f"- {name}: {task.description.en}" for name, task in tasks.items())
+    system: Message = {
+        "role": "system",
+        "content": f"Which task does the request ask for? Answer with its name.\n{listed}",
+    }
+
+    def decide(request: Request) -> list[str]:
+        turns: list[Message] = [
+            {"role": turn["role"], "content": turn["content"]}
+            for turn in request.get("history", ())
+        ]
+        messages = (system, *turns, Message(role="user", content=request["text"]))
+        scores = engine.choose(ChooseRequest(messages, tuple(tasks))).logprobs
+        return [max(scores, key=scores.__getitem__)]
+
+    return decide
+
+
 def main(file: Path) -> None:
-    """Measure all three on one file and print a table, then JSON."""
+    """Measure all on one file and print a table, then JSON."""
     tasks, encoder, requests = load_tasks(), Encoder(), read(file)
+    engine = load_engine(load_settings(profile="starter"))
     sides = {
         "patchbay": patchbay(tasks, encoder),
         "semantic-router": semantic(tasks, encoder, None),
         "semantic-router fitted": semantic(tasks, encoder, read(DATA / "routing_dev.jsonl")),
+        "base model": base_model(tasks, engine),
     }
-    results = {}
-    for name, decide in sides.items():
-        decide(requests[0])  # warm
-        results[name] = measure(decide, requests)
-        print(f"{name:24} {results[name]}")
+    measure(sides, requests[:2])  # warm
+    results = measure(sides, requests)
+    engine.close()
+    for name, figures in results.items():
+        print(f"{name:24} {figures}")
     print(json.dumps({"file": file.name, "requests": len(requests), "results": results}))
 
 

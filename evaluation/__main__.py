@@ -5,6 +5,8 @@ python -m evaluation compare BASE_DIR DIR
 python -m evaluation gate DIR BASE_DIR
 python -m evaluation promote DIR BASE_DIR
 python -m evaluation routing requests.jsonl
+python -m evaluation keep DIR BASE_DIR --to results/adapters/sentiment-en.json
+python -m evaluation table --check
 """
 
 from __future__ import annotations
@@ -157,6 +159,37 @@ def routing(
     record = router.record(file, made, router.judge(planner, requests, seed))
     _save(output, record)
     print(json.dumps(record, ensure_ascii=False) if as_json else report.routing_as_text(record))
+
+
+@app.command()
+def keep(
+    run: Candidate,
+    base: Annotated[Path, typer.Argument(help="folder of the bare base's run on the same rows")],
+    to: Annotated[Path, typer.Option(help="the record, like results/adapters/sentiment-en.json")],
+) -> None:
+    """Keep the figures of a shipped adapter beside the bare base's, as one small file."""
+    from evaluation import table as tables
+
+    tables.write(to, tables.keep(run, base))
+    aside(f"{to}. `python -m evaluation table` puts it into the README's table.")
+
+
+@app.command()
+def table(
+    check: Annotated[
+        bool, typer.Option("--check", help="write nothing; fail if it differs")
+    ] = False,
+) -> None:
+    """Write the table of results/adapters into README.md and README.zh.md."""
+    from evaluation import table as tables
+
+    different = tables.update(check=check)
+    if check and different:
+        raise InputError(
+            f"{' and '.join(different)} differ from results/adapters. Write the table with "
+            "`python -m evaluation table`."
+        )
+    aside(f"{', '.join(different)}: written." if different else "Both READMEs are up to date.")
 
 
 def _columns(given: list[str]) -> dict[str, str]:

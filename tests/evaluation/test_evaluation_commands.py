@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -199,3 +200,42 @@ def test_gate_promote_and_rollback(
     assert command(monkeypatch, "rollback", "sentiment") == 0
     assert "mine is no longer promoted. Still promoted: none." in capsys.readouterr().err
     assert command(monkeypatch, "rollback", "sentiment") == 1
+
+
+def test_keep_and_the_commands_it_keeps(
+    tmp_path: Path,
+    home: Path,
+    tiny_folder: Path,
+    profile: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    tiny.add_adapter(tiny_folder, home / "adapters", "mine", seed=1)
+    data = reviews(tmp_path / "films")
+    asked = ("--task", "sentiment", "--data", data, "--limit", 5, "--seed", 2)
+    for name in ("base", "mine"):
+        words = ("--adapter", name, "--profile", profile, "--output", tmp_path / name)
+        assert command(monkeypatch, "run", *asked, *words) == 0
+    file = tmp_path / "results" / "mine.json"
+    assert command(monkeypatch, "keep", tmp_path / "base", tmp_path / "mine", "--to", file) == 1
+    assert "name the adapter's run, then the base's" in capsys.readouterr().err
+    assert command(monkeypatch, "keep", tmp_path / "mine", tmp_path / "base", "--to", file) == 0
+    assert "mine.json" in capsys.readouterr().err
+    monkeypatch.chdir(tmp_path)
+    for kept in json.loads(file.read_text())["commands"]:
+        words = shlex.split(kept.replace("DIR", str(tmp_path)))
+        assert words[:3] == ["python", "-m", "evaluation"]
+        assert command(monkeypatch, *words[3:], "--profile", profile) == 0
+    for name in ("base", "mine"):
+        again = record.read(tmp_path / "runs" / name)
+        assert again.asked == record.read(tmp_path / name).asked
+        assert again.figures == record.read(tmp_path / name).figures
+
+
+def test_the_table_command_checks(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    assert command(monkeypatch, "table", "--check") == 0
+    monkeypatch.setattr("evaluation.table.update", lambda check: ["README.md"] * check)
+    assert command(monkeypatch, "table", "--check") == 1
+    assert "README.md differ from results/adapters" in capsys.readouterr().err

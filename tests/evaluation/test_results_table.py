@@ -1,0 +1,243 @@
+"""The README's table: made from committed records, which hold for the weights that ship."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+from judging import Failing, job, reviews, write_rows
+
+from core import fingerprint
+from core.errors import InputError
+from core.paths import REPOSITORY
+from engine.fake import FakeEngine
+from evaluation import record, runner, table
+from evaluation.promotion import FILES
+
+MARKED = f"# Mine: {table.BEGIN} in a line is no marker\n\n{table.BEGIN}\n{table.END}\n\nthe rest\n"
+Runs = tuple[Path, Path]
+
+
+class Reader(FakeEngine):
+    """Right on every review with an adapter; positive without."""
+
+    def choose(self, request: Any, stop: object = None) -> Any:
+        choice = super().choose(request)
+        if request.adapter:
+            return choice
+        a, b, c = sorted(choice.logprobs.values(), reverse=True)
+        return type(choice)(dict(zip(choice.logprobs, (a, b, c), strict=True)), choice.usage)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A repository with one adapter and two READMEs."""
+    folder = tmp_path / "repository"
+    adapter = folder / "adapters" / "mine"
+    adapter.mkdir(parents=True)
+    for name in FILES:
+        (adapter / name).write_text(name)
+    for words in table.WORDS.values():
+        (folder / words.file).write_text(MARKED)
+    return folder
+
+
+@pytest.fixture
+def runs(tmp_path: Path, root: Path) -> Runs:
+    """(adapter, base) over forty rows."""
+    labels = ["positive", "negative"]
+    rows = [{"text": f"{labels[i % 2]} {i}", "label": labels[i % 2]} for i in range(40)]
+    file = write_rows(tmp_path / "films" / "validation.jsonl", rows)
+    engine = Reader({"mine": shipped(root)})
+    for name in (None, "mine"):
+        asked = job("sentiment", file, name, limit=30, seed=3)
+        runner.run(asked, engine, tmp_path / str(name))
+    return tmp_path / "mine", tmp_path / "None"
+
+
+def shipped(root: Path) -> str:
+    return fingerprint.of_files([root / "adapters" / "mine" / name for name in FILES])
+
+
+def test_the_readmes_show_what_the_records_hold() -> None:
+    """If this fails, run `python -m evaluation table`."""
+    records = table.read()
+    for lang, words in table.WORDS.items():
+        text = (REPOSITORY / words.file).read_text(encoding="utf-8")
+        shown = text.split(table.BEGIN + "\n")[1].split(table.END)[0]
+        assert shown == table.as_markdown(records, lang), words.file
+    assert table.update(check=True) == []
+
+
+def test_every_record_holds_for_the_adapter_and_the_task_that_ship() -> None:
+    assert table.outdated() == []
+
+
+def test_a_record_has_both_sides_the_verdict_and_the_way_back(runs: Runs, root: Path) -> None:
+    kept = table.keep(*runs)
+    ours, bare = (record.read(folder) for folder in runs)
+    assert (kept.adapter, kept.task, kept.rows, kept.left_out) == ("mine", "sentiment", 30, 0)
+    assert kept.data == "films/validation.jsonl"
+    assert list(kept.figures) == ["accuracy"], "macro_f1, log loss and calibration are not shown"
+    accuracy = kept.figures["accuracy"]
+    assert accuracy.adapter == ours.figures["accuracy"]
+    assert accuracy.base == bare.figures["accuracy"]
+    assert (accuracy.verdict, accuracy.test) == ("better", "exact McNemar")
+    assert accuracy.p < 0.05
+    assert kept.fingerprints["adapter"] == shipped(root)
+    assert set(kept.fingerprints) == {"base", "quantization", "adapter", "task"}
+    assert set(kept.tokens_per_second) == {"base", "adapter"}
+    said = [shlex.split(words)[3:] for words in kept.commands]
+    options = "--task sentiment --data DIR/films/validation.jsonl --adapter {} --limit 30 --seed 3"
+    assert [" ".join(words[1:-2]) for words in said] == [
+        options.format(name) for name in ("base", "mine")
+    ]
+
+
+def test_commands_name_every_option(runs: Runs) -> None:
+    asked = record.read(runs[0]).asked.model_copy(
+        update={
+            "columns": {"my text": "text"},
+            "labels": "drawn",
+            "limit": None,
+            "seed": 0,
+            "reverse": True,
+            "fingerprints": {
+                "base": "HuggingFaceTB/SmolLM2-135M-Instruct",
+                "quantization": "int8",
+            },
+        }
+    )
+    assert table.command(asked) == (
+        "python -m evaluation run --task sentiment --data DIR/films/validation.jsonl "
+        "--adapter mine --column 'my text=text' --labels drawn --reverse --profile starter "
+        "--output runs/mine"
+    )
+
+
+@pytest.mark.parametrize(
+    ("task", "row", "names"),
+    [
+        ("translation", {"source": "Hello.", "target": "Bonjour."}, ["bleu", "chrf"]),
+        (
+            "summarization",
+            {"document": "Rain fell. It was wet.", "summary": "Rain fell."},
+            ["rouge_1", "rouge_2", "rouge_l"],
+        ),
+        ("generation", {"instruction": "Hi", "response": "Hello", "context": ""}, ["perplexity"]),
+    ],
+)
+def test_each_kind_of_task_has_its_figures(
+    task: str, row: dict[str, str], names: list[str], tmp_path: Path
+) -> None:
+    langs = {"source_lang": "en", "target_lang": "fr"} if task == "translation" else {}
+    file = write_rows(tmp_path / "rows.jsonl", [{**row, **langs}] * 3)
+    engine = FakeEngine({"mine": "abc"})
+    for name in (None, "mine"):
+        runner.run(job(task, file, name), engine, tmp_path / str(name))
+    kept = table.keep(tmp_path / "mine", tmp_path / "None")
+    assert list(kept.figures) == names
+    for lang in ("en", "zh"):
+        assert len(table.as_markdown({Path("a.json"): kept}, lang).splitlines()) == 4 + len(names)
+    assert set(kept.signatures) == {"bleu", "chrf"} & set(names)
+
+
+def test_both_directions_of_a_translation_are_told_apart(tmp_path: Path) -> None:
+    row = {"source": "Hello.", "target": "Bonjour.", "source_lang": "en", "target_lang": "fr"}
+    file = write_rows(tmp_path / "rows.jsonl", [row] * 3)
+    engine = FakeEngine({"mine": "abc"})
+    for name in (None, "mine"):
+        runner.run(job("translation", file, name, reverse=True), engine, tmp_path / str(name))
+    kept = table.keep(tmp_path / "mine", tmp_path / "None")
+    assert "--reverse" in kept.commands[1]
+    assert ", reversed, 3 rows |" in table.as_markdown({Path("a.json"): kept}, "en")
+    assert "，反向，3 行 |" in table.as_markdown({Path("a.json"): kept}, "zh")
+
+
+def test_figures_rest_on_the_rows_that_both_answered(tmp_path: Path) -> None:
+    rows = [{"text": "positive", "label": "positive"}, {"text": "unreadable", "label": "negative"}]
+    file = write_rows(tmp_path / "a.jsonl", rows)
+    runner.run(job("sentiment", file, "mine"), Failing(adapters={"mine": "a"}), tmp_path / "mine")
+    runner.run(job("sentiment", file), FakeEngine(), tmp_path / "base")
+    kept = table.keep(tmp_path / "mine", tmp_path / "base")
+    assert (kept.rows, kept.left_out) == (1, 1)
+    assert kept.figures["accuracy"].base.rows == kept.figures["accuracy"].adapter.rows == 1
+
+
+def test_runs_that_do_not_fit_are_refused(runs: Runs, tmp_path: Path) -> None:
+    ours, bare = runs
+    with pytest.raises(InputError, match="name the adapter's run, then the base's"):
+        table.keep(bare, ours)
+    with pytest.raises(InputError, match="name the adapter's run, then the base's"):
+        table.keep(ours, ours)
+    other = tmp_path / "other"
+    runner.run(job("sentiment", reviews(tmp_path)), FakeEngine(), other)
+    with pytest.raises(InputError, match="different data files"):
+        table.keep(ours, other)
+    values = json.loads((bare / record.RECORD).read_text())
+    values["asked"]["fingerprints"]["base"] = "another"
+    (bare / record.RECORD).write_text(json.dumps(values))
+    with pytest.raises(InputError, match=r"more than the adapter \(fingerprints.base: 'another'"):
+        table.keep(*runs)
+
+
+def test_a_new_record_is_missed_until_it_is_written(runs: Runs, root: Path) -> None:
+    assert table.update(root) == [], "no records, nothing between the markers"
+    table.write(root / table.FOLDER / "mine.json", table.keep(*runs))
+    assert table.update(root, check=True) == ["README.md", "README.zh.md"]
+    assert (root / "README.md").read_text() == MARKED
+    table.update(root)
+    assert table.update(root, check=True) == []
+    text = (root / "README.md").read_text()
+    assert text.startswith("# Mine:")
+    assert text.endswith("the rest\n")
+    cells = [cell.strip() for cell in text.splitlines()[5].strip("|").split("|")]
+    assert cells == [
+        "[`mine`](adapters/mine/README.md)",
+        "[films/validation](results/adapters/mine.json), 30 rows",
+        "accuracy",
+        f"{table.read(root)[Path('results/adapters/mine.json')].figures['accuracy'].base.value:.1%}",
+        "**100.0% (100.0% to 100.0%)**",
+    ]
+    assert "准确率" in (root / "README.zh.md").read_text()
+    (root / "README.md").write_text(text.replace("100.0% to", "99.0% to"))
+    assert table.update(root, check=True) == ["README.md"], "a figure was changed by hand"
+    (root / table.FOLDER / "mine.json").unlink()
+    table.update(root)
+    assert (root / "README.md").read_text() == MARKED
+
+
+def test_an_adapter_or_a_task_that_has_changed_is_caught(runs: Runs, root: Path) -> None:
+    file = root / table.FOLDER / "mine.json"
+    table.write(file, table.keep(*runs))
+    assert table.outdated(root) == []
+    weights = root / "adapters" / "mine" / FILES[1]
+    weights.write_text("trained again")
+    assert "the adapter of mine was" in table.outdated(root)[0]
+    with pytest.raises(InputError, match="Judge it again, or remove the record"):
+        table.update(root)
+    weights.unlink()
+    assert "is not there now" in table.outdated(root)[0]
+    weights.write_text(FILES[1])
+    values = json.loads(file.read_text())
+    values["fingerprints"]["task"] = "sentiment-v0"
+    file.write_text(json.dumps(values))
+    assert "the task of mine was sentiment-v0" in table.outdated(root)[0]
+
+
+@pytest.mark.parametrize("text", ["", table.END + "\n" + table.BEGIN, MARKED * 2])
+def test_missing_or_doubled_markers(text: str, root: Path) -> None:
+    (root / "README.md").write_text(text)
+    with pytest.raises(InputError, match=r"README\.md needs the lines"):
+        table.update(root)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"adapter": "mine"}'])
+def test_a_damaged_record_is_named(text: str, root: Path) -> None:
+    (root / table.FOLDER).mkdir(parents=True)
+    (root / table.FOLDER / "mine.json").write_text(text)
+    with pytest.raises(InputError, match=r"mine\.json is no record of shipped figures"):
+        table.update(root)
