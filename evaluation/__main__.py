@@ -4,6 +4,7 @@ python -m evaluation run --task sentiment --data reviews.jsonl --adapter sentime
 python -m evaluation compare BASE_DIR DIR
 python -m evaluation gate DIR BASE_DIR
 python -m evaluation promote DIR BASE_DIR
+python -m evaluation interference sentiment-en
 python -m evaluation routing requests.jsonl
 """
 
@@ -137,6 +138,45 @@ def rollback(task: Annotated[str, typer.Argument(help="name of the task")]) -> N
 
 
 @app.command()
+def interference(
+    adapter: Annotated[str, typer.Argument(help="an adapter's name")],
+    data: Annotated[
+        list[str] | None,
+        typer.Option(help="task=file, or general=file for plain text, in place of our own rows"),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="rows of each file, drawn by the seed")] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    profile: Profile = None,
+    output: Output = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what an adapter does to other tasks and to general text, and that it leaves no trace."""
+    from evaluation import interference as found_elsewhere
+    from evaluation import report
+
+    tasks = load_tasks()
+    own = found_elsewhere.own_task(adapter, tasks)
+    files = found_elsewhere.files(data or [], tasks, own)
+    for name in sorted({*tasks} - {*files, own}):
+        aside(f"There are no rows for {name}; give them with --data {name}=FILE.")
+    probes = found_elsewhere.probes(files, tasks, adapter, limit, seed)
+    settings = load_settings(profile=profile)
+    from engine.load import load_engine
+
+    engine = load_engine(settings, lambda line: aside(line + " …"))
+    try:
+        found = found_elsewhere.measure(probes, adapter, own, engine, seed)
+    finally:
+        engine.close()
+    record = found.record()
+    _save(output, record)
+    print(
+        json.dumps(record, ensure_ascii=False) if as_json else report.interference_as_text(record)
+    )
+    raise typer.Exit(0 if found.detached.identical else 1)
+
+
+@app.command()
 def routing(
     file: Annotated[Path, typer.Argument(help="JSON lines: text, history, plan, kind, lang")],
     seed: Annotated[int, typer.Option(min=0)] = 0,
@@ -181,4 +221,4 @@ def _listen() -> None:
 
 
 if __name__ == "__main__":
-    terminal.run(app, "Stopped. Give the same command again to go on.")
+    terminal.run(app, "Stopped. Give the same command again; `run` goes on where it was.")
