@@ -5,11 +5,13 @@ python -m evaluation compare BASE_DIR DIR
 python -m evaluation gate DIR BASE_DIR
 python -m evaluation promote DIR BASE_DIR
 python -m evaluation interference sentiment-en
+python -m evaluation harness --tasks arc_easy --adapter sentiment-en
 python -m evaluation routing requests.jsonl
 """
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import signal
@@ -22,7 +24,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import typer
 
 from core import terminal
-from core.errors import InputError
+from core.errors import InputError, SetupError
 from core.settings import load_settings
 from core.terminal import aside
 from tasks.spec import find_task, load_tasks
@@ -174,6 +176,41 @@ def interference(
         json.dumps(record, ensure_ascii=False) if as_json else report.interference_as_text(record)
     )
     raise typer.Exit(0 if found.detached.identical else 1)
+
+
+@app.command()
+def harness(
+    tasks: Annotated[str, typer.Option(help="names of its tasks or groups, by comma")],
+    adapter: Annotated[str, typer.Option(help="an adapter's name; base is the bare base")] = "base",
+    limit: Annotated[int | None, typer.Option(min=1, help="first rows of each task")] = None,
+    include_path: Annotated[Path | None, typer.Option(help="folder with tasks of your own")] = None,
+    profile: Profile = None,
+    output: Output = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run tasks of EleutherAI's lm-evaluation-harness on the base and an adapter."""
+    if importlib.util.find_spec("lm_eval") is None:
+        raise SetupError(
+            "The lm-evaluation-harness is not installed: pip install -r requirements-harness.txt"
+        )
+    from evaluation import contamination
+    from evaluation import harness as harnessed
+
+    if adapter != "base":
+        contamination.adapter_folder(adapter)
+    loaded = harnessed.load(
+        [name for name in map(str.strip, tasks.split(",")) if name], include_path
+    )
+    settings = load_settings(profile=profile)
+    from engine.load import load_engine
+
+    engine = load_engine(settings, lambda line: aside(line + " …"))
+    try:
+        found = harnessed.run(loaded, engine, None if adapter == "base" else adapter, limit)
+    finally:
+        engine.close()
+    _save(output, found.record)
+    print(json.dumps(found.record, ensure_ascii=False) if as_json else found.table)
 
 
 @app.command()
