@@ -80,9 +80,9 @@ class Base:
         start: int = words.eos_token_id if words.bos_token_id is None else words.bos_token_id
         return start
 
-    def plain_ids(self, text: str) -> list[int]:
-        """A text as token ids as it stands; names of special tokens are these tokens."""
-        ids: list[int] = self.tokenizer(text, add_special_tokens=False).input_ids
+    def plain_ids(self, text: str, begin: bool = False) -> list[int]:
+        """A text as token ids as it stands, see `engine.interface.Engine.tokens`."""
+        ids: list[int] = self.tokenizer(text, add_special_tokens=begin).input_ids
         return ids
 
     def prompt_ids(self, messages: Sequence[Message]) -> list[int]:

@@ -129,9 +129,9 @@ class TorchEngine:
         assert isinstance(item, Scores)
         return item
 
-    def tokens(self, text: str) -> list[int]:
+    def tokens(self, text: str, begin: bool = False) -> list[int]:
         """Text as token ids as it stands."""
-        return self._base.plain_ids(text)
+        return self._base.plain_ids(text, begin)
 
     def count_tokens(self, messages: tuple[Message, ...]) -> int:
         """Length of the messages as a prompt, in tokens."""

@@ -124,7 +124,7 @@ class FakeEngine:
         tokens = prompt + sum(map(len, request.continuations))
         return Scores(scored, Usage(prompt, tokens, self.delay, self.delay, "end"))
 
-    def tokens(self, text: str) -> list[int]:
+    def tokens(self, text: str, begin: bool = False) -> list[int]:
         """One token a byte."""
         return list(text.encode())
 

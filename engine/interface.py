@@ -150,8 +150,11 @@ class Engine(Protocol):
         """Score the continuations, the prompt being read once. Raises as `write`."""
         ...
 
-    def tokens(self, text: str) -> list[int]:
-        """Text as token ids as it stands, nothing added. Names of special tokens are these."""
+    def tokens(self, text: str, begin: bool = False) -> list[int]:
+        """Text as token ids as it stands; names of special tokens are these tokens.
+
+        `begin` puts in front what the base's tokenizer puts before a text, if anything.
+        """
         ...
 
     def count_tokens(self, messages: tuple[Message, ...]) -> int:

@@ -4,6 +4,8 @@ python -m evaluation run --task sentiment --data reviews.jsonl --adapter sentime
 python -m evaluation compare BASE_DIR DIR
 python -m evaluation gate DIR BASE_DIR
 python -m evaluation promote DIR BASE_DIR
+python -m evaluation interference sentiment-en
+python -m evaluation harness --tasks arc_easy --adapter sentiment-en
 python -m evaluation routing requests.jsonl
 python -m evaluation keep DIR BASE_DIR --to results/adapters/sentiment-en.json
 python -m evaluation table --check
@@ -11,6 +13,7 @@ python -m evaluation table --check
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import signal
@@ -23,7 +26,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import typer
 
 from core import terminal
-from core.errors import InputError
+from core.errors import InputError, SetupError
 from core.settings import load_settings
 from core.terminal import aside
 from tasks.spec import find_task, load_tasks
@@ -139,6 +142,80 @@ def rollback(task: Annotated[str, typer.Argument(help="name of the task")]) -> N
 
 
 @app.command()
+def interference(
+    adapter: Annotated[str, typer.Argument(help="an adapter's name")],
+    data: Annotated[
+        list[str] | None,
+        typer.Option(help="task=file, or general=file for plain text, in place of our own rows"),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="rows of each file, drawn by the seed")] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    profile: Profile = None,
+    output: Output = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what an adapter does to other tasks and to general text, and that it leaves no trace."""
+    from evaluation import interference as found_elsewhere
+    from evaluation import report
+
+    tasks = load_tasks()
+    own = found_elsewhere.own_task(adapter, tasks)
+    files = found_elsewhere.files(data or [], tasks, own)
+    for name in sorted({*tasks} - {*files, own}):
+        aside(f"There are no rows for {name}; give them with --data {name}=FILE.")
+    probes = found_elsewhere.probes(files, tasks, adapter, limit, seed)
+    settings = load_settings(profile=profile)
+    from engine.load import load_engine
+
+    engine = load_engine(settings, lambda line: aside(line + " …"))
+    try:
+        found = found_elsewhere.measure(probes, adapter, own, engine, seed)
+    finally:
+        engine.close()
+    record = found.record()
+    _save(output, record)
+    print(
+        json.dumps(record, ensure_ascii=False) if as_json else report.interference_as_text(record)
+    )
+    raise typer.Exit(0 if found.detached.identical else 1)
+
+
+@app.command()
+def harness(
+    tasks: Annotated[str, typer.Option(help="names of its tasks or groups, by comma")],
+    adapter: Annotated[str, typer.Option(help="an adapter's name; base is the bare base")] = "base",
+    limit: Annotated[int | None, typer.Option(min=1, help="first rows of each task")] = None,
+    include_path: Annotated[Path | None, typer.Option(help="folder with tasks of your own")] = None,
+    profile: Profile = None,
+    output: Output = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run tasks of EleutherAI's lm-evaluation-harness on the base and an adapter."""
+    if importlib.util.find_spec("lm_eval") is None:
+        raise SetupError(
+            "The lm-evaluation-harness is not installed: pip install -r requirements-harness.txt"
+        )
+    from evaluation import contamination
+    from evaluation import harness as harnessed
+
+    if adapter != "base":
+        contamination.adapter_folder(adapter)
+    loaded = harnessed.load(
+        [name for name in map(str.strip, tasks.split(",")) if name], include_path
+    )
+    settings = load_settings(profile=profile)
+    from engine.load import load_engine
+
+    engine = load_engine(settings, lambda line: aside(line + " …"))
+    try:
+        found = harnessed.run(loaded, engine, None if adapter == "base" else adapter, limit)
+    finally:
+        engine.close()
+    _save(output, found.record)
+    print(json.dumps(found.record, ensure_ascii=False) if as_json else found.table)
+
+
+@app.command()
 def routing(
     file: Annotated[Path, typer.Argument(help="JSON lines: text, history, plan, kind, lang")],
     seed: Annotated[int, typer.Option(min=0)] = 0,
@@ -214,4 +291,4 @@ def _listen() -> None:
 
 
 if __name__ == "__main__":
-    terminal.run(app, "Stopped. Give the same command again to go on.")
+    terminal.run(app, "Stopped. Give the same command again; `run` goes on where it was.")

@@ -78,16 +78,40 @@ def compare(first: Path, second: Path, seed: int = 0) -> Comparison:
     rows = [record.outcomes(folder) for folder in (first, second)]
     _require_same(runs[0], runs[1])
     _require_same_rows(rows[0], rows[1])
-    both = [(a, b) for a, b in zip(*rows, strict=True) if a.error is None and b.error is None]
-    if not both:
+    one, two = answered(*rows)
+    if not one:
         raise InputError("There is no row that both runs answered.")
-    one, two = [a for a, _ in both], [b for _, b in both]
-    lines = {a.line for a, _ in both}
+    lines = {outcome.line for outcome in one}
     return Comparison(
-        rows=len(both),
+        rows=len(one),
         left_out=[outcome.line for outcome in rows[0] if outcome.line not in lines],
-        compared=[_compared(name, one, two, seed) for name in runs[0].asked.metrics],
+        compared=[compared(name, one, two, seed) for name in runs[0].asked.metrics],
         changed=_changed(runs[0], runs[1]),
+    )
+
+
+def answered(first: list[Outcome], second: list[Outcome]) -> tuple[list[Outcome], list[Outcome]]:
+    """Of the same rows judged twice, those that were answered both times."""
+    pairs = zip(first, second, strict=True)
+    both = [(a, b) for a, b in pairs if a.error is None and b.error is None]
+    return [a for a, _ in both], [b for _, b in both]
+
+
+def compared(name: str, first: list[Outcome], second: list[Outcome], seed: int) -> Compared:
+    """One figure over the same rows, answered twice."""
+    one, two = figures.BUILDERS[name](first), figures.BUILDERS[name](second)
+    difference = paired(one, two, seed)
+    exact = name == "accuracy"
+    if exact:
+        right = ([row.answer == row.reference for row in rows] for rows in (first, second))
+        difference = replace(difference, p=mcnemar(*right))
+    return Compared(
+        name,
+        one.over_all(),
+        two.over_all(),
+        difference,
+        "exact McNemar" if exact else "paired bootstrap",
+        _verdict(difference, one.better),
     )
 
 
@@ -122,23 +146,6 @@ def _require_same_rows(first: list[Outcome], second: list[Outcome]) -> None:
             f"The runs judged different rows ({len(a)} and {len(b)}, {shared} shared). Run both "
             "with the same --limit, --seed and --column."
         )
-
-
-def _compared(name: str, first: list[Outcome], second: list[Outcome], seed: int) -> Compared:
-    one, two = figures.BUILDERS[name](first), figures.BUILDERS[name](second)
-    difference = paired(one, two, seed)
-    exact = name == "accuracy"
-    if exact:
-        right = ([row.answer == row.reference for row in rows] for rows in (first, second))
-        difference = replace(difference, p=mcnemar(*right))
-    return Compared(
-        name,
-        one.over_all(),
-        two.over_all(),
-        difference,
-        "exact McNemar" if exact else "paired bootstrap",
-        _verdict(difference, one.better),
-    )
 
 
 def _verdict(difference: Difference, better: Better) -> Verdict:

@@ -146,7 +146,7 @@ def trained_on(folder: Path) -> dict[str, set[str]]:
 
     Files that the recipe names for validation only are left out.
     """
-    record, recipe = _listed(folder / "run.json"), _listed(folder / "recipe.yaml")
+    record, recipe = _data_sets(run_record(folder)), _data_sets(_values(folder / "recipe.yaml"))
     found: dict[str, set[str]] = {}
     for i, part in enumerate(record):
         source = recipe[i] if i < len(recipe) else {}
@@ -157,11 +157,20 @@ def trained_on(folder: Path) -> dict[str, set[str]]:
     return found
 
 
-def _listed(file: Path) -> list[dict[str, Any]]:
-    """The data sets of a run record or a recipe; none where it cannot be read."""
+def run_record(folder: Path) -> dict[str, Any]:
+    """What an adapter's training wrote down; empty where nothing can be read."""
+    return _values(folder / "run.json")
+
+
+def _values(file: Path) -> dict[str, Any]:
+    """A run record or a recipe; empty where it cannot be read."""
     try:
-        record = yaml.safe_load(file.read_text(encoding="utf-8"))  # JSON is YAML too
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))  # JSON is YAML too
     except (OSError, ValueError, yaml.YAMLError):
-        return []
-    data = record.get("data") if isinstance(record, dict) else None
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def _data_sets(values: dict[str, Any]) -> list[dict[str, Any]]:
+    data = values.get("data")
     return [part for part in data if isinstance(part, dict)] if isinstance(data, list) else []

@@ -83,13 +83,7 @@ def as_text(run: Run) -> str:
 def compared_as_text(found: dict[str, Any]) -> str:
     """A comparison: verdict, then a line for each figure, then the cost of both."""
     lines = [f"{found['second']} against {found['first']}: {found['verdict']} ({found['primary']})"]
-    for one in found["compared"]:
-        of = one["difference"]
-        lines.append(
-            f"{one['name']:20} {number(one['first']):>8} -> {number(one['second']):>8}  "
-            f"{of['value']:+.4g} ({of['low']:+.4g} to {of['high']:+.4g}), p {of['p']:.3g} "
-            f"by {one['test']}: {one['verdict']}"
-        )
+    lines += [f"{one['name']:20} {_difference(one)}" for one in found["compared"]]
     lines.append(f"{found['rows']} rows; {len(found['left_out'])} left out, unanswered by one")
     for name, (was, now) in found["changed"].items():
         lines.append(f"also changed: {name} {was!r} -> {now!r}")
@@ -98,6 +92,42 @@ def compared_as_text(found: dict[str, Any]) -> str:
             said = ", ".join(f"{name.replace('_', ' ')} {number(v)}" for name, v in cost.items())
             lines.append(f"cost, {side}: {said}")
     return "\n".join(lines)
+
+
+def interference_as_text(found: dict[str, Any]) -> str:
+    """What an adapter does elsewhere: a line for each figure, the base's trace, a verdict."""
+    lines = [f"{found['adapter']}, trained for {found['own'] or 'a task that it does not name'}"]
+    for probe in found["probes"]:
+        named = f"{probe['name']} ({probe['rows']} rows)"
+        for one in probe["compared"]:
+            lines.append(f"{named:24} {one['name']:10} {_difference(one)}")
+            named = ""
+        if probe["changed"]:
+            lines.append(f"{'':24} {'changed':10} {_with_interval(Figure(**probe['changed']))}")
+        if probe["failures"]:
+            first = next(iter(probe["failures"].items()))
+            lines.append(
+                f"{named:24} {len(probe['failures'])} rows failed, line {first[0]}: {first[1]}"
+            )
+    lines.append(_trace(found["detached"]))
+    for verdict in ("worse", "better", "no difference shown"):
+        names = [p["name"] for p in found["probes"] if _touched(p) == verdict]
+        lines.append(f"{verdict}: {', '.join(names) or 'none'}")
+    return "\n".join(lines)
+
+
+def _touched(probe: dict[str, Any]) -> str:
+    """The verdict on a probe: that of its primary figure."""
+    return str(probe["compared"][0]["verdict"]) if probe["compared"] else ""
+
+
+def _trace(found: dict[str, Any]) -> str:
+    """Whether the adapter left something behind."""
+    size = f"{found['tokens']:,} tokens of {found['texts']} texts"
+    if not found["identical"]:
+        return f"DETACHED, THE BASE IS NOT THE SAME: scores of {size} differ from those before."
+    idle = "" if found["attached_differs"] else "; attached, it changes none of them either"
+    return f"detached, the base is bit-identical: {size} score exactly as before{idle}"
 
 
 def routing_as_text(found: dict[str, Any]) -> str:
@@ -113,6 +143,16 @@ def routing_as_text(found: dict[str, Any]) -> str:
     took = found["milliseconds"]
     lines.append(f"{took['median']} ms a request, {took['p90']} ms for the slowest tenth")
     return "\n".join(lines)
+
+
+def _difference(one: dict[str, Any]) -> str:
+    """A figure of both runs, their difference and the verdict."""
+    of = one["difference"]
+    return (
+        f"{number(one['first']):>8} -> {number(one['second']):>8}  "
+        f"{of['value']:+.4g} ({of['low']:+.4g} to {of['high']:+.4g}), p {of['p']:.3g} "
+        f"by {one['test']}: {one['verdict']}"
+    )
 
 
 def _with_interval(figure: Figure) -> str:

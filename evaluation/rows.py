@@ -11,7 +11,7 @@ from agent import slots
 from core import fingerprint
 from core.errors import InputError, UnknownName
 from tasks import languages
-from tasks.rows import Layout, Row, exchanged, read
+from tasks.rows import Layout, Row, Table, exchanged, read
 from tasks.spec import TaskSpec
 
 SHOWN = 3  # lines named in a message; the count says how many there are
@@ -64,10 +64,8 @@ class Selection:
         Raises:
             InputError: there are none, or one of them cannot be judged; nothing is left out.
         """
-        rows = self._rows(task)
-        if self.limit is not None and self.limit < len(rows):
-            drawn = random.Random(self.seed).sample(rows, self.limit)
-            rows = sorted(drawn, key=lambda row: row.line)
+        table = read(self.file, layout(self.columns, task), task)
+        rows = _drawn(table, self)
         if self.reverse:
             if "target" not in task.slots:
                 raise InputError(f"--reverse is for translation; {task.name} has one direction.")
@@ -83,18 +81,10 @@ class Selection:
             made.append(question)
         return made
 
-    def _rows(self, task: TaskSpec) -> list[Row]:
-        table = read(self.file, layout(self.columns, task), task)
-        if table.refused:
-            raise InputError(
-                f"{self.file.name}: {len(table.refused)} rows cannot be judged. "
-                + " ".join(map(str, table.refused[:SHOWN]))
-            )
-        if not table.rows:
-            raise InputError(f"{self.file.name} holds no rows.")
-        if self.limit is not None and self.limit < 1:
-            raise InputError(f"--limit must be at least 1, not {self.limit}.")
-        return table.rows
+    def passages(self) -> list[Question]:
+        """The rows as plain text, the column `text`, without a task. Raises as `questions`."""
+        table = read(self.file, Layout(columns={"text": "text"}, answer=""))
+        return [Question(row.line, row.text, "", {}) for row in _drawn(table, self)]
 
     def _references(self, task: TaskSpec, rows: Sequence[Row]) -> list[str]:
         """The right answers; labels as the task names them.
@@ -143,6 +133,28 @@ class Selection:
         filled = slots.fill(task, "", language, language)
         plain = {name: value for name, value in filled.items() if isinstance(value, str)}
         return {**plain, **{name: value for name, value in row.slots.items() if value}}
+
+
+def _drawn(table: Table, selection: Selection) -> list[Row]:
+    """The rows of a file that are to be judged.
+
+    Raises:
+        InputError: there are none, or one of the file's cannot be judged.
+    """
+    name, limit = selection.file.name, selection.limit
+    if table.refused:
+        raise InputError(
+            f"{name}: {len(table.refused)} rows cannot be judged. "
+            + " ".join(map(str, table.refused[:SHOWN]))
+        )
+    if not table.rows:
+        raise InputError(f"{name} holds no rows.")
+    if limit is not None and limit < 1:
+        raise InputError(f"--limit must be at least 1, not {limit}.")
+    if limit is None or limit >= len(table.rows):
+        return table.rows
+    drawn = random.Random(selection.seed).sample(table.rows, limit)
+    return sorted(drawn, key=lambda row: row.line)
 
 
 def layout(columns: Mapping[str, str], task: TaskSpec) -> Layout:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import resource
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,9 @@ class Judged(Work):
     def adapter(self) -> str | None:
         """The adapter that is judged."""
         return self.judged
+
+
+Ask = Callable[[Judged, Question], Outcome]
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,12 @@ def run(job: Job, engine: Engine, folder: Path) -> Run:
     return made
 
 
+def likelihoods(job: Job, engine: Engine) -> Iterator[Outcome]:
+    """Label scores of each row, or the likelihood of its reference; nothing is written or kept."""
+    ask = _chosen if job.task.kind == "choose" else _likely
+    return (_tried(ask, _work(job, engine, question), question) for question in job.questions)
+
+
 def summarize(
     job: Job, asked: Asked, started: str, outcomes: Sequence[Outcome], peak_memory_mib: float
 ) -> Run:
@@ -168,14 +177,22 @@ def _check_order(folder: Path, questions: Sequence[Question], done: Sequence[Out
 
 
 def _judge(job: Job, engine: Engine, named: Sequence[str], done: int) -> Iterator[Outcome]:
+    ask = partial(_answered, score_reference="perplexity" in named)
     left = job.questions[done:]
     bar = tqdm(left, initial=done, total=len(job.questions), unit="row", disable=not left)
     for question in bar:
-        try:
-            outcome = _answered(_work(job, engine, question), question, "perplexity" in named)
-            yield outcome.model_copy(update={"score": figures.score(named[0], outcome)})
-        except (PatchbayError, RuntimeError) as error:  # torch raises the second
-            yield _outcome(question, error=str(error) or type(error).__name__)
+        outcome = _tried(ask, _work(job, engine, question), question)
+        if outcome.error is None:
+            outcome = outcome.model_copy(update={"score": figures.score(named[0], outcome)})
+        yield outcome
+
+
+def _tried(ask: Ask, work: Judged, question: Question) -> Outcome:
+    """The answer, or why there is none."""
+    try:
+        return ask(work, question)
+    except (PatchbayError, RuntimeError) as error:  # torch raises the second
+        return outcome_of(question, error=str(error) or type(error).__name__)
 
 
 def _work(job: Job, engine: Engine, question: Question) -> Judged:
@@ -202,8 +219,8 @@ def _answered(work: Judged, question: Question, score_reference: bool) -> Outcom
     if work.task.kind == "choose":
         return _chosen(work, question)
     finished = next(event for event in steps.run(work) if isinstance(event, StepFinished))
-    _require_whole(finished.stopped)
-    outcome = _outcome(
+    require_whole(finished.stopped)
+    outcome = outcome_of(
         question,
         answer=finished.text,
         tokens=finished.tokens,
@@ -217,9 +234,9 @@ def _chosen(work: Judged, question: Question) -> Outcome:
     names = work.labels()
     request = ChooseRequest(work.messages(work.content), tuple(names), work.adapter)
     choice = work.engine.choose(request)
-    _require_whole(choice.usage.stopped)
+    require_whole(choice.usage.stopped)
     logprobs = {names[said]: value for said, value in choice.logprobs.items()}
-    return _outcome(
+    return outcome_of(
         question,
         answer=max(logprobs, key=logprobs.__getitem__),
         logprobs=logprobs,
@@ -229,22 +246,28 @@ def _chosen(work: Judged, question: Question) -> Outcome:
     )
 
 
+def _likely(work: Judged, question: Question) -> Outcome:
+    return _with_likelihood(work, outcome_of(question))
+
+
 def _with_likelihood(work: Judged, outcome: Outcome) -> Outcome:
     """The outcome with the likelihood of its reference, scored as the engine scores a label."""
     request = ChooseRequest(work.messages(work.content), (outcome.reference,), work.adapter)
     choice = work.engine.choose(request)
-    _require_whole(choice.usage.stopped)
+    require_whole(choice.usage.stopped)
     scored = choice.usage.tokens - choice.usage.prompt_tokens
     likelihood = choice.logprobs[outcome.reference]
     return outcome.model_copy(update={"likelihood": likelihood, "reference_tokens": scored})
 
 
-def _require_whole(stopped: str) -> None:
+def require_whole(stopped: str) -> None:
+    """Raise where the engine ended a request before its end."""
     if stopped in {"stop", "time"}:
         raise PatchbayError("The engine's time limit ended the answer.")
 
 
-def _outcome(question: Question, **values: object) -> Outcome:
+def outcome_of(question: Question, **values: object) -> Outcome:
+    """What was found for a question."""
     return Outcome(
         line=question.line,
         text=question.text,

@@ -83,15 +83,15 @@ def exchanged(row: Row) -> Row:
     return Row(row.answer, row.text, slots, row.line)
 
 
-def read(path: Path, layout: Layout, task: TaskSpec) -> Table:
-    """Read every row of a local file.
+def read(path: Path, layout: Layout, task: TaskSpec | None = None) -> Table:
+    """Read every row of a local file. The task's columns count where the layout names none.
 
     Raises:
         InputError: the file cannot be opened, has another format, or lacks a needed column.
     """
     if path.suffix not in FORMATS:
         raise InputError(f"{path.name}: the format must be one of {', '.join(FORMATS)}.")
-    roles = layout.columns or task.columns
+    roles = layout.columns or (task.columns if task else {})
     table = Table()
     try:
         for line, record in _records(path):
