@@ -106,6 +106,33 @@ def compare(
 
 
 @app.command()
+def prefer(
+    first: Annotated[Path, typer.Argument(help="folder of a run of a task that writes")],
+    second: Annotated[Path, typer.Argument(help="folder of a run over the same rows")],
+    limit: Annotated[int | None, typer.Option(min=1, help="judge only the first rows")] = None,
+    profile: Profile = None,
+    output: Output = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let the base judge which of two runs' answers are better, asked in both orders."""
+    from evaluation import preference
+    from evaluation import record as records
+
+    task = find_task(load_tasks(), records.read(first).asked.task_name)
+    records.read(second)
+    from engine.load import load_engine  # torch and transformers: seconds to import
+
+    engine = load_engine(load_settings(profile=profile), lambda line: aside(line + " …"))
+    try:
+        found = preference.judge(first, second, task, engine, limit)
+    finally:
+        engine.close()
+    _save(output, found.record())
+    said = json.dumps(found.record(), ensure_ascii=False) if as_json else preference.as_text(found)
+    print(said)
+
+
+@app.command()
 def gate(candidate: Candidate, in_place: InPlace) -> None:
     """Say whether an adapter may be promoted, and why."""
     from evaluation import gate as gates

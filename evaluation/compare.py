@@ -74,20 +74,27 @@ def compare(first: Path, second: Path, seed: int = 0) -> Comparison:
     Raises:
         InputError: a folder holds no finished run, or they did not judge the same rows.
     """
+    one, two = same_rows(first, second)
+    runs = [record.read(folder) for folder in (first, second)]
+    lines = {outcome.line for outcome in one}
+    return Comparison(
+        rows=len(one),
+        left_out=[row.line for row in record.outcomes(first) if row.line not in lines],
+        compared=[compared(name, one, two, seed) for name in runs[0].asked.metrics],
+        changed=_changed(runs[0], runs[1]),
+    )
+
+
+def same_rows(first: Path, second: Path) -> tuple[list[Outcome], list[Outcome]]:
+    """The rows of two finished runs that both answered, in the same order. Raises as `compare`."""
     runs = [_finished(folder) for folder in (first, second)]
     rows = [record.outcomes(folder) for folder in (first, second)]
     _require_same(runs[0], runs[1])
     _require_same_rows(rows[0], rows[1])
-    one, two = answered(*rows)
-    if not one:
+    both = answered(*rows)
+    if not both[0]:
         raise InputError("There is no row that both runs answered.")
-    lines = {outcome.line for outcome in one}
-    return Comparison(
-        rows=len(one),
-        left_out=[outcome.line for outcome in rows[0] if outcome.line not in lines],
-        compared=[compared(name, one, two, seed) for name in runs[0].asked.metrics],
-        changed=_changed(runs[0], runs[1]),
-    )
+    return both
 
 
 def answered(first: list[Outcome], second: list[Outcome]) -> tuple[list[Outcome], list[Outcome]]:
