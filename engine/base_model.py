@@ -148,15 +148,27 @@ class Base:
         return [self.read([text.token], text.memory, text.weights)[-1] for text in texts]
 
     def branches(
-        self, rows: Sequence[Sequence[int]], memory: Reading, weights: LoraWeights | None
+        self,
+        rows: Sequence[Sequence[int]],
+        memory: Reading,
+        weights: LoraWeights | None,
+        trunk: Sequence[int] = (),
     ) -> list[Tensor]:
-        """Read several continuations of the memory in one pass; it stays as it was.
+        """Read several continuations of the memory, which stays without them.
+
+        Args:
+            rows: token ids, at least one each.
+            memory: of this base.
+            weights: the adapter; None for the bare base.
+            trunk: read before them, for all of them; the memory grows by it.
 
         Returns:
-            (length, vocabulary) logits after each token of each row.
+            (length, vocabulary) logits after each token of each row; before them, where there is a
+            trunk, (1, vocabulary) after it.
         """
         if self.direct and isinstance(memory, Memory):
-            return self.direct.branches(rows, memory, weights)
+            return self.direct.branches(rows, memory, weights, trunk)
+        head = [self.read(trunk, memory, weights)] if trunk else []
         assert isinstance(memory, Cache)
         width = max(len(row) for row in rows)
         # Pads stand to the right of what is read, so causal attention never looks at them.
@@ -166,7 +178,7 @@ class Base:
         logits = self._forward(ids, memory, weights, keep=width)
         memory.crop(-width)
         memory.batch_select_indices(torch.tensor([0], device=self.device))
-        return [row[: len(ids)] for row, ids in zip(logits, rows, strict=True)]
+        return head + [row[: len(ids)] for row, ids in zip(logits, rows, strict=True)]
 
     def _forward(
         self, ids: Tensor, memory: Reading, weights: LoraWeights | None, keep: int

@@ -152,20 +152,25 @@ class Direct:
         return self._logits(x[-keep:])
 
     def branches(
-        self, rows: Sequence[Sequence[int]], memory: Memory, adapter: LoraWeights | None
+        self,
+        rows: Sequence[Sequence[int]],
+        memory: Memory,
+        adapter: LoraWeights | None,
+        trunk: Sequence[int] = (),
     ) -> list[Tensor]:
-        """Read several continuations of the memory in one pass; it stays as it was.
-
-        Returns:
-            (length, vocabulary) float32 logits after each token of each row.
-        """
-        start, sizes = memory.length, [len(row) for row in rows]
-        count = sum(sizes)
-        at = torch.cat([torch.arange(start, start + size) for size in sizes])
-        within = torch.block_diag(*(torch.ones(size, size).tril() for size in sizes)).bool()
-        seen = torch.cat([torch.ones(count, start, dtype=torch.bool), within], 1)
-        ids = torch.tensor([token for row in rows for token in row])
+        """Read a trunk and its continuations in one pass; see `Base.branches`."""
+        start, stem = memory.length, len(trunk)
+        sizes = [len(row) for row in rows]
+        fork = start + stem
+        at = torch.cat([torch.arange(start, fork), *(torch.arange(n) + fork for n in sizes)])
+        seen = torch.block_diag(*(torch.ones(n, n).tril() for n in (stem, *sizes))).bool()
+        seen[stem:, :stem] = True
+        seen = torch.cat([torch.ones(len(at), start, dtype=torch.bool), seen], 1)
+        ids = torch.tensor([*trunk, *(token for row in rows for token in row)])
         x = self._pass(ids, at, seen, memory, adapter)
+        memory.length = fork
+        if stem:
+            return list(self._logits(x[stem - 1 :]).split([1, *sizes]))
         return list(self._logits(x).split(sizes))
 
     def _pass(

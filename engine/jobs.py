@@ -104,15 +104,22 @@ class ChooseJob(Job):
     labels: dict[str, list[int]] = field(default_factory=dict)
 
     def run(self, base: Base, kept: Kept) -> Steps:
-        """Read the prompt once, then the labels in batches on top of it."""
-        memory = base.memory()
-        head = yield from _read(base, self, self.prompt, memory)
+        """Read the prompt once, the first labels in the same pass as its end."""
+        memory, names = base.memory(), list(self.labels)
+        cut = (len(self.prompt) - 1) // PREFILL_TOKENS * PREFILL_TOKENS
+        trunk, head = self.prompt[cut:], None
+        if cut:
+            yield from _read(base, self, self.prompt[:cut], memory)
+            yield None
         scores: dict[str, float] = {}
-        names = list(self.labels)
-        while head is not None and len(scores) < len(names) and not self.ended():
+        while len(scores) < len(names) and not self.ended():
             batch = names[len(scores) : len(scores) + LABEL_ROWS]
             rows = [self.labels[name] for name in batch]
-            scores.update(zip(batch, _score(base, self, head, rows, memory), strict=True))
+            after = base.branches([row[:-1] for row in rows], memory, self.weights, trunk)
+            if trunk:
+                head, trunk = torch.log_softmax(after.pop(0)[-1].float(), -1), []
+            assert head is not None
+            scores.update(zip(batch, _score(head, rows, after), strict=True))
             yield None
         stopped = self.ended() if len(scores) < len(names) else "end"
         scored = len(self.prompt) + sum(len(row) for row in self.labels.values())
@@ -174,19 +181,18 @@ def _read(
     return logits
 
 
-def _score(
-    base: Base, job: Job, head: Tensor, rows: list[list[int]], memory: Reading
-) -> list[float]:
-    """Log-likelihood of each row of label ids after the prompt in memory."""
-    first = torch.log_softmax(head.float(), -1)
-    scores = [float(first[row[0]]) for row in rows]
-    longer = [i for i, row in enumerate(rows) if len(row) > 1]
-    if not longer:
-        return scores
-    after = base.branches([rows[i][:-1] for i in longer], memory, job.weights)
-    for i, logits in zip(longer, after, strict=True):
-        chances = torch.log_softmax(logits.float(), -1)
-        scores[i] += sum(float(chances[j, token]) for j, token in enumerate(rows[i][1:]))
+def _score(head: Tensor, rows: list[list[int]], after: list[Tensor]) -> list[float]:
+    """Log-likelihood of each row of label ids.
+
+    Args:
+        head: (vocabulary,) log-probabilities of their first tokens.
+        after: of each row, (length - 1, vocabulary) logits after each token but the last.
+    """
+    scores = [float(head[row[0]]) for row in rows]
+    for i, (row, logits) in enumerate(zip(rows, after, strict=True)):
+        wanted = torch.tensor(row[1:], device=logits.device)
+        chances = torch.log_softmax(logits.float(), -1).gather(-1, wanted[:, None])
+        scores[i] += float(chances.sum())
     return scores
 
 

@@ -117,8 +117,15 @@ def test_branches_are_read_apart_and_leave_no_trace(folder: Path, base: Base, sh
     for row, logits in zip(rows, base.branches(rows, memory, adapter), strict=True):
         known = expected(folder, shelf / "all", IDS + row)[len(IDS) :]
         torch.testing.assert_close(logits, known, atol=1e-3, rtol=0)
+    head, *others = base.branches(rows, memory, adapter, trunk=[76, 77])
+    trunk = [*IDS, 76, 77]
+    known = expected(folder, shelf / "all", trunk)[-1:]
+    torch.testing.assert_close(head, known, atol=1e-3, rtol=0)
+    for row, logits in zip(rows, others, strict=True):
+        known = expected(folder, shelf / "all", trunk + row)[len(trunk) :]
+        torch.testing.assert_close(logits, known, atol=1e-3, rtol=0)
     after = base.read([80], memory, adapter)[0]
-    known = expected(folder, shelf / "all", [*IDS, 80])[-1]
+    known = expected(folder, shelf / "all", [*trunk, 80])[-1]
     torch.testing.assert_close(after, known, atol=1e-3, rtol=0)
 
 
