@@ -38,9 +38,9 @@ from tasks.spec import Message
 Work = WriteJob | ChooseJob | ScoreJob
 
 
-@dataclass
+@dataclass(eq=False)
 class Running:
-    """A request on its way: its generator, and the token it wants read."""
+    """A request on its way, equal only to itself: its generator, and the token it wants read."""
 
     job: Work
     steps: Steps
