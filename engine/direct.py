@@ -42,8 +42,12 @@ def unsupported(model: Any) -> str | None:
         return "it knows full attention only"
     if config.rope_parameters.get("rope_type", "default") in {"dynamic", "longrope"}:
         return "its positions depend on the length of the text"
-    plain = (name for group in ("out", "gate_up", "down") for name in GROUPS[group])
     layer = model.model.layers[0]
+    outputs = {name: len(_of(layer, name).weight) for group in GROUPS.values() for name in group}
+    for name, size in outputs.items():
+        if size % kernels.LANES:
+            return f"{name} has {size} outputs, and {kernels.LANES} are read side by side"
+    plain = (name for group in ("out", "gate_up", "down") for name in GROUPS[group])
     biased = next((name for name in plain if layer.get_submodule(name).bias is not None), None)
     return f"{biased} has a bias" if biased else None
 
@@ -62,7 +66,7 @@ class _Group:
     """Layers that read the same input, one upon the other, for every layer of the base.
 
     Attributes:
-        packed: (layers, out, in) int8; `scale` (layers, out).
+        packed: (layers, out, in) int8, tiled; `scale` (layers, out).
         dense: (out, in) of each layer, the same weights for prompts.
         edges: where each part's rows begin, and where the last one ends.
     """
@@ -93,14 +97,15 @@ class Direct:
         cos, sin = _rotation(model.model.rotary_emb, positions)
         head = model.get_output_embeddings().weight.requires_grad_(False)
         packed, scale = int8.quantize(head.data)  # an embedding tied to it is rounded with it
+        spare = -len(head) % kernels.LANES
         self._head, self._embedding = head, model.get_input_embeddings().weight
         arrays: dict[str, Any] = {name: group.packed for name, group in self._groups.items()}
         arrays |= {f"{name}_scale": group.scale for name, group in self._groups.items()}
         self._weights = Weights(
             **arrays,
             qkv_bias=_biases(layers),
-            head=packed.numpy(),
-            head_scale=_floats(scale),
+            head=kernels.tiled(np.pad(packed.numpy(), ((0, spare), (0, 0)))),
+            head_scale=np.pad(_floats(scale), (0, spare)),
             before=_rows([layer.input_layernorm.weight for layer in layers]),
             between=_rows([layer.post_attention_layernorm.weight for layer in layers]),
             end=_floats(model.model.norm.weight),
@@ -134,7 +139,7 @@ class Direct:
             table.append(kernels.row(*arrays, memory.length - 1, patch))
         x = self._embedding[[text.token for text in texts]].float().numpy()
         logits = kernels.step(x, np.array(table, np.int64), self._shape[1], self._weights)
-        return torch.from_numpy(logits)
+        return torch.from_numpy(logits)[:, : len(self._head)]
 
     def read(
         self, ids: Sequence[int], memory: Memory, adapter: LoraWeights | None, keep: int = 1
@@ -242,7 +247,8 @@ class Direct:
         """(N, H) -> (N, vocabulary) float32."""
         if len(x) <= int8.FEW_ROWS:
             weights = self._weights
-            return torch.from_numpy(kernels.project(x.numpy(), weights.head, weights.head_scale))
+            logits = kernels.project(x.numpy(), weights.head, weights.head_scale)
+            return torch.from_numpy(logits)[:, : len(self._head)]
         return F.linear(x.to(self._head.dtype), self._head).float()
 
     def _patch(self, adapter: LoraWeights | None) -> Patch:
@@ -255,7 +261,7 @@ class Direct:
         made: dict[str, Floats] = {}
         for name, parts in GROUPS.items():
             group = self._groups[name]
-            layers, rows, width = group.packed.shape
+            layers, rows, width = len(group.packed), group.edges[-1], group.packed.shape[2]
             a = np.zeros((layers, len(parts), rank, width), np.float32)
             b = np.zeros((layers, rank, rows), np.float32)
             for layer in range(layers):
@@ -271,8 +277,7 @@ class Direct:
         """Round the named parts of every layer, and free them."""
         first = [_of(layers[0], name).weight for name in names]
         edges = np.cumsum([0, *(len(weight) for weight in first)]).tolist()
-        packed = np.empty((len(layers), edges[-1], first[0].shape[1]), np.int8)
-        scale = np.empty(packed.shape[:2], np.float32)
+        packed, scale = [], np.empty((len(layers), edges[-1]), np.float32)
         dense = []
         for i, layer in enumerate(layers):
             weights = [_of(layer, name).weight for name in names]
@@ -280,9 +285,10 @@ class Direct:
             for part in weights:
                 part.data = torch.empty(0)
             small, scales = int8.quantize(weight)
-            packed[i], scale[i] = small.numpy(), scales.float().numpy()
+            packed.append(kernels.tiled(small.numpy()))
+            scale[i] = scales.float().numpy()
             dense.append(weight.to(self._dtype))
-        return _Group(packed, scale, dense, tuple(edges))
+        return _Group(np.stack(packed), scale, dense, tuple(edges))
 
     def _sizes(self, name: str) -> list[int]:
         return [end - begin for begin, end in _spans(self._groups[name].edges)]
