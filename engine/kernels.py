@@ -138,6 +138,13 @@ def tiled(packed: Bytes) -> Bytes:
     return np.ascontiguousarray(np.swapaxes(split, -1, -2))
 
 
+def untiled(packed: Bytes) -> Bytes:
+    """What `tiled` was given."""
+    blocks, width, lanes = packed.shape[-3:]
+    rows = np.swapaxes(packed, -1, -2)
+    return rows.reshape(*packed.shape[:-3], blocks * lanes, width)
+
+
 def _tile(texts: int, blocks: int) -> Any:
     """The products of `texts` inputs and 16 * `blocks` rows of tiled weights, as LLVM's own code.
 
