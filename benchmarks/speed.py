@@ -35,9 +35,9 @@ from core.terminal import aside
 from engine import starter
 from engine.adapters import AdapterLibrary
 from engine.base_model import load_base
-from engine.direct import Next
 from engine.engine import TorchEngine
 from engine.interface import Delta, Usage, WriteRequest
+from engine.memory import Next
 from tasks.spec import Decoding, Message
 
 TOKENS, RANK, ADAPTERS = 50, 16, 4

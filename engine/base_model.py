@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,10 +25,12 @@ from transformers.utils import logging as hub_logging
 from core.errors import SettingsError, SetupError
 from core.settings import Settings
 from engine import int8, starter
-from engine.direct import Direct, Next
+from engine.direct import Direct
 from engine.lora import LoraWeights, Pairs, Switch, patch
-from engine.memory import Memory, Reading
+from engine.memory import Memory, Next, Reading
 from engine.packed import FORMAT, load, pack, save, unsupported
+from engine.together import Together
+from engine.together import unsupported as alone
 from tasks.spec import Message
 
 FEW_TOKENS = 64  # up to here one thread is about as quick, and does not stall on a busy machine
@@ -47,6 +49,7 @@ class Base:
         context_tokens: prompt plus answer at most.
         fingerprints: `base`, `revision`, `quantization`.
         direct: what runs an 8-bit base instead of the model's layers, where it can.
+        together: what reads tokens of several texts in one pass of the model, where it can.
     """
 
     model: Any
@@ -55,6 +58,7 @@ class Base:
     context_tokens: int
     fingerprints: dict[str, str]
     direct: Direct | None = None
+    together: Together | None = None
 
     @property
     def name(self) -> str:
@@ -144,13 +148,18 @@ class Base:
             memory.crop(-count)
 
     def step(self, texts: Sequence[Next]) -> Sequence[Tensor]:
-        """Read one token of each text on top of its memory, each as it would be read alone.
+        """Read one token of each text on top of its memory.
 
         Returns:
             (vocabulary,) logits of the next token of each.
         """
         if self.direct:
             return list(self.direct.step(texts))
+        if self.together and len(texts) > 1:
+            with self._few():
+                return list(self.together.step(texts))
+        if self.together:
+            self.together.part()
         return [self.read([text.token], text.memory, text.weights)[-1] for text in texts]
 
     def branches(
@@ -190,11 +199,15 @@ class Base:
         self, ids: Tensor, memory: Reading, weights: LoraWeights | None, keep: int
     ) -> Tensor:
         """ids (batch, length) -> (batch, keep, vocabulary) logits of the last `keep`."""
-        single = self.device.type == "cpu" and ids.numel() <= FEW_TOKENS
-        with self.switch.to(weights), int8.one_thread() if single else nullcontext():
+        few = self._few() if ids.numel() <= FEW_TOKENS else nullcontext()
+        with self.switch.to(weights), few:
             out = self.model(ids, past_key_values=memory, use_cache=True, logits_to_keep=keep)
         logits: Tensor = out.logits
         return logits
+
+    def _few(self) -> AbstractContextManager[None]:
+        """How few tokens are read."""
+        return int8.one_thread() if self.device.type == "cpu" else nullcontext()
 
     def _defused(self, text: str) -> str:
         for token in self.tokenizer.all_special_tokens:
@@ -222,15 +235,19 @@ def load_base(settings: Settings, progress: Progress = lambda line: None) -> Bas
     model.eval().requires_grad_(False)
     limit = getattr(model.config, "max_position_embeddings", None)
     known = _known(settings, tokenizer, limit)
-    if settings.quantization != "int8":
-        return Base(model, tokenizer, patch(model), **known)
-    with int8.one_thread():
-        if reason := unsupported(model):
-            progress(f"The compiled pass does not fit this base ({reason}); transformers runs it")
+    if settings.quantization == "int8":
+        with int8.one_thread():
+            if not (reason := unsupported(model)):
+                packed = pack(model, known["context_tokens"])
+                switch = Switch(packed.facts.shapes)
+                return Base(None, tokenizer, switch, **known, direct=Direct(packed))
             int8.quantize_model(model)
-            return Base(model, tokenizer, patch(model), **known)
-        packed = pack(model, known["context_tokens"])
-        return Base(None, tokenizer, Switch(packed.facts.shapes), **known, direct=Direct(packed))
+        progress(f"The compiled pass does not fit this base ({reason}); transformers runs it")
+    switch = patch(model)
+    if reason := alone(model):
+        progress(f"Answers at the same time are read one after another ({reason})")
+        return Base(model, tokenizer, switch, **known)
+    return Base(model, tokenizer, switch, **known, together=Together(model, switch))
 
 
 def _starter(settings: Settings, progress: Progress) -> Base:

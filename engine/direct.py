@@ -8,7 +8,6 @@ reading the weights is the cost. Both compute with the same rounded weights.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,17 +17,8 @@ from torch.nn import functional as F
 from engine import kernels
 from engine.kernels import Floats, Patch
 from engine.lora import LoraWeights, Pairs
-from engine.memory import Memory, Reading
+from engine.memory import Memory, Next
 from engine.packed import GROUPS, Packed, spans
-
-
-@dataclass(frozen=True)
-class Next:
-    """A token to be read on top of a memory, with an adapter or None."""
-
-    token: int
-    memory: Reading
-    weights: LoraWeights | None
 
 
 class Direct:

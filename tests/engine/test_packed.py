@@ -12,8 +12,9 @@ from transformers import AutoModelForCausalLM
 
 from engine import packed
 from engine.base_model import load_base
-from engine.direct import Direct, Next
+from engine.direct import Direct
 from engine.kernels import tiled, untiled
+from engine.memory import Next
 from engine.packed import Packed
 
 
