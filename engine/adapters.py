@@ -25,7 +25,7 @@ CALIBRATION = "calibration.json"
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 MAX_RANK = 512
 MAX_BYTES = 2**30
-RESIDENT_BYTES = 2**28  # of adapters kept in memory; the least recently used leaves
+RESIDENT_BYTES = 2**28
 # Keys of PEFT's LoraConfig that serving reads, and those that only training needs. Any other key
 # may only be switched off: it would change what the adapter computes. (Not asked of PEFT itself:
 # importing it takes five seconds of every start.)
@@ -63,6 +63,7 @@ class AdapterLibrary:
         base: str,
         shapes: dict[str, tuple[int, int]],
         lay_out: Callable[[Pairs], Any] = lambda pairs: pairs,
+        resident_bytes: int = RESIDENT_BYTES,
     ) -> None:
         """
         Args:
@@ -70,11 +71,13 @@ class AdapterLibrary:
             base: the name of the base that is loaded.
             shapes: layer name -> (out, in) of the layers an adapter may change.
             lay_out: puts an adapter's factors into the form its base runs them in.
+            resident_bytes: of adapters kept in memory; the least recently used leaves.
         """
         self._folders = list(folders)
         self._base = base
         self._shapes = shapes
         self._lay_out = lay_out
+        self._most = resident_bytes
         self._lock = threading.RLock()
         self._checked: dict[tuple[Path, int, int], Entry | AdapterError] = {}
         self._resident: OrderedDict[str, LoraWeights] = OrderedDict()
@@ -119,7 +122,7 @@ class AdapterLibrary:
                 weights = self._load(entry)
                 self._resident[entry.fingerprint] = weights
             self._resident.move_to_end(entry.fingerprint)
-            while len(self._resident) > 1 and self._size() > RESIDENT_BYTES:
+            while len(self._resident) > 1 and self._size() > self._most:
                 self._resident.popitem(last=False)
             return weights
 
