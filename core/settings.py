@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import Field, PrivateAttr, ValidationError
+from pydantic import Field, PrivateAttr, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
 from core import paths
@@ -28,6 +28,11 @@ class Settings(BaseSettings):
     quantization: Literal["int8", "nf4", "none"] = "int8"
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     device: Literal["cpu", "cuda"] = "cpu"
+    engine: Literal["local", "openai"] = Field(
+        "local", description="'openai': a server that speaks OpenAI's protocol runs the base"
+    )
+    address: str = Field("", description="where that server is, like http://127.0.0.1:8000/v1")
+    address_key: SecretStr | None = Field(None, description="the key it wants, if any")
     encoder: str = Field(
         "starter", description="'starter', or a sentence-transformers id or folder"
     )

@@ -61,7 +61,7 @@ class AdapterLibrary:
         self,
         folders: Sequence[Path],
         base: str,
-        shapes: dict[str, tuple[int, int]],
+        shapes: dict[str, tuple[int, int]] | None,
         lay_out: Callable[[Pairs], Any] = lambda pairs: pairs,
         resident_bytes: int = RESIDENT_BYTES,
     ) -> None:
@@ -69,7 +69,8 @@ class AdapterLibrary:
         Args:
             folders: where adapter folders are looked for; later ones win.
             base: the name of the base that is loaded.
-            shapes: layer name -> (out, in) of the layers an adapter may change.
+            shapes: layer name -> (out, in) of the layers an adapter may change; None where the
+                base is elsewhere and nothing is known of them.
             lay_out: puts an adapter's factors into the form its base runs them in.
             resident_bytes: of adapters kept in memory; the least recently used leaves.
         """
@@ -203,10 +204,11 @@ class AdapterLibrary:
             self._check_layer(name, layer, sides)
 
     def _check_layer(self, name: str, layer: str, sides: dict[str, tuple[int, ...]]) -> None:
-        if layer not in self._shapes:
-            raise AdapterError(f"{name}: the base has no layer {layer}.")
-        out, width = self._shapes[layer]
         down, up = sides.get("A", ()), sides.get("B", ())
+        if self._shapes is not None and layer not in self._shapes:
+            raise AdapterError(f"{name}: the base has no layer {layer}.")
+        # Where nothing is known of the base, the two need only fit each other.
+        out, width = self._shapes[layer] if self._shapes else (sum(up[:1]), sum(down[1:]))
         if len(down) != 2 or down[1] != width or up != (out, down[0]):
             raise AdapterError(
                 f"{name}: {layer} has shapes A {down} and B {up}; the base needs (rank, {width}) "
