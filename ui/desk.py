@@ -18,6 +18,7 @@ import gradio as gr
 
 from agent.agent import Agent
 from agent.feedback import Correction, Feedback, FeedbackError, Rating
+from agent.wishes import Wishes
 from ui.draw import ChatMessage, draw_conversation, draw_turn
 from ui.turns import Conversation, Turn, read
 from ui.words import say
@@ -120,8 +121,8 @@ class Desk:
         """Let the agent answer into the turn; yields when it is worth drawing again."""
         self.stop(request)
         switch = self._stops[str(request.session_hash)] = threading.Event()
-        seed = secrets.randbits(32)  # answering again may give another answer
-        events = self.agent.answer(turn.text, past.messages(), task, switch, seed=seed)
+        wishes = Wishes(seed=secrets.randbits(32))  # answering again may give another answer
+        events = self.agent.answer(turn.text, past.messages(), task, switch, wishes=wishes)
         drawn = 0.0
         try:
             for event in events:
