@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from agent import verbatim
 from agent.cleaning import clean
@@ -16,14 +16,21 @@ from core.errors import PatchbayError
 from engine.interface import Engine
 from tasks.spec import Message, TaskSpec
 
+Watch = Callable[[Iterator[Event]], Iterator[Event]]
+
 
 class Agent:
-    """Routes and answers. Holds no visitor's words between turns."""
+    """Routes and answers. Holds no visitor's words between turns.
+
+    Attributes:
+        watch: what every turn's events pass through, unchanged, on their way out.
+    """
 
     def __init__(self, engine: Engine, tasks: Mapping[str, TaskSpec], planner: Planner) -> None:
         self.engine = engine
         self.tasks = tasks
         self.planner = planner
+        self.watch: Watch = iter
 
     def answer(
         self,
@@ -75,6 +82,9 @@ class Agent:
         return self._told(verbatim.run(self.engine, messages, adapter, own, turn))
 
     def _told(self, events: Iterator[Event]) -> Iterator[Event]:
+        return self.watch(self._ended(events))
+
+    def _ended(self, events: Iterator[Event]) -> Iterator[Event]:
         try:
             yield from events
         except PatchbayError as error:
@@ -82,11 +92,10 @@ class Agent:
 
     def _answer(self, text: str, task: str | None, turn: Turn) -> Iterator[Event]:
         text = clean(text)
-        plan = self.planner.plan(text, turn.history, task)
-        yield Planned(plan)
-        yield from self._run(plan, turn, text)
+        yield from self._run(self.planner.plan(text, turn.history, task), turn, text)
 
     def _run(self, plan: Plan, turn: Turn, text: str) -> Iterator[Event]:
+        yield Planned(plan)
         results: list[StepFinished] = []
         left = turn.wishes.max_tokens
         stopped = "end"
