@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from core.access import Keys
 from core.errors import PatchbayError, SettingsError
 from core.settings import Settings, load_settings
 
@@ -41,8 +42,13 @@ def main(
 def _serve(settings: Settings, fake: bool, started: float) -> None:
     _say(f"Profile {settings.profile} ({settings.origin('profile')})")
     from agent import service  # torch and gradio take seconds to import: after the checks
-    from ui.page import build_page, launch
+    from api.app import Api
+    from api.logs import start_log
+    from api.server import Server, raise_file_limit
+    from ui.page import as_app, build_page
 
+    start_log(settings.log_words)
+    raise_file_limit()
     if fake:
         from engine.fake import FakeEngine
 
@@ -50,21 +56,18 @@ def _serve(settings: Settings, fake: bool, started: float) -> None:
     else:
         agent = service.build_agent(settings, _say)
     try:
-        _, address, _ = launch(
-            build_page(agent, settings.profile),
-            settings.host,
-            settings.port,
-            prevent_thread_lock=True,
+        keys = Keys(settings.api_keys)
+        page = as_app(
+            build_page(agent, settings.profile, keys=keys), keys, settings.max_request_bytes
         )
-        _say(f"Ready in {time.perf_counter() - started:.1f} s: {address}")
-        _wait()
+        Server(
+            Api(agent, settings, keys),
+            page,
+            settings,
+            lambda address: _say(f"Ready in {time.perf_counter() - started:.1f} s: {address}"),
+        ).run()
     finally:
         agent.engine.close()
-
-
-def _wait() -> None:
-    while True:  # the server has its own thread; this one waits for Ctrl+C
-        time.sleep(3600)
 
 
 def _for_a_space(settings: Settings) -> Settings:

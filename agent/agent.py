@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from agent import verbatim
 from agent.cleaning import clean
 from agent.events import Event, Failed, Finished, Planned, StepFinished
 from agent.plan import Plan
 from agent.planner import Planner
 from agent.steps import Turn, Work, run
+from agent.wishes import NO_WISHES, Wishes
 from core.errors import PatchbayError
 from engine.interface import Engine
 from tasks.spec import Message, TaskSpec
 
+Watch = Callable[[Iterator[Event]], Iterator[Event]]
+
 
 class Agent:
-    """Routes and answers. Holds no visitor's words between turns."""
+    """Routes and answers. Holds no visitor's words between turns.
+
+    Attributes:
+        watch: what every turn's events pass through, unchanged, on their way out.
+    """
 
     def __init__(self, engine: Engine, tasks: Mapping[str, TaskSpec], planner: Planner) -> None:
         self.engine = engine
         self.tasks = tasks
         self.planner = planner
+        self.watch: Watch = iter
 
     def answer(
         self,
@@ -30,7 +39,7 @@ class Agent:
         task: str | None = None,
         stop: threading.Event | None = None,
         explain: bool = True,
-        seed: int = 0,
+        wishes: Wishes = NO_WISHES,
     ) -> Iterator[Event]:
         """Answer the last message of a conversation.
 
@@ -39,36 +48,78 @@ class Agent:
             history: earlier turns, oldest first.
             task: answer with this task, whatever the router thinks.
             stop: set it to end the computation. Closing the iterator does the same.
-            seed: of the sampling; another one gives another answer where the task samples.
             explain: say which words carried a choice (a dozen more forward passes).
+            wishes: what the person wants in place of the tasks' own decoding.
 
         Expected errors never raise: the last event is `Failed`.
         """
+        turn = Turn(history, stop or threading.Event(), explain, wishes)
+        return self._told(self._answer(text, task, turn))
+
+    def carry_out(
+        self, plan: Plan, stop: threading.Event | None = None, wishes: Wishes = NO_WISHES
+    ) -> Iterator[Event]:
+        """Run a plan that is made already; its first step has its text. Ends as `answer`."""
+        turn = Turn(stop=stop or threading.Event(), explain=False, wishes=wishes)
+        return self._told(self._run(plan, turn, plan.steps[0].text or ""))
+
+    def go_on(
+        self,
+        messages: Sequence[Message],
+        adapter: str | None,
+        stop: threading.Event | None = None,
+        wishes: Wishes = NO_WISHES,
+    ) -> Iterator[Event]:
+        """Write after messages as they stand, with one adapter or the bare base: no task, no plan.
+
+        What is not wished comes from the task that the adapter serves, or else from conversation.
+        Ends as `answer`.
+        """
+        serving = [task for task in self.tasks.values() if adapter in task.adapters]
+        chatting = [task for task in self.tasks.values() if task.conversation]
+        own = next(task.decoding for task in serving + chatting)
+        turn = Turn(stop=stop or threading.Event(), wishes=wishes)
+        return self._told(verbatim.run(self.engine, messages, adapter, own, turn))
+
+    def _told(self, events: Iterator[Event]) -> Iterator[Event]:
+        return self.watch(self._ended(events))
+
+    def _ended(self, events: Iterator[Event]) -> Iterator[Event]:
         try:
-            turn = Turn(history, stop or threading.Event(), explain, seed)
-            yield from self._turn(clean(text), task, turn)
+            yield from events
         except PatchbayError as error:
             yield Failed(str(error), type(error).__name__)
 
-    def _turn(self, text: str, task: str | None, turn: Turn) -> Iterator[Event]:
-        plan = self.planner.plan(text, turn.history, task)
+    def _answer(self, text: str, task: str | None, turn: Turn) -> Iterator[Event]:
+        text = clean(text)
+        yield from self._run(self.planner.plan(text, turn.history, task), turn, text)
+
+    def _run(self, plan: Plan, turn: Turn, text: str) -> Iterator[Event]:
         yield Planned(plan)
         results: list[StepFinished] = []
+        left = turn.wishes.max_tokens
+        stopped = "end"
         for index, step in enumerate(plan.steps):
             spec = self.tasks[step.task]
+            if left == 0 and spec.kind == "write":
+                stopped = "length"
+                break
             content = step.text or (results[-1].text if results else text)
             if results and step.text and spec.conversation:
                 content = f"{step.text}\n\n{self._worked_on(plan, index, results)}"
-            for event in run(Work(self.engine, spec, index, step, content, turn)):
+            for event in run(Work(self.engine, spec, index, step, content, turn, left)):
                 if isinstance(event, StepFinished):
                     results.append(event)
                 yield event
-            if results[-1].stopped in {"stop", "time"} or not results[-1].text:
+            stopped = results[-1].stopped
+            if left is not None and spec.kind == "write":
+                left = max(0, left - results[-1].tokens)
+            if stopped in {"stop", "time", "until"} or not results[-1].text:
                 break
         last = results[-1]
         tokens = sum(result.tokens for result in results)
         seconds = sum(result.seconds for result in results)
-        yield Finished(last.text, last.labels, tokens, seconds, last.stopped)
+        yield Finished(last.text, last.labels, tokens, seconds, stopped)
 
     def _worked_on(self, plan: Plan, index: int, results: list[StepFinished]) -> str:
         """What something is to be written about: a written result, or the text that was judged."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from agent.plan import Plan, Step
+from engine.interface import Token
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,11 @@ class Notice:
 
 @dataclass(frozen=True)
 class TextDelta:
-    """More text of the step, whole characters only."""
+    """More text of the step, whole characters only. `tokens` where log-likelihoods were wished."""
 
     index: int
     text: str
+    tokens: tuple[Token, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,10 @@ class StepFinished:
         labels: label -> probability, largest first; empty for `write`.
         tokens: tokens written, or scored for `choose`.
         seconds: wall time; `first_token` is the wait for the first piece.
-        stopped: why it ended: `end`, `length`, `stop` (the person) or `time`.
+        stopped: why it ended: `end`, `length`, `until` (a string that ends it), `stop` (the person)
+            or `time`.
         fingerprints: base, quantization, adapter, task, decoding that made it.
+        prompt_tokens: tokens read before those.
     """
 
     index: int
@@ -73,6 +77,7 @@ class StepFinished:
     first_token: float
     stopped: str
     fingerprints: dict[str, str]
+    prompt_tokens: int = 0
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,6 +13,7 @@ from agent import pieces
 from agent.events import Event, Highlighted, Notice, StepFinished, StepStarted, TextDelta
 from agent.plan import Step
 from agent.serving import adapter_for
+from agent.wishes import NO_WISHES, Wishes
 from core import fingerprint
 from engine.interface import (
     Choice,
@@ -35,12 +37,12 @@ class Turn:
     history: Sequence[Message] = ()
     stop: threading.Event = field(default_factory=threading.Event)
     explain: bool = True
-    seed: int = 0
+    wishes: Wishes = NO_WISHES
 
 
 @dataclass(frozen=True)
 class Work:
-    """A step with everything it needs to run."""
+    """A step with everything it needs to run. `left` is how many tokens it may write, if said."""
 
     engine: Engine
     task: TaskSpec
@@ -48,6 +50,7 @@ class Work:
     step: Step
     content: str
     turn: Turn
+    left: int | None = None
 
     @cached_property
     def adapter(self) -> str | None:
@@ -58,8 +61,8 @@ class Work:
 
     @property
     def decoding(self) -> Decoding:
-        """The task's decoding with this turn's seed."""
-        return self.task.decoding.model_copy(update={"seed": self.turn.seed})
+        """The task's decoding with what this turn wishes in its place."""
+        return self.turn.wishes.decoding(self.task.decoding)
 
     @property
     def temperature(self) -> float:
@@ -84,7 +87,7 @@ class Work:
     def fingerprints(self) -> dict[str, str]:
         """What made the answer."""
         made = {**self.engine.fingerprints(), "task": self.task.fingerprint}
-        made["decoding"] = fingerprint.of_value(self.decoding.model_dump())
+        made["decoding"] = fingerprint_of(self.decoding, self.turn.wishes)
         if self.adapter:
             made["adapter"] = self.engine.adapters.fingerprint(self.adapter)
             if self.task.kind == "choose":
@@ -92,8 +95,19 @@ class Work:
         return made
 
 
+def fingerprint_of(decoding: Decoding, wishes: Wishes) -> str:
+    """Changes with anything about the decoding that can change a text."""
+    ends = {"until": wishes.until} if wishes.until else {}
+    return fingerprint.of_value(decoding.model_dump() | ends)
+
+
 def run(work: Work) -> Iterator[Event]:
-    """Yield the events of one step, from StepStarted to StepFinished."""
+    """Yield the events of one step, from StepStarted to StepFinished.
+
+    Raises:
+        NotAllowed: the turn may not use the adapter that answers the step.
+    """
+    work.turn.wishes.check(work.adapter)
     yield StepStarted(work.index, work.step, work.adapter)
     yield from _choose(work) if work.task.kind == "choose" else _write(work)
 
@@ -113,23 +127,31 @@ def _write(work: Work) -> Iterator[Event]:
             usages.append(item)
         else:
             text += item.text
-            yield TextDelta(work.index, item.text)
+            yield TextDelta(work.index, item.text, item.tokens)
     yield _finished(work, text.strip(), {}, usages)
 
 
 def _written(work: Work, history: Sequence[Message]) -> Iterator[Delta | Usage]:
+    wishes, left = work.turn.wishes, work.left
     for piece in _pieces(work):
         if piece.before:
             yield Delta(piece.before)
         if piece.core:
+            if left == 0:
+                yield Usage(0, 0, 0.0, 0.0, "length")
+                return
             stopped: StopReason = "end"
             messages = work.messages(piece.core, history)
-            request = WriteRequest(messages, work.adapter, _decoding(work, piece.core))
+            decoding = _decoding(work, piece.core, left)
+            request = WriteRequest(
+                messages, work.adapter, decoding, until=wishes.until, logprobs=wishes.logprobs
+            )
             for item in work.engine.write(request, work.turn.stop):
                 if isinstance(item, Usage):
                     stopped = item.stopped
+                    left = None if left is None else max(0, left - item.tokens)
                 yield item
-            if stopped in {"stop", "time"}:
+            if stopped in {"stop", "time", "until"}:
                 return
         if piece.after:
             yield Delta(piece.after)
@@ -142,13 +164,12 @@ def _pieces(work: Work) -> Iterator[pieces.Piece]:
     return pieces.sentences(work.content, source if isinstance(source, str) else "en")
 
 
-def _decoding(work: Work, core: str) -> Decoding:
-    decoding = work.decoding
-    if work.task.max_ratio is None:
-        return decoding
-    length = work.engine.count_tokens(({"role": "user", "content": core},))
-    room = max(LEAST_ROOM, math.ceil(work.task.max_ratio * length))
-    return decoding.model_copy(update={"max_new_tokens": min(room, decoding.max_new_tokens)})
+def _decoding(work: Work, core: str, left: int | None) -> Decoding:
+    most = work.task.decoding.max_new_tokens if left is None else left
+    if work.task.max_ratio is not None:
+        length = work.engine.count_tokens(({"role": "user", "content": core},))
+        most = min(most, max(LEAST_ROOM, math.ceil(work.task.max_ratio * length)))
+    return work.decoding.model_copy(update={"max_new_tokens": most})
 
 
 def _fitting(work: Work) -> tuple[Sequence[Message], int]:
@@ -158,11 +179,16 @@ def _fitting(work: Work) -> tuple[Sequence[Message], int]:
     system = [turn for turn in work.turn.history if turn["role"] == "system"]
     turns = [turn for turn in work.turn.history if turn["role"] != "system"]
     room = work.engine.context_tokens - work.task.decoding.max_new_tokens
-    dropped = 0
-    while turns and work.engine.count_tokens(work.messages(work.content, system + turns)) > room:
-        count = 2 if len(turns) > 1 else 1  # a question leaves with its answer
-        turns, dropped = turns[count:], dropped + count
-    return system + turns, dropped
+
+    def fits(dropped: int) -> bool:
+        messages = work.messages(work.content, system + turns[dropped:])
+        return work.engine.count_tokens(messages) <= room
+
+    if fits(0):
+        return system + turns, 0
+    drops = [*range(2, len(turns), 2), len(turns)]  # a question leaves with its answer
+    dropped = drops[min(bisect_left(drops, True, key=fits), len(drops) - 1)]
+    return system + turns[dropped:], dropped
 
 
 def _choose(work: Work) -> Iterator[Event]:
@@ -228,4 +254,5 @@ def _finished(
         first_token=usages[0].first_token if usages else 0.0,
         stopped=usages[-1].stopped if usages else "end",
         fingerprints=work.fingerprints(),
+        prompt_tokens=sum(usage.prompt_tokens for usage in usages),
     )

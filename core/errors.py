@@ -8,6 +8,7 @@
     │   └── TooLong        more tokens than the model can read
     ├── TaskError          a task's YAML files are wrong
     ├── AdapterError       an adapter was refused
+    ├── NotAllowed         the visitor may not use the adapter that would answer
     └── EngineBusy         the queue is full
 
 Raise at the depth where the mistake is; only an outermost layer (command line, page) turns one
@@ -58,6 +59,10 @@ class TaskError(PatchbayError):
 
 class AdapterError(PatchbayError):
     """An adapter was refused; the message says why."""
+
+
+class NotAllowed(PatchbayError):
+    """The visitor may not use the adapter that would answer."""
 
 
 class EngineBusy(PatchbayError):

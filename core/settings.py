@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, PrivateAttr, SecretStr, ValidationError
+from pydantic import (
+    Field,
+    PrivateAttr,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
+from pydantic_settings import SettingsError as NotJson
 
 from core import paths
+from core.access import ApiKey
 from core.errors import SettingsError, UnknownName
 
 PROFILE_DIR = Path(__file__).parent / "profiles"
 Source = tuple[str, dict[str, Any]]  # where the values came from, and the values
+KeyName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,40}$")]
 
 
 class Settings(BaseSettings):
@@ -41,10 +51,26 @@ class Settings(BaseSettings):
     max_running: int = Field(8, ge=1, description="requests that share the engine at one time")
     max_waiting: int = Field(64, ge=0, description="requests that may wait behind them")
     time_limit: float = Field(300.0, gt=0, description="seconds one answer may take")
-    host: str = "127.0.0.1"
-    port: int = Field(7860, ge=1, le=65535)
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(7860, ge=1, le=65535, description="port to listen on")
+    api_keys: dict[KeyName, ApiKey] = Field(
+        {}, description="name -> key, or {key, adapters}; with any, everything but health needs one"
+    )
+    max_request_bytes: int = Field(2_000_000, ge=1024, description="of one HTTP request")
+    max_answer_tokens: int = Field(4096, ge=1, le=8192, description="of one answer over the API")
+    visitor_running: int = Field(16, ge=1, description="answers at one time for one visitor")
+    visitor_rate: int = Field(600, ge=1, description="requests a minute for one visitor")
+    drain_seconds: float = Field(30.0, ge=0, description="for running answers at the end")
+    log_words: bool = Field(False, description="keep visitors' words in the log")
 
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    @field_validator("api_keys")
+    @classmethod
+    def _keys_differ(cls, keys: dict[str, ApiKey]) -> dict[str, ApiKey]:
+        if len({key.key.get_secret_value() for key in keys.values()}) < len(keys):
+            raise ValueError("two names have the same key")
+        return keys
 
     def origin(self, name: str) -> str:
         """Where the value of the field came from: a flag, a variable, a file, or the default."""
@@ -127,7 +153,12 @@ def _profile_file(name: str) -> Path:
 
 
 def _environment() -> dict[str, Any]:
-    return EnvSettingsSource(Settings)()
+    try:
+        return EnvSettingsSource(Settings)()
+    except NotJson as error:
+        raise SettingsError(
+            'PATCHBAY_API_KEYS is not JSON. Write PATCHBAY_API_KEYS=\'{"alice": "KEY"}\'.'
+        ) from error
 
 
 def _file(path: Path) -> Source:
@@ -151,8 +182,9 @@ def _validated(values: dict[str, Any], origins: dict[str, str]) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else "?"
+        value = "(hidden)" if name in {"api_keys", "address_key"} else repr(values.get(name))
         raise SettingsError(
-            f"The setting {name}={values.get(name)!r} (from {origins.get(name, 'default')}) "
+            f"The setting {name}={value} (from {origins.get(name, 'default')}) "
             f"is wrong: {first['msg']}."
         ) from error
     settings._origins = origins

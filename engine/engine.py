@@ -79,6 +79,11 @@ class TorchEngine:
         self._worker.start()
         atexit.register(self.close)  # torch aborts when its thread is torn down mid-pass
 
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for others to end."""
+        return len(self._waiting)
+
     def write(
         self, request: WriteRequest, stop: threading.Event | None = None
     ) -> Iterator[Delta | Usage]:
@@ -87,7 +92,8 @@ class TorchEngine:
         self._require_room(prompt, request.decoding.max_new_tokens)
         weights = self.adapters.get(request.adapter) if request.adapter else None
         job = WriteJob(prompt, weights, stop or threading.Event(), self._deadline())
-        job.decoding = request.decoding
+        job.decoding, job.until, job.logprobs = request.decoding, request.until, request.logprobs
+        job.room = self.context_tokens - len(prompt)
         self._submit(job)
         try:
             while True:

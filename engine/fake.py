@@ -18,9 +18,11 @@ from engine.interface import (
     ScoreRequest,
     Scores,
     StopReason,
+    Token,
     Usage,
     WriteRequest,
 )
+from engine.until import Until
 from tasks.scope import Scope
 from tasks.spec import Message
 
@@ -74,6 +76,16 @@ class FakeEngine:
         self.calls: list[WriteRequest | ChooseRequest | ScoreRequest] = []
         self.made = 0
 
+    @property
+    def passes(self) -> int:
+        """A pass a token."""
+        return self.made
+
+    @property
+    def waiting(self) -> int:
+        """Nobody waits for the fake."""
+        return 0
+
     def write(
         self, request: WriteRequest, stop: threading.Event | None = None
     ) -> Iterator[Delta | Usage]:
@@ -83,7 +95,7 @@ class FakeEngine:
         first = 0.0
         words = re.findall(r"\s*\S+|\s+$", self._answer(request)) or ["…"]
         stopped: StopReason = "end"
-        tokens = 0
+        tokens, until = 0, Until(request.until)
         for word in words:
             if stop is not None and stop.wait(self.delay):
                 stopped = "stop"
@@ -96,7 +108,14 @@ class FakeEngine:
             tokens += 1
             self.made += 1
             first = first or time.perf_counter() - started
-            yield Delta(word)
+            text, scored = until.add(word), _scored(word, request.logprobs)
+            if text or scored:
+                yield Delta(text, scored)
+            if until.found:
+                stopped = "until"
+                break
+        if rest := until.rest():
+            yield Delta(rest)
         yield Usage(prompt, tokens, time.perf_counter() - started, first, stopped)
 
     def choose(self, request: ChooseRequest, stop: threading.Event | None = None) -> Choice:
@@ -160,3 +179,11 @@ class FakeEngine:
         speaker = request.adapter or "base"
         plain = bytes(i for i in request.prompt if i < 256).decode(errors="replace")
         return f"[{speaker}] " + (plain or request.messages[-1]["content"])
+
+
+def _scored(word: str, count: int | None) -> tuple[Token, ...]:
+    """The word as a token among others as likely, where log-likelihoods were asked for."""
+    if count is None:
+        return ()
+    even = -math.log(count + 1)
+    return (Token(word, even, tuple((word, even) for _ in range(count))),)

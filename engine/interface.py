@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 from tasks.scope import Scope
 from tasks.spec import Decoding, Message
 
-StopReason = Literal["end", "length", "stop", "time"]
+StopReason = Literal["end", "length", "until", "stop", "time"]
 
 
 @dataclass(frozen=True)
@@ -18,13 +18,16 @@ class WriteRequest:
     """Generate text after the messages. `adapter` None is the bare base.
 
     `prompt` is token ids to go on from as they stand, without a chat template; `messages` is then
-    empty.
+    empty. The text ends before any of the strings in `until`. With `logprobs` each token comes with
+    its log-likelihood, and with that many of the likeliest ones.
     """
 
     messages: tuple[Message, ...]
     adapter: str | None = None
     decoding: Decoding = field(default_factory=Decoding)
     prompt: tuple[int, ...] = ()
+    until: tuple[str, ...] = ()
+    logprobs: int | None = None
 
 
 @dataclass(frozen=True)
@@ -60,10 +63,21 @@ class Usage:
 
 
 @dataclass(frozen=True)
-class Delta:
-    """A piece of text, whole characters only."""
+class Token:
+    """A token that was written: its text, its natural log-likelihood under the model as it stands
+    (before temperature and penalties), and the likeliest tokens in its place, likeliest first."""
 
     text: str
+    logprob: float
+    likeliest: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Delta:
+    """A piece of text, whole characters only. `tokens` where the request asked for `logprobs`."""
+
+    text: str
+    tokens: tuple[Token, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -122,6 +136,16 @@ class Engine(Protocol):
 
     context_tokens: int
     start_token: int
+
+    @property
+    def passes(self) -> int:
+        """Forward passes since the start; it stands still when nothing is computed."""
+        ...
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for others to end."""
+        ...
 
     @property
     def adapters(self) -> Adapters:

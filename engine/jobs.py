@@ -6,6 +6,7 @@ tokens of several requests together. Longer readings it does itself, and yields 
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Generator
@@ -17,11 +18,12 @@ from tokenizers.decoders import DecodeStream
 from torch import Tensor
 
 from engine.base_model import Base
-from engine.interface import Choice, Delta, Scored, Scores, StopReason, Usage
+from engine.interface import Choice, Delta, Scored, Scores, StopReason, Token, Usage
 from engine.kept import Kept
 from engine.lora import LoraWeights
 from engine.memory import Next, Reading
 from engine.sampling import Sampler
+from engine.until import Until
 from tasks.spec import Decoding
 
 PREFILL_TOKENS = 256  # a long prompt is read in parts, so that others' answers go on meanwhile
@@ -65,14 +67,19 @@ class Job:
 
 @dataclass
 class WriteJob(Job):
-    """Generate up to `decoding.max_new_tokens` tokens."""
+    """Generate up to `decoding.max_new_tokens` tokens, and no more than `room`."""
 
     decoding: Decoding = field(default_factory=Decoding)
+    until: tuple[str, ...] = ()
+    logprobs: int | None = None
+    room: int = sys.maxsize
 
     def run(self, base: Base, kept: Kept) -> Steps:
         """Text goes to `out` as it is made."""
         sampler = Sampler(self.decoding, self.prompt)
-        stream = _Text(base)
+        stream, until = _Text(base), Until(self.until)
+        most = min(self.decoding.max_new_tokens, self.room)
+        scored: list[Token] = []  # whose text has not been put out
         memory, known = kept.take(self.prompt, self.weights)
         said: list[int] = []
         tokens, first = 0, 0.0
@@ -84,13 +91,21 @@ class WriteJob(Job):
             first = first or time.perf_counter() - self.started
             if token in base.end_tokens:
                 stopped = "end"
-            elif text := stream.step(token):
-                self.out.put(Delta(text))
-            if stopped is None and tokens >= self.decoding.max_new_tokens:
+            else:
+                if self.logprobs is not None:
+                    scored.append(_token(base, logits, token, self.logprobs))
+                if text := until.add(stream.step(token)):
+                    self.out.put(Delta(text, tuple(scored)))
+                    scored = []
+                if until.found:
+                    stopped = "until"
+            if stopped is None and tokens >= most:
                 stopped = "length"
             if stopped is None and (stopped := self.ended()) is None:
                 logits = yield Next(token, memory, self.weights)
                 said.append(token)
+        if (rest := until.rest()) or scored:
+            self.out.put(Delta(rest, tuple(scored)))
         if logits is not None:
             kept.keep([*self.prompt, *said], self.weights, memory)
         self.out.put(self.usage(tokens, first, stopped or self.ended() or "stop"))
@@ -160,6 +175,15 @@ class _Text:
         except Exception:  # noqa: BLE001  the library raises bare Exception on impossible bytes
             self._stream = DecodeStream(skip_special_tokens=True)
             return ""
+
+
+def _token(base: Base, logits: Tensor, token: int, count: int) -> Token:
+    """A token and the likeliest ones with their log-likelihoods; logits: (vocabulary,)."""
+    chances = torch.log_softmax(logits.float(), -1)
+    top = chances.topk(count)
+    pairs = zip(top.indices.tolist(), top.values.tolist(), strict=True)
+    likeliest = tuple((base.tokenizer.decode([i]), value) for i, value in pairs)
+    return Token(base.tokenizer.decode([token]), float(chances[token]), likeliest)
 
 
 def _read(

@@ -30,6 +30,7 @@ from engine.interface import (
     ScoreRequest,
     Scores,
     StopReason,
+    Token,
     Usage,
     WriteRequest,
 )
@@ -77,7 +78,10 @@ class ServedAdapters:
 
 
 class RemoteEngine:
-    """See `engine.interface.Engine`. `score` is not offered: the protocol has no such request."""
+    """See `engine.interface.Engine`. `score` is not offered: the protocol has no such request.
+
+    `passes` counts pieces of text that came: the server counts its own passes.
+    """
 
     start_token = 0
 
@@ -106,11 +110,17 @@ class RemoteEngine:
         self._library = library
         self._adapters = ServedAdapters(library, self._served)
         self._loading = threading.Lock()
+        self.passes = 0
 
     @property
     def adapters(self) -> Adapters:
         """What requests may carry."""
         return self._adapters
+
+    @property
+    def waiting(self) -> int:
+        """The server has its own queue."""
+        return 0
 
     def write(
         self, request: WriteRequest, stop: threading.Event | None = None
@@ -131,10 +141,12 @@ class RemoteEngine:
                     stopped = "time"
                     break
                 for choice in chunk.choices:
-                    if choice.delta.content:
+                    tokens = _tokens(choice)
+                    if choice.delta.content or tokens:
                         first = first or time.perf_counter() - began
                         count += 1
-                        yield Delta(choice.delta.content)
+                        self.passes += 1
+                        yield Delta(choice.delta.content or "", tokens)
                     if choice.finish_reason:
                         stopped = "length" if choice.finish_reason == "length" else "end"
         if stopped is None:
@@ -224,8 +236,12 @@ class RemoteEngine:
         return bool(_steps(answer.choices[0]))
 
     def _stream(self, request: WriteRequest) -> Any:
+        more: dict[str, Any] = {"stop": list(request.until)} if request.until else {}
+        if request.logprobs is not None:
+            more |= {"logprobs": True, "top_logprobs": request.logprobs}
         return self._client.chat.completions.create(
             **self._common(request.messages, request.adapter, request.decoding),
+            **more,
             max_tokens=request.decoding.max_new_tokens,
             stream=True,
             stream_options={"include_usage": True},
@@ -331,14 +347,19 @@ def likelihood(label: str, steps: Steps) -> float:
 
 
 def _steps(choice: Any) -> Steps:
+    return [(one.text, {**dict(one.likeliest), one.text: one.logprob}) for one in _tokens(choice)]
+
+
+def _tokens(choice: Any) -> tuple[Token, ...]:
     found = choice.logprobs.content if choice.logprobs and choice.logprobs.content else []
-    return [
-        (
+    return tuple(
+        Token(
             step.token,
-            {one.token: one.logprob for one in step.top_logprobs} | {step.token: step.logprob},
+            step.logprob,
+            tuple((one.token, one.logprob) for one in step.top_logprobs),
         )
         for step in found
-    ]
+    )
 
 
 def _named(labels: Sequence[str], answer: str) -> dict[str, float]:

@@ -18,6 +18,7 @@ from agent import steps
 from agent.events import StepFinished
 from agent.plan import SlotValue, Step
 from agent.steps import Turn, Work
+from agent.wishes import Wishes
 from core.errors import InputError, PatchbayError
 from engine.interface import ChooseRequest, Engine
 from evaluation import figures, record
@@ -205,7 +206,7 @@ def _work(job: Job, engine: Engine, question: Question) -> Judged:
         index=0,
         step=Step(job.task.name, 1.0, slots, text=question.text),
         content=question.text,
-        turn=Turn(explain=False, seed=job.selection.seed),
+        turn=Turn(explain=False, wishes=Wishes(seed=job.selection.seed)),
         judged=job.adapter,
     )
 

@@ -18,6 +18,8 @@ import gradio as gr
 
 from agent.agent import Agent
 from agent.feedback import Correction, Feedback, FeedbackError, Rating
+from agent.wishes import Wishes
+from core.access import Keys
 from ui.draw import ChatMessage, draw_conversation, draw_turn
 from ui.turns import Conversation, Turn, read
 from ui.words import say
@@ -31,9 +33,10 @@ Shown = tuple[list[ChatMessage], Any]  # the chat, and the conversation for the 
 class Desk:
     """What the page's events call. One for all visitors; it holds no one's words."""
 
-    def __init__(self, agent: Agent, feedback: Feedback) -> None:
+    def __init__(self, agent: Agent, feedback: Feedback, keys: Keys) -> None:
         self.agent = agent
         self.feedback = feedback
+        self.keys = keys
         self._stops: dict[str, threading.Event] = {}
 
     def show(self, stored: Any) -> list[ChatMessage]:
@@ -120,8 +123,10 @@ class Desk:
         """Let the agent answer into the turn; yields when it is worth drawing again."""
         self.stop(request)
         switch = self._stops[str(request.session_hash)] = threading.Event()
-        seed = secrets.randbits(32)  # answering again may give another answer
-        events = self.agent.answer(turn.text, past.messages(), task, switch, seed=seed)
+        allowed = self.keys.named(request.username).allowed
+        # Answering again may give another answer.
+        wishes = Wishes(seed=secrets.randbits(32), allowed=allowed)
+        events = self.agent.answer(turn.text, past.messages(), task, switch, wishes=wishes)
         drawn = 0.0
         try:
             for event in events:

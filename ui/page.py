@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 from agent.agent import Agent
 from agent.feedback import Feedback
+from core.access import Keys
 from ui.desk import Desk
 from ui.frame import draw_composer, draw_header, draw_list, draw_welcome
 from ui.safety import Shield
@@ -37,16 +39,22 @@ BRIDGE = """patchbay.connect(trigger,
     ['send', 'retry', 'reroute', 'undo', 'rate', 'open', 'instruct', 'stop']);"""
 
 
-def build_page(agent: Agent, profile: str = "", feedback: Feedback | None = None) -> gr.Blocks:
+def build_page(
+    agent: Agent,
+    profile: str = "",
+    feedback: Feedback | None = None,
+    keys: Keys | None = None,
+) -> gr.Blocks:
     """The whole page around an agent.
 
     Args:
         agent: answers; shared by all visitors.
         profile: name of the settings in use, for the header.
         feedback: where likes and corrections go; by default the person's own folder.
+        keys: which adapters may answer whom.
     """
     feedback = feedback or Feedback()
-    desk = Desk(agent, feedback)
+    desk = Desk(agent, feedback, keys or Keys({}))
     base = agent.engine.fingerprints().get("base", "")
     page = gr.Blocks(title="Patchbay", fill_width=True, analytics_enabled=False)
     with page:
@@ -71,17 +79,21 @@ def build_page(agent: Agent, profile: str = "", feedback: Feedback | None = None
     return page
 
 
-def launch(page: gr.Blocks, host: str, port: int, **more: Any) -> Any:
-    """Serve the page. Nothing is shared, listed as an API, or fetched from elsewhere.
+def as_app(page: gr.Blocks, keys: Keys, most_bytes: int) -> FastAPI:
+    """The page as an ASGI app. Nothing is shared, listed as an API, or fetched from elsewhere.
 
-    Raises:
-        OSError: the port is in use.
+    Args:
+        keys: with any, visitors log in with a name and its key.
+        most_bytes: of a request.
     """
     page.queue(default_concurrency_limit=None, api_open=False)
-    return page.launch(
-        server_name=host,
-        server_port=port,
-        share=False,
+    page.state_session_capacity = SESSIONS
+    host = FastAPI(openapi_url=None, max_body_size=most_bytes)
+    gr.mount_gradio_app(
+        host,
+        page,
+        "/",
+        auth=keys.login if keys else None,
         show_error=False,
         footer_links=[],
         run_history=False,
@@ -89,15 +101,13 @@ def launch(page: gr.Blocks, host: str, port: int, **more: Any) -> Any:
         ssr_mode=False,
         pwa=False,
         mcp_server=False,
-        quiet=True,
         max_file_size=0,
-        state_session_capacity=SESSIONS,
         favicon_path=HERE / "icon.svg",
         theme=gr.themes.Base(font=FONTS, font_mono=["ui-monospace", "monospace"]),
         head=_head(),
-        app_kwargs={"middleware": [Middleware(Shield)]},
-        **more,
+        app_kwargs={"middleware": [Middleware(Shield, locked=bool(keys))]},
     )
+    return host
 
 
 def _head() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -26,13 +27,21 @@ POLICY = "; ".join(
 
 # Writes what a visitor sees into a folder of this computer; the page has no use for it.
 REFUSED = "/gradio_api/deep_link"
+GRADIO = "/gradio_api/"
+# What of it the page for the login needs. Gradio itself leaves more open, such as ending a call.
+OPEN = ("/gradio_api/login_check", "/gradio_api/theme.css", "/gradio_api/startup-events")
 
 
 class Shield:
-    """Middleware that adds the headers to every response, and refuses one of Gradio's routes."""
+    """Middleware that adds the headers to every response, and refuses some of Gradio's routes.
 
-    def __init__(self, app: ASGIApp) -> None:
+    Args:
+        locked: whether Gradio's own routes need a login.
+    """
+
+    def __init__(self, app: ASGIApp, locked: bool = False) -> None:
         self.app = app
+        self._locked = locked
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, and the response back with the headers."""
@@ -45,6 +54,17 @@ class Shield:
                 headers["X-Content-Type-Options"] = "nosniff"
             await send(message)
 
-        refused = scope["type"] == "http" and scope["path"].startswith(REFUSED)
-        app = PlainTextResponse("Not found", 404) if refused else self.app
-        await app(scope, receive, send_guarded if scope["type"] == "http" else send)
+        http = scope["type"] == "http"
+        app = (self._refusal(scope) if http else None) or self.app
+        await app(scope, receive, send_guarded if http else send)
+
+    def _refusal(self, scope: Scope) -> PlainTextResponse | None:
+        path = scope["path"]
+        if path.startswith(REFUSED):
+            return PlainTextResponse("Not found", 404)
+        if self._locked and path.startswith(GRADIO) and not path.startswith(OPEN):
+            gradio, cookies = scope["app"], Request(scope).cookies
+            names = (f"access-token{kind}-{gradio.cookie_id}" for kind in ("", "-unsecure"))
+            if not any(cookies.get(name) in gradio.tokens for name in names):
+                return PlainTextResponse("Log in first", 401)
+        return None

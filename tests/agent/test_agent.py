@@ -20,6 +20,7 @@ from agent.events import (
     TextDelta,
 )
 from agent.planner import Planner
+from agent.wishes import Wishes
 from engine.fake import FakeEngine
 from tasks.promotions import Promotions
 from tasks.scope import Scope
@@ -215,3 +216,50 @@ def test_a_stopped_choice_ends_quietly(planner: Planner) -> None:
     events = turn(planner, "/sentiment Lovely.", FakeEngine(), stop=stop)
     assert isinstance(events[-1], Finished)
     assert (events[-1].stopped, events[-1].labels) == ("stop", {})
+
+
+def test_wishes_replace_the_decoding_and_bound_the_whole_turn(planner: Planner) -> None:
+    engine = FakeEngine()
+    wishes = Wishes(temperature=0.7, top_p=0.5, repetition_penalty=1.0, seed=3, max_tokens=9)
+    text = "Summarize this and put it in French: The bridge is old. It will be closed."
+    events = turn(planner, text, engine, wishes=wishes)
+    drawn = engine.calls[0].decoding
+    assert (drawn.temperature, drawn.top_p, drawn.repetition_penalty, drawn.seed) == (
+        0.7,
+        0.5,
+        1,
+        3,
+    )
+    assert engine.made == 9
+    assert events[-1].stopped == "length"
+
+
+def test_a_string_that_ends_the_text_ends_the_turn(planner: Planner) -> None:
+    events = turn(planner, "/chat one two three", wishes=Wishes(until=("two",)))
+    assert only(events, StepFinished)[0].text == "[base] one"
+    assert events[-1].stopped == "until"
+
+
+def test_an_adapter_that_is_not_allowed_computes_nothing(planner: Planner) -> None:
+    engine = FakeEngine({"sentiment-en": "0123", "other": "4567"})
+    events = turn(planner, "/sentiment Lovely.", engine, wishes=Wishes(allowed=["other"]))
+    assert isinstance(events[-1], Failed)
+    assert events[-1].kind == "NotAllowed"
+    assert "'sentiment-en'" in events[-1].message
+    assert engine.calls == []
+
+
+def test_messages_as_they_stand_reach_the_adapter(planner: Planner) -> None:
+    engine = FakeEngine({"sentiment-en": "0123"})
+    messages: list[Message] = [
+        {"role": "system", "content": "Shout."},
+        {"role": "user", "content": "/translate nothing here is routed"},
+    ]
+    events = list(agent(planner, engine).go_on(messages, "sentiment-en", wishes=Wishes(logprobs=2)))
+    assert engine.calls[0].messages == tuple(messages)
+    (finished,) = only(events, StepFinished)
+    assert finished.text == "[sentiment-en] /translate nothing here is routed"
+    assert finished.fingerprints["adapter"] == "0123"
+    assert only(events, TextDelta)[0].tokens[0].text == "[sentiment-en]"
+    (failed,) = only(list(agent(planner, engine).go_on(messages, "none")), Failed)
+    assert failed.kind == "UnknownName"

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from core.errors import SettingsError, UnknownName
-from core.settings import has_cuda, load_settings, profile_names
+from core.paths import REPOSITORY
+from core.settings import Settings, has_cuda, load_settings, profile_names
 
 
 def write(home: Path, name: str, text: str) -> Path:
@@ -76,3 +77,45 @@ def test_unknown_profiles_get_near_matches(tmp_path: Path) -> None:
         load_settings(profile=str(tmp_path / "none.yaml"))
     with pytest.raises(UnknownName):
         load_settings(profile="../../etc/passwd")
+
+
+def test_keys_come_as_json_or_yaml_and_are_never_shown(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = "0123456789abcdefgh"
+    monkeypatch.setenv("PATCHBAY_API_KEYS", f'{{"alice": "{secret}"}}')
+    settings = load_settings(profile="starter")
+    assert settings.api_keys["alice"].key.get_secret_value() == secret
+    assert secret not in settings.explain() + repr(settings)
+    monkeypatch.delenv("PATCHBAY_API_KEYS")
+    write(home, "settings.yaml", f"api_keys: {{bob: {{key: {secret}, adapters: [a, b]}}}}")
+    assert load_settings(profile="starter").api_keys["bob"].adapters == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("alice=0123456789abcdefgh", "not JSON"),
+        ('{"alice": "0123456"}', "at least 16"),
+        ('{"a b": "0123456789abcdefgh"}', "pattern"),
+        ('{"a": "0123456789abcdefgh", "b": "0123456789abcdefgh"}', "the same key"),
+        ('{"a": {"key": "0123456789abcdefgh", "adapter": "x"}}', "not permitted"),
+    ],
+)
+def test_a_wrong_key_is_said_to_be_without_being_said(
+    value: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATCHBAY_API_KEYS", value)
+    with pytest.raises(SettingsError, match=said) as raised:
+        load_settings(profile="starter")
+    assert "0123456" not in str(raised.value)
+
+
+def test_every_setting_is_in_the_table() -> None:
+    table = (REPOSITORY / "docs" / "settings.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1:3] for line in table.splitlines() if line.startswith("| `")]
+    assert [name.strip(" `") for name, _ in rows] == list(Settings.model_fields)
+    for name, default in rows:
+        field = Settings.model_fields[name.strip(" `")].default
+        if isinstance(field, int | float) and not isinstance(field, bool):
+            assert float(default.replace(",", "")) == field, name

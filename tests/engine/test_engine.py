@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -189,6 +190,35 @@ def test_a_caller_that_leaves_ends_the_computation(engine: TorchEngine) -> None:
     stream.close()  # type: ignore[attr-defined]
     time.sleep(0.2)
     assert engine.passes - passes <= 2
+
+
+def test_a_string_that_ends_the_answer_ends_the_computation(engine: TorchEngine) -> None:
+    whole = written(engine, ask("Hello", max_new_tokens=40))
+    end = whole[10:12]
+    request = replace(ask("Hello", max_new_tokens=40), until=(end, "never said"))
+    assert written(engine, request) == whole[: whole.find(end)]
+    cost = usage(engine, request)
+    assert cost.stopped == "until"
+    assert cost.tokens < 40
+
+
+def test_log_likelihoods_of_written_tokens_are_those_of_scoring(engine: TorchEngine) -> None:
+    request = replace(ask("Hello", "red", max_new_tokens=12), logprobs=3)
+    pieces = [item for item in engine.write(request) if isinstance(item, Delta)]
+    tokens = [token for piece in pieces for token in piece.tokens]
+    prompt = tuple(engine._base.prompt_ids(request.messages))
+    first = engine.score(
+        ScoreRequest(prompt, tuple((i,) for i in range(len(engine._base.tokenizer))), "red")
+    )
+    chances = sorted((one.logprobs[0] for one in first.continuations), reverse=True)
+    assert [value for _, value in tokens[0].likeliest] == pytest.approx(chances[:3], abs=1e-4)
+    assert all(token.logprob == token.likeliest[0][1] for token in tokens), "greedy is likeliest"
+
+
+def test_an_answer_ends_where_the_context_does(engine: TorchEngine) -> None:
+    cost = usage(engine, ask("x" * 440, max_new_tokens=8192))
+    assert cost.stopped in {"length", "end"}
+    assert cost.prompt_tokens + cost.tokens <= engine.context_tokens
 
 
 def test_the_time_limit_ends_the_answer(tiny_base: Base, shelf: Path) -> None:

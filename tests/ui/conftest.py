@@ -6,9 +6,8 @@ Other suites bring their own agent: `serve(agent)` gives the address of a page t
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from playwright.sync_api import (
     expect,
     sync_playwright,
 )
+from served import Site, served
 
 from agent.agent import Agent
 from agent.feedback import Feedback
@@ -28,7 +28,6 @@ from agent.plan import Plan, Step
 from core.errors import UnknownName
 from engine.fake import FakeEngine
 from tasks.spec import Message, load_tasks
-from ui.page import build_page, launch
 
 CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
 FLAGS = [
@@ -91,30 +90,16 @@ def fake_agent() -> Callable[..., Agent]:
     return make
 
 
-@dataclass(frozen=True)
-class Site:
-    """A page that is being served."""
-
-    address: str
-    agent: Agent
-    feedback: Feedback
-
-
 @pytest.fixture(scope="session")
-def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Agent], Site]]:
+def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Site]]:
     """Serve a page for an agent. All pages end with the session."""
-    pages = []
+    with ExitStack() as sites:
 
-    def start(agent: Agent) -> Site:
-        feedback = Feedback(tmp_path_factory.mktemp("feedback") / "feedback.sqlite")
-        page = build_page(agent, "test", feedback)
-        pages.append(page)
-        _, address, _ = launch(page, "127.0.0.1", _free_port(), prevent_thread_lock=True)
-        return Site(str(address), agent, feedback)
+        def start(agent: Agent, **changes: Any) -> Site:
+            feedback = Feedback(tmp_path_factory.mktemp("feedback") / "feedback.sqlite")
+            return sites.enter_context(served(agent, feedback, **changes))
 
-    yield start
-    for page in pages:
-        page.close(verbose=False)
+        yield start
 
 
 @pytest.fixture(scope="session")
@@ -168,9 +153,3 @@ def visit(chromium: Browser) -> Iterator[Callable[..., Page]]:
     for context in contexts:
         context.close()
     assert problems == []
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -116,7 +116,7 @@ def test_gradio_gives_a_stranger_nothing(visit: Visit, quick: Any) -> None:
     quick.feedback.ratings()  # so that the file is there
 
     def get(path: str) -> tuple[int, str]:
-        answer = page.context.request.get(f"{quick.address}gradio_api/{path}")
+        answer = page.context.request.get(f"{quick.address}/gradio_api/{path}")
         return answer.status, answer.text()
 
     for file in (quick.feedback.file, "requirements.txt", "app.py", "/etc/hostname"):

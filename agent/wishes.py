@@ -1,0 +1,58 @@
+"""What a person may want of a turn beside its words."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from core.errors import NotAllowed
+from tasks.spec import Decoding
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """How the turn's texts are drawn, and by what. None leaves a value to the task.
+
+    Attributes:
+        max_tokens: written in the whole turn, over all its steps.
+        until: no text goes on past any of these.
+        logprobs: give each written token's log-likelihood, and of so many others in its place.
+        seed: of the sampling; another one gives another answer where the task samples.
+        allowed: adapters that may answer; None is all of them.
+    """
+
+    temperature: float | None = None
+    top_p: float | None = None
+    repetition_penalty: float | None = None
+    max_tokens: int | None = None
+    until: tuple[str, ...] = ()
+    logprobs: int | None = None
+    seed: int = 0
+    allowed: Collection[str] | None = None
+
+    def decoding(self, own: Decoding) -> Decoding:
+        """A task's own decoding, with what is wished in its place."""
+        wished = {
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "repetition_penalty": self.repetition_penalty,
+            "max_new_tokens": self.max_tokens,
+            "seed": self.seed,
+        }
+        return own.model_copy(update={k: v for k, v in wished.items() if v is not None})
+
+    def check(self, adapter: str | None) -> None:
+        """See that the adapter may answer; the bare base always may.
+
+        Raises:
+            NotAllowed: it is not among those that may.
+        """
+        if adapter is not None and self.allowed is not None and adapter not in self.allowed:
+            may = ", ".join(sorted(self.allowed)) or "no adapter, only the base"
+            raise NotAllowed(
+                f"This request is answered by the adapter {adapter!r}, and the key that came with "
+                f"it may use {may}. Ask for another task, or use another key."
+            )
+
+
+NO_WISHES = Wishes()

@@ -1,0 +1,1 @@
+"""The same agent for programs: OpenAI-compatible routes, health, metrics."""

@@ -1,0 +1,145 @@
+"""Every error in OpenAI's shape, with its HTTP status."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from api.schemas import ErrorDetail, ErrorResponse
+from core.errors import PatchbayError
+
+log = logging.getLogger(__name__)
+LONGEST = 600  # characters of a message: it may hold a name that the visitor made up
+RETRY_SECONDS = 5
+# By the error's class name, which is what a turn's Failed event has: status, and OpenAI's code.
+KINDS: dict[str, tuple[int, str | None]] = {
+    "InputError": (422, None),
+    "TooLong": (400, "context_length_exceeded"),
+    "UnknownName": (404, "not_found"),
+    "NotAllowed": (403, "adapter_not_allowed"),
+    "EngineBusy": (429, "queue_full"),
+    "TooMany": (429, "rate_limit_exceeded"),
+    "Draining": (503, "shutting_down"),
+    "AdapterError": (500, "adapter_refused"),
+}
+TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    429: "rate_limit_error",
+}
+SAID: dict[int | str, str] = {
+    400: "The request is malformed, or longer than the model reads",
+    401: "The key is missing or unknown",
+    403: "The key may not use the adapter that answers",
+    404: "There is no such model, task or command",
+    413: "The request has too many bytes",
+    422: "The request is well formed and cannot be answered",
+    429: "Too many requests, or too many at one time",
+    "4XX": "Another mistake in the request",
+    500: "An error of the server",
+    503: "The server is shutting down",
+}
+
+
+class ApiError(Exception):
+    """An error on its way to the visitor."""
+
+    def __init__(
+        self, status: int, message: str, code: str | None = None, param: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status, self.message, self.code, self.param = status, message, code, param
+
+    @classmethod
+    def of(cls, kind: str, message: str) -> ApiError:
+        """From the class name and the text of an error that is safe to show."""
+        status, code = KINDS.get(kind, (500, None))
+        return cls(status, message, code)
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The JSON of it."""
+        other = "invalid_request_error" if self.status < 500 else "server_error"
+        message = self.message if len(self.message) <= LONGEST else self.message[:LONGEST] + " …"
+        kind = TYPES.get(self.status, other)
+        detail = ErrorDetail(message=message, type=kind, param=self.param, code=self.code)
+        return ErrorResponse(error=detail).model_dump()
+
+    @property
+    def response(self) -> JSONResponse:
+        """The HTTP response of it."""
+        headers = {}
+        if self.status == HTTPStatus.UNAUTHORIZED:
+            headers["WWW-Authenticate"] = "Bearer"
+        if self.status in {429, 503}:
+            headers["Retry-After"] = str(RETRY_SECONDS)
+        return JSONResponse(self.body, self.status, headers)
+
+
+def documented(*statuses: int | str) -> dict[int | str, dict[str, Any]]:
+    """The errors of an operation, for its OpenAPI."""
+    return {status: {"model": ErrorResponse, "description": SAID[status]} for status in statuses}
+
+
+def handle_errors(app: FastAPI) -> None:
+    """Turn everything that is raised into a response, here and nowhere else."""
+
+    @app.exception_handler(ApiError)
+    async def _ours(request: Request, error: ApiError) -> JSONResponse:
+        return error.response
+
+    @app.exception_handler(PatchbayError)
+    async def _safe(request: Request, error: PatchbayError) -> JSONResponse:
+        return ApiError.of(type(error).__name__, str(error)).response
+
+    @app.exception_handler(RequestValidationError)
+    async def _malformed(request: Request, error: RequestValidationError) -> JSONResponse:
+        return _of_validation(error.errors()).response
+
+    @app.exception_handler(HTTPException)
+    async def _http(request: Request, error: HTTPException) -> JSONResponse:
+        response = ApiError(error.status_code, _sentence(request, error)).response
+        response.headers.update(error.headers or {})
+        return response
+
+    @app.exception_handler(Exception)
+    async def _bug(request: Request, error: Exception) -> JSONResponse:
+        return ApiError(500, "The server made a mistake. It is in its log.").response
+
+
+def _sentence(request: Request, error: HTTPException) -> str:
+    where = f"{request.method} {request.url.path[:100]}"
+    return {
+        404: f"There is no {where}. GET /openapi.json lists what there is.",
+        405: f"{where} is not allowed; {(error.headers or {}).get('Allow')} is.",
+        413: "The request has too many bytes. Send less text.",
+    }.get(error.status_code, f"{error.detail}.")
+
+
+def _of_validation(found: Sequence[Mapping[str, Any]]) -> ApiError:
+    """The deepest of the errors: of the forms a value may have, the one that fits best."""
+    first = max(found, key=lambda one: (len(one["loc"]), one["type"] == "none_required"))
+    place = [str(part) for part in first["loc"][1:] if not _is_form(str(part))]
+    param = ".".join(place)[:100] or None
+    if first["type"] == "json_invalid":
+        return ApiError(400, f"The body is not JSON: {first['ctx']['error']}.")
+    if param is None:
+        return ApiError(400, "The body must be a JSON object, with Content-Type: application/json.")
+    if first["type"] == "none_required":
+        message = f"This server knows no {place[-1]!r} here. Leave it out."
+    else:
+        message = f"{param}: {first['msg']}."
+    return ApiError(400, message, param=param)
+
+
+def _is_form(part: str) -> bool:
+    """Whether pydantic names one of several forms of a value here, and not a place."""
+    return part in {"constrained-str", "str"} or "[" in part

@@ -1,0 +1,59 @@
+"""How the server is: for those who restart it, send it work, and watch it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import APIRouter, Response
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from api.errors import documented
+from api.metrics import Metrics
+from api.schemas import Health
+from core.settings import Settings
+from engine.interface import Engine
+
+PLAIN: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/plain": {"schema": {"type": "string"}}}}
+}
+NOT_READY: dict[int | str, dict[str, Any]] = {
+    503: {"model": Health, "description": "Send requests elsewhere for now"}
+}
+
+
+def health_routes(engine: Engine, settings: Settings, draining: Callable[[], bool]) -> APIRouter:
+    """What needs no key."""
+    router = APIRouter()
+
+    @router.get("/healthz")
+    async def healthz() -> Health:
+        """The process answers."""
+        return Health(status="ok")
+
+    @router.get("/readyz", responses=NOT_READY)
+    async def readyz(response: Response) -> Health:
+        """The model is loaded, the queue has room, and the server is not on its way out."""
+        full = engine.waiting >= max(1, settings.max_waiting)
+        if not (full or draining()):
+            return Health(status="ready")
+        response.status_code = 503
+        return Health(status="draining" if draining() else "full")
+
+    return router
+
+
+def metric_routes(metrics: Metrics) -> APIRouter:
+    """What Prometheus reads."""
+    router = APIRouter()
+
+    @router.get(
+        "/metrics",
+        response_class=Response,
+        responses=PLAIN | documented(401, 429),
+    )
+    async def read_metrics() -> Response:
+        """Counters and histograms in Prometheus' text format."""
+        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    return router

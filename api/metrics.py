@@ -1,0 +1,91 @@
+"""What Prometheus asks for. Every turn of the process passes through `watch`, the page's too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from agent.events import Event, Failed, Planned, StepFinished, StepStarted
+from engine.interface import Engine
+
+SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 300)
+CHANCES = tuple(round(0.05 * step, 2) for step in range(1, 21))
+BY = ("task", "adapter")
+
+
+class Metrics:
+    """Counters of one process. Safe to use from many threads; they hold nobody's words."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.registry = CollectorRegistry()
+        on = self.registry
+        ProcessCollector(registry=on)
+        self.registry.register(_Passes(engine))
+        Gauge("patchbay_waiting", "Engine requests that wait for others", registry=on).set_function(
+            lambda: engine.waiting
+        )
+        self.requests = Counter(
+            "patchbay_requests", "HTTP requests to the API", ("route", "status"), registry=on
+        )
+        self._running = Gauge("patchbay_turns_running", "Turns that run", registry=on)
+        self._failed = Counter("patchbay_turns_failed", "Turns that failed", ("kind",), registry=on)
+        self._tokens = Counter("patchbay_tokens", "Tokens of steps", ("kind", *BY), registry=on)
+        self._first = Histogram(
+            "patchbay_first_token_seconds",
+            "Wait for a step's first text, from when the engine was asked",
+            BY,
+            buckets=SECONDS,
+            registry=on,
+        )
+        self._whole = Histogram(
+            "patchbay_step_seconds", "Time for a whole step", BY, buckets=SECONDS, registry=on
+        )
+        self._sure = Histogram(
+            "patchbay_route_confidence",
+            "Probability that the router gave to the task it took",
+            ("task",),
+            buckets=CHANCES,
+            registry=on,
+        )
+
+    def watch(self, turn: Iterator[Event]) -> Iterator[Event]:
+        """Count a turn's events as they pass."""
+        with self._running.track_inprogress():
+            for event in turn:
+                match event:
+                    case Planned(plan=plan) if plan.reason == "router":
+                        for step in plan.steps:
+                            self._sure.labels(step.task).observe(step.confidence)
+                    case StepStarted():
+                        by = (event.step.task or "none", event.adapter or "base")
+                    case StepFinished():
+                        self._count(event, by)
+                    case Failed(kind=kind):
+                        self._failed.labels(kind).inc()
+                yield event
+
+    @property
+    def running(self) -> int:
+        """Turns that run."""
+        return int(self.registry.get_sample_value("patchbay_turns_running") or 0)
+
+    def _count(self, event: StepFinished, by: tuple[str, str]) -> None:
+        self._tokens.labels("read", *by).inc(event.prompt_tokens)
+        self._tokens.labels("scored" if event.labels else "written", *by).inc(event.tokens)
+        self._first.labels(*by).observe(event.first_token)
+        self._whole.labels(*by).observe(event.seconds)
+
+
+class _Passes(Collector):
+    """The engine's own count, read when it is asked for."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def collect(self) -> Iterable[Metric]:
+        count = CounterMetricFamily("patchbay_forward_passes", "Forward passes of the engine")
+        count.add_metric([], self._engine.passes)
+        yield count

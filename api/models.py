@@ -1,0 +1,71 @@
+"""GET /v1/models: what can answer, and by which name."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from fastapi import APIRouter, Request
+
+from agent.agent import Agent
+from api.errors import documented
+from api.schemas import Model, ModelAbout, ModelList
+from core.access import Visitor
+from core.errors import UnknownName
+
+AUTO = "auto"  # routes
+SHOWN = 100  # characters of a name that is not known
+
+
+def model_routes(agent: Agent) -> APIRouter:
+    """The list, and one of it."""
+    router = APIRouter()
+    started = int(time.time())
+
+    @router.get("/v1/models", responses=documented(401, 429))
+    async def list_models(request: Request) -> ModelList:
+        """The router, the base, and each adapter that the key may use."""
+        return ModelList(data=list(_models(agent, request.state.visitor, started)))
+
+    @router.get("/v1/models/{model:path}", responses=documented(401, 404, 429, "4XX"))
+    async def retrieve_model(request: Request, model: str) -> Model:
+        """One of them by its name."""
+        known = {one.id: one for one in _models(agent, request.state.visitor, started)}
+        if model not in known:
+            raise UnknownName("model", model[:SHOWN], known)
+        return known[model]
+
+    return router
+
+
+def adapter_of(model: str, agent: Agent) -> str | None:
+    """The adapter that a model's name asks for; None for the base, and for `auto`.
+
+    Raises:
+        UnknownName: there is no such model.
+    """
+    base, adapters = _base(agent), agent.engine.adapters.names()
+    if model in {AUTO, base}:
+        return None
+    if model not in adapters:
+        raise UnknownName("model", model[:SHOWN], [AUTO, base, *adapters])
+    return model
+
+
+def _base(agent: Agent) -> str:
+    return agent.engine.fingerprints()["base"]
+
+
+def _models(agent: Agent, visitor: Visitor, started: int) -> Iterator[Model]:
+    tasks = agent.tasks.values()
+
+    def model(name: str, about: ModelAbout) -> Model:
+        return Model(id=name, created=started, patchbay=about)
+
+    yield model(AUTO, ModelAbout(kind="router", tasks=list(agent.tasks), fingerprint=None))
+    yield model(_base(agent), ModelAbout(kind="base", tasks=[], fingerprint=None))
+    for name in agent.engine.adapters.names():
+        if visitor.allowed is None or name in visitor.allowed:
+            serves = [task.name for task in tasks if name in task.adapters]
+            made = agent.engine.adapters.fingerprint(name)
+            yield model(name, ModelAbout(kind="adapter", tasks=serves, fingerprint=made))

@@ -1,0 +1,104 @@
+"""POST /v1/route and /v1/classify: what Patchbay does and OpenAI's API has no words for."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+from fastapi import APIRouter, Request
+
+from agent.agent import Agent
+from agent.cleaning import clean
+from agent.plan import Plan, SlotValue, Step
+from agent.wishes import Wishes
+from api.errors import documented
+from api.made import Answer
+from api.schemas import (
+    Classified,
+    ClassifyRequest,
+    Route,
+    RoutedStep,
+    RouteRequest,
+    as_messages,
+)
+from api.turns import Turns, unless_gone
+from core.access import Visitor
+from core.errors import InputError
+from tasks.spec import TaskSpec, find_task
+
+DEFAULT = "classification"
+ERRORS = documented(400, 401, 403, 404, 413, 422, 429, 500, 503)
+
+
+def skill_routes(agent: Agent, turns: Turns) -> APIRouter:
+    """Both operations."""
+    router = APIRouter()
+
+    @router.post("/v1/route", responses=ERRORS)
+    async def route(request: Request, body: RouteRequest) -> Route:
+        """Plan a request without answering it."""
+        visitor: Visitor = request.state.visitor
+        history = as_messages(body.history or [])
+        plan = await turns.call(visitor.name, lambda: agent.planner.plan(body.input, history))
+        request.state.told["tasks"] = [step.task for step in plan.steps]
+        return _route(plan)
+
+    @router.post("/v1/classify", responses=ERRORS)
+    async def classify(request: Request, body: ClassifyRequest) -> Classified:
+        """Find a text's label, with the probability of each."""
+        visitor: Visitor = request.state.visitor
+        plan = _plan(body, find_task(agent.tasks, body.task or DEFAULT))
+        wishes, answer = Wishes(allowed=visitor.allowed), Answer(agent.engine, seed=0)
+
+        async def finish() -> None:
+            while (event := await turn.next()) is not None:
+                list(answer.take(event))
+
+        with closing(
+            turns.begin(visitor.name, lambda stop: agent.carry_out(plan, stop, wishes))
+        ) as turn:
+            await unless_gone(request, finish())
+        request.state.told |= answer.told
+        step = answer.made.steps[0]
+        return Classified(
+            label=step.text, labels=step.labels, usage=answer.usage, patchbay=answer.made
+        )
+
+    return router
+
+
+def _plan(body: ClassifyRequest, task: TaskSpec) -> Plan:
+    """One step that chooses.
+
+    Raises:
+        InputError: the task does not choose, or has labels of its own, or there is no text.
+    """
+    if task.kind != "choose":
+        raise InputError(f"The task {task.name!r} has no labels, it writes. Name another.")
+    slots: dict[str, SlotValue] = {}
+    if body.labels:
+        slot = next((name for name, slot in task.slots.items() if slot.type == "labels"), None)
+        if slot is None:
+            known = ", ".join(task.labels)
+            raise InputError(
+                f"The task {task.name!r} has labels already: {known}. Leave yours out."
+            )
+        slots[slot] = body.labels
+    return Plan((Step(task.name, 1.0, slots, text=clean(body.input)),), "chosen")
+
+
+def _route(plan: Plan) -> Route:
+    return Route(
+        steps=[
+            RoutedStep(
+                task=step.task,
+                confidence=step.confidence,
+                slots=step.slots,
+                nearest=step.nearest,
+                text=step.text,
+            )
+            for step in plan.steps
+        ],
+        confidence=plan.confidence,
+        reason=plan.reason,
+        milliseconds=plan.milliseconds,
+    )

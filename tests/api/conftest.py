@@ -1,0 +1,61 @@
+"""The API on a fake engine, and the official client."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from openai import OpenAI
+from served import Site, served
+
+from agent.agent import Agent
+from agent.feedback import Feedback
+from agent.planner import Planner
+from engine.fake import FakeEngine
+from tasks.spec import load_tasks
+
+ADAPTERS = {"sentiment-en": "5e4713e47000", "translation-en-fr": "7a4516710000"}
+ALICE, BOB = "alice-0123456789abcdef", "bob-0123456789abcdef"
+KEYS = {"alice": ALICE, "bob": {"key": BOB, "adapters": ["sentiment-en"]}}
+
+
+@pytest.fixture(scope="session")
+def serve(
+    planner: Planner, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., Site]]:
+    """Serve the real router over a fake engine: `serve({"visitor_rate": 3}, delay=0.05)`."""
+    with ExitStack() as sites:
+
+        def start(
+            settings: dict[str, Any] | None = None, page: bool = False, **engine: Any
+        ) -> Site:
+            agent = Agent(FakeEngine(ADAPTERS, **engine), load_tasks(), planner)
+            folder = tmp_path_factory.mktemp("feedback")
+            feedback = Feedback(folder / "feedback.sqlite") if page else None
+            return sites.enter_context(served(agent, feedback, **(settings or {})))
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def site(serve: Callable[..., Site]) -> Site:
+    """An engine that answers at once, and no keys."""
+    return serve(page=True)
+
+
+@pytest.fixture(scope="session")
+def locked(serve: Callable[..., Site]) -> Site:
+    """The same with keys: Alice's for everything, Bob's for one adapter."""
+    return serve({"api_keys": KEYS}, page=True)
+
+
+def client_of(site: Site, key: str = "none", **more: Any) -> OpenAI:
+    """The official client, which does not try again by itself."""
+    return OpenAI(base_url=f"{site.address}/v1", api_key=key, max_retries=0, **more)
+
+
+@pytest.fixture
+def client(site: Site) -> OpenAI:
+    return client_of(site)

@@ -1,0 +1,146 @@
+"""Visitors who close the connection, or stop reading, or never speak: nothing goes on for them."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+import httpx
+import pytest
+from conftest import client_of
+from served import Site
+
+from api.server import Connection
+
+LONG = {"model": "fake", "messages": [{"role": "user", "content": "word " * 2000}]}
+LONG_ANSWER = {**LONG, "max_tokens": 2000}
+
+
+@pytest.fixture(scope="module")
+def slow(serve: Callable[..., Site]) -> Site:
+    return serve(delay=0.02, settings={"visitor_running": 2})
+
+
+def eventually(true: Callable[[], bool], seconds: float = 10.0) -> bool:
+    until = time.monotonic() + seconds
+    while not (done := true()) and time.monotonic() < until:
+        time.sleep(0.02)
+    return done
+
+
+def assert_still(site: Site) -> None:
+    """Nothing is computed any more, and no place is taken."""
+    assert eventually(lambda: site.api.metrics.running == 0)
+    made = site.agent.engine.passes
+    time.sleep(0.3)
+    assert site.agent.engine.passes == made
+    assert not site.api.turns.limits._running
+
+
+def begun(site: Site) -> Callable[[], bool]:
+    """Whether more has been computed than now."""
+    before = site.agent.engine.passes
+    return lambda: site.agent.engine.passes > before
+
+
+def test_closing_a_stream_ends_the_computation(slow: Site) -> None:
+    stream = client_of(slow).chat.completions.create(**LONG_ANSWER, stream=True)
+    for count, _ in enumerate(stream):
+        if count == 5:
+            break
+    made = slow.agent.engine.passes
+    stream.close()
+    assert_still(slow)
+    assert slow.agent.engine.passes - made < 50  # of 2,000; the closing itself takes a moment
+
+
+def test_closing_before_a_whole_answer_ends_the_computation(slow: Site) -> None:
+    before, started = slow.agent.engine.passes, begun(slow)
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(f"{slow.address}/v1/chat/completions", json=LONG_ANSWER, timeout=0.5)
+    assert started()
+    assert_still(slow)
+    assert slow.agent.engine.passes - before < 100
+
+
+def test_closing_before_a_label_ends_the_computation(serve: Callable[..., Site]) -> None:
+    site = serve(delay=3.0)
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(f"{site.address}/v1/classify", json={"input": "x"}, timeout=0.5)
+    assert eventually(lambda: site.api.metrics.running == 0, 1.5)
+
+
+def test_killing_curl_ends_the_computation(slow: Site) -> None:
+    started = begun(slow)
+    body = json.dumps({**LONG_ANSWER, "stream": True})
+    head = ["-H", "Content-Type: application/json", "-d", body]
+    curl = subprocess.Popen(
+        ["curl", "-sN", f"{slow.address}/v1/chat/completions", *head], stdout=subprocess.PIPE
+    )
+    assert eventually(started)
+    curl.send_signal(signal.SIGKILL)
+    curl.wait()
+    assert_still(slow)
+
+
+def raw_post(site: Site, body: dict[str, Any], buffer: int | None = None) -> socket.socket:
+    """A request whose answer nobody has read."""
+    host, port = site.address.removeprefix("http://").split(":")
+    line = socket.socket()
+    if buffer:
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+    line.connect((host, int(port)))
+    data = json.dumps(body).encode()
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(data)}\r\n"
+    line.sendall(f"{head}Content-Type: application/json\r\n\r\n".encode() + data)
+    return line
+
+
+def test_leaving_at_once_leaves_nothing(slow: Site) -> None:
+    for stream in (True, False):
+        for wait in (0.0, 0.01, 0.05):
+            line = raw_post(slow, {**LONG_ANSWER, "stream": stream})
+            time.sleep(wait)
+            line.close()
+            time.sleep(0.3)  # the request may still have been on its way
+            assert_still(slow)
+
+
+def test_a_reader_who_stops_holds_neither_place_nor_connection(
+    serve: Callable[..., Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Connection, "stalled", 1.0)
+    site = serve()
+    many = {"logprobs": True, "top_logprobs": 20, "stream": True, "max_tokens": 4000}
+    words = [{"role": "user", "content": "word " * 4000}]  # 6 MB: more than the sockets hold
+    with raw_post(site, {"model": "fake", "messages": words, **many}, 4096) as line:
+        assert line.recv(10) == b"HTTP/1.1 2"
+        assert eventually(lambda: len(site.server.server_state.connections) == 1)
+        assert eventually(lambda: site.api.metrics.running == 0, 20)
+        assert not site.api.turns.limits._running, "the place is free though nobody has read"
+        assert eventually(lambda: not site.server.server_state.connections), "hung up on"
+    assert site.server.server_state.total_requests == 0, "it was never sent to the end"
+    assert httpx.get(f"{site.address}/healthz").status_code == 200
+
+
+def test_a_thousand_silent_connections_do_no_harm(
+    serve: Callable[..., Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Connection, "silent", 3.0)
+    site = serve()
+    host, port = site.address.removeprefix("http://").split(":")
+    with ExitStack() as lines:
+        for _ in range(1000):
+            lines.enter_context(socket.create_connection((host, int(port))))
+        made = client_of(site).chat.completions.create(
+            model="auto", messages=[{"role": "user", "content": "/chat Hello"}]
+        )
+        assert made.choices[0].message.content == "[base] Hello"
+        held = site.server.server_state.connections
+        assert eventually(lambda: len(held) < 10, 20), "they were hung up on"
