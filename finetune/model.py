@@ -71,8 +71,11 @@ def load_tokenizer(recipe: Recipe) -> Any:
     return _loaded(AutoTokenizer, source, recipe)
 
 
-def load(recipe: Recipe) -> Trainee:
+def load(recipe: Recipe, sharded: bool = False) -> Trainee:
     """The base with a fresh adapter, seeded, or with the one that the recipe starts from.
+
+    Args:
+        sharded: the weights will be split over processes.
 
     Raises:
         SetupError: the base cannot be had.
@@ -82,15 +85,18 @@ def load(recipe: Recipe) -> Trainee:
     before = started(recipe, name)
     hub_logging.disable_progress_bar()
     options: dict[str, Any] = {"dtype": dtype(recipe), "use_safetensors": True}
-    if torch.cuda.is_available():
+    quantized = recipe.quantization == "nf4"
+    if torch.cuda.is_available() and (quantized or not sharded):  # else too large until split
         options["device_map"] = {"": int(os.environ.get("LOCAL_RANK", "0"))}
-    if recipe.quantization == "nf4":
-        options["quantization_config"] = nf4(dtype(recipe))
+    if quantized:
+        options["quantization_config"] = nf4(dtype(recipe), sharded)
     model = _loaded(AutoModelForCausalLM, source, recipe, **options)
     layers = model.config.num_hidden_layers
     model.requires_grad_(False)
-    if recipe.quantization == "nf4":
+    if quantized:
         model = prepare_model_for_kbit_training(model, False)
+        for module in model.modules():  # an evaluation on the CPU would pack the weights for good,
+            module.support_avx512bf16_for_cpu = False  # and no gradient passes a packed layer
     if recipe.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
         model.enable_input_require_grads()
@@ -134,13 +140,14 @@ def dtype(recipe: Recipe) -> torch.dtype:
     return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
 
 
-def nf4(compute: torch.dtype) -> BitsAndBytesConfig:
+def nf4(compute: torch.dtype, sharded: bool = False) -> BitsAndBytesConfig:
     """4-bit NormalFloat with double quantization. Dettmers et al. 2023, arXiv 2305.14314."""
     return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=compute,
+        bnb_4bit_quant_storage=compute if sharded else None,  # FSDP splits no bytes, only floats
     )
 
 
@@ -244,6 +251,7 @@ class AnswerLoss(nn.Module):
         super().__init__()
         self.model = model
         self.fused = Fused(model) if fuse and fusable(model) else None
+        self._no_split_modules = model._no_split_modules  # where Accelerate cuts for FSDP
 
     def forward(self, batch: Batch) -> Tensor:
         """The loss, a scalar in nats."""

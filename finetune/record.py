@@ -103,6 +103,7 @@ def finish(
     task: TaskSpec,
     parts: Sequence[Part],
     trainee: Trainee,
+    adapter: Mapping[str, torch.Tensor],
     state: dict[str, Any],
     folds: Sequence[float] = (),
 ) -> Path:
@@ -112,7 +113,7 @@ def finish(
         the finished folder.
     """
     folder = place.folder
-    save_adapter(trainee, folder)
+    save_adapter(trainee, adapter, folder)
     recipe = resolved.recipe.settled()
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True))
     (folder / "origins.json").write_text(json.dumps(resolved.origins, indent=1))
@@ -132,7 +133,7 @@ def finish(
     return place.final
 
 
-def save_adapter(trainee: Trainee, folder: Path) -> None:
+def save_adapter(trainee: Trainee, adapter: Mapping[str, torch.Tensor], folder: Path) -> None:
     """The adapter in PEFT's format, in float16, byte for byte the same for the same weights."""
     config = trainee.model.peft_config["default"].to_dict()
     config["base_model_name_or_path"] = trainee.base_name
@@ -141,9 +142,8 @@ def save_adapter(trainee: Trainee, folder: Path) -> None:
     text = json.dumps(plain, indent=1, sort_keys=True, default=str)
     (folder / "adapter_config.json").write_text(text)
     tensors = {
-        name.replace(".default.weight", ".weight"): tensor.detach().to("cpu", torch.float16)
-        for name, tensor in trainee.model.named_parameters()
-        if tensor.requires_grad
+        name.replace(".default.weight", ".weight"): tensor.to(torch.float16)
+        for name, tensor in adapter.items()
     }
     save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
 
@@ -174,6 +174,7 @@ def _record(
         "seconds": round(state["seconds"], 1),
         "evaluations": state["evaluations"],
         "threads": torch.get_num_threads(),
+        "processes": state["processes"],
         "processor": platform.machine(),
         "versions": {name: version(name) for name in PACKAGES},
     }

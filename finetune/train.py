@@ -10,22 +10,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
-from accelerate import Accelerator, DistributedType
+from accelerate import Accelerator
 from tqdm import tqdm
 
 from core import paths
 from core.errors import PatchbayError, SettingsError
-from finetune import checks, data, model, preview, record
+from finetune import checks, data, model, preview, processes, record
 from finetune.examples import Encoder, Example
 from finetune.model import AnswerLoss, Batch, Trainee, collate
 from finetune.recipe import Recipe, Resolved
 from finetune.record import Workplace
 from tasks.spec import find_task, load_tasks
 
-SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
 CALIBRATION_STEPS = 10  # steps after which a time budget becomes a number of steps
 
 
@@ -89,18 +87,12 @@ def run(
     recipe = resolved.recipe
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
-    accelerator = Accelerator(cpu=not torch.cuda.is_available())
-    if accelerator.distributed_type in SHARDED:
-        raise SettingsError(
-            f"{accelerator.distributed_type.value} splits the base's weights over processes, and "
-            "finetune trains data-parallel only: every process holds the base. Launch with "
-            "--multi_gpu, and use quantization=nf4 where the base does not fit."
-        )
+    accelerator = processes.join()
     place = Workplace.at(shelf or paths.user_dir() / "adapters", recipe.name)
     if accelerator.is_main_process:
         place.open(resume, replace)
     task = find_task(load_tasks(), recipe.task)
-    trainee = model.load(recipe)
+    trainee = model.load(recipe, processes.sharded(accelerator))
     encoder = model.encoder(trainee.tokenizer, task)
     parts = data.load(recipe, task, encoder)
     if accelerator.is_main_process:
@@ -111,8 +103,10 @@ def run(
         training.restore()
     with explained(place, recipe):
         training.go()
+        adapter = training.adapter()
         if accelerator.is_main_process:
-            record.finish(place, resolved, task, parts, trainee, asdict(training.state), folds)
+            state = asdict(training.state) | {"processes": accelerator.num_processes}
+            record.finish(place, resolved, task, parts, trainee, adapter, state, folds)
     accelerator.wait_for_everyone()
     return place.final
 
@@ -136,9 +130,19 @@ class Training:
         optimizer = torch.optim.AdamW(
             trained, lr=recipe.learning_rate, weight_decay=recipe.weight_decay
         )
-        self.loss, self.optimizer = self.accelerator.prepare(AnswerLoss(trainee.model), optimizer)
+        self.sharded = processes.sharded(accelerator)
+        loss = AnswerLoss(trainee.model, fuse=not self.sharded)  # fused layers hold whole weights
         self.stream = data.stream(recipe, parts, encoder)
         self.validation = data.validation(recipe, parts, encoder)
+        fragile = self.sharded and recipe.quantization == "nf4"
+        before = self._value(loss, self.validation[0]) if fragile else 0.0
+        self.loss, self.optimizer = self.accelerator.prepare(loss, optimizer)
+        # bitsandbytes' issue 1945: on some GPU, weights came out of the split changed, unnoticed.
+        if fragile and abs(self._value(self.loss, self.validation[0]) - before) > 1e-4 * before:
+            raise SettingsError(
+                "Split over the processes, the 4-bit base computes something else. Launch with "
+                "--multi_gpu, where every GPU holds the 4-bit base, or set quantization=none."
+            )
         self.log = place.log() if self.accelerator.is_main_process else None
 
     def go(self) -> None:
@@ -147,7 +151,7 @@ class Training:
         share, rank = self.accelerator.num_processes, self.accelerator.process_index
         batches = itertools.islice(self.stream, state.step * share + rank, None, share)
         saved = time.monotonic()
-        with self._bar() as bar:
+        with self._bar() as bar, processes.in_step(self.accelerator) as agreed:
             try:
                 for examples in batches:
                     if state.total is not None and state.step >= state.total:
@@ -156,7 +160,7 @@ class Training:
                     self._show(bar)
                     if self._evaluation_due() and self._evaluate():
                         break
-                    if time.monotonic() - saved > 60 * self.recipe.checkpoint_minutes:
+                    if agreed(time.monotonic() - saved > 60 * self.recipe.checkpoint_minutes):
                         self.save()
                         saved = time.monotonic()
             except KeyboardInterrupt:
@@ -167,21 +171,20 @@ class Training:
 
     def save(self) -> None:
         """Write a checkpoint; the one before it stays whole until this one is."""
+        values = {
+            "adapter": self.adapter(),
+            "optimizer": processes.whole(self.optimizer.state_dict()),
+            "state": asdict(self.state),
+            "rng": torch.get_rng_state(),
+        }
         if self.accelerator.is_main_process:
-            self.place.save_checkpoint(
-                {
-                    "adapter": _adapter(self.trainee.model),
-                    "optimizer": self.optimizer.state_dict(),
-                    "state": asdict(self.state),
-                    "rng": torch.get_rng_state(),
-                }
-            )
+            self.place.save_checkpoint(values)
 
     def restore(self) -> None:
         """Go on from the last checkpoint."""
-        saved = self.place.load_checkpoint()
-        _put_adapter(self.trainee.model, saved["adapter"])
-        self.optimizer.load_state_dict(saved["optimizer"])
+        saved = processes.from_main(self.accelerator, self.place.load_checkpoint)
+        self._put_adapter(saved["adapter"])
+        processes.load_optimizer(self.optimizer, saved["optimizer"])
         planned = self.state.total  # as the recipe says now: `steps=` may cut a run short
         self.state = State(**saved["state"])
         self.state.total = planned or self.state.total
@@ -195,9 +198,12 @@ class Training:
         self.accelerator.backward(loss)
         trained = [p for group in self.optimizer.param_groups for p in group["params"]]
         norm = self.accelerator.clip_grad_norm_(trained, self.recipe.clip)
-        if not (torch.isfinite(loss) and torch.isfinite(norm)):
+        share = 1 / self.accelerator.num_processes
+        mine = [share * loss.item(), len(examples), batch.tokens]
+        value, rows, tokens = processes.total(self.accelerator, mine)
+        if not (math.isfinite(value) and torch.isfinite(norm)):
             raise TrainingError(
-                f"The loss became {loss.item()} at step {state.step + 1}. Use a smaller "
+                f"The loss became {value} at step {state.step + 1}. Use a smaller "
                 f"learning_rate (it is {self.recipe.learning_rate:g}), or a longer warmup. "
                 "The last good checkpoint is kept."
             )
@@ -206,9 +212,9 @@ class Training:
         self.optimizer.step()
         self.optimizer.zero_grad()
         state.step += 1
-        state.losses.append(round(loss.item(), 6))
-        state.tokens += batch.tokens
-        state.rows += len(examples)
+        state.losses.append(round(value, 6))
+        state.tokens += round(tokens)
+        state.rows += round(rows)
         state.seconds += time.perf_counter() - began
         self._calibrate()
 
@@ -219,11 +225,14 @@ class Training:
             self._first = state.seconds
         if minutes and state.total is None and state.step == CALIBRATION_STEPS:
             pace = (state.seconds - self._first) / (CALIBRATION_STEPS - 1)
-            state.total = max(CALIBRATION_STEPS, round(60 * minutes / pace))
+            total = max(CALIBRATION_STEPS, round(60 * minutes / pace))
+            state.total = processes.from_main(self.accelerator, lambda: total)
 
     def _batch(self, examples: list[Example]) -> Batch:
         pad = self.trainee.tokenizer.pad_token_id or self.trainee.tokenizer.eos_token_id
-        share = not self.recipe.gradient_checkpointing  # recomputing keeps no keys and values
+        # Recomputing keeps no keys and values. FSDP puts a layer's weights away when its backward
+        # pass is done, and the gradient of lent keys and values reaches the layer once more.
+        share = not (self.recipe.gradient_checkpointing or self.sharded)
         batch = collate(examples, pad, self.recipe.round_to, share)
         return batch.to(self.accelerator.device)
 
@@ -247,25 +256,48 @@ class Training:
 
     def _evaluate(self) -> bool:
         """Take the validation loss; True when patience has run out."""
-        self.loss.eval()
-        with torch.no_grad():
-            losses = [self.loss(self._batch(examples)).item() for examples in self.validation]
+        losses = [self._value(self.loss, examples) for examples in self.validation]
         sizes = [len(examples) for examples in self.validation]
         loss = sum(a * b for a, b in zip(losses, sizes, strict=True)) / sum(sizes)
+        share = 1 / self.accelerator.num_processes  # all must draw the same conclusion
+        (loss,) = processes.total(self.accelerator, [share * loss])
         state = self.state
         better = loss < state.best
         state.evaluations.append([state.step, round(loss, 6)])
         state.stale = 0 if better else state.stale + 1
         if self.log:
             self.log.add_scalar("loss/validation", loss, state.step)
-        if self.accelerator.is_main_process and self.recipe.patience and better:
-            self.place.save_best(_adapter(self.trainee.model))
+        if self.recipe.patience and better:
+            adapter = self.adapter()
+            if self.accelerator.is_main_process:
+                self.place.save_best(adapter)
         return bool(self.recipe.patience) and state.stale >= (self.recipe.patience or 0)
 
+    @torch.no_grad()
+    def _value(self, loss: torch.nn.Module, examples: list[Example]) -> float:
+        """The loss on some examples, nats an answer token."""
+        return float(loss.eval()(self._batch(examples)))
+
     def _take_best(self) -> None:
-        best = self.place.load_best()
+        best = processes.from_main(self.accelerator, self.place.load_best)
         if best is not None:
-            _put_adapter(self.trainee.model, best)
+            self._put_adapter(best)
+
+    def adapter(self) -> dict[str, torch.Tensor]:
+        """The trained tensors by name, on the CPU; every process must take part."""
+        adapter: dict[str, torch.Tensor] = processes.whole(processes.trained(self.trainee.model))
+        return adapter
+
+    @torch.no_grad()
+    def _put_adapter(self, tensors: dict[str, torch.Tensor]) -> None:
+        trained = processes.trained(self.trainee.model)
+        if missing := set(trained) ^ set(tensors):
+            raise TrainingError(
+                f"The checkpoint was made with another lora setting ({min(missing)} differs). "
+                "Resume with the recipe it was started with, or start anew."
+            )
+        for name, tensor in trained.items():
+            tensor.copy_(processes.part(tensors[name], tensor))
 
     def _bar(self) -> tqdm:
         shown = self.accelerator.is_main_process
@@ -304,25 +336,6 @@ def _planned(
     if recipe.minutes:
         return None
     return max(1, round(recipe.epochs * data.count_batches(recipe, parts, encoder) / processes))
-
-
-def _adapter(net: Any) -> dict[str, torch.Tensor]:
-    """The trained tensors by name, on the CPU."""
-    return {
-        name: tensor.detach().cpu().clone()
-        for name, tensor in net.named_parameters()
-        if tensor.requires_grad
-    }
-
-
-def _put_adapter(net: Any, tensors: dict[str, torch.Tensor]) -> None:
-    missing = set(_adapter(net)) ^ set(tensors)
-    if missing:
-        raise TrainingError(
-            f"The checkpoint was made with another lora setting ({min(missing)} differs). "
-            "Resume with the recipe it was started with, or start anew."
-        )
-    net.load_state_dict(tensors, strict=False)
 
 
 @contextmanager

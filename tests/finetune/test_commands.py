@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import socket
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from core import terminal
-from core.paths import REPOSITORY
 from finetune import data
 from finetune.__main__ import app
 from finetune.model import encoder, load_tokenizer
@@ -80,17 +77,3 @@ def test_mistakes_end_in_one_line(
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1
     assert said in lines[0]
-
-
-def test_two_processes_train_one_adapter(recipe_file: Path, home: Path) -> None:
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
-    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    launch += ["--main_process_port", port, "-m", "finetune", "run", str(recipe_file)]
-    done = subprocess.run(
-        launch, cwd=REPOSITORY, capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert (home / "adapters" / "tiny" / "run.json").is_file()
