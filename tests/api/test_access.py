@@ -8,10 +8,10 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from conftest import ALICE, BOB, client_of
 from fastapi.routing import iter_route_contexts
 from served import Site
 from starlette.routing import Mount
+from visitors import ALICE, BOB, client_of
 
 from api.app import Api
 from ui.safety import OPEN
