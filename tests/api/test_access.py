@@ -79,7 +79,6 @@ def test_the_adapter_that_answers_is_what_counts(locked: Site) -> None:
 
 
 def test_a_second_step_that_is_not_allowed_ends_the_turn(locked: Site) -> None:
-
     text = "Is this positive, and what is it in French? The food was good."
     with pytest.raises(openai.PermissionDeniedError):
         client_of(locked, BOB).chat.completions.create(model="auto", messages=asked(text))
