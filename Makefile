@@ -1,8 +1,9 @@
 # make run: the app on 127.0.0.1:7860      make test: every test      make lint: style and types
+# make space: a folder that is a Hugging Face Space
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test lint bench clean
+.PHONY: run test lint bench space clean
 
 run: .venv/run
 	$(BIN)/python app.py
@@ -17,6 +18,9 @@ lint: .venv/dev
 
 bench: .venv-bench/ready
 	.venv-bench/bin/python -m benchmarks.routing
+
+space: .venv/run
+	$(BIN)/python -m deploy.space
 
 clean:
 	rm -rf .venv .venv-bench

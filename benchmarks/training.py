@@ -86,9 +86,16 @@ def _measure(way: str, recipe: Recipe, steps: int) -> dict[str, Any]:
     return {
         "rows_per_second": round(rows / (times[-1] - times[0]), 3),
         "tokens_a_row": round(tokens, 1),
-        "peak_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
+        "peak_gb": round(_peak(), 2),
         "losses": [round(loss, 4) for loss in losses],
     }
+
+
+def _peak() -> float:
+    """The most memory of the process, on the GPU where there is one, in GB."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**30
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def _finetune(
@@ -151,7 +158,7 @@ def _trl(
         logging_steps=1,
         report_to="none",
         save_strategy="no",
-        use_cpu=True,
+        use_cpu=not torch.cuda.is_available(),
         disable_tqdm=True,
         bf16=None if way == WAYS[2] else False,  # None: TRL decides
     )

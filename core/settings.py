@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, PrivateAttr, StringConstraints, ValidationError, field_validator
+from pydantic import (
+    Field,
+    PrivateAttr,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as NotJson
 
@@ -31,6 +38,11 @@ class Settings(BaseSettings):
     quantization: Literal["int8", "nf4", "none"] = "int8"
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     device: Literal["cpu", "cuda"] = "cpu"
+    engine: Literal["local", "openai"] = Field(
+        "local", description="'openai': a server that speaks OpenAI's protocol runs the base"
+    )
+    address: str = Field("", description="where that server is, like http://127.0.0.1:8000/v1")
+    address_key: SecretStr | None = Field(None, description="the key it wants, if any")
     encoder: str = Field(
         "starter", description="'starter', or a sentence-transformers id or folder"
     )
@@ -170,7 +182,7 @@ def _validated(values: dict[str, Any], origins: dict[str, str]) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else "?"
-        value = "(hidden)" if name == "api_keys" else repr(values.get(name))
+        value = "(hidden)" if name in {"api_keys", "address_key"} else repr(values.get(name))
         raise SettingsError(
             f"The setting {name}={value} (from {origins.get(name, 'default')}) "
             f"is wrong: {first['msg']}."

@@ -25,7 +25,7 @@ CALIBRATION = "calibration.json"
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 MAX_RANK = 512
 MAX_BYTES = 2**30
-RESIDENT_BYTES = 2**28  # of adapters kept in memory; the least recently used leaves
+RESIDENT_BYTES = 2**28
 # Keys of PEFT's LoraConfig that serving reads, and those that only training needs. Any other key
 # may only be switched off: it would change what the adapter computes. (Not asked of PEFT itself:
 # importing it takes five seconds of every start.)
@@ -61,20 +61,24 @@ class AdapterLibrary:
         self,
         folders: Sequence[Path],
         base: str,
-        shapes: dict[str, tuple[int, int]],
+        shapes: dict[str, tuple[int, int]] | None,
         lay_out: Callable[[Pairs], Any] = lambda pairs: pairs,
+        resident_bytes: int = RESIDENT_BYTES,
     ) -> None:
         """
         Args:
             folders: where adapter folders are looked for; later ones win.
             base: the name of the base that is loaded.
-            shapes: layer name -> (out, in) of the layers an adapter may change.
+            shapes: layer name -> (out, in) of the layers an adapter may change; None where the
+                base is elsewhere and nothing is known of them.
             lay_out: puts an adapter's factors into the form its base runs them in.
+            resident_bytes: of adapters kept in memory; the least recently used leaves.
         """
         self._folders = list(folders)
         self._base = base
         self._shapes = shapes
         self._lay_out = lay_out
+        self._most = resident_bytes
         self._lock = threading.RLock()
         self._checked: dict[tuple[Path, int, int], Entry | AdapterError] = {}
         self._resident: OrderedDict[str, LoraWeights] = OrderedDict()
@@ -119,7 +123,7 @@ class AdapterLibrary:
                 weights = self._load(entry)
                 self._resident[entry.fingerprint] = weights
             self._resident.move_to_end(entry.fingerprint)
-            while len(self._resident) > 1 and self._size() > RESIDENT_BYTES:
+            while len(self._resident) > 1 and self._size() > self._most:
                 self._resident.popitem(last=False)
             return weights
 
@@ -200,10 +204,11 @@ class AdapterLibrary:
             self._check_layer(name, layer, sides)
 
     def _check_layer(self, name: str, layer: str, sides: dict[str, tuple[int, ...]]) -> None:
-        if layer not in self._shapes:
-            raise AdapterError(f"{name}: the base has no layer {layer}.")
-        out, width = self._shapes[layer]
         down, up = sides.get("A", ()), sides.get("B", ())
+        if self._shapes is not None and layer not in self._shapes:
+            raise AdapterError(f"{name}: the base has no layer {layer}.")
+        # Where nothing is known of the base, the two need only fit each other.
+        out, width = self._shapes[layer] if self._shapes else (sum(up[:1]), sum(down[1:]))
         if len(down) != 2 or down[1] != width or up != (out, down[0]):
             raise AdapterError(
                 f"{name}: {layer} has shapes A {down} and B {up}; the base needs (rank, {width}) "

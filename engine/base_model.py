@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
     BitsAndBytesConfig,
@@ -24,9 +25,12 @@ from transformers.utils import logging as hub_logging
 from core.errors import SettingsError, SetupError
 from core.settings import Settings
 from engine import int8, starter
-from engine.direct import Direct, Next, unsupported
-from engine.lora import LoraWeights, Pairs, Switch, patch, shapes
-from engine.memory import Memory, Reading
+from engine.direct import Direct
+from engine.lora import LoraWeights, Pairs, Switch, patch
+from engine.memory import Memory, Next, Reading
+from engine.packed import FORMAT, load, pack, save, unsupported
+from engine.together import Together
+from engine.together import unsupported as alone
 from tasks.spec import Message
 
 FEW_TOKENS = 64  # up to here one thread is about as quick, and does not stall on a busy machine
@@ -38,12 +42,14 @@ class Base:
     """The one model in memory.
 
     Attributes:
-        model: a transformers causal language model whose linear layers are patch points.
+        model: a transformers causal language model whose linear layers are patch points; None
+            where `direct` stands for it.
         tokenizer: a fast tokenizer with a chat template.
         switch: says which adapter the next forward pass uses.
         context_tokens: prompt plus answer at most.
         fingerprints: `base`, `revision`, `quantization`.
         direct: what runs an 8-bit base instead of the model's layers, where it can.
+        together: what reads tokens of several texts in one pass of the model, where it can.
     """
 
     model: Any
@@ -52,6 +58,7 @@ class Base:
     context_tokens: int
     fingerprints: dict[str, str]
     direct: Direct | None = None
+    together: Together | None = None
 
     @property
     def name(self) -> str:
@@ -61,14 +68,17 @@ class Base:
     @property
     def device(self) -> torch.device:
         """Where the inputs go."""
-        device: torch.device = self.model.device
+        device: torch.device = torch.device("cpu") if self.direct else self.model.device
         return device
 
     @cached_property
     def end_tokens(self) -> frozenset[int]:
         """Token ids that end an answer."""
-        named = self.model.generation_config.eos_token_id
-        ids = named if isinstance(named, list) else [named]
+        if self.direct:
+            ids = self.direct.facts.ends
+        else:
+            named = self.model.generation_config.eos_token_id
+            ids = named if isinstance(named, list) else [named]
         return frozenset(i for i in [*ids, self.tokenizer.eos_token_id] if i is not None)
 
     @property
@@ -138,13 +148,18 @@ class Base:
             memory.crop(-count)
 
     def step(self, texts: Sequence[Next]) -> Sequence[Tensor]:
-        """Read one token of each text on top of its memory, each as it would be read alone.
+        """Read one token of each text on top of its memory.
 
         Returns:
             (vocabulary,) logits of the next token of each.
         """
         if self.direct:
             return list(self.direct.step(texts))
+        if self.together and len(texts) > 1:
+            with self._few():
+                return list(self.together.step(texts))
+        if self.together:
+            self.together.part()
         return [self.read([text.token], text.memory, text.weights)[-1] for text in texts]
 
     def branches(
@@ -184,11 +199,15 @@ class Base:
         self, ids: Tensor, memory: Reading, weights: LoraWeights | None, keep: int
     ) -> Tensor:
         """ids (batch, length) -> (batch, keep, vocabulary) logits of the last `keep`."""
-        single = self.device.type == "cpu" and ids.numel() <= FEW_TOKENS
-        with self.switch.to(weights), int8.one_thread() if single else nullcontext():
+        few = self._few() if ids.numel() <= FEW_TOKENS else nullcontext()
+        with self.switch.to(weights), few:
             out = self.model(ids, past_key_values=memory, use_cache=True, logits_to_keep=keep)
         logits: Tensor = out.logits
         return logits
+
+    def _few(self) -> AbstractContextManager[None]:
+        """How few tokens are read."""
+        return int8.one_thread() if self.device.type == "cpu" else nullcontext()
 
     def _defused(self, text: str) -> str:
         for token in self.tokenizer.all_special_tokens:
@@ -206,53 +225,89 @@ def load_base(settings: Settings, progress: Progress = lambda line: None) -> Bas
     """
     if settings.threads:
         torch.set_num_threads(settings.threads)
+    placement = _placement(settings)
+    if settings.base == "starter" and settings.quantization == "int8":
+        return _starter(settings, progress)
     is_starter = settings.base == "starter"
-    source = starter.prepare(progress) if is_starter else settings.base
+    source = str(starter.prepare(progress)) if is_starter else settings.base
+    tokenizer = _read(AutoTokenizer, source, settings)
+    model = _read(AutoModelForCausalLM, source, settings, **placement, use_safetensors=True)
+    model.eval().requires_grad_(False)
+    limit = getattr(model.config, "max_position_embeddings", None)
+    known = _known(settings, tokenizer, limit)
+    if settings.quantization == "int8":
+        with int8.one_thread():
+            if not (reason := unsupported(model)):
+                packed = pack(model, known["context_tokens"])
+                switch = Switch(packed.facts.shapes)
+                return Base(None, tokenizer, switch, **known, direct=Direct(packed))
+            int8.quantize_model(model)
+        progress(f"The compiled pass does not fit this base ({reason}); transformers runs it")
+    switch = patch(model)
+    if reason := alone(model):
+        progress(f"Answers at the same time are read one after another ({reason})")
+        return Base(model, tokenizer, switch, **known)
+    return Base(model, tokenizer, switch, **known, together=Together(model, switch))
+
+
+def _starter(settings: Settings, progress: Progress) -> Base:
+    """The starter in 8 bits, from a file of it that is made the first time."""
+    folder = starter.prepare(progress, weights=False)
+    tokenizer = _read(AutoTokenizer, str(folder), settings)
+    limit = _read(AutoConfig, str(folder), settings).max_position_embeddings
+    known = _known(settings, tokenizer, limit)
+    context = known["context_tokens"]
+    file = folder / f"int8-{FORMAT}-{context}.safetensors"
+    packed = load(file)
+    with int8.one_thread():
+        if packed is None:
+            progress("Rounding the starter model to 8 bits, some seconds")
+            folder = starter.prepare(progress)
+            model = _read(AutoModelForCausalLM, str(folder), settings, **_placement(settings))
+            made = pack(model, context)
+            try:
+                save(made, file)
+            except OSError as error:
+                progress(f"Not kept for the next start: {error}")
+            packed = load(file) or made
+        direct = Direct(packed)
+    return Base(None, tokenizer, Switch(packed.facts.shapes), **known, direct=direct)
+
+
+def _known(settings: Settings, tokenizer: Any, limit: int | None) -> dict[str, Any]:
+    """What a Base says of itself.
+
+    Raises:
+        SettingsError: the base is not made for a chat.
+    """
+    is_starter = settings.base == "starter"
     name = starter.NAME if is_starter else settings.base
-    model, tokenizer = _read(str(source), settings)
     if tokenizer.chat_template is None:
         raise SettingsError(f"{name} has no chat template. Name an instruction-tuned base.")
-    limit = getattr(model.config, "max_position_embeddings", None) or settings.context_tokens
-    fingerprints = {
-        "base": name,
-        "revision": starter.PACKAGE if is_starter else settings.revision,
-        "quantization": settings.quantization,
+    return {
+        "context_tokens": min(settings.context_tokens, limit or settings.context_tokens),
+        "fingerprints": {
+            "base": name,
+            "revision": starter.PACKAGE if is_starter else settings.revision,
+            "quantization": settings.quantization,
+        },
     }
-    context = min(settings.context_tokens, limit)
-    if settings.quantization != "int8":
-        return Base(model, tokenizer, patch(model), context, fingerprints)
-    if reason := unsupported(model):
-        progress(f"The compiled pass does not fit this base ({reason}); transformers runs it")
-        with int8.one_thread():
-            int8.quantize_model(model)
-        return Base(model, tokenizer, patch(model), context, fingerprints)
-    switch = Switch(shapes(model))
-    with int8.one_thread():
-        direct = Direct(model, context)
-    return Base(model, tokenizer, switch, context, fingerprints, direct)
 
 
-def _read(source: str, settings: Settings) -> tuple[Any, Any]:
-    local = Path(source).is_dir()
-    revision = {} if local else {"revision": settings.revision}
+def _read(kind: Any, source: str, settings: Settings, **how: Any) -> Any:
+    """What one of transformers' Auto classes reads of a base."""
     hub_logging.disable_progress_bar()
-    if local:
+    if Path(source).is_dir():
         os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing to ask a hub for
+    else:
+        how["revision"] = settings.revision
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, **revision)
-        model = AutoModelForCausalLM.from_pretrained(
-            source,
-            **revision,
-            **_placement(settings),
-            use_safetensors=True,
-            trust_remote_code=False,
-        )
+        return kind.from_pretrained(source, trust_remote_code=False, **how)
     except (OSError, ValueError, ImportError) as error:
         raise SetupError(
             f"The base {source!r} could not be loaded: {str(error).splitlines()[0]} "
             "Check the name, HF_ENDPOINT and the network, or use --profile starter."
         ) from error
-    return model.eval().requires_grad_(False), tokenizer
 
 
 def _placement(settings: Settings) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A Llama-like base on the CPU without transformers' layers: 8-bit weights, laid out for speed.
+"""A packed base on the CPU: prompts and tokens, without transformers' layers.
 
 Prompts go through dense products, where arithmetic is the cost: in bfloat16 where the processor
 multiplies it, in float32 elsewhere. Single tokens go through the compiled pass of `kernels`, where
@@ -7,110 +7,32 @@ reading the weights is the cost. Both compute with the same rounded weights.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from engine import int8, kernels
-from engine.kernels import Floats, Patch, Weights
+from engine import kernels
+from engine.kernels import Floats, Patch
 from engine.lora import LoraWeights, Pairs
-from engine.memory import Memory, Reading
-
-KINDS = ("llama", "qwen2", "qwen3")
-GROUPS = {  # layers that read the same input, by their names in the base
-    "qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
-    "out": ("self_attn.o_proj",),
-    "gate_up": ("mlp.gate_proj", "mlp.up_proj"),
-    "down": ("mlp.down_proj",),
-}
-
-
-def unsupported(model: Any) -> str | None:
-    """Why the base cannot run here; None when it can."""
-    config = model.config
-    if config.model_type not in KINDS:
-        return f"it knows {', '.join(KINDS)}, not {config.model_type}"
-    if config.hidden_act != "silu":
-        return f"it knows silu, not {config.hidden_act}"
-    if set(getattr(config, "layer_types", None) or ["full_attention"]) != {"full_attention"}:
-        return "it knows full attention only"
-    if config.rope_parameters.get("rope_type", "default") in {"dynamic", "longrope"}:
-        return "its positions depend on the length of the text"
-    plain = (name for group in ("out", "gate_up", "down") for name in GROUPS[group])
-    layer = model.model.layers[0]
-    biased = next((name for name in plain if layer.get_submodule(name).bias is not None), None)
-    return f"{biased} has a bias" if biased else None
-
-
-@dataclass(frozen=True)
-class Next:
-    """A token to be read on top of a memory, with an adapter or None."""
-
-    token: int
-    memory: Reading
-    weights: LoraWeights | None
-
-
-@dataclass(frozen=True)
-class _Group:
-    """Layers that read the same input, one upon the other, for every layer of the base.
-
-    Attributes:
-        packed: (layers, out, in) int8; `scale` (layers, out).
-        dense: (out, in) of each layer, the same weights for prompts.
-        edges: where each part's rows begin, and where the last one ends.
-    """
-
-    packed: Any
-    scale: Floats
-    dense: list[Tensor]
-    edges: tuple[int, ...]
+from engine.memory import Memory, Next
+from engine.packed import GROUPS, Packed, spans
 
 
 class Direct:
-    """The base's weights, and the two ways through them."""
+    """The two ways through a base's weights."""
 
-    def __init__(self, model: Any, positions: int) -> None:
-        """Take the layers out of a model that is not `unsupported`, rounded to 8 bits.
-
-        Args:
-            model: a float32 base; it keeps its embedding and loses its layers.
-            positions: the longest text it will read, in tokens.
-        """
-        config, layers = model.config, model.model.layers
-        hidden, heads = config.hidden_size, config.num_attention_heads
-        width = getattr(config, "head_dim", None) or hidden // heads
-        self._shape = (len(layers), config.num_key_value_heads, width)
+    def __init__(self, packed: Packed) -> None:
+        """Make the matrices for prompts."""
+        self._packed, self._weights, self.facts = packed, packed.weights, packed.facts
+        self._shape = (packed.layers, self.facts.key_heads, self.facts.width)
         self._dtype = torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
-        self._groups = {name: self._take(layers, parts) for name, parts in GROUPS.items()}
-        attention = [layer.self_attn for layer in layers]
-        cos, sin = _rotation(model.model.rotary_emb, positions)
-        head = model.get_output_embeddings().weight.requires_grad_(False)
-        packed, scale = int8.quantize(head.data)  # an embedding tied to it is rounded with it
-        self._head, self._embedding = head, model.get_input_embeddings().weight
-        arrays: dict[str, Any] = {name: group.packed for name, group in self._groups.items()}
-        arrays |= {f"{name}_scale": group.scale for name, group in self._groups.items()}
-        self._weights = Weights(
-            **arrays,
-            qkv_bias=_biases(layers),
-            head=packed.numpy(),
-            head_scale=_floats(scale),
-            before=_rows([layer.input_layernorm.weight for layer in layers]),
-            between=_rows([layer.post_attention_layernorm.weight for layer in layers]),
-            end=_floats(model.model.norm.weight),
-            query_norm=_norms(attention, "q_norm", width),
-            key_norm=_norms(attention, "k_norm", width),
-            cos=cos,
-            sin=sin,
-            epsilon=float(config.rms_norm_eps),
-        )
-        model.model.layers = nn.ModuleList()
+        self._dense = {
+            name: [packed.dense(name, layer, self._dtype) for layer in range(packed.layers)]
+            for name in GROUPS
+        }
         self._bare = self.lay_out({})
         self.step([Next(0, self.memory(), None)])  # compiles, or reads what was compiled before
 
@@ -132,9 +54,9 @@ class Direct:
             memory.length += 1
             arrays = memory.keys.numpy(), memory.values.numpy()
             table.append(kernels.row(*arrays, memory.length - 1, patch))
-        x = self._embedding[[text.token for text in texts]].float().numpy()
+        x = self._packed.embed([text.token for text in texts]).numpy()
         logits = kernels.step(x, np.array(table, np.int64), self._shape[1], self._weights)
-        return torch.from_numpy(logits)
+        return torch.from_numpy(logits)[:, : self.facts.vocabulary]
 
     def read(
         self, ids: Sequence[int], memory: Memory, adapter: LoraWeights | None, keep: int = 1
@@ -147,7 +69,7 @@ class Direct:
         start, count = memory.length, len(ids)
         at = torch.arange(start, start + count)
         seen = torch.ones(count, start + count, dtype=torch.bool).tril_(start) if start else None
-        x = self._pass(torch.tensor(ids), at, seen, memory, adapter)
+        x = self._pass(ids, at, seen, memory, adapter)
         memory.length += count
         return self._logits(x[-keep:])
 
@@ -166,7 +88,7 @@ class Direct:
         seen = torch.block_diag(*(torch.ones(n, n).tril() for n in (stem, *sizes))).bool()
         seen[stem:, :stem] = True
         seen = torch.cat([torch.ones(len(at), start, dtype=torch.bool), seen], 1)
-        ids = torch.tensor([*trunk, *(token for row in rows for token in row)])
+        ids = [*trunk, *(token for row in rows for token in row)]
         x = self._pass(ids, at, seen, memory, adapter)
         memory.length = fork
         if stem:
@@ -175,7 +97,7 @@ class Direct:
 
     def _pass(
         self,
-        ids: Tensor,
+        ids: Sequence[int],
         at: Tensor,
         seen: Tensor | None,
         memory: Memory,
@@ -184,7 +106,7 @@ class Direct:
         """Through all layers.
 
         Args:
-            ids: (N,) tokens.
+            ids: N tokens.
             at: (N,) their positions.
             seen: (N, memory + N) what each attends to; None is all before it, on no memory.
             memory: its filled part is read, the keys and values of the tokens are written after.
@@ -197,7 +119,7 @@ class Direct:
         width = self._shape[2]
         begin, end = memory.length, memory.length + len(ids)
         cos, sin = (torch.from_numpy(table)[at][:, None] for table in (weights.cos, weights.sin))
-        x = self._embedding[ids].float()
+        x = self._packed.embed(ids)
         for layer in range(self._shape[0]):
             normed = _normed(x, weights.before[layer], weights.epsilon).to(self._dtype)
             qkv = self._linear("qkv", layer, normed, patch).float()
@@ -228,22 +150,19 @@ class Direct:
 
     def _linear(self, name: str, layer: int, x: Tensor, patch: Patch) -> Tensor:
         """One group of one layer with its adapter. (N, in) -> (N, out)."""
-        group = self._groups[name]
-        out = F.linear(x, group.dense[layer])
+        out = F.linear(x, self._dense[name][layer])
         a, b = (torch.from_numpy(getattr(patch, f"{name}_{side}")[layer]) for side in "ab")
         if a.shape[1]:
             narrow = F.linear(x, a.flatten(0, 1).to(x.dtype)).chunk(len(a), -1)
             b = b.to(x.dtype)
-            for part, (begin, end) in enumerate(_spans(group.edges)):
+            for part, (begin, end) in enumerate(spans(self.facts.edges[name])):
                 out[:, begin:end].addmm_(narrow[part], b[:, begin:end])
         return out
 
     def _logits(self, x: Tensor) -> Tensor:
         """(N, H) -> (N, vocabulary) float32."""
-        if len(x) <= int8.FEW_ROWS:
-            weights = self._weights
-            return torch.from_numpy(kernels.project(x.numpy(), weights.head, weights.head_scale))
-        return F.linear(x.to(self._head.dtype), self._head).float()
+        logits = kernels.project(x.numpy(), self._weights.head, self._weights.head_scale)
+        return torch.from_numpy(logits)[:, : self.facts.vocabulary]
 
     def _patch(self, adapter: LoraWeights | None) -> Patch:
         patch: Patch = self._bare if adapter is None else adapter.layers
@@ -254,12 +173,12 @@ class Direct:
         rank = max((len(down) for down, _ in pairs.values()), default=0)
         made: dict[str, Floats] = {}
         for name, parts in GROUPS.items():
-            group = self._groups[name]
-            layers, rows, width = group.packed.shape
+            edges, layers = self.facts.edges[name], self._packed.layers
+            rows, width = edges[-1], getattr(self._weights, name).shape[2]
             a = np.zeros((layers, len(parts), rank, width), np.float32)
             b = np.zeros((layers, rank, rows), np.float32)
             for layer in range(layers):
-                for part, (begin, end) in enumerate(_spans(group.edges)):
+                for part, (begin, end) in enumerate(spans(edges)):
                     if pair := pairs.get(f"model.layers.{layer}.{parts[part]}"):
                         down, up = (side.float().numpy() for side in pair)
                         a[layer, part, : len(down)] = down
@@ -267,33 +186,8 @@ class Direct:
             made[f"{name}_a"], made[f"{name}_b"] = a, b
         return Patch(**made)
 
-    def _take(self, layers: Sequence[nn.Module], names: Sequence[str]) -> _Group:
-        """Round the named parts of every layer, and free them."""
-        first = [_of(layers[0], name).weight for name in names]
-        edges = np.cumsum([0, *(len(weight) for weight in first)]).tolist()
-        packed = np.empty((len(layers), edges[-1], first[0].shape[1]), np.int8)
-        scale = np.empty(packed.shape[:2], np.float32)
-        dense = []
-        for i, layer in enumerate(layers):
-            weights = [_of(layer, name).weight for name in names]
-            weight = torch.cat([part.data for part in weights])
-            for part in weights:
-                part.data = torch.empty(0)
-            small, scales = int8.quantize(weight)
-            packed[i], scale[i] = small.numpy(), scales.float().numpy()
-            dense.append(weight.to(self._dtype))
-        return _Group(packed, scale, dense, tuple(edges))
-
     def _sizes(self, name: str) -> list[int]:
-        return [end - begin for begin, end in _spans(self._groups[name].edges)]
-
-
-def _of(layer: nn.Module, name: str) -> Any:
-    return layer.get_submodule(name)
-
-
-def _spans(edges: Sequence[int]) -> Iterator[tuple[int, int]]:
-    return pairwise(edges)
+        return [end - begin for begin, end in spans(self.facts.edges[name])]
 
 
 def _normed(x: Tensor, weight: Floats, epsilon: float) -> Tensor:
@@ -304,32 +198,3 @@ def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """x: (N, heads, width); cos, sin: (N, 1, width / 2)."""
     a, b = x.chunk(2, -1)
     return torch.cat([a * cos - b * sin, b * cos + a * sin], -1)
-
-
-def _biases(layers: Sequence[nn.Module]) -> Floats:
-    parts = [[_of(layer, name).bias for name in GROUPS["qkv"]] for layer in layers]
-    if parts[0][0] is None:
-        return np.zeros((0, 0), np.float32)
-    return _rows([torch.cat(row) for row in parts])
-
-
-def _norms(attention: Sequence[Any], name: str, width: int) -> Floats:
-    if not hasattr(attention[0], name):
-        return np.zeros((0, width), np.float32)
-    return _rows([getattr(layer, name).weight for layer in attention])
-
-
-def _rotation(rotary: Any, positions: int) -> tuple[Floats, Floats]:
-    """Cosines and sines of each position, (positions, head width / 2)."""
-    cos, sin = rotary(torch.zeros(1, 1), torch.arange(positions)[None])
-    half = cos.shape[-1] // 2
-    return _floats(cos[0, :, :half]), _floats(sin[0, :, :half])
-
-
-def _floats(tensor: Tensor) -> Floats:
-    made: Floats = tensor.detach().float().contiguous().numpy()
-    return made
-
-
-def _rows(tensors: Sequence[Tensor]) -> Floats:
-    return _floats(torch.stack(list(tensors)))

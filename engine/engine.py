@@ -21,7 +21,6 @@ from torch import Tensor
 from core.errors import EngineBusy, InputError, PatchbayError, TooLong
 from engine.adapters import AdapterLibrary
 from engine.base_model import Base
-from engine.direct import Next
 from engine.interface import (
     Choice,
     ChooseRequest,
@@ -33,6 +32,7 @@ from engine.interface import (
 )
 from engine.jobs import ChooseJob, Job, ScoreJob, Steps, WriteJob
 from engine.kept import Kept
+from engine.memory import Next
 from tasks.spec import Message
 
 Work = WriteJob | ChooseJob | ScoreJob

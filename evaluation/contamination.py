@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -144,17 +145,25 @@ def adapter_folder(name: str) -> Path:
 def trained_on(folder: Path) -> dict[str, set[str]]:
     """File name -> SHA-256 of the training files in an adapter's run record; empty without one.
 
-    Files that the recipe names for validation only are left out.
+    Files that the recipe names for validation only are left out. What the adapter was started from
+    counts like its own.
     """
-    record, recipe = _data_sets(run_record(folder)), _data_sets(_values(folder / "recipe.yaml"))
     found: dict[str, set[str]] = {}
-    for i, part in enumerate(record):
-        source = recipe[i] if i < len(recipe) else {}
+    for part, source in _pairs(run_record(folder), _values(folder / "recipe.yaml")):
         validation, own = (Path(source.get(k) or "").name for k in ("validation", "path"))
         for name, sha256 in part.get("sha256", {}).items():
             if name != validation or name == own:
                 found.setdefault(name, set()).add(sha256)
     return found
+
+
+def _pairs(
+    record: dict[str, Any], recipe: dict[str, Any]
+) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Each data set as the record has it, and as the recipe has it."""
+    yield from zip_longest(_data_sets(record), _data_sets(recipe), fillvalue={})
+    if before := record.get("start"):
+        yield from _pairs(before, before["recipe"])
 
 
 def run_record(folder: Path) -> dict[str, Any]:

@@ -23,7 +23,7 @@ A LoRA adapter for the task `{task}` on `{base}`, made by Patchbay's `finetune`.
 ## Training
 
 {steps:,} steps over {rows:,} rows ({tokens:,} tokens with padding) in {minutes:.0f} minutes.
-Rank {rank}, alpha {alpha:g}, learning rate {rate:g}, batch {batch}, seed {seed}.
+{shape}, learning rate {rate:g}, batch {batch}, seed {seed}.
 The loss on validation rows went {losses}.{folds}
 
 ![loss](curve.png)
@@ -50,14 +50,13 @@ def text(record: dict[str, Any], recipe: Recipe) -> str:
         rows=record["rows"],
         tokens=record["tokens"],
         minutes=record["seconds"] / 60,
-        rank=recipe.lora.rank,
-        alpha=recipe.lora.alpha,
+        shape=_shape(record, recipe),
         rate=recipe.learning_rate,
         batch=recipe.batch,
         seed=recipe.seed,
         losses=losses,
         folds=_folds(record.get("folds", [])),
-        data="\n".join(_source(part) for part in record["data"]),
+        data="\n".join(_sources(record)),
         notes=recipe.notes,
     )
     return filled.rstrip() + "\n"
@@ -69,6 +68,18 @@ def _folds(losses: list[float]) -> str:
     spread = statistics.stdev(losses)
     mean = statistics.mean(losses)
     return f"\nCross-validation in {len(losses)} folds before: {mean:.3f}, deviation {spread:.3f}."
+
+
+def _shape(record: dict[str, Any], recipe: Recipe) -> str:
+    if before := record.get("start"):
+        return f"Started from `{before['name']}` ({before['adapter']})"
+    return f"Rank {recipe.lora.rank}, alpha {recipe.lora.alpha:g}"
+
+
+def _sources(record: dict[str, Any]) -> list[str]:
+    """Of this training, and of those that it went on from."""
+    lines = [_source(part) for part in record["data"]]
+    return lines + (_sources(record["start"]) if "start" in record else [])
 
 
 def _source(part: dict[str, Any]) -> str:

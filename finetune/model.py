@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
+from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from transformers.utils import logging as hub_logging
@@ -21,6 +21,7 @@ from engine.lora import Switch
 from finetune.examples import Encoder, Example
 from finetune.fused import Fused, fusable
 from finetune.recipe import Recipe
+from finetune.start import folder as started
 from tasks.spec import TaskSpec
 
 SHORT = 128  # on the CPU plain products beat torch's fused attention up to some such length
@@ -71,12 +72,14 @@ def load_tokenizer(recipe: Recipe) -> Any:
 
 
 def load(recipe: Recipe) -> Trainee:
-    """The base with a fresh adapter, seeded.
+    """The base with a fresh adapter, seeded, or with the one that the recipe starts from.
 
     Raises:
         SetupError: the base cannot be had.
+        UnknownName, SettingsError: see `finetune.start`.
     """
     source, name = place(recipe)
+    before = started(recipe, name)
     hub_logging.disable_progress_bar()
     options: dict[str, Any] = {"dtype": dtype(recipe), "use_safetensors": True}
     if torch.cuda.is_available():
@@ -92,6 +95,9 @@ def load(recipe: Recipe) -> Trainee:
         model.gradient_checkpointing_enable({"use_reentrant": False})
         model.enable_input_require_grads()
     torch.manual_seed(recipe.seed)
+    if before:
+        wrapped = PeftModel.from_pretrained(model, str(before), is_trainable=True)
+        return Trainee(wrapped, load_tokenizer(recipe), name)
     lora = recipe.lora
     config = LoraConfig(
         r=lora.rank,

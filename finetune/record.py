@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 
 from core import fingerprint
 from core.errors import SettingsError
-from finetune import card
+from finetune import card, start
 from finetune.data import Part
 from finetune.model import Trainee
 from finetune.recipe import Resolved
@@ -120,6 +120,8 @@ def finish(
     record = _record(resolved, task, parts, trainee, state, folder)
     if folds:
         record["folds"] = list(folds)
+    if before := start.folder(resolved.recipe, trainee.base_name):
+        record["start"] = start.described(before)
     (folder / "README.md").write_text(card.text(record, resolved.recipe), encoding="utf-8")
     for name in (CHECKPOINT, BEST):
         (folder / name).unlink(missing_ok=True)

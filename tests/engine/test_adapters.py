@@ -13,7 +13,6 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from core.errors import AdapterError, UnknownName
-from engine import adapters
 from engine.adapters import CONFIG, WEIGHTS, AdapterLibrary
 from engine.base_model import Base, load_base
 from engine.interface import Delta, WriteRequest
@@ -165,13 +164,10 @@ def test_a_running_request_keeps_its_adapter(base: Base, shelf: Path) -> None:
     assert [item.text for item in pieces if isinstance(item, Delta)] == alone
 
 
-def test_the_least_recently_used_leaves_memory(
-    base: Base, shelf: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(adapters, "RESIDENT_BYTES", 1)
+def test_the_least_recently_used_leaves_memory(base: Base, shelf: Path) -> None:
     shutil.copytree(shelf / "good", shelf / "other")
     set_config(shelf / "other", lora_alpha=3)
-    found = library(base, shelf)
+    found = AdapterLibrary([shelf], base.name, base.switch.shapes, base.lay_out, resident_bytes=1)
     first = found.get("good")
     assert found.get("good") is first
     found.get("other")

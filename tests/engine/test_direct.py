@@ -16,12 +16,11 @@ from transformers import AutoModelForCausalLM
 from engine import int8
 from engine.adapters import AdapterLibrary
 from engine.base_model import Base, load_base
-from engine.direct import Next
 from engine.engine import TorchEngine
 from engine.interface import ChooseRequest, Delta, WriteRequest
 from engine.kept import Kept
 from engine.lora import LoraWeights
-from engine.memory import FIRST, Memory
+from engine.memory import FIRST, Memory, Next
 from tasks.spec import Decoding, Message
 
 IDS = list(range(40, 60))

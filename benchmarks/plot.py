@@ -1,0 +1,59 @@
+"""Draw results/speed.json: python -m benchmarks.plot"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from core.paths import REPOSITORY
+
+OURS, PEERS = "#2f6fdb", "#b8bec8"
+Bar = tuple[str, float, str]
+
+
+def main() -> None:
+    """Write results/speed.png."""
+    found = json.loads((REPOSITORY / "results" / "speed.json").read_text(encoding="utf-8"))
+    mine, plain, llama = (found.get(way, {}) for way in ("patchbay", "transformers", "llama.cpp"))
+    figure = Figure(figsize=(11, 2.6), layout="constrained")
+    left, middle, right = figure.subplots(1, 3)
+    rates = [
+        ("transformers + PEFT", plain["decode_adapter"], PEERS),
+        ("transformers", plain["decode"], PEERS),
+        *([("llama.cpp Q4_1", llama["decode"], PEERS)] if llama else []),
+        ("Patchbay, adapter", mine["decode_adapter"], OURS),
+        ("Patchbay, base", mine["decode"], OURS),
+    ]
+    _bars(left, "One answer, tokens/s", rates, "{:.0f}")
+    first = [
+        *([("llama.cpp Q4_1", llama["first_token"]["512"], PEERS)] if llama else []),
+        ("transformers", plain["first_token"]["512"], PEERS),
+        ("Patchbay", mine["first_token"]["512"], OURS),
+        ("Patchbay, turn 5 anew", mine["turn_5_anew"], OURS),
+        ("Patchbay, turn 5", mine["turn_5"], OURS),
+    ]
+    _bars(middle, "First token of 512, seconds", first, "{:.2f}")
+    eight = [
+        ("one after another", mine["eight_in_turn"], OURS),
+        ("together, one adapter", mine["eight_same"], OURS),
+        ("together, four adapters", mine["eight_mixed"], OURS),
+    ]
+    _bars(right, "Eight answers, tokens/s", eight, "{:.0f}")
+    figure.savefig(REPOSITORY / "results" / "speed.png", dpi=120)
+
+
+def _bars(axes: Axes, title: str, bars: list[Bar], form: str) -> None:
+    names: Any = [name for name, _, _ in bars]
+    drawn = axes.barh(names, [value for _, value, _ in bars], color=[color for *_, color in bars])
+    axes.bar_label(drawn, [form.format(value) for _, value, _ in bars], padding=3)
+    axes.set_title(title, fontsize=10, loc="left")
+    axes.spines[["top", "right", "bottom"]].set_visible(False)
+    axes.set_xticks([])
+    axes.margins(x=0.15)
+
+
+if __name__ == "__main__":
+    main()

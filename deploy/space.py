@@ -1,0 +1,190 @@
+"""Assemble a folder that is a Hugging Face Space, check it, and upload it.
+
+    python -m deploy.space                      # into build/space, for the free CPU machine
+    python -m deploy.space --hardware t4-small  # with CUDA
+    python -m deploy.space --name YOU/patchbay  # and upload it, with the token of `hf auth login`
+
+Everything in the folder is a copy or follows from one: the packages are those that app.py imports,
+the version of Gradio is the one that requirements.txt pins.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import yaml
+from huggingface_hub import HfApi, RepoCard, SpaceHardware, get_token
+from huggingface_hub.errors import HfHubHTTPError
+
+from core.errors import PatchbayError, SettingsError
+from core.paths import REPOSITORY
+from engine import starter
+
+FREE = "cpu-basic"
+CPU_INDEX = "--extra-index-url https://download.pytorch.org/whl/cpu"
+DATA = ("adapters", "LICENSE")
+LARGE = "".join(f"*.{end} filter=lfs diff=lfs merge=lfs -text\n" for end in ("safetensors", "png"))
+SHORT = 60  # characters of a Space's description, at most
+
+
+def main(
+    folder: Annotated[Path, typer.Option(help="where to; what is there is replaced")] = Path(
+        "build/space"
+    ),
+    hardware: Annotated[str, typer.Option(help="the Space's machine, see its settings")] = FREE,
+    name: Annotated[str | None, typer.Option(help="upload as OWNER/NAME")] = None,
+) -> None:
+    """Assemble, check, and upload or say how."""
+    try:
+        if hardware not in {*SpaceHardware}:
+            raise SettingsError(f"There is no hardware {hardware!r}: {', '.join(SpaceHardware)}.")
+        if hardware == SpaceHardware.ZERO_A10G:
+            raise SettingsError("ZeroGPU is not supported. Name a machine with a GPU of its own.")
+        assemble(folder, hardware)
+        size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+        print(f"{folder}: {size / 1e6:.0f} MB for {hardware}")
+        if name and get_token():
+            print(upload(folder, name, hardware))
+        else:
+            print(commands(folder, name or "YOU/patchbay"))
+    except PatchbayError as error:
+        raise SystemExit(f"deploy.space: {error}") from error
+
+
+def assemble(folder: Path, hardware: str = FREE) -> None:
+    """Make the folder anew.
+
+    Raises:
+        SettingsError: the folder is something else, or what it would hold is not a valid Space.
+    """
+    if folder.exists() and any(folder.iterdir()) and not (folder / ".gitattributes").is_file():
+        raise SettingsError(f"{folder} holds something else. Name an empty or a new --folder.")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for part in (*sorted(packages("app.py")), "app.py", *DATA):
+        source, skip = REPOSITORY / part, shutil.ignore_patterns("__pycache__", ".*")
+        if source.is_dir():
+            shutil.copytree(source, folder / part, ignore=skip)
+        else:
+            shutil.copy(source, folder / part)
+    pins = (REPOSITORY / "requirements.txt").read_text(encoding="utf-8")
+    index = f"{CPU_INDEX}\n" if hardware.startswith("cpu") else ""
+    (folder / "requirements.txt").write_text(index + pins, encoding="utf-8")
+    (folder / ".gitattributes").write_text(LARGE, encoding="utf-8")
+    (folder / "README.md").write_text(card(pins, hardware), encoding="utf-8")
+    check(folder)
+
+
+def packages(file: str) -> set[str]:
+    """Our own packages that a file of the repository imports, directly or through each other."""
+    found: set[str] = set()
+    waiting = [REPOSITORY / file]
+    while waiting:
+        for name in _imports(waiting.pop()):
+            if name not in found and (REPOSITORY / name / "__init__.py").is_file():
+                found.add(name)
+                waiting += (REPOSITORY / name).rglob("*.py")
+    return found
+
+
+def card(pins: str, hardware: str) -> str:
+    """The Space's README: its front matter, and what the repository's own says first.
+
+    Raises:
+        SettingsError: requirements.txt pins no Gradio.
+    """
+    pinned = re.search(r"^gradio==(\S+)", pins, re.MULTILINE)
+    if not pinned:
+        raise SettingsError("requirements.txt has no line gradio==VERSION, which a Space needs.")
+    about = (REPOSITORY / "README.md").read_text(encoding="utf-8").split("\n\n")[1]
+    facts = {
+        "title": "Patchbay",
+        "emoji": "🎛️",
+        "colorFrom": "indigo",
+        "colorTo": "blue",
+        "sdk": "gradio",
+        "sdk_version": pinned[1],
+        "python_version": "3.11",
+        "app_file": "app.py",
+        "suggested_hardware": hardware,
+        "license": "apache-2.0",
+        "models": [starter.NAME],
+        "short_description": "Your own models for your own work, routed in sight",
+    }
+    front = yaml.safe_dump(facts, allow_unicode=True, sort_keys=False)
+    return f"---\n{front}---\n\n# Patchbay\n\n{about}\n"
+
+
+def check(folder: Path) -> None:
+    """What the hub would complain of, without the hub.
+
+    Raises:
+        SettingsError: a named file is not there, a package is missing, or a text is too long.
+    """
+    facts = RepoCard.load(folder / "README.md").data.to_dict()
+    if not (folder / facts["app_file"]).is_file():
+        raise SettingsError(f"{folder} has no {facts['app_file']}, which its README starts.")
+    if len(facts["short_description"]) > SHORT:
+        raise SettingsError(f"short_description is longer than {SHORT} characters.")
+    own = {path.parent.name for path in REPOSITORY.glob("*/__init__.py")}
+    for file in folder.rglob("*.py"):
+        if missing := {name for name in _imports(file) & own if not (folder / name).is_dir()}:
+            raise SettingsError(f"{file} imports {sorted(missing)}, which the Space lacks.")
+
+
+def upload(folder: Path, name: str, hardware: str = FREE) -> str:
+    """Make the Space where there is none, and put the folder there.
+
+    Returns:
+        its address.
+
+    Raises:
+        SettingsError: the hub refused, or was not reached.
+    """
+    api = HfApi()
+    try:
+        space = api.create_repo(name, repo_type="space", space_sdk="gradio", exist_ok=True)
+        api.upload_folder(folder_path=folder, repo_id=name, repo_type="space", delete_patterns="*")
+        if hardware != FREE:
+            api.request_space_hardware(name, SpaceHardware(hardware))
+    except (HfHubHTTPError, OSError) as error:
+        raise SettingsError(
+            f"The hub did not take {name}: {str(error).splitlines()[0]} Log in with `hf auth "
+            "login` and a token that may write, and check the name."
+        ) from error
+    return str(space)
+
+
+def commands(folder: Path, name: str) -> str:
+    """How to upload it by hand."""
+    return "\n".join(
+        [
+            "Without a token and a name nothing was uploaded. To do it:",
+            "  hf auth login",
+            f"  hf repos create {name} --type space --sdk gradio",
+            f"  hf upload {name} {folder} . --type space",
+        ]
+    )
+
+
+def _imports(file: Path) -> set[str]:
+    """First names of what a Python file imports."""
+    return set(_names(ast.parse(file.read_text(encoding="utf-8"))))
+
+
+def _names(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.split(".")[0]
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,79 @@
+"""A packed base in a file is the base that was packed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+from transformers import AutoModelForCausalLM
+
+from engine import packed
+from engine.base_model import load_base
+from engine.direct import Direct
+from engine.kernels import tiled, untiled
+from engine.memory import Next
+from engine.packed import Packed
+
+
+@pytest.fixture(scope="module", params=["llama-tied", "qwen2-tied", "qwen3-untied"])
+def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Packed:
+    kind, _, tied = request.param.partition("-")
+    folder = tmp_path_factory.mktemp("packed") / f"tiny-{kind}"
+    tiny.build(folder, kind, tie_word_embeddings=tied == "tied")
+    return packed.pack(AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32), 64)
+
+
+@pytest.mark.parametrize("shape", [(16, 3), (48, 64), (2, 32, 5)])
+def test_tiles_go_back_to_rows(shape: tuple[int, ...]) -> None:
+    rows = torch.randint(-127, 128, shape, dtype=torch.int8).numpy()
+    assert (untiled(tiled(rows)) == rows).all()
+    assert (tiled(rows)[..., 0, :, 1] == rows[..., 1, :]).all()
+
+
+def test_what_is_read_back_computes_the_same(made: Packed, tmp_path: Path) -> None:
+    packed.save(made, tmp_path / "base.safetensors")
+    read = packed.load(tmp_path / "base.safetensors")
+    assert read
+    assert read.facts == made.facts
+    logits = []
+    for direct in (Direct(made), Direct(read)):
+        memory = direct.memory()
+        prompt = direct.read([5, 6, 7], memory, None, keep=2)
+        logits.append(torch.cat([prompt, direct.step([Next(9, memory, None)])]))
+    assert torch.equal(*logits)
+    assert logits[0].shape == (3, made.facts.vocabulary)
+
+
+def test_a_damaged_file_is_not_used(made: Packed, tmp_path: Path) -> None:
+    file = tmp_path / "base.safetensors"
+    assert packed.load(file) is None
+    packed.save(made, file)
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    assert packed.load(file) is None
+    file.write_bytes(whole)
+    assert packed.load(file)
+
+
+def test_the_file_is_whole_or_not_there(made: Packed, tmp_path: Path) -> None:
+    gone = tmp_path / "nowhere" / "base.safetensors"
+    with pytest.raises(OSError, match="No such file"):
+        packed.save(made, gone)
+    other = replace(made, facts=replace(made.facts, ends=[1]))
+    file = tmp_path / "base.safetensors"
+    packed.save(made, file)
+    packed.save(other, file)
+    read = packed.load(file)
+    assert read
+    assert read.facts.ends == [1]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [file.name, "base.sha256"]
+
+
+def test_rows_that_do_not_fill_a_tile_go_through_transformers(tmp_path: Path) -> None:
+    folder = tiny.build(tmp_path / "tiny-llama", "llama", intermediate_size=72)
+    said: list[str] = []
+    assert load_base(tiny.settings(folder, quantization="int8"), said.append).direct is None
+    assert "mlp.gate_proj has 8 outputs more than a multiple of 16" in said[-1]

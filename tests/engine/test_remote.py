@@ -1,0 +1,270 @@
+"""A base at another address: real servers, and one that fails as they do."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+
+from core.errors import AdapterError, EngineBusy, InputError, SettingsError, TooLong, UnknownName
+from core.settings import Settings
+from engine.interface import ChooseRequest, Delta, Usage, WriteRequest
+from engine.load import load_engine
+from engine.remote import EngineAway, RemoteEngine, likelihood
+from tasks.spec import Decoding
+
+HELLO = ({"role": "user", "content": "Hello"},)
+
+
+def remote(address: str, base: str, **changes: Any) -> RemoteEngine:
+    values = {"engine": "openai", "address": address, "base": base, **changes}
+    made = load_engine(Settings(**values))
+    assert isinstance(made, RemoteEngine)
+    return made
+
+
+@pytest.fixture(scope="module")
+def served(tiny_folder: Path) -> Iterator[str]:
+    """The address of `transformers serve` with the tiny model."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    words = ["-m", "transformers.cli.transformers", "serve", str(tiny_folder), "--device", "cpu"]
+    server = subprocess.Popen(
+        [sys.executable, *words, "--port", str(port)],
+        env=os.environ | {"HF_HUB_OFFLINE": "1"},
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        for _ in range(240):
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1)
+                break
+            except OSError:
+                assert server.poll() is None, "transformers serve did not start"
+                time.sleep(0.5)
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def test_transformers_serve_writes_what_the_local_engine_writes(
+    served: str, tiny_folder: Path
+) -> None:
+    there = remote(served, str(tiny_folder))
+    here = load_engine(tiny.settings(tiny_folder))
+    request = WriteRequest(HELLO, None, Decoding(max_new_tokens=12))
+    texts = []
+    for engine in (there, here):
+        *pieces, last = engine.write(request)
+        assert isinstance(last, Usage)
+        assert last.tokens == 12
+        assert last.stopped == "length"
+        texts.append("".join(piece.text for piece in pieces if isinstance(piece, Delta)))
+        engine.close()
+    assert texts[0] == texts[1]
+    assert there.fingerprints()["labels"] == "named, not scored", "it names no likely tokens"
+
+
+def test_a_base_that_is_not_served_is_refused_at_the_start(served: str) -> None:
+    with pytest.raises(SettingsError, match="not base=nothing"):
+        remote(served, "nothing")
+
+
+def test_a_server_that_is_not_there_is_a_sentence() -> None:
+    with pytest.raises(EngineAway, match="does not answer"):
+        remote("http://127.0.0.1:9/v1", "base")
+    with pytest.raises(SettingsError, match="needs address="):
+        remote("", "base")
+
+
+class Scripted(BaseHTTPRequestHandler):
+    """Does what `script` says to the next requests, and answers the rest like vLLM."""
+
+    script: list[Any]
+    asked: list[tuple[str, dict[str, Any]]]
+
+    def do_GET(self) -> None:
+        self.answer({"object": "list", "data": [{"id": "base", "object": "model", "created": 1}]})
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.asked.append((self.path, body))
+        todo = self.script.pop(0) if self.script else None
+        if isinstance(todo, int):
+            self.answer({"error": {"message": "a context of 10 tokens"}}, todo)
+        elif todo == "hang up":
+            self.connection.shutdown(socket.SHUT_RDWR)
+        elif self.path.endswith("load_lora_adapter"):
+            self.answer("Success")
+        elif body.get("stream"):
+            self.stream(todo)
+        else:
+            self.answer({"id": "1", "object": "chat.completion", "created": 1, "choices": [CHOICE]})
+
+    def stream(self, todo: object) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+        for i in range(5):
+            if i == 3 and todo == "hang up later":
+                self.connection.shutdown(socket.SHUT_RDWR)
+                return
+            delta = {
+                "index": 0,
+                "delta": {"content": f"{i} "},
+                "finish_reason": "stop" if i == 4 else None,
+            }
+            chunk = {"id": "1", "object": "chat.completion.chunk", "created": 1, "choices": [delta]}
+            self.wfile.write(f"data: {json.dumps(chunk)}\n\n".encode())
+        self.wfile.write(b"data: [DONE]\n\n")
+
+    def answer(self, value: Any, status: int = 200) -> None:
+        data = json.dumps(value).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+def place(token: str, *others: tuple[str, float]) -> dict[str, Any]:
+    likely = [("x", -0.0)] if not others else list(others)
+    named = [{"token": t, "logprob": v, "bytes": None} for t, v in likely]
+    own = dict(likely).get(token, -0.1)
+    return {"token": token, "logprob": own, "bytes": None, "top_logprobs": named}
+
+
+CHOICE = {
+    "index": 0,
+    "finish_reason": "stop",
+    "message": {"role": "assistant", "content": "positive"},
+    "logprobs": {"content": [place("pos", ("pos", -0.2), ("neg", -2.0)), place("itive")]},
+}
+
+
+@pytest.fixture
+def scripted() -> Iterator[tuple[str, type[Scripted]]]:
+    kind = type("Kind", (Scripted,), {"script": [], "asked": []})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), kind)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/v1", kind
+    server.shutdown()
+
+
+def test_labels_are_scored_where_likely_tokens_are_named(
+    scripted: tuple[str, type[Scripted]],
+) -> None:
+    engine = remote(scripted[0], "base")
+    assert engine.fingerprints()["labels"] == "scored"
+    found = engine.choose(ChooseRequest(HELLO, ("positive", "negative", "neutral"))).logprobs
+    assert found["positive"] == pytest.approx(-0.3)
+    assert found["negative"] == -2.0
+    assert found["neutral"] < -2.0
+
+
+def test_a_connection_is_tried_again_before_the_first_token_and_not_after(
+    scripted: tuple[str, type[Scripted]],
+) -> None:
+    address, server = scripted
+    engine = remote(address, "base")
+    server.asked.clear()
+    server.script[:] = ["hang up"]
+    *pieces, _ = engine.write(WriteRequest(HELLO))
+    assert "".join(piece.text for piece in pieces if isinstance(piece, Delta)) == "0 1 2 3 4 "
+    assert len(server.asked) == 2
+    server.asked.clear()
+    server.script[:] = ["hang up later"]
+    written = []
+    with pytest.raises(EngineAway):
+        written += engine.write(WriteRequest(HELLO))
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [(401, SettingsError), (429, EngineBusy), (400, TooLong), (404, InputError), (503, EngineAway)],
+)
+def test_what_a_server_refuses_is_a_sentence(
+    scripted: tuple[str, type[Scripted]], status: int, error: type[Exception]
+) -> None:
+    address, server = scripted
+    engine = remote(address, "base")
+    server.script[:] = [status] * 3
+    with pytest.raises(error, match="a context of 10 tokens"):
+        list(engine.write(WriteRequest(HELLO)))
+
+
+def test_stop_ends_the_answer(scripted: tuple[str, type[Scripted]]) -> None:
+    engine, stop = remote(scripted[0], "base"), threading.Event()
+    stream = engine.write(WriteRequest(HELLO), stop)
+    assert next(stream) == Delta("0 ")
+    stop.set()
+    last = list(stream)[-1]
+    assert isinstance(last, Usage)
+    assert last.stopped == "stop"
+
+
+def test_an_adapter_that_is_missing_there_is_loaded_or_refused(
+    scripted: tuple[str, type[Scripted]], home: Path, tiny_folder: Path
+) -> None:
+    for name in ("mine", "other"):
+        folder = tiny.add_adapter(tiny_folder, home / "adapters", name, 1)
+        config = json.loads((folder / "adapter_config.json").read_text())
+        config["base_model_name_or_path"] = "base"
+        (folder / "adapter_config.json").write_text(json.dumps(config))
+    address, server = scripted
+    engine = remote(address, "base")
+    assert {"mine", "other"} <= set(engine.adapters.names())
+    server.asked.clear()
+    for _ in range(2):
+        list(engine.write(WriteRequest(HELLO, "mine")))
+    load, first, second = server.asked
+    assert load == (
+        "/v1/load_lora_adapter",
+        {"lora_name": "mine", "lora_path": str(home / "adapters" / "mine")},
+    )
+    assert first[1]["model"] == second[1]["model"] == "mine"
+    server.script[:] = [404]
+    with pytest.raises(AdapterError, match="--lora-modules other="):
+        list(engine.write(WriteRequest(HELLO, "other")))
+    with pytest.raises(UnknownName):
+        list(engine.write(WriteRequest(HELLO, "nobody's")))
+
+
+STEPS = [
+    (" sci", {" sci": math.log(0.6), " sp": math.log(0.3), " S": math.log(0.1)}),
+    ("ence", {"ence": math.log(0.9), "-fi": math.log(0.1)}),
+]
+
+
+@pytest.mark.parametrize(
+    ("label", "chance"),
+    [
+        ("science", 0.6 * 0.9),
+        ("sci-fi", 0.6 * 0.1),
+        ("sports", 0.3),
+        ("sci", 0.6 * 0.1),  # the answer goes on in nine of ten
+        ("health", 0.1 * math.exp(-2)),
+    ],
+)
+def test_a_label_is_as_likely_as_the_tokens_that_begin_it(label: str, chance: float) -> None:
+    assert likelihood(label, STEPS) == pytest.approx(math.log(chance))

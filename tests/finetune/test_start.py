@@ -1,0 +1,78 @@
+"""A training that goes on from a finished adapter."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import tiny
+from conftest import rows, write_jsonl
+
+from core.errors import InputError, SettingsError, UnknownName
+from evaluation.contamination import refuse_training_file
+from finetune import train
+from finetune.recipe import Resolved, load_recipe
+
+
+def again(recipe_file: Path, *overrides: str) -> Resolved:
+    return load_recipe(str(recipe_file), overrides)
+
+
+@pytest.fixture
+def first(recipe_file: Path) -> Path:
+    return train.run(again(recipe_file, "name=first", "epochs=4"))
+
+
+def own(recipe_file: Path, *overrides: str) -> list[str]:
+    file = write_jsonl(recipe_file.parent / "own.jsonl", rows(16, 100))
+    return [f"data={file}", "lora={}", "start=first", *overrides]
+
+
+def test_it_begins_where_the_other_ended(recipe_file: Path, first: Path) -> None:
+    fresh = train.run(again(recipe_file, "name=fresh"))
+    second = train.run(again(recipe_file, *own(recipe_file, "name=second")))
+    losses = {
+        folder: json.loads((folder / "curve.json").read_text())["train"]
+        for folder in (first, fresh, second)
+    }
+    assert losses[second][0] < (losses[fresh][0] + losses[first][-1]) / 2
+    shapes = [(folder / "adapter_config.json").read_text() for folder in (first, second)]
+    assert shapes[0] == shapes[1], "rank and layers come along"
+
+
+def test_the_record_says_where_it_came_from(recipe_file: Path, first: Path) -> None:
+    second = train.run(again(recipe_file, *own(recipe_file, "name=second")))
+    before = json.loads((first / "run.json").read_text())
+    record = json.loads((second / "run.json").read_text())
+    assert record["start"]["adapter"] == before["adapter"]
+    card = (second / "README.md").read_text()
+    assert before["adapter"] in card
+    assert "CC0 1.0" in card, "the licence of what it was started from"
+
+
+def test_what_the_first_has_seen_the_second_has_seen(
+    recipe_file: Path, first: Path, home: Path
+) -> None:
+    train.run(again(recipe_file, *own(recipe_file, "name=second")))
+    for seen in ("train.jsonl", "own.jsonl"):
+        with pytest.raises(InputError, match="trained on"):
+            refuse_training_file("second", recipe_file.parent / seen)
+    refuse_training_file("second", recipe_file.parent / "validation.jsonl")
+
+
+def test_the_recipe_beside_the_adapter_repeats_it(recipe_file: Path, first: Path) -> None:
+    second = train.run(again(recipe_file, *own(recipe_file, "name=second")))
+    third = train.run(again(second / "recipe.yaml", "name=third"))
+    hashes = [json.loads((f / "run.json").read_text())["adapter"] for f in (second, third)]
+    assert hashes[0] == hashes[1]
+
+
+def test_what_does_not_fit_is_refused(recipe_file: Path, first: Path, tmp_path: Path) -> None:
+    with pytest.raises(UnknownName, match=r"'frist'.*first"):
+        train.run(again(recipe_file, *own(recipe_file, "name=second", "start=frist")))
+    with pytest.raises(SettingsError, match="leave `lora` out"):
+        train.run(again(recipe_file, *own(recipe_file, "name=second", "lora.rank=5")))
+    other = tiny.build(tmp_path / "other", "llama")
+    with pytest.raises(SettingsError, match="not of"):
+        train.run(again(recipe_file, *own(recipe_file, "name=second", f"base={other}")))
