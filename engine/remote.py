@@ -34,7 +34,6 @@ from engine.interface import (
     Usage,
     WriteRequest,
 )
-from engine.until import Until
 from tasks.scope import Scope
 from tasks.spec import Decoding, Message
 
@@ -79,7 +78,10 @@ class ServedAdapters:
 
 
 class RemoteEngine:
-    """See `engine.interface.Engine`. `score` is not offered: the protocol has no such request."""
+    """See `engine.interface.Engine`. `score` is not offered: the protocol has no such request.
+
+    `passes` counts pieces of text that came: the server counts its own passes.
+    """
 
     start_token = 0
 
@@ -93,7 +95,6 @@ class RemoteEngine:
             raise SettingsError("engine=openai needs address=, like http://127.0.0.1:8000/v1.")
         self.base, self._address = settings.base, settings.address.rstrip("/")
         self._time_limit = settings.time_limit
-        self.passes = 0  # pieces that have come: there is no more to see of the server's work
         key = settings.address_key
         self._client = openai.OpenAI(
             base_url=self._address,
@@ -109,16 +110,17 @@ class RemoteEngine:
         self._library = library
         self._adapters = ServedAdapters(library, self._served)
         self._loading = threading.Lock()
-
-    @property
-    def waiting(self) -> int:
-        """The server has its own queue, and does not say."""
-        return 0
+        self.passes = 0
 
     @property
     def adapters(self) -> Adapters:
         """What requests may carry."""
         return self._adapters
+
+    @property
+    def waiting(self) -> int:
+        """The server has its own queue."""
+        return 0
 
     def write(
         self, request: WriteRequest, stop: threading.Event | None = None
@@ -129,8 +131,6 @@ class RemoteEngine:
         began, first, count = time.perf_counter(), 0.0, 0
         stopped: StopReason | None = None
         known: Any = None
-        # Not left to the server, which would not say that it was one of these that ended the text.
-        until = Until(request.until)
         with self._asked(), self._stream(request) as stream:
             for chunk in stream:
                 known = chunk.usage or known
@@ -141,22 +141,16 @@ class RemoteEngine:
                     stopped = "time"
                     break
                 for choice in chunk.choices:
-                    if choice.delta.content:
+                    tokens = _tokens(choice)
+                    if choice.delta.content or tokens:
                         first = first or time.perf_counter() - began
                         count += 1
                         self.passes += 1
-                        text, tokens = until.add(choice.delta.content), _tokens(choice)
-                        if text or tokens:
-                            yield Delta(text, tokens)
+                        yield Delta(choice.delta.content or "", tokens)
                     if choice.finish_reason:
                         stopped = "length" if choice.finish_reason == "length" else "end"
-                if until.found:
-                    stopped = "until"
-                    break
         if stopped is None:
             raise EngineAway(f"The model server at {self._address} was lost after {count} tokens.")
-        if rest := until.rest():
-            yield Delta(rest)
         seconds = time.perf_counter() - began
         read = known.prompt_tokens if known else self.count_tokens(request.messages)
         made = known.completion_tokens if known else count
@@ -242,12 +236,15 @@ class RemoteEngine:
         return bool(_steps(answer.choices[0]))
 
     def _stream(self, request: WriteRequest) -> Any:
+        more: dict[str, Any] = {"stop": list(request.until)} if request.until else {}
+        if request.logprobs is not None:
+            more |= {"logprobs": True, "top_logprobs": request.logprobs}
         return self._client.chat.completions.create(
             **self._common(request.messages, request.adapter, request.decoding),
+            **more,
             max_tokens=request.decoding.max_new_tokens,
             stream=True,
             stream_options={"include_usage": True},
-            **({} if request.logprobs is None else _scored(request.logprobs)),
         )
 
     def _common(
@@ -350,25 +347,18 @@ def likelihood(label: str, steps: Steps) -> float:
 
 
 def _steps(choice: Any) -> Steps:
-    found = choice.logprobs.content if choice.logprobs and choice.logprobs.content else []
-    return [
-        (
-            step.token,
-            {one.token: one.logprob for one in step.top_logprobs} | {step.token: step.logprob},
-        )
-        for step in found
-    ]
-
-
-def _scored(count: int) -> dict[str, Any]:
-    return {"logprobs": True, "top_logprobs": count}
+    return [(one.text, {**dict(one.likeliest), one.text: one.logprob}) for one in _tokens(choice)]
 
 
 def _tokens(choice: Any) -> tuple[Token, ...]:
     found = choice.logprobs.content if choice.logprobs and choice.logprobs.content else []
     return tuple(
-        Token(one.token, one.logprob, tuple((top.token, top.logprob) for top in one.top_logprobs))
-        for one in found
+        Token(
+            step.token,
+            step.logprob,
+            tuple((one.token, one.logprob) for one in step.top_logprobs),
+        )
+        for step in found
     )
 
 

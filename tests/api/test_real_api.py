@@ -17,6 +17,12 @@ import pytest
 from openai import OpenAI
 from served import free_port
 
+from core.settings import Settings
+from engine.engine import TorchEngine
+from engine.interface import ChooseRequest, Delta, WriteRequest
+from engine.load import load_engine
+from tasks.spec import Decoding
+
 pytestmark = pytest.mark.starter
 ROOT = Path(__file__).resolve().parent.parent.parent
 KEY = "a-key-of-the-tests"
@@ -119,6 +125,35 @@ def test_a_closed_connection_ends_the_computation(server: Process, client: OpenA
     settled = server.passes()
     time.sleep(1)
     assert server.passes() == settled
+
+
+def test_another_patchbay_can_be_the_engine(server: Process, starter_engine: TorchEngine) -> None:
+    address = {"address": f"{server.address}/v1", "address_key": KEY}
+    there = load_engine(
+        Settings(engine="openai", base=starter_engine.fingerprints()["base"], **address)
+    )
+    assert there.fingerprints()["labels"] == "scored"
+    request = WriteRequest(
+        ({"role": "user", "content": "Good morning."},),
+        "translation-en-fr",
+        Decoding(max_new_tokens=9),
+    )
+    texts = [
+        "".join(piece.text for piece in engine.write(request) if isinstance(piece, Delta))
+        for engine in (there, starter_engine)
+    ]
+    assert texts[0] == texts[1]
+    choice = ChooseRequest(
+        ({"role": "user", "content": "A dull, endless film."},),
+        ("positive", "negative", "neutral"),
+        "sentiment-en",
+    )
+    best = [
+        max(found, key=found.__getitem__)
+        for found in (engine.choose(choice).logprobs for engine in (there, starter_engine))
+    ]
+    assert best[0] == best[1]
+    there.close()
 
 
 def test_the_end_waits_for_the_answer_that_runs(server: Process, client: OpenAI) -> None:
