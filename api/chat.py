@@ -64,7 +64,7 @@ def chat_routes(agent: Agent, turns: Turns, settings: Settings) -> APIRouter:
         request.state.told["model"] = body.model
         wishes = _wishes(body, visitor, settings)
         turn = turns.begin(visitor.name, _start(agent, body, adapter, wishes))
-        answer = Answer(agent.engine, wishes.seed)
+        answer = Answer(wishes.seed)
         completion = _Completion(answer, body, turn, request.state.told, settings.log_words)
         return await (completion.stream() if body.stream else completion.whole(request))
 

@@ -27,6 +27,7 @@ KINDS: dict[str, tuple[int, str | None]] = {
     "EngineBusy": (429, "queue_full"),
     "TooMany": (429, "rate_limit_exceeded"),
     "Draining": (503, "shutting_down"),
+    "EngineAway": (503, "engine_away"),
     "AdapterError": (500, "adapter_refused"),
 }
 TYPES = {
@@ -45,7 +46,7 @@ SAID: dict[int | str, str] = {
     429: "Too many requests, or too many at one time",
     "4XX": "Another mistake in the request",
     500: "An error of the server",
-    503: "The server is shutting down",
+    503: "The server is shutting down, or its model server is away",
 }
 
 

@@ -20,7 +20,7 @@ from agent.plan import Step
 from api.errors import ApiError
 from api.schemas import Logprobs, Made, MadeStep, TokenLogprob, TopLogprob, Usage
 from core import fingerprint
-from engine.interface import Engine, Token
+from engine.interface import Token
 
 BETWEEN = "\n\n"  # the texts of two steps
 
@@ -36,8 +36,7 @@ class Piece:
 class Answer:
     """An answer in the making: give it a turn's events in order."""
 
-    def __init__(self, engine: Engine, seed: int) -> None:
-        self._engine = engine
+    def __init__(self, seed: int) -> None:
         self.made = Made(reason=None, seed=seed, steps=[])
         self.usage = Usage()
         self.finish: Literal["stop", "length"] = "stop"
@@ -92,7 +91,7 @@ class Answer:
         step.text, step.labels, step.stopped = event.text, event.labels, event.stopped
         step.tokens, step.seconds = event.tokens, event.seconds
         step.first_token, step.fingerprints = event.first_token, event.fingerprints
-        written = len(self._engine.tokens(event.text)) if event.labels else event.tokens
+        written = 0 if event.labels else event.tokens
         self.usage.prompt_tokens += event.prompt_tokens
         self.usage.completion_tokens += written
         self.usage.total_tokens += event.prompt_tokens + written

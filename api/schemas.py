@@ -207,7 +207,7 @@ class ModelList(BaseModel):
 
 
 class Usage(BaseModel):
-    """Tokens read and written; of a task that chooses, those of the label."""
+    """Tokens read and written; a task that chooses writes none."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0

@@ -47,7 +47,7 @@ def skill_routes(agent: Agent, turns: Turns) -> APIRouter:
         """Find a text's label, with the probability of each."""
         visitor: Visitor = request.state.visitor
         plan = _plan(body, find_task(agent.tasks, body.task or DEFAULT))
-        wishes, answer = Wishes(allowed=visitor.allowed), Answer(agent.engine, seed=0)
+        wishes, answer = Wishes(allowed=visitor.allowed), Answer(seed=0)
 
         async def finish() -> None:
             while (event := await turn.next()) is not None:

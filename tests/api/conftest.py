@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from openai import OpenAI
 from served import Site, served
+from visitors import KEYS, client_of
 
 from agent.agent import Agent
 from agent.feedback import Feedback
@@ -17,8 +18,6 @@ from engine.fake import FakeEngine
 from tasks.spec import load_tasks
 
 ADAPTERS = {"sentiment-en": "5e4713e47000", "translation-en-fr": "7a4516710000"}
-ALICE, BOB = "alice-0123456789abcdef", "bob-0123456789abcdef"
-KEYS = {"alice": ALICE, "bob": {"key": BOB, "adapters": ["sentiment-en"]}}
 
 
 @pytest.fixture(scope="session")
@@ -49,11 +48,6 @@ def site(serve: Callable[..., Site]) -> Site:
 def locked(serve: Callable[..., Site]) -> Site:
     """The same with keys: Alice's for everything, Bob's for one adapter."""
     return serve({"api_keys": KEYS}, page=True)
-
-
-def client_of(site: Site, key: str = "none", **more: Any) -> OpenAI:
-    """The official client, which does not try again by itself."""
-    return OpenAI(base_url=f"{site.address}/v1", api_key=key, max_retries=0, **more)
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from conftest import ALICE, BOB, client_of
 from fastapi.routing import iter_route_contexts
 from served import Site
 from starlette.routing import Mount
+from visitors import ALICE, BOB, client_of
 
 from api.app import Api
 from ui.safety import OPEN
@@ -79,7 +79,6 @@ def test_the_adapter_that_answers_is_what_counts(locked: Site) -> None:
 
 
 def test_a_second_step_that_is_not_allowed_ends_the_turn(locked: Site) -> None:
-
     text = "Is this positive, and what is it in French? The food was good."
     with pytest.raises(openai.PermissionDeniedError):
         client_of(locked, BOB).chat.completions.create(model="auto", messages=asked(text))

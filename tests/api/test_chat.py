@@ -12,9 +12,9 @@ from typing import Any
 
 import openai
 import pytest
-from conftest import client_of
 from openai import OpenAI
 from served import Site, served
+from visitors import client_of
 
 from agent.agent import Agent
 from agent.planner import Planner

@@ -11,9 +11,9 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import client_of
 from prometheus_client.parser import text_string_to_metric_families
 from served import Site
+from visitors import client_of
 
 from api.logs import JsonLines
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import client_of
 from served import Site
+from visitors import client_of
 
 from api.server import Connection
 
@@ -40,7 +40,7 @@ def assert_still(site: Site) -> None:
     made = site.agent.engine.passes
     time.sleep(0.3)
     assert site.agent.engine.passes == made
-    assert not site.api.turns.limits._running
+    assert eventually(lambda: not site.api.turns.limits._running)
 
 
 def begun(site: Site) -> Callable[[], bool]:
@@ -123,7 +123,9 @@ def test_a_reader_who_stops_holds_neither_place_nor_connection(
         assert line.recv(10) == b"HTTP/1.1 2"
         assert eventually(lambda: len(site.server.server_state.connections) == 1)
         assert eventually(lambda: site.api.metrics.running == 0, 20)
-        assert not site.api.turns.limits._running, "the place is free though nobody has read"
+        assert eventually(lambda: not site.api.turns.limits._running), (
+            "free, though nobody has read"
+        )
         assert eventually(lambda: not site.server.server_state.connections), "hung up on"
     assert site.server.server_state.total_requests == 0, "it was never sent to the end"
     assert httpx.get(f"{site.address}/healthz").status_code == 200

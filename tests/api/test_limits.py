@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from conftest import ALICE, BOB, KEYS, client_of
 from served import Site
+from visitors import ALICE, BOB, KEYS, client_of
 
 HELLO: Any = [{"role": "user", "content": "/chat Hello"}]
 LONG: Any = [{"role": "user", "content": "word " * 300}]

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import httpx
-from conftest import ALICE, KEYS
 from served import Site
+from visitors import ALICE, KEYS
 
 HERE = Path(__file__).parent
 FAST = {"visitor_rate": 1_000_000}
