@@ -74,6 +74,7 @@ def _for_a_space(settings: Settings) -> Settings:
     if "SPACE_ID" not in os.environ or settings.origin("host") != "default":
         return settings
     settings.host = EVERYWHERE
+    os.environ.setdefault("FORWARDED_ALLOW_IPS", "*")  # else all visitors are the proxy
     return settings
 
 

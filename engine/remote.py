@@ -34,6 +34,7 @@ from engine.interface import (
     Usage,
     WriteRequest,
 )
+from engine.until import Until
 from tasks.scope import Scope
 from tasks.spec import Decoding, Message
 
@@ -131,6 +132,8 @@ class RemoteEngine:
         began, first, count = time.perf_counter(), 0.0, 0
         stopped: StopReason | None = None
         known: Any = None
+        # Not left to the server, which would not say that one of these ended the text.
+        until = Until(request.until)
         with self._asked(), self._stream(request) as stream:
             for chunk in stream:
                 known = chunk.usage or known
@@ -146,11 +149,17 @@ class RemoteEngine:
                         first = first or time.perf_counter() - began
                         count += 1
                         self.passes += 1
-                        yield Delta(choice.delta.content or "", tokens)
+                        if (text := until.add(choice.delta.content or "")) or tokens:
+                            yield Delta(text, tokens)
                     if choice.finish_reason:
                         stopped = "length" if choice.finish_reason == "length" else "end"
+                if until.found:
+                    stopped = "until"
+                    break
         if stopped is None:
             raise EngineAway(f"The model server at {self._address} was lost after {count} tokens.")
+        if rest := until.rest():
+            yield Delta(rest)
         seconds = time.perf_counter() - began
         read = known.prompt_tokens if known else self.count_tokens(request.messages)
         made = known.completion_tokens if known else count
@@ -236,12 +245,11 @@ class RemoteEngine:
         return bool(_steps(answer.choices[0]))
 
     def _stream(self, request: WriteRequest) -> Any:
-        more: dict[str, Any] = {"stop": list(request.until)} if request.until else {}
-        if request.logprobs is not None:
-            more |= {"logprobs": True, "top_logprobs": request.logprobs}
+        count = request.logprobs
+        scored = {} if count is None else {"logprobs": True, "top_logprobs": count}
         return self._client.chat.completions.create(
             **self._common(request.messages, request.adapter, request.decoding),
-            **more,
+            **scored,
             max_tokens=request.decoding.max_new_tokens,
             stream=True,
             stream_options={"include_usage": True},

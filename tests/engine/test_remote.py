@@ -223,6 +223,14 @@ def test_stop_ends_the_answer(scripted: tuple[str, type[Scripted]]) -> None:
     assert last.stopped == "stop"
 
 
+def test_a_string_that_ends_the_text_ends_it_here(scripted: tuple[str, type[Scripted]]) -> None:
+    engine = remote(scripted[0], "base")
+    *pieces, last = engine.write(WriteRequest(HELLO, until=("2",)))
+    assert "".join(piece.text for piece in pieces if isinstance(piece, Delta)) == "0 1 "
+    assert isinstance(last, Usage)
+    assert last.stopped == "until"
+
+
 def test_an_adapter_that_is_missing_there_is_loaded_or_refused(
     scripted: tuple[str, type[Scripted]], home: Path, tiny_folder: Path
 ) -> None:
