@@ -246,7 +246,7 @@ class RemoteEngine:
 
     def _stream(self, request: WriteRequest) -> Any:
         count = request.logprobs
-        scored = {} if count is None else {"logprobs": True, "top_logprobs": count}
+        scored: dict[str, Any] = {} if count is None else {"logprobs": True, "top_logprobs": count}
         return self._client.chat.completions.create(
             **self._common(request.messages, request.adapter, request.decoding),
             **scored,
