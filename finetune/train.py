@@ -143,6 +143,7 @@ class Training:
                 "Split over the processes, the 4-bit base computes something else. Launch with "
                 "--multi_gpu, where every GPU holds the 4-bit base, or set quantization=none."
             )
+        self._first: tuple[int, float] | None = None  # step and seconds after this process's first
         self.log = place.log() if self.accelerator.is_main_process else None
 
     def go(self) -> None:
@@ -219,12 +220,13 @@ class Training:
         self._calibrate()
 
     def _calibrate(self) -> None:
-        """Turn a time budget into a number of steps; the first step warms up and is left out."""
+        """Turn a time budget into a number of steps; a process's first one warms up: left out."""
         state, minutes = self.state, self.recipe.minutes
-        if state.step == 1:
-            self._first = state.seconds
-        if minutes and state.total is None and state.step == CALIBRATION_STEPS:
-            pace = (state.seconds - self._first) / (CALIBRATION_STEPS - 1)
+        if self._first is None:
+            self._first = state.step, state.seconds
+        steps = state.step - self._first[0]
+        if minutes and state.total is None and steps == CALIBRATION_STEPS - 1:
+            pace = (state.seconds - self._first[1]) / steps
             total = max(CALIBRATION_STEPS, round(60 * minutes / pace))
             state.total = processes.from_main(self.accelerator, lambda: total)
 

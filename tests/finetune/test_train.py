@@ -124,6 +124,24 @@ def test_a_time_budget_becomes_a_number_of_steps(recipe_file: Path) -> None:
     assert record(train.run(budget))["steps"] >= train.CALIBRATION_STEPS
 
 
+def test_a_time_budget_survives_a_stop_before_it_was_measured(
+    recipe_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = train.Training._step
+
+    def interrupted(self: train.Training, examples: list) -> None:
+        if self.state.step == 3:
+            raise KeyboardInterrupt
+        original(self, examples)
+
+    budget = again(recipe_file, "steps=null", "minutes=0.001", "epochs=4")
+    monkeypatch.setattr(train.Training, "_step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train.run(budget)
+    monkeypatch.setattr(train.Training, "_step", original)
+    assert record(train.run(budget, resume=True))["steps"] == 3 + train.CALIBRATION_STEPS
+
+
 def test_a_finished_adapter_is_not_overwritten_unasked(recipe_file: Path) -> None:
     train.run(again(recipe_file, "name=mine", "steps=1"))
     with pytest.raises(SettingsError, match="--replace"):
