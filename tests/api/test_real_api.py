@@ -159,12 +159,12 @@ def test_another_patchbay_can_be_the_engine(server: Process, starter_engine: Tor
 def test_the_end_waits_for_the_answer_that_runs(server: Process, client: OpenAI) -> None:
     story = asked("/chat Tell me a long story about the sea.")
     stream = client.chat.completions.create(
-        model="auto", messages=story, stream=True, max_tokens=60, temperature=0
+        model="auto", messages=story, stream=True, max_tokens=300, temperature=0
     )
     chunks = iter(stream)
     next(chunks)
     server.process.send_signal(signal.SIGTERM)
-    time.sleep(0.5)
+    time.sleep(0.2)
     with httpx.Client(base_url=server.address) as probe:
         ready = probe.get("/readyz")
         assert (ready.status_code, ready.json()["status"]) == (503, "draining")
