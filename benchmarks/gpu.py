@@ -33,6 +33,7 @@ from engine.adapters import AdapterLibrary
 from engine.base_model import load_base
 from engine.engine import TorchEngine
 from engine.interface import Usage, WriteRequest
+from engine.load import ON_GPU
 from tasks.spec import Decoding
 
 SHAPE: dict[str, Any] = {
@@ -152,7 +153,7 @@ def ours(folder: Path, quantization: str, device: str, sizes: list[int]) -> dict
     chosen: dict[str, Any] = {"quantization": quantization, "dtype": "bfloat16", "device": device}
     base = load_base(Settings(base=str(folder / "base"), **chosen), aside)
     library = AdapterLibrary(
-        [folder / "adapters"], base.name, base.switch.shapes, base.lay_out, resident_bytes=2**31
+        [folder / "adapters"], base.name, base.switch.shapes, base.lay_out, resident_bytes=ON_GPU
     )
     engine = TorchEngine(base, library, max_running=max(sizes))
     ids = tuple(range(1000, 1000 + PROMPT))

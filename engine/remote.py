@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
@@ -54,28 +54,28 @@ class EngineAway(PatchbayError):
 class ServedAdapters:
     """This machine's adapters of the base, and those that only the server has."""
 
-    def __init__(self, library: AdapterLibrary, served: Mapping[str, str]) -> None:
-        self.library = library
+    def __init__(self, library: AdapterLibrary, served: Set[str]) -> None:
+        self._library = library
         self._served = served
 
     def names(self) -> list[str]:
         """Ids that a request may carry."""
-        return sorted({*self.library.names(), *self._served})
+        return sorted({*self._library.names(), *self._served})
 
     def fingerprint(self, name: str) -> str:
         """Hash of the adapter's files; of one that only the server has, that it is there."""
-        return f"served as {name}" if self._elsewhere(name) else self.library.fingerprint(name)
+        return f"served as {name}" if self._elsewhere(name) else self._library.fingerprint(name)
 
     def scope(self, name: str) -> Scope:
         """What its record says; one that only the server has may do everything."""
-        return Scope() if self._elsewhere(name) else self.library.scope(name)
+        return Scope() if self._elsewhere(name) else self._library.scope(name)
 
     def temperature(self, name: str) -> float:
         """What its calibration says."""
-        return 1.0 if self._elsewhere(name) else self.library.temperature(name)
+        return 1.0 if self._elsewhere(name) else self._library.temperature(name)
 
     def _elsewhere(self, name: str) -> bool:
-        return name in self._served and name not in self.library.names()
+        return name in self._served and name not in self._library.names()
 
 
 class RemoteEngine:
@@ -106,10 +106,9 @@ class RemoteEngine:
         served = self._models()
         self._scored = self._probe(served)
         self.context_tokens = min(served.pop(self.base, 2**20), settings.context_tokens)
-        self._served = dict.fromkeys(served, "")
-        library = AdapterLibrary(paths.adapter_dirs(), self.base, None)
-        self._library = library
-        self._adapters = ServedAdapters(library, self._served)
+        self._served = set(served)
+        self._library = AdapterLibrary(paths.adapter_dirs(), self.base, None)
+        self._adapters = ServedAdapters(self._library, self._served)
         self._loading = threading.Lock()
         self.passes = 0
 
@@ -293,7 +292,7 @@ class RemoteEngine:
                     f"--lora-modules {adapter}={folder}`, or start it with "
                     "VLLM_ALLOW_RUNTIME_LORA_UPDATING=True where that folder can be read."
                 ) from error
-            self._served[adapter] = ""
+            self._served.add(adapter)
 
     @contextmanager
     def _asked(self) -> Iterator[None]:
