@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 import time
@@ -28,6 +29,7 @@ def main(
 ) -> None:
     """Start the page. Everything else can be set in settings.yaml or by PATCHBAY_ variables."""
     started = time.perf_counter()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what ends with us gets to end
     try:
         settings = load_settings(profile=profile, base=base, host=host, port=port, threads=threads)
         settings = _for_a_space(settings)
@@ -42,6 +44,8 @@ def main(
 def _serve(settings: Settings, fake: bool, started: float) -> None:
     _say(f"Profile {settings.profile} ({settings.origin('profile')})")
     from agent import service  # torch and gradio take seconds to import: after the checks
+    from agent.feedback import Feedback
+    from agent.keeping import Keeping
     from api.app import Api
     from api.logs import start_log
     from api.server import Server, raise_file_limit
@@ -49,6 +53,11 @@ def _serve(settings: Settings, fake: bool, started: float) -> None:
 
     start_log(settings.log_words)
     raise_file_limit()
+    feedback = Feedback()
+    keeping = Keeping(settings.keep_in, feedback) if settings.keep_in else None
+    if keeping:
+        _say(f"Bringing back what is kept in {keeping.name}")
+        keeping.start()
     if fake:
         from engine.fake import FakeEngine
 
@@ -58,7 +67,9 @@ def _serve(settings: Settings, fake: bool, started: float) -> None:
     try:
         keys = Keys(settings.api_keys)
         page = as_app(
-            build_page(agent, settings.profile, keys=keys), keys, settings.max_request_bytes
+            build_page(agent, settings.profile, feedback, keys, keeping),
+            keys,
+            settings.max_request_bytes,
         )
         Server(
             Api(agent, settings, keys),
@@ -68,6 +79,8 @@ def _serve(settings: Settings, fake: bool, started: float) -> None:
         ).run()
     finally:
         agent.engine.close()
+        if keeping:
+            keeping.close()
 
 
 def _for_a_space(settings: Settings) -> Settings:

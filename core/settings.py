@@ -62,6 +62,11 @@ class Settings(BaseSettings):
     visitor_rate: int = Field(600, ge=1, description="requests a minute for one visitor")
     drain_seconds: float = Field(30.0, ge=0, description="for running answers at the end")
     log_words: bool = Field(False, description="keep visitors' words in the log")
+    keep_in: str = Field(
+        "",
+        pattern=r"^$|^[\w.-]+/[\w.-]+$",
+        description="OWNER/NAME of a private hub data set that ratings are copied to",
+    )
 
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
 

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 
 from agent.agent import Agent
 from agent.feedback import Feedback
+from agent.keeping import Keeping
 from api.app import Api
 from api.server import Server
 from core.access import Keys
@@ -33,7 +34,12 @@ class Site:
 
 
 @contextmanager
-def served(agent: Agent, feedback: Feedback | None = None, **changes: Any) -> Iterator[Site]:
+def served(
+    agent: Agent,
+    feedback: Feedback | None = None,
+    keeping: Keeping | None = None,
+    **changes: Any,
+) -> Iterator[Site]:
     """Serve the API until the block ends, and the page where there is a place for feedback.
 
     `changes` are settings.
@@ -42,7 +48,7 @@ def served(agent: Agent, feedback: Feedback | None = None, **changes: Any) -> It
     keys = Keys(settings.api_keys)
     page: ASGIApp = PlainTextResponse("No page here", 404)
     if feedback:
-        drawn = build_page(agent, "test", feedback, keys)
+        drawn = build_page(agent, "test", feedback, keys, keeping)
         page = as_app(drawn, keys, settings.max_request_bytes)
     api = Api(agent, settings, keys)
     ready = threading.Event()

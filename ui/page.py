@@ -18,6 +18,7 @@ from starlette.middleware import Middleware
 
 from agent.agent import Agent
 from agent.feedback import Feedback
+from agent.keeping import Keeping
 from core.access import Keys
 from ui.desk import Desk
 from ui.frame import draw_composer, draw_header, draw_list, draw_welcome
@@ -44,6 +45,7 @@ def build_page(
     profile: str = "",
     feedback: Feedback | None = None,
     keys: Keys | None = None,
+    keeping: Keeping | None = None,
 ) -> gr.Blocks:
     """The whole page around an agent.
 
@@ -52,9 +54,10 @@ def build_page(
         profile: name of the settings in use, for the header.
         feedback: where likes and corrections go; by default the person's own folder.
         keys: which adapters may answer whom.
+        keeping: the copy of the feedback, if there is one.
     """
     feedback = feedback or Feedback()
-    desk = Desk(agent, feedback, keys or Keys({}))
+    desk = Desk(agent, feedback, keys or Keys({}), keeping)
     base = agent.engine.fingerprints().get("base", "")
     page = gr.Blocks(title="Patchbay", fill_width=True, analytics_enabled=False)
     with page:
@@ -72,7 +75,7 @@ def build_page(
             allow_tags=False,
         )
         _still("pb-first", draw_welcome(agent.tasks))
-        _still("pb-bottom", draw_composer(feedback.file))
+        _still("pb-bottom", draw_composer(feedback.file, keeping.name if keeping else ""))
         bridge = gr.HTML("", elem_id="pb-bridge", js_on_load=BRIDGE)
         stored = gr.BrowserState({}, storage_key="patchbay.open", secret="patchbay")
         _tie(page, desk, bridge, chat, stored)
