@@ -33,6 +33,7 @@ def main(
     try:
         settings = load_settings(profile=profile, base=base, host=host, port=port, threads=threads)
         settings = _for_a_space(settings)
+        _check_login(settings)
         _check_port(settings)
         _serve(settings, engine == "fake", started)
     except PatchbayError as error:
@@ -49,6 +50,7 @@ def _serve(settings: Settings, fake: bool, started: float) -> None:
     from api.app import Api
     from api.logs import start_log
     from api.server import Server, raise_file_limit
+    from ui.login import Login
     from ui.page import as_app, build_page
 
     start_log(settings.log_words)
@@ -65,11 +67,13 @@ def _serve(settings: Settings, fake: bool, started: float) -> None:
     else:
         agent = service.build_agent(settings, _say)
     try:
-        keys = Keys(settings.api_keys)
+        keys = Keys(settings.api_keys, closed=settings.hf_login)
+        login = Login(settings.hf_users) if settings.hf_login else None
         page = as_app(
             build_page(agent, settings.profile, feedback, keys, keeping),
             keys,
             settings.max_request_bytes,
+            login,
         )
         Server(
             Api(agent, settings, keys),
@@ -84,11 +88,28 @@ def _serve(settings: Settings, fake: bool, started: float) -> None:
 
 
 def _for_a_space(settings: Settings) -> Settings:
-    if "SPACE_ID" not in os.environ or settings.origin("host") != "default":
+    if "SPACE_ID" not in os.environ:
         return settings
-    settings.host = EVERYWHERE
-    os.environ.setdefault("FORWARDED_ALLOW_IPS", "*")  # else all visitors are the proxy
+    if settings.origin("hf_login") == "default":
+        settings.hf_login = "OAUTH_CLIENT_ID" in os.environ  # its front matter asks for a login
+    if settings.origin("host") == "default":
+        settings.host = EVERYWHERE
+        os.environ.setdefault("FORWARDED_ALLOW_IPS", "*")  # else all visitors are the proxy
     return settings
+
+
+def _check_login(settings: Settings) -> None:
+    """Outside a Space the login is a button that lets in whoever presses it.
+
+    Raises:
+        SettingsError: others than this machine could press it.
+    """
+    on_a_space = os.environ.get("SYSTEM") == "spaces"  # as gradio asks
+    if settings.hf_login and not on_a_space and settings.host != "127.0.0.1":
+        raise SettingsError(
+            "hf_login is a login on a Hugging Face Space alone. Elsewhere it can be tried on "
+            f"127.0.0.1, not on {settings.host}: use api_keys there."
+        )
 
 
 def _check_port(settings: Settings) -> None:

@@ -15,7 +15,7 @@ from pydantic import (
     ValidationError,
     field_validator,
 )
-from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsConfigDict
 from pydantic_settings import SettingsError as NotJson
 
 from core import paths
@@ -64,8 +64,12 @@ class Settings(BaseSettings):
     log_words: bool = Field(False, description="keep visitors' words in the log")
     keep_in: str = Field(
         "",
-        pattern=r"^$|^[\w.-]+/[\w.-]+$",
+        pattern=r"^$|^\w[\w.-]*/\w[\w.-]*$",
         description="OWNER/NAME of a private hub data set that ratings are copied to",
+    )
+    hf_login: bool = Field(False, description="log in to the page with Hugging Face")
+    hf_users: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="who may then come in, users or organisations; without any, everyone"
     )
 
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
@@ -76,6 +80,13 @@ class Settings(BaseSettings):
         if len({key.key.get_secret_value() for key in keys.values()}) < len(keys):
             raise ValueError("two names have the same key")
         return keys
+
+    @field_validator("hf_users", mode="before")
+    @classmethod
+    def _names_in_a_line(cls, names: object) -> object:
+        if isinstance(names, str):
+            return [name for name in (part.strip() for part in names.split(",")) if name]
+        return names
 
     def origin(self, name: str) -> str:
         """Where the value of the field came from: a flag, a variable, a file, or the default."""

@@ -22,6 +22,7 @@ from agent.keeping import Keeping
 from core.access import Keys
 from ui.desk import Desk
 from ui.frame import draw_composer, draw_header, draw_list, draw_welcome
+from ui.login import Gate, Login
 from ui.safety import Shield
 
 HERE = Path(__file__).parent
@@ -82,21 +83,30 @@ def build_page(
     return page
 
 
-def as_app(page: gr.Blocks, keys: Keys, most_bytes: int) -> FastAPI:
+def as_app(page: gr.Blocks, keys: Keys, most_bytes: int, login: Login | None = None) -> FastAPI:
     """The page as an ASGI app. Nothing is shared, listed as an API, or fetched from elsewhere.
 
     Args:
         keys: with any, visitors log in with a name and its key.
         most_bytes: of a request.
+        login: with Hugging Face, in place of names and keys.
+
+    Raises:
+        SettingsError: see `Login.attach`.
     """
+    guards = [Middleware(Shield, locked=bool(keys) and login is None)]
     page.queue(default_concurrency_limit=None, api_open=False)
     page.state_session_capacity = SESSIONS
     host = FastAPI(openapi_url=None, max_body_size=most_bytes)
+    if login:
+        login.attach(host)
+        guards.append(Middleware(Gate, login=login))
     gr.mount_gradio_app(
         host,
         page,
         "/",
-        auth=keys.login if keys else None,
+        auth=keys.login if keys and login is None else None,
+        auth_dependency=login.name if login else None,
         show_error=False,
         footer_links=[],
         run_history=False,
@@ -108,7 +118,7 @@ def as_app(page: gr.Blocks, keys: Keys, most_bytes: int) -> FastAPI:
         favicon_path=HERE / "icon.svg",
         theme=gr.themes.Base(font=FONTS, font_mono=["ui-monospace", "monospace"]),
         head=_head(),
-        app_kwargs={"middleware": [Middleware(Shield, locked=bool(keys))]},
+        app_kwargs={"middleware": guards},
     )
     return host
 

@@ -111,6 +111,17 @@ def test_a_wrong_key_is_said_to_be_without_being_said(
     assert "0123456" not in str(raised.value)
 
 
+def test_names_come_as_a_line_or_a_list(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATCHBAY_HF_USERS", "alice, my-org,")
+    assert load_settings(profile="starter").hf_users == ("alice", "my-org")
+    monkeypatch.delenv("PATCHBAY_HF_USERS")
+    write(home, "settings.yaml", "hf_users: [bob]\nkeep_in: me/ratings\n")
+    assert load_settings(profile="starter").hf_users == ("bob",)
+    monkeypatch.setenv("PATCHBAY_KEEP_IN", "../secret")
+    with pytest.raises(SettingsError, match=r"keep_in='\.\./secret'"):
+        load_settings(profile="starter")
+
+
 def test_every_setting_is_in_the_table() -> None:
     table = (REPOSITORY / "docs" / "settings.md").read_text(encoding="utf-8")
     rows = [line.split("|")[1:3] for line in table.splitlines() if line.startswith("| `")]
