@@ -14,7 +14,7 @@ import typer
 
 from core.access import Keys
 from core.errors import PatchbayError, SettingsError
-from core.settings import Settings, load_settings
+from core.settings import Settings, load_settings, on_zero_gpu
 
 EVERYWHERE = "0.0.0.0"  # a Space is itself behind a proxy
 
@@ -29,6 +29,9 @@ def main(
 ) -> None:
     """Start the page. Everything else can be set in settings.yaml or by PATCHBAY_ variables."""
     started = time.perf_counter()
+    if on_zero_gpu():
+        os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # as for the page; this imports Gradio too
+        import spaces  # noqa: F401  before all that looks for a GPU: it shows them one
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what ends with us gets to end
     try:
         settings = load_settings(profile=profile, base=base, host=host, port=port, threads=threads)
@@ -50,7 +53,6 @@ def _serve(settings: Settings, fake: bool, started: float) -> None:
     from api.app import Api
     from api.logs import start_log
     from api.server import Server, raise_file_limit
-    from ui.login import Login
     from ui.page import as_app, build_page
 
     start_log(settings.log_words)
@@ -68,13 +70,8 @@ def _serve(settings: Settings, fake: bool, started: float) -> None:
         agent = service.build_agent(settings, _say)
     try:
         keys = Keys(settings.api_keys, closed=settings.hf_login)
-        login = Login(settings.hf_users) if settings.hf_login else None
-        page = as_app(
-            build_page(agent, settings.profile, feedback, keys, keeping),
-            keys,
-            settings.max_request_bytes,
-            login,
-        )
+        drawn = build_page(agent, settings.profile, feedback, keys, keeping)
+        page = as_app(drawn, keys, settings)
         Server(
             Api(agent, settings, keys),
             page,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -23,6 +24,7 @@ from core.access import ApiKey
 from core.errors import SettingsError, UnknownName
 
 PROFILE_DIR = Path(__file__).parent / "profiles"
+FOUND = {"zero": "ZeroGPU found", "gpu": "CUDA found", "starter": "no CUDA found"}
 Source = tuple[str, dict[str, Any]]  # where the values came from, and the values
 KeyName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,40}$")]
 
@@ -38,8 +40,10 @@ class Settings(BaseSettings):
     quantization: Literal["int8", "nf4", "none"] = "int8"
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     device: Literal["cpu", "cuda"] = "cpu"
-    engine: Literal["local", "openai"] = Field(
-        "local", description="'openai': a server that speaks OpenAI's protocol runs the base"
+    engine: Literal["local", "openai", "zero"] = Field(
+        "local",
+        description="'openai': a server that speaks OpenAI's protocol runs the base; 'zero': "
+        "ZeroGPU lends each request a GPU",
     )
     address: str = Field("", description="where that server is, like http://127.0.0.1:8000/v1")
     address_key: SecretStr | None = Field(None, description="the key it wants, if any")
@@ -125,7 +129,7 @@ def load_settings(**flags: Any) -> Settings:
                 merged[key], origins[key] = value, source
     merged["profile"] = name
     if wanted == "auto":
-        origins["profile"] = "auto: " + ("CUDA found" if name == "gpu" else "no CUDA found")
+        origins["profile"] = f"auto: {FOUND[name]}"
     settings = _validated(merged, origins)
     if settings.device == "cuda" and not has_cuda():
         raise SettingsError(
@@ -142,6 +146,11 @@ def profile_names() -> list[str]:
     return sorted({"auto", *(file.stem for folder in folders for file in folder.glob("*.yaml"))})
 
 
+def on_zero_gpu() -> bool:
+    """Whether this is a Space whose GPU is there only while a request runs."""
+    return os.environ.get("SPACES_ZERO_GPU", "").lower() in {"1", "t", "true"}
+
+
 def has_cuda() -> bool:
     """Whether torch sees a CUDA device. Imports torch, which takes a second or two."""
     if importlib.util.find_spec("torch") is None:
@@ -152,7 +161,11 @@ def has_cuda() -> bool:
 
 
 def _resolve_auto(name: str) -> str:
-    return name if name != "auto" else ("gpu" if has_cuda() else "starter")
+    if name != "auto":
+        return name
+    if on_zero_gpu():
+        return "zero"
+    return "gpu" if has_cuda() else "starter"
 
 
 def _profile_file(name: str) -> Path:

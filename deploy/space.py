@@ -1,7 +1,7 @@
 """Assemble a folder that is a Hugging Face Space, check it, and upload it.
 
     python -m deploy.space                      # into build/space, for the free CPU machine
-    python -m deploy.space --hardware t4-small  # with CUDA
+    python -m deploy.space --hardware t4-small  # with CUDA; zero-a10g is ZeroGPU
     python -m deploy.space --login              # visitors log in with Hugging Face
     python -m deploy.space --name YOU/patchbay  # and upload it, with the token of `hf auth login`
 
@@ -31,6 +31,7 @@ FREE = "cpu-basic"
 CPU_INDEX = "--extra-index-url https://download.pytorch.org/whl/cpu"
 DATA = ("adapters", "LICENSE")
 LARGE = "".join(f"*.{end} filter=lfs diff=lfs merge=lfs -text\n" for end in ("safetensors", "png"))
+ON_ZERO = "3.12"  # ZeroGPU has Python 3.10 and this
 SHORT = 60  # characters of a Space's description, at most
 
 
@@ -46,8 +47,6 @@ def main(
     try:
         if hardware not in {*SpaceHardware}:
             raise SettingsError(f"There is no hardware {hardware!r}: {', '.join(SpaceHardware)}.")
-        if hardware == SpaceHardware.ZERO_A10G:
-            raise SettingsError("ZeroGPU is not supported. Name a machine with a GPU of its own.")
         assemble(folder, hardware, login)
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
         print(f"{folder}: {size / 1e6:.0f} MB for {hardware}")
@@ -112,7 +111,7 @@ def card(pins: str, hardware: str, login: bool) -> str:
         "colorTo": "blue",
         "sdk": "gradio",
         "sdk_version": pinned[1],
-        "python_version": "3.11",
+        "python_version": ON_ZERO if hardware == SpaceHardware.ZERO_A10G else "3.11",
         "app_file": "app.py",
         "suggested_hardware": hardware,
         "license": "apache-2.0",

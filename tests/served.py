@@ -19,7 +19,6 @@ from api.app import Api
 from api.server import Server
 from core.access import Keys
 from core.settings import Settings
-from ui.login import Login
 from ui.page import as_app, build_page
 
 
@@ -47,11 +46,10 @@ def served(
     """
     settings = Settings(**{"port": free_port(), "drain_seconds": 0, **changes})
     keys = Keys(settings.api_keys, closed=settings.hf_login)
-    login = Login(settings.hf_users) if settings.hf_login else None
     page: ASGIApp = PlainTextResponse("No page here", 404)
     if feedback:
         drawn = build_page(agent, "test", feedback, keys, keeping)
-        page = as_app(drawn, keys, settings.max_request_bytes, login)
+        page = as_app(drawn, keys, settings)
     api = Api(agent, settings, keys)
     ready = threading.Event()
     server = Server(api, page, settings, lambda address: ready.set())

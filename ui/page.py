@@ -20,6 +20,7 @@ from agent.agent import Agent
 from agent.feedback import Feedback
 from agent.keeping import Keeping
 from core.access import Keys
+from core.settings import Settings
 from ui.desk import Desk
 from ui.frame import draw_composer, draw_header, draw_list, draw_welcome
 from ui.login import Gate, Login
@@ -35,6 +36,7 @@ LATEX: list[dict[str, str | bool]] = [
 ]
 # Gradio remembers what the latest sessions show, for a feature not used here: so, hardly any.
 SESSIONS = 32
+QUEUED = 10_000  # events of Gradio's own queue, which our limits keep short
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Noto Sans", "PingFang SC", "Microsoft YaHei"]
 # The script calls these by name through the bridge; Gradio finds them as quoted words.
 BRIDGE = """patchbay.connect(trigger,
@@ -83,21 +85,21 @@ def build_page(
     return page
 
 
-def as_app(page: gr.Blocks, keys: Keys, most_bytes: int, login: Login | None = None) -> FastAPI:
+def as_app(page: gr.Blocks, keys: Keys, settings: Settings) -> FastAPI:
     """The page as an ASGI app. Nothing is shared, listed as an API, or fetched from elsewhere.
 
     Args:
-        keys: with any, visitors log in with a name and its key.
-        most_bytes: of a request.
-        login: with Hugging Face, in place of names and keys.
+        keys: with any, visitors log in with a name and its key, or else with Hugging Face.
 
     Raises:
         SettingsError: see `Login.attach`.
     """
+    login = Login(settings.hf_users) if settings.hf_login else None
     guards = [Middleware(Shield, locked=bool(keys) and login is None)]
-    page.queue(default_concurrency_limit=None, api_open=False)
+    # Without a size Gradio's queue holds one event on ZeroGPU.
+    page.queue(max_size=QUEUED, default_concurrency_limit=None, api_open=False)
     page.state_session_capacity = SESSIONS
-    host = FastAPI(openapi_url=None, max_body_size=most_bytes)
+    host = FastAPI(openapi_url=None, max_body_size=settings.max_request_bytes)
     if login:
         login.attach(host)
         guards.append(Middleware(Gate, login=login))

@@ -27,6 +27,14 @@ def test_auto_is_the_starter_without_cuda() -> None:
     assert settings.origin("host") == "default"
 
 
+def test_auto_is_zero_on_zero_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPACES_ZERO_GPU", "true")
+    monkeypatch.setattr("core.settings.has_cuda", lambda: True)  # as `spaces` makes it look
+    settings = load_settings()
+    assert (settings.profile, settings.engine, settings.quantization) == ("zero", "zero", "none")
+    assert settings.origin("profile") == "auto: ZeroGPU found"
+
+
 def test_flag_over_environment_over_file_over_profile(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
