@@ -148,7 +148,8 @@ class ZeroEngine:
             with closing(self._lent(request, min(seconds, self._time_limit))) as items:
                 for item in items:
                     if not answering:
-                        answering, self._answering = True, self._answering + 1
+                        with self._lock:
+                            answering, self._answering = True, self._answering + 1
                     if isinstance(item, str):
                         raise PatchbayError(item)
                     self.passes += 1
