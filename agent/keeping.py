@@ -3,6 +3,9 @@
 Ratings and corrections lie there as JSON lines, beside the promotions file and the folders of the
 adapters that are promoted. The disk stays the place where things are written: a hub that cannot be
 reached delays a copy and loses nothing.
+
+The hub's own CommitScheduler copies one way: after a restart it would put an empty file over what
+was kept, and it does not begin while the hub is away.
 """
 
 from __future__ import annotations
@@ -24,13 +27,13 @@ from huggingface_hub.utils.tqdm import disable_progress_bars
 from agent.feedback import Feedback
 from core import fingerprint, paths
 from core.errors import InputError, PatchbayError, SettingsError
-from engine.adapters import CALIBRATION, CONFIG, RECORD, WEIGHTS
+from engine.adapters import CALIBRATION, CONFIG, ID, RECORD, WEIGHTS
 from tasks.promotions import NAME as PROMOTIONS
 from tasks.promotions import Promotions
 
 log = logging.getLogger(__name__)
 
-EVERY = 120.0  # seconds; the hub takes about a hundred commits an hour
+EVERY = 120.0  # seconds; as much is lost where the disk goes without a word
 PATIENCE = 10.0  # seconds the hub may take to say what it has
 LAST = 20.0  # seconds for the last copy at the end
 ADAPTERS = "adapters"
@@ -138,9 +141,9 @@ class Keeping:
         self._feedback.restore({file.stem: _lines(file) for file in kept.glob("*.jsonl")})
         if (kept / PROMOTIONS).is_file():
             self._promotions.restore(Promotions(kept / PROMOTIONS).history())
-        for name in self._promotions.adapters():
+        for name in self._promoted():
             source, place = kept / ADAPTERS / name, self._adapters / name
-            if source.parent == kept / ADAPTERS and source.is_dir() and not place.exists():
+            if source.is_dir() and not place.exists():
                 self._adapters.mkdir(parents=True, exist_ok=True)
                 half = self._adapters / f".{name}.restoring"  # passed over until it is whole
                 shutil.rmtree(half, ignore_errors=True)
@@ -163,6 +166,9 @@ class Keeping:
         )
         self._seen, self._kept = commit.oid, marks
 
+    def _promoted(self) -> list[str]:
+        return [name for name in self._promotions.adapters() if ID.fullmatch(name)]
+
     def _files(self) -> Files:
         """What is worth keeping, each as it is at one moment."""
         files: Files = {
@@ -172,7 +178,7 @@ class Keeping:
         }
         if self._promotions.history():
             files[PROMOTIONS] = self._promotions.file.read_bytes()
-        for name in self._promotions.adapters():
+        for name in self._promoted():
             for part in PARTS:
                 file = self._adapters / name / part
                 if file.is_file() and not file.is_symlink():
@@ -198,7 +204,10 @@ def _lines(file: Path) -> list[dict[str, Any]]:
         try:
             rows.append(dict(json.loads(line)))
         except (ValueError, TypeError) as error:
-            raise InputError(f"{file.name}, line {number}, is not a JSON object.") from error
+            raise InputError(
+                f"{file.name} in the data set, line {number}, is not a JSON object. Mend it there; "
+                "until then nothing is copied."
+            ) from error
     return rows
 
 

@@ -144,7 +144,7 @@ def test_damage_on_the_hub_is_told_and_not_replaced(there: Hub, disk: Disk) -> N
     keeping = disk("one")
     Feedback().rate(LIKE)
     keeping.attempt()
-    assert "ratings.jsonl, line 1" in keeping.problem
+    assert "ratings.jsonl in the data set, line 1" in keeping.problem
     assert there.repositories[NAME].files["ratings.jsonl"] == b'{"turn": "t1"\n'
 
 
