@@ -67,7 +67,7 @@ def _serve(settings: Settings, fake: bool, started: float) -> None:
             lambda address: _say(f"Ready in {time.perf_counter() - started:.1f} s: {address}"),
         ).run()
     finally:
-        agent.engine.close()
+        agent.close()
 
 
 def _for_a_space(settings: Settings) -> Settings:
