@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -32,6 +33,7 @@ from engine.interface import (
 )
 from tasks.spec import Message
 
+log = logging.getLogger(__name__)
 TRIES = 4  # before the first token, never after
 PAUSE = 0.25  # seconds between two of them, in which Serve learns that a replica is gone
 PATIENCE = 60.0  # seconds for a first token
@@ -136,6 +138,7 @@ class HandleEngine:
             except LOST as error:
                 if said or not left:
                     raise _away(error) from error
+                log.warning("A replica was lost before it said anything; another is asked")
                 time.sleep(PAUSE)
 
     def _listen(

@@ -15,6 +15,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ pytestmark = [
         importlib.util.find_spec("ray") is None, reason="needs ray: requirements-ray.txt"
     ),
 ]
+AWAY = "engine_away"
 BASE = "HuggingFaceTB/SmolLM2-135M-Instruct"
 REQUESTS = {
     "translation-en-fr": "/translate fr The train leaves at nine o'clock tomorrow morning.",
@@ -72,10 +74,10 @@ class Serving:
                 continue  # it has ended
         return found
 
-    def work(self) -> float:
-        """Seconds of CPU that the replicas have used."""
+    def work(self, pids: set[int] | None = None) -> float:
+        """Seconds of CPU that replicas have used."""
         ticks = os.sysconf("SC_CLK_TCK")
-        stats = [Path(f"/proc/{pid}/stat").read_text() for pid in self.replicas()]
+        stats = [Path(f"/proc/{pid}/stat").read_text() for pid in pids or self.replicas()]
         fields = [stat.rpartition(")")[2].split() for stat in stats]
         return sum(int(field[11]) + int(field[12]) for field in fields) / ticks
 
@@ -212,6 +214,48 @@ def test_a_killed_replica_costs_no_wrong_answer(
     assert serving.ask(REQUESTS["sentiment-en"]).status_code == 200
 
 
+def test_what_had_begun_breaks_off_and_what_had_not_is_answered_by_another(
+    serving: Serving,
+) -> None:
+    """A story's stream may end with an error; a long text whose reading has begun is read again."""
+    story = {"model": BASE, "max_tokens": 150, "stream": True}
+    asked = "Tell me a long story about the sea."
+    whole = written(serving.ask(asked, **story))[0]
+    review = "/sentiment I loved every minute of this film. " + "The picture is good. " * 150
+    label = serving.ask(review).json()["choices"][0]["message"]["content"]
+    with ThreadPoolExecutor(8) as pool:
+        stories = [pool.submit(serving.ask, asked, **story) for _ in range(4)]
+        time.sleep(1.5)
+        labels = [pool.submit(serving.ask, review) for _ in range(4)]
+        began = {pid: serving.work({pid}) for pid in serving.replicas()}
+        time.sleep(1)
+        victim = max(began, key=lambda pid: serving.work({pid}) - began[pid])
+        os.kill(victim, signal.SIGKILL)
+        ends = [written(one.result()) for one in stories]
+        found = [one.result() for one in labels]
+    print(f"\nstories: {Counter(code or 'whole' for _, code in ends)}")
+    for text, code in ends:
+        assert text == whole if code is None else (code, whole[: len(text)]) == (AWAY, text)
+    assert AWAY in {code for _, code in ends}
+    assert [one.json()["choices"][0]["message"]["content"] for one in found] == [label] * 4
+
+
+def written(answer: httpx.Response) -> tuple[str, str | None]:
+    """A stream's text, and the code of the error that ended it."""
+    assert answer.status_code == 200, answer.text
+    chunks = chunks_of(answer)
+    choices = [chunk["choices"][0] for chunk in chunks if chunk.get("choices")]
+    text = "".join(choice["delta"].get("content") or "" for choice in choices)
+    codes = [chunk["error"]["code"] for chunk in chunks if "error" in chunk]
+    assert len(codes) + answer.text.count("[DONE]") == 1, "it ends once"
+    return text, codes[0] if codes else None
+
+
+def chunks_of(stream: httpx.Response) -> list[dict[str, Any]]:
+    data = [line[6:] for line in stream.text.splitlines() if line.startswith("data: ")]
+    return [json.loads(line) for line in data if line != "[DONE]"]
+
+
 class Load:
     """Clients that ask one request after another, and look at each answer."""
 
@@ -251,24 +295,18 @@ class Load:
         answer = self.serving.ask(REQUESTS[adapter], stream=True)
         if answer.status_code != 200:
             return self.retryable(answer)
-        data = [line[6:] for line in answer.text.splitlines() if line.startswith("data: ")]
-        chunks = [json.loads(line) for line in data if line != "[DONE]"]
-        errors = [chunk["error"] for chunk in chunks if "error" in chunk]
-        choices = [chunk["choices"][0] for chunk in chunks if chunk.get("choices")]
-        text = "".join(choice["delta"].get("content") or "" for choice in choices)
-        expected = self.alone[adapter][0]
-        if errors:
-            assert [error["code"] for error in errors] == ["engine_away"]
-            assert expected.startswith(text.rstrip()), "a part of the answer, once"
-            return "broken off and said so"
-        assert data.count("[DONE]") == 1
-        (step,) = chunks[-1]["patchbay"]["steps"]
+        text, code = written(answer)
+        if code:
+            assert code == AWAY
+            assert self.alone[adapter][0].startswith(text.rstrip()), "a part of the answer, once"
+            return "broken off"
+        (step,) = chunks_of(answer)[-1]["patchbay"]["steps"]
         self.check(adapter, text, step["fingerprints"])
         return "answered"
 
     def retryable(self, answer: httpx.Response) -> str:
         assert answer.status_code == 503, answer.text
-        assert answer.json()["error"]["code"] == "engine_away"
+        assert answer.json()["error"]["code"] == AWAY
         assert "retry-after" in answer.headers
         return "503"
 
