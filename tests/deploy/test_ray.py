@@ -50,7 +50,9 @@ import json, ray
 from ray import serve
 ray.init(address="auto", log_to_driver=False)
 engine = serve.get_deployment_handle("Engine", "patchbay")
-found = [engine.about.remote().result() for _ in range(30)]
+found = []
+while len({one.process for one in found}) < 2:
+    found += [one.result() for one in [engine.about.remote() for _ in range(20)]]
 print(json.dumps({one.process: one.loads for one in found}))
 """
 
@@ -95,6 +97,7 @@ class Serving:
             capture_output=True,
             text=True,
             check=True,
+            timeout=90,
         )
         found: dict[str, int] = json.loads(done.stdout.splitlines()[-1])
         return found
@@ -221,15 +224,15 @@ def test_what_had_begun_breaks_off_and_what_had_not_is_answered_by_another(
     story = {"model": BASE, "max_tokens": 150, "stream": True}
     asked = "Tell me a long story about the sea."
     whole = written(serving.ask(asked, **story))[0]
-    review = "/sentiment I loved every minute of this film. " + "The picture is good. " * 150
+    review = "/sentiment I loved every minute of this film. " + "The picture is good. " * 300
+    began = {pid: serving.work({pid}) for pid in serving.replicas()}
     label = serving.ask(review).json()["choices"][0]["message"]["content"]
+    victim = max(began, key=lambda pid: serving.work({pid}) - began[pid])  # it has the adapter
     with ThreadPoolExecutor(8) as pool:
         stories = [pool.submit(serving.ask, asked, **story) for _ in range(4)]
         time.sleep(1.5)
         labels = [pool.submit(serving.ask, review) for _ in range(4)]
-        began = {pid: serving.work({pid}) for pid in serving.replicas()}
         time.sleep(1)
-        victim = max(began, key=lambda pid: serving.work({pid}) - began[pid])
         os.kill(victim, signal.SIGKILL)
         ends = [written(one.result()) for one in stories]
         found = [one.result() for one in labels]
