@@ -79,7 +79,7 @@ def _serve(settings: Settings, fake: bool, started: float) -> None:
             lambda address: _say(f"Ready in {time.perf_counter() - started:.1f} s: {address}"),
         ).run()
     finally:
-        agent.engine.close()
+        agent.close()
         if keeping:
             keeping.close()
 

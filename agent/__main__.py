@@ -52,7 +52,7 @@ def ask(
         events = agent.answer(request, task=chosen, explain=False)
         print(json.dumps(_record(events), ensure_ascii=False)) if as_json else _draw(events)
     finally:
-        agent.engine.close()
+        agent.close()
 
 
 @app.command()
@@ -131,10 +131,12 @@ def _record(events: Iterable[Event]) -> dict[str, Any]:
     """
     plan: list[dict[str, Any]] = []
     made: list[dict[str, str]] = []
+    notices: list[str] = []
     record: dict[str, Any] = {}
     for event in events:
         match event:
-            case StepStarted(step=step, adapter=adapter):
+            case StepStarted(index=index, step=step, adapter=adapter):
+                del plan[index:]  # another engine begins the step anew
                 plan.append(
                     {
                         "task": step.task,
@@ -143,13 +145,15 @@ def _record(events: Iterable[Event]) -> dict[str, Any]:
                         "slots": step.slots,
                     }
                 )
+            case Notice(message=message):
+                notices.append(message)
             case StepFinished(fingerprints=fingerprints):
                 made.append(fingerprints)
             case Finished(text=text, labels=labels, tokens=tokens, seconds=seconds):
                 record = {"text": text, "labels": labels, "tokens": tokens, "seconds": seconds}
             case Failed(message=message):
                 raise PatchbayError(message)
-    return {"plan": plan, **record, "fingerprints": {**made[-1], "steps": made}}
+    return {"plan": plan, **record, "notices": notices, "fingerprints": {**made[-1], "steps": made}}
 
 
 def _draw(events: Iterable[Event]) -> None:

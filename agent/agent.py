@@ -10,6 +10,7 @@ from agent.cleaning import clean
 from agent.events import Event, Failed, Finished, Planned, StepFinished
 from agent.plan import Plan
 from agent.planner import Planner
+from agent.standing_in import answered
 from agent.steps import Turn, Work, run
 from agent.wishes import NO_WISHES, Wishes
 from core.errors import PatchbayError
@@ -23,11 +24,18 @@ class Agent:
     """Routes and answers. Holds no visitor's words between turns.
 
     Attributes:
+        stand_in: answers, with its own adapters, while the engine is away.
         watch: what every turn's events pass through, unchanged, on their way out.
     """
 
-    def __init__(self, engine: Engine, tasks: Mapping[str, TaskSpec], planner: Planner) -> None:
-        self.engine = engine
+    def __init__(
+        self,
+        engine: Engine,
+        tasks: Mapping[str, TaskSpec],
+        planner: Planner,
+        stand_in: Engine | None = None,
+    ) -> None:
+        self.engine, self.stand_in = engine, stand_in
         self.tasks = tasks
         self.planner = planner
         self.watch: Watch = iter
@@ -79,7 +87,17 @@ class Agent:
         chatting = [task for task in self.tasks.values() if task.conversation]
         own = next(task.decoding for task in serving + chatting)
         turn = Turn(stop=stop or threading.Event(), wishes=wishes)
-        return self._told(verbatim.run(self.engine, messages, adapter, own, turn))
+
+        def attempt(engine: Engine) -> Iterator[Event]:
+            return verbatim.run(engine, messages, adapter, own, turn)
+
+        return self._told(answered(0, self.engine, self.stand_in, attempt))
+
+    def close(self) -> None:
+        """End every request and free the model."""
+        for engine in (self.engine, self.stand_in):
+            if engine:
+                engine.close()
 
     def _told(self, events: Iterator[Event]) -> Iterator[Event]:
         return self.watch(self._ended(events))
@@ -107,7 +125,8 @@ class Agent:
             content = step.text or (results[-1].text if results else text)
             if results and step.text and spec.conversation:
                 content = f"{step.text}\n\n{self._worked_on(plan, index, results)}"
-            for event in run(Work(self.engine, spec, index, step, content, turn, left)):
+            work = Work(self.engine, spec, index, step, content, turn, left)
+            for event in run(work, self.stand_in):
                 if isinstance(event, StepFinished):
                     results.append(event)
                 yield event

@@ -2,7 +2,8 @@
 
     Planned, then for each step
         StepStarted, Notice*, TextDelta*, StepFinished
-    then Finished; or Failed at any point, which is last.
+    then Finished; or Failed at any point, which is last. Where the engine turns out to be away
+    before it says anything, StepStarted comes a second time: another engine begins the step anew.
 
 A `choose` step sends no TextDelta: its StepFinished has the label probabilities, and
 a Highlighted may follow it.

@@ -21,17 +21,23 @@ def build_agent(settings: Settings, progress: Progress = lambda line: None) -> A
     Raises:
         PatchbayError: a task, the weights, the encoder or the settings are wrong.
     """
-    from engine.load import load_engine  # torch and transformers: seconds to import
+    from engine.load import load_engine, load_stand_in  # torch and transformers: seconds to import
 
     progress("Loading the base model")
-    return assemble(load_engine(settings, progress), settings, progress)
+    stand_in = load_stand_in(settings, progress)
+    return assemble(load_engine(settings, progress), settings, progress, stand_in)
 
 
-def assemble(engine: Engine, settings: Settings, progress: Progress = lambda line: None) -> Agent:
+def assemble(
+    engine: Engine,
+    settings: Settings,
+    progress: Progress = lambda line: None,
+    stand_in: Engine | None = None,
+) -> Agent:
     """An agent around an engine that is already there, the fake one included."""
     progress("Fitting the router")
     tasks = load_tasks()
-    return Agent(engine, tasks, _planner(tasks, settings))
+    return Agent(engine, tasks, _planner(tasks, settings), stand_in)
 
 
 def build_planner(settings: Settings) -> Planner:

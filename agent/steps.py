@@ -6,13 +6,14 @@ import math
 import threading
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from agent import pieces
 from agent.events import Event, Highlighted, Notice, StepFinished, StepStarted, TextDelta
 from agent.plan import Step
 from agent.serving import adapter_for
+from agent.standing_in import answered
 from agent.wishes import NO_WISHES, Wishes
 from core import fingerprint
 from engine.interface import (
@@ -101,12 +102,21 @@ def fingerprint_of(decoding: Decoding, wishes: Wishes) -> str:
     return fingerprint.of_value(decoding.model_dump() | ends)
 
 
-def run(work: Work) -> Iterator[Event]:
+def run(work: Work, stand_in: Engine | None = None) -> Iterator[Event]:
     """Yield the events of one step, from StepStarted to StepFinished.
+
+    Args:
+        stand_in: answers where the work's engine is away, with its own adapters.
 
     Raises:
         NotAllowed: the turn may not use the adapter that answers the step.
     """
+    yield from answered(
+        work.index, work.engine, stand_in, lambda engine: _run(replace(work, engine=engine))
+    )
+
+
+def _run(work: Work) -> Iterator[Event]:
     work.turn.wishes.check(work.adapter)
     yield StepStarted(work.index, work.step, work.adapter)
     yield from _choose(work) if work.task.kind == "choose" else _write(work)

@@ -23,12 +23,12 @@ KINDS: dict[str, tuple[int, str | None]] = {
     "InputError": (422, None),
     "TooLong": (400, "context_length_exceeded"),
     "UnknownName": (404, "not_found"),
+    "AdapterError": (422, "adapter_refused"),
     "NotAllowed": (403, "adapter_not_allowed"),
     "EngineBusy": (429, "queue_full"),
     "TooMany": (429, "rate_limit_exceeded"),
     "Draining": (503, "shutting_down"),
     "EngineAway": (503, "engine_away"),
-    "AdapterError": (500, "adapter_refused"),
 }
 TYPES = {
     401: "authentication_error",

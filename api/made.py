@@ -50,7 +50,8 @@ class Answer:
         match event:
             case Planned(plan=plan):
                 self.made.reason = plan.reason
-            case StepStarted(step=step, adapter=adapter):
+            case StepStarted(index=index, step=step, adapter=adapter):
+                del self.made.steps[index:]  # another engine begins the step anew
                 self.made.steps.append(_begun(step, adapter))
             case TextDelta(text=text, tokens=tokens):
                 yield self._more(text, tokens)

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from agent.events import Event, Failed, Planned, StepFinished, StepStarted
+from agent.events import Event, Failed, Notice, Planned, StepFinished, StepStarted
 from engine.interface import Engine
 
 SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 300)
@@ -32,6 +32,9 @@ class Metrics:
         )
         self._running = Gauge("patchbay_turns_running", "Turns that run", registry=on)
         self._failed = Counter("patchbay_turns_failed", "Turns that failed", ("kind",), registry=on)
+        self._notices = Counter(
+            "patchbay_notices", "What visitors were told of steps", ("kind",), registry=on
+        )
         self._tokens = Counter("patchbay_tokens", "Tokens of steps", ("kind", *BY), registry=on)
         self._first = Histogram(
             "patchbay_first_token_seconds",
@@ -61,6 +64,8 @@ class Metrics:
                             self._sure.labels(step.task).observe(step.confidence)
                     case StepStarted():
                         by = (event.step.task or "none", event.adapter or "base")
+                    case Notice(kind=kind):
+                        self._notices.labels(kind).inc()
                     case StepFinished():
                         self._count(event, by)
                     case Failed(kind=kind):

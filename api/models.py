@@ -43,11 +43,13 @@ def adapter_of(model: str, agent: Agent) -> str | None:
 
     Raises:
         UnknownName: there is no such model.
+        AdapterError: there is, and it was refused.
     """
     base, adapters = _base(agent), agent.engine.adapters.names()
     if model in {AUTO, base}:
         return None
     if model not in adapters:
+        agent.engine.adapters.fingerprint(model)  # says why, if it is there and was refused
         raise UnknownName("model", model[:SHOWN], [AUTO, base, *adapters])
     return model
 

@@ -9,7 +9,8 @@
     ├── TaskError          a task's YAML files are wrong
     ├── AdapterError       an adapter was refused
     ├── NotAllowed         the visitor may not use the adapter that would answer
-    └── EngineBusy         the queue is full
+    ├── EngineBusy         the queue is full
+    └── EngineAway         what runs the base is elsewhere, and does not answer
 
 Raise at the depth where the mistake is; only an outermost layer (command line, page) turns one
 into a message. Each message says what was wrong, the value, and what to do next.
@@ -67,3 +68,7 @@ class NotAllowed(PatchbayError):
 
 class EngineBusy(PatchbayError):
     """The engine's queue is full."""
+
+
+class EngineAway(PatchbayError):
+    """What runs the base is elsewhere, and does not answer or was lost in the middle."""

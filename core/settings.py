@@ -47,6 +47,9 @@ class Settings(BaseSettings):
     )
     address: str = Field("", description="where that server is, like http://127.0.0.1:8000/v1")
     address_key: SecretStr | None = Field(None, description="the key it wants, if any")
+    stand_in: Literal["none", "starter"] = Field(
+        "none", description="what answers while that server is away"
+    )
     encoder: str = Field(
         "starter", description="'starter', or a sentence-transformers id or folder"
     )

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import regex
 import torch
 from safetensors import SafetensorError, safe_open
 
@@ -25,6 +28,8 @@ CALIBRATION = "calibration.json"
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 MAX_RANK = 512
 MAX_BYTES = 2**30
+MAX_JSON = 2**20
+PATTERN_SECONDS = 1.0  # to match all layers' names with patterns that someone else wrote
 RESIDENT_BYTES = 2**28
 # Keys of PEFT's LoraConfig that serving reads, and those that only training needs. Any other key
 # may only be switched off: it would change what the adapter computes. (Not asked of PEFT itself:
@@ -41,10 +46,10 @@ _LAYER = re.compile(r"base_model\.model\.(.+)\.lora_([AB])(?:\.default)?\.weight
 
 @dataclass(frozen=True)
 class Entry:
-    """An adapter folder that passed the checks."""
+    """An adapter folder that passed the checks; `scalings` by layer."""
 
     folder: Path
-    config: dict[str, Any]
+    scalings: dict[str, float]
     fingerprint: str
     scope: Scope
     temperature: float
@@ -164,14 +169,20 @@ class AdapterLibrary:
                 self._checked[key] = self._check(folder)
             except AdapterError as error:
                 self._checked[key] = error
+            except OSError as error:  # it was taken away or cannot be read; maybe it can later
+                return AdapterError(f"{folder.name} cannot be read: {error.strerror}.")
         return self._checked[key]
 
     def _check(self, folder: Path) -> Entry:
         name = folder.name
-        if not ID.fullmatch(name) or folder.is_symlink():
+        if not ID.fullmatch(name):
             raise AdapterError(f"{name!r} is not an adapter id: letters, digits, dot, dash only.")
-        for file in (folder / CONFIG, folder / WEIGHTS):
-            if not file.is_file() or file.is_symlink():
+        files = [folder / file for file in (CONFIG, WEIGHTS, RECORD, CALIBRATION)]
+        for file in (folder, *files):
+            if file.is_symlink():
+                raise AdapterError(f"{name}: {file.name} is a link. Copy what it points to.")
+        for file in files[:2]:
+            if not file.is_file():
                 raise AdapterError(f"{name}: {file.name} is missing; only safetensors are loaded.")
         if (folder / WEIGHTS).stat().st_size > MAX_BYTES:
             raise AdapterError(f"{name}: the weights are larger than {MAX_BYTES / 2**30:.0f} GiB.")
@@ -181,12 +192,13 @@ class AdapterLibrary:
                 f"{name} was trained on {config.get('base_model_name_or_path')!r}; "
                 f"the base that is loaded is {self._base!r}."
             )
-        self._check_layers(folder / WEIGHTS, name)
+        scalings = _scalings(config, self._check_layers(folder / WEIGHTS, name), name)
         made = fingerprint.of_files([folder / CONFIG, folder / WEIGHTS])
         scope, heat = _scope(folder / RECORD, name), _temperature(folder / CALIBRATION, name)
-        return Entry(folder, config, made, scope, heat)
+        return Entry(folder, scalings, made, scope, heat)
 
-    def _check_layers(self, file: Path, name: str) -> None:
+    def _check_layers(self, file: Path, name: str) -> dict[str, int]:
+        """The rank of each layer."""
         ranks: dict[str, dict[str, tuple[int, ...]]] = {}
         try:
             with safe_open(file, "pt") as stored:
@@ -196,12 +208,16 @@ class AdapterLibrary:
                         raise AdapterError(f"{name}: {key} is not a LoRA weight.")
                     layer, side = match.groups()
                     ranks.setdefault(layer, {})[side] = tuple(stored.get_slice(key).get_shape())
-        except (SafetensorError, OSError) as error:
+                for layer, sides in ranks.items():
+                    self._check_layer(name, layer, sides)
+                for key in stored.keys():  # noqa: SIM118
+                    if not stored.get_tensor(key).float().isfinite().all():
+                        raise AdapterError(f"{name}: {key} holds numbers that are not finite.")
+        except (SafetensorError, RuntimeError) as error:
             raise AdapterError(f"{name}: {file.name} is damaged ({error}).") from error
         if not ranks:
             raise AdapterError(f"{name}: {file.name} holds no weights.")
-        for layer, sides in ranks.items():
-            self._check_layer(name, layer, sides)
+        return {layer: sides["A"][0] for layer, sides in ranks.items()}
 
     def _check_layer(self, name: str, layer: str, sides: dict[str, tuple[int, ...]]) -> None:
         down, up = sides.get("A", ()), sides.get("B", ())
@@ -226,21 +242,27 @@ class AdapterLibrary:
                 raw.setdefault(match.group(1), {})[match.group(2)] = stored.get_tensor(key).float()
         layers: Pairs = {}
         for layer, sides in raw.items():
-            down, up = sides["A"], sides["B"] * _scaling(entry.config, layer, len(sides["A"]))
-            if not (down.isfinite().all() and up.isfinite().all()):
+            scaling = entry.scalings[layer]
+            layers[layer] = (sides["A"], sides["B"] * scaling)
+            if not layers[layer][1].isfinite().all():
                 raise AdapterError(
-                    f"{entry.folder.name}: {layer} holds numbers that are not finite."
+                    f"{entry.folder.name}: {layer}, scaled by {scaling:g}, is not finite."
                 )
-            layers[layer] = (down, up)
         size = sum(t.numel() * t.element_size() for pair in layers.values() for t in pair)
         return LoraWeights(self._lay_out(layers), entry.fingerprint, size)
 
 
-def _config(file: Path, name: str) -> dict[str, Any]:
+def _json(file: Path, name: str) -> Any:
+    if file.stat().st_size > MAX_JSON:
+        raise AdapterError(f"{name}: {file.name} is larger than {MAX_JSON / 2**20:.0f} MiB.")
     try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
         raise AdapterError(f"{name}: {file.name} is not JSON ({error}).") from error
+
+
+def _config(file: Path, name: str) -> dict[str, Any]:
+    config = _json(file, name)
     if not isinstance(config, dict) or config.get("peft_type") != "LORA":
         raise AdapterError(f"{name}: {file.name} does not describe a LoRA adapter.")
     used = sorted(k for k, value in config.items() if value and k not in SERVED | TRAINING_ONLY)
@@ -248,19 +270,24 @@ def _config(file: Path, name: str) -> dict[str, Any]:
         used.append("bias")
     if used:
         raise AdapterError(f"{name} uses {', '.join(used)}, which this engine cannot serve.")
-    if not isinstance(config.get("r"), int) or not isinstance(
-        config.get("lora_alpha"), int | float
-    ):
+    if not isinstance(config.get("r"), int) or not _is_number(config.get("lora_alpha")):
         raise AdapterError(f"{name}: {file.name} needs the numbers r and lora_alpha.")
+    patterns = config.get("alpha_pattern") or {}
+    if not isinstance(patterns, dict) or not all(map(_is_number, patterns.values())):
+        raise AdapterError(f"{name}: {file.name}: alpha_pattern gives no numbers to layers.")
     return config
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and abs(value) < sys.float_info.max
 
 
 def _scope(file: Path, name: str) -> Scope:
     if not file.is_file():
         return Scope()
     try:
-        return Scope(**json.loads(file.read_text(encoding="utf-8")).get("scope", {}))
-    except (OSError, ValueError, AttributeError, TypeError) as error:
+        return Scope(**_json(file, name).get("scope", {}))
+    except (ValueError, AttributeError, TypeError) as error:
         raise AdapterError(f"{name}: {file.name} is not a run record ({error}).") from error
 
 
@@ -268,20 +295,34 @@ def _temperature(file: Path, name: str) -> float:
     if not file.is_file():
         return 1.0
     try:
-        heat = float(json.loads(file.read_text(encoding="utf-8"))["temperature"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        heat = float(_json(file, name)["temperature"])
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise AdapterError(f"{name}: {file.name} holds no temperature ({error!r}).") from error
     if not (math.isfinite(heat) and heat > 0):
         raise AdapterError(f"{name}: {file.name}: the temperature is above 0, not {heat}.")
     return heat
 
 
-def _scaling(config: dict[str, Any], layer: str, rank: int) -> float:
+def _scalings(config: dict[str, Any], ranks: dict[str, int], name: str) -> dict[str, float]:
     """alpha / rank, or alpha / sqrt(rank) with rsLoRA; alpha may differ by layer."""
     patterns: dict[str, float] = config.get("alpha_pattern") or {}
-    matching = (a for key, a in patterns.items() if re.match(rf"(.*\.)?({key})$", layer))
-    alpha = next(matching, config["lora_alpha"])
-    return float(alpha) / (math.sqrt(rank) if config.get("use_rslora") else rank)
+    until = time.monotonic() + PATTERN_SECONDS
+
+    def matches(pattern: str, layer: str) -> bool:
+        left = max(until - time.monotonic(), 1e-6)
+        return regex.match(rf"(.*\.)?({pattern})$", layer, timeout=left) is not None
+
+    def alpha(layer: str) -> float:
+        fitting = (value for key, value in patterns.items() if matches(key, layer))
+        return next(fitting, config["lora_alpha"])
+
+    try:
+        return {
+            layer: float(alpha(layer)) / (math.sqrt(rank) if config.get("use_rslora") else rank)
+            for layer, rank in ranks.items()
+        }
+    except (regex.error, TimeoutError) as error:
+        raise AdapterError(f"{name}: alpha_pattern cannot be matched ({error}).") from error
 
 
 def _same_base(named: Any, loaded: str) -> bool:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from core import paths
+from core.errors import SettingsError
 from core.settings import Settings
 from engine.adapters import RESIDENT_BYTES, AdapterLibrary
 from engine.base_model import Base, Progress, load_base
 from engine.engine import TorchEngine
 from engine.interface import Engine
 
+OF_A_BASE = ("base", "revision", "quantization", "dtype", "device", "context_tokens")
 ON_GPU = 2**31  # a rank-16 adapter of a base of 4 billion weights takes 66 MB
 
 
@@ -27,6 +29,25 @@ def load_engine(settings: Settings, progress: Progress = lambda line: None) -> E
     from engine.remote import RemoteEngine  # its client takes a second to import
 
     return RemoteEngine(settings)
+
+
+def load_stand_in(settings: Settings, progress: Progress = lambda line: None) -> TorchEngine | None:
+    """What answers here while the server is away, if the settings name anything.
+
+    It is loaded at the start: a first request without the server should not wait for it, nor a
+    download fail then.
+
+    Raises:
+        SettingsError: there is no server to stand in for.
+        SetupError: see `load_base`.
+    """
+    if settings.stand_in == "none":
+        return None
+    if settings.engine == "local":
+        raise SettingsError(f"stand_in={settings.stand_in} needs engine=openai and its address=.")
+    progress("Loading the starter model, to stand in for the server")
+    own = {name: Settings.model_fields[name].default for name in OF_A_BASE}  # the starter's
+    return load_local(settings.model_copy(update=own), progress)
 
 
 def load_local(settings: Settings, progress: Progress = lambda line: None) -> TorchEngine:

@@ -19,7 +19,7 @@ import httpx2  # what the client speaks through
 import openai
 
 from core import paths
-from core.errors import AdapterError, EngineBusy, InputError, PatchbayError, SettingsError, TooLong
+from core.errors import AdapterError, EngineAway, EngineBusy, InputError, SettingsError, TooLong
 from core.settings import Settings
 from engine.adapters import AdapterLibrary
 from engine.interface import (
@@ -34,6 +34,7 @@ from engine.interface import (
     Usage,
     WriteRequest,
 )
+from engine.presence import Presence
 from engine.until import Until
 from tasks.scope import Scope
 from tasks.spec import Decoding, Message
@@ -43,12 +44,9 @@ LABEL_TOKENS = 16
 UNSEEN = -2.0  # beside the least likely token that was named, for a label that none begins
 BYTES_A_TOKEN = 3  # of English and Chinese, roughly; the server counts exactly and may refuse
 CONNECT, READ = 5.0, 60.0  # seconds
+SOON = 2.0  # to connect, and to say anything at all, where something stands in
 RETRIES = 2  # before the first token, never after
 Steps = Sequence[tuple[str, Mapping[str, float]]]
-
-
-class EngineAway(PatchbayError):
-    """The server did not answer, or was lost in the middle."""
 
 
 class ServedAdapters:
@@ -90,27 +88,32 @@ class RemoteEngine:
         """
         Raises:
             SettingsError: the server does not have the base, or there is no address.
-            EngineAway: it does not answer.
+            EngineAway: it does not answer, and nothing stands in for it.
         """
         if not settings.address:
             raise SettingsError("engine=openai needs address=, like http://127.0.0.1:8000/v1.")
         self.base, self._address = settings.base, settings.address.rstrip("/")
         self._time_limit = settings.time_limit
-        key = settings.address_key
+        key, stood_in = settings.address_key, settings.stand_in != "none"
         self._client = openai.OpenAI(
             base_url=self._address,
             api_key=key.get_secret_value() if key else "none",
-            timeout=openai.Timeout(READ, connect=CONNECT),
+            timeout=openai.Timeout(READ, connect=SOON if stood_in else CONNECT),
             max_retries=RETRIES,
         )
-        served = self._models()
-        self._scored = self._probe(served)
-        self.context_tokens = min(served.pop(self.base, 2**20), settings.context_tokens)
-        self._served = set(served)
+        self.context_tokens = self._most = settings.context_tokens
+        self._scored = False
+        self._served: set[str] = set()
         self._library = AdapterLibrary(paths.adapter_dirs(), self.base, None)
         self._adapters = ServedAdapters(self._library, self._served)
         self._loading = threading.Lock()
         self.passes = 0
+        self._presence = Presence(self._ping, self._meet) if stood_in else None
+        try:
+            self._meet()
+        except EngineAway:
+            if not stood_in:
+                raise
 
     @property
     def adapters(self) -> Adapters:
@@ -129,6 +132,7 @@ class RemoteEngine:
         if request.prompt:
             raise InputError("A server takes messages, no token ids: this needs the local engine.")
         began, first, count = time.perf_counter(), 0.0, 0
+        self._require_there()
         stopped: StopReason | None = None
         known: Any = None
         # Not left to the server, which would not say that one of these ended the text.
@@ -155,8 +159,9 @@ class RemoteEngine:
                 if until.found:
                     stopped = "until"
                     break
-        if stopped is None:
-            raise EngineAway(f"The model server at {self._address} was lost after {count} tokens.")
+            if stopped is None:
+                where = f"The model server at {self._address}"
+                raise EngineAway(f"{where} was lost after {count} tokens.")
         if rest := until.rest():
             yield Delta(rest)
         seconds = time.perf_counter() - began
@@ -169,6 +174,7 @@ class RemoteEngine:
         if not request.labels:
             raise InputError("There are no labels to choose from. Name at least two.")
         began = time.perf_counter()
+        self._require_there()
         with self._asked():
             answer = self._client.chat.completions.create(
                 **self._common(request.messages, request.adapter, Decoding()),
@@ -210,7 +216,36 @@ class RemoteEngine:
 
     def close(self) -> None:
         """Let go of the connections."""
+        if self._presence:
+            self._presence.close()
         self._client.close()
+
+    def _meet(self) -> None:
+        """Learn what the server has. It may have been started anew, with other adapters.
+
+        Raises:
+            SettingsError: it does not have the base.
+            EngineAway: it does not answer.
+        """
+        served = self._models()
+        self._scored = self._probe(served)
+        self.context_tokens = min(served.pop(self.base, 2**20), self._most)
+        with self._loading:
+            self._served.clear()
+            self._served.update(served)
+
+    def _ping(self) -> None:
+        """See that it says anything, soon. Raises EngineAway."""
+        with self._asked():
+            try:
+                self._client.with_options(timeout=SOON, max_retries=1).models.list()
+            except openai.InternalServerError:  # see `_models`
+                return
+
+    def _require_there(self) -> None:
+        """Where something stands in: no request waits for a server that is away."""
+        if self._presence:
+            self._presence.require()
 
     def _models(self) -> dict[str, int]:
         """Model name -> the tokens it reads, as far as the server says."""
@@ -297,6 +332,18 @@ class RemoteEngine:
     @contextmanager
     def _asked(self) -> Iterator[None]:
         """Turn what the client raises into a sentence."""
+        try:
+            with self._said():
+                yield
+        except EngineAway as away:
+            if self._presence:
+                self._presence.lost(away)
+            raise
+        if self._presence:
+            self._presence.heard()
+
+    @contextmanager
+    def _said(self) -> Iterator[None]:
         try:
             yield
         except (openai.APIConnectionError, httpx2.HTTPError) as error:

@@ -147,6 +147,7 @@ class Turn(_Data):
         match event:
             case StepStarted():
                 step.status, step.adapter = "running", event.adapter
+                step.notices = []  # of an engine that turned out to be away
             case Notice():
                 view = NoticeView(kind=event.kind, message=event.message, numbers=event.numbers)
                 step.notices.append(view)

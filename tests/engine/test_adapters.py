@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
+import pickle
 import shutil
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiny
-import torch
-from safetensors.torch import load_file, save_file
+from bad_adapters import BREAKS, Trap, set_config
 
 from core.errors import AdapterError, UnknownName
-from engine.adapters import CONFIG, WEIGHTS, AdapterLibrary
+from engine.adapters import AdapterLibrary
 from engine.base_model import Base, load_base
-from engine.interface import Delta, WriteRequest
+from engine.interface import Delta, Usage, WriteRequest
 from tasks.scope import Scope
 from tasks.spec import Decoding
 
@@ -41,54 +40,6 @@ def library(base: Base, shelf: Path) -> AdapterLibrary:
     return AdapterLibrary([shelf], base.name, base.switch.shapes, base.lay_out)
 
 
-def set_config(folder: Path, **values: object) -> None:
-    file = folder / CONFIG
-    file.write_text(json.dumps(json.loads(file.read_text()) | values))
-
-
-def set_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], None]) -> None:
-    weights = load_file(folder / WEIGHTS)
-    change(weights)
-    save_file(weights, folder / WEIGHTS)
-
-
-def widen(weights: dict[str, torch.Tensor]) -> None:
-    key = next(key for key in weights if "lora_A" in key)
-    weights[key] = torch.zeros(4, 99)
-
-
-def rename(weights: dict[str, torch.Tensor]) -> None:
-    for key in list(weights):
-        weights[key.replace("layers.0", "layers.9")] = weights.pop(key)
-
-
-def smuggle(weights: dict[str, torch.Tensor]) -> None:
-    weights["base_model.model.lm_head.weight"] = torch.zeros(2, 2)
-
-
-BREAKS: dict[str, tuple[Callable[[Path], object], str]] = {
-    "other base": (
-        lambda f: set_config(f, base_model_name_or_path="org/other"),
-        "trained on 'org/other'",
-    ),
-    "dora": (lambda f: set_config(f, use_dora=True), "use_dora, which this engine cannot serve"),
-    "unknown key": (lambda f: set_config(f, evil="x"), "evil"),
-    "bias": (lambda f: set_config(f, bias="all"), "bias"),
-    "not lora": (lambda f: set_config(f, peft_type="PROMPT_TUNING"), "does not describe a LoRA"),
-    "no rank": (lambda f: set_config(f, r=None), "numbers r and lora_alpha"),
-    "broken json": (lambda f: (f / CONFIG).write_text("{"), "not JSON"),
-    "pickle only": (
-        lambda f: (f / WEIGHTS).rename(f / "adapter_model.bin"),
-        "only safetensors are loaded",
-    ),
-    "damaged": (lambda f: (f / WEIGHTS).write_bytes(b"\xff" * 64), "damaged"),
-    "wrong shape": (lambda f: set_weights(f, widen), "has shapes"),
-    "no such layer": (lambda f: set_weights(f, rename), "has no layer"),
-    "foreign weight": (lambda f: set_weights(f, smuggle), "not a LoRA weight"),
-    "bad id": (lambda f: f.rename(f.with_name("bad name!")), "not an adapter id"),
-}
-
-
 @pytest.mark.parametrize("name", BREAKS)
 def test_refused_with_the_reason_and_the_rest_work(base: Base, shelf: Path, name: str) -> None:
     shutil.copytree(shelf / "good", shelf / "bad")
@@ -101,6 +52,7 @@ def test_refused_with_the_reason_and_the_rest_work(base: Base, shelf: Path, name
     with pytest.raises(AdapterError):
         found.get(refused)
     assert found.get("good").layers
+    assert not list(shelf.rglob("sprung"))
 
 
 def test_what_it_was_trained_for_is_read_from_its_record(base: Base, shelf: Path) -> None:
@@ -126,16 +78,53 @@ def test_a_link_out_of_the_folder_is_refused(base: Base, shelf: Path, good: Path
     assert library(base, shelf).names() == ["good"]
 
 
-def test_numbers_that_are_not_finite_are_refused_on_loading(base: Base, shelf: Path) -> None:
-    def poison(weights: dict[str, torch.Tensor]) -> None:
-        next(iter(weights.values()))[0, 0] = float("nan")
-
-    set_weights(shelf / "good", poison)
-    with pytest.raises(AdapterError, match="not finite"):
+def test_what_is_not_finite_when_it_is_scaled_is_refused_on_loading(
+    base: Base, shelf: Path
+) -> None:
+    set_config(shelf / "good", lora_alpha=1e308)
+    with pytest.raises(AdapterError, match="is not finite"):
         library(base, shelf).get("good")
 
 
-@pytest.mark.parametrize("name", ["../good", "/etc/passwd", "good/../good", "", "nothing"])
+def test_a_folder_that_cannot_be_read_keeps_no_other_from_being_served(
+    base: Base, shelf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(shelf / "good", shelf / "bad")
+    read = Path.read_text
+
+    def broken(file: Path, **how: Any) -> str:
+        if file.parent.name == "bad":
+            raise PermissionError(13, "Permission denied")
+        return read(file, **how)
+
+    monkeypatch.setattr(Path, "read_text", broken)
+    found = library(base, shelf)
+    assert found.names() == ["good"]
+    assert found.refused() == {"bad": "bad cannot be read: Permission denied."}
+    monkeypatch.undo()
+    assert found.names() == ["bad", "good"], "it is looked at again"
+
+
+def test_what_else_lies_in_a_folder_is_not_read(base: Base, shelf: Path) -> None:
+    folder = shelf / "good"
+    (folder / "adapter_model.bin").write_bytes(pickle.dumps(Trap(folder / "sprung")))
+    (folder / "chat_template.jinja").write_text("Obey: {{ messages }}")
+    (folder / "tokenizer_config.json").write_text('{"chat_template": "Obey"}')
+    (folder / "modeling.py").write_text("raise SystemExit")
+    engine = tiny.engine(base, shelf)
+    request = WriteRequest(({"role": "user", "content": "x"},), "good", Decoding(max_new_tokens=3))
+    *_, used = engine.write(request)
+    assert isinstance(used, Usage)
+    assert used.prompt_tokens == engine.count_tokens(request.messages)
+    assert not (folder / "sprung").exists()
+    engine.close()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../good", "/etc/passwd", "good/../good", "", "nothing", "good\x00", "\x00", "n" * 10_000],
+    ids=range(8),
+)
 def test_a_name_is_an_id_and_never_a_path(base: Base, shelf: Path, name: str) -> None:
     with pytest.raises(UnknownName, match="Available: good"):
         library(base, shelf).get(name)

@@ -12,18 +12,27 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tiny
+from scripted import Scripted
 
-from core.errors import AdapterError, EngineBusy, InputError, SettingsError, TooLong, UnknownName
+from core.errors import (
+    AdapterError,
+    EngineAway,
+    EngineBusy,
+    InputError,
+    SettingsError,
+    TooLong,
+    UnknownName,
+)
 from core.settings import Settings
 from engine.interface import ChooseRequest, Delta, Usage, WriteRequest
 from engine.load import load_engine
-from engine.remote import EngineAway, RemoteEngine, likelihood
+from engine.remote import RemoteEngine, likelihood
 from tasks.spec import Decoding
 
 HELLO = ({"role": "user", "content": "Hello"},)
@@ -91,74 +100,6 @@ def test_a_server_that_is_not_there_is_a_sentence() -> None:
         remote("http://127.0.0.1:9/v1", "base")
     with pytest.raises(SettingsError, match="needs address="):
         remote("", "base")
-
-
-class Scripted(BaseHTTPRequestHandler):
-    """Does what `script` says to the next requests, and answers the rest like vLLM."""
-
-    script: list[Any]
-    asked: list[tuple[str, dict[str, Any]]]
-
-    def do_GET(self) -> None:
-        self.answer({"object": "list", "data": [{"id": "base", "object": "model", "created": 1}]})
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.asked.append((self.path, body))
-        todo = self.script.pop(0) if self.script else None
-        if isinstance(todo, int):
-            self.answer({"error": {"message": "a context of 10 tokens"}}, todo)
-        elif todo == "hang up":
-            self.connection.shutdown(socket.SHUT_RDWR)
-        elif self.path.endswith("load_lora_adapter"):
-            self.answer("Success")
-        elif body.get("stream"):
-            self.stream(todo)
-        else:
-            self.answer({"id": "1", "object": "chat.completion", "created": 1, "choices": [CHOICE]})
-
-    def stream(self, todo: object) -> None:
-        self.send_response(200)
-        self.send_header("Content-Type", "text/event-stream")
-        self.end_headers()
-        for i in range(5):
-            if i == 3 and todo == "hang up later":
-                self.connection.shutdown(socket.SHUT_RDWR)
-                return
-            delta = {
-                "index": 0,
-                "delta": {"content": f"{i} "},
-                "finish_reason": "stop" if i == 4 else None,
-            }
-            chunk = {"id": "1", "object": "chat.completion.chunk", "created": 1, "choices": [delta]}
-            self.wfile.write(f"data: {json.dumps(chunk)}\n\n".encode())
-        self.wfile.write(b"data: [DONE]\n\n")
-
-    def answer(self, value: Any, status: int = 200) -> None:
-        data = json.dumps(value).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
-def place(token: str, *others: tuple[str, float]) -> dict[str, Any]:
-    likely = [("x", -0.0)] if not others else list(others)
-    named = [{"token": t, "logprob": v, "bytes": None} for t, v in likely]
-    own = dict(likely).get(token, -0.1)
-    return {"token": token, "logprob": own, "bytes": None, "top_logprobs": named}
-
-
-CHOICE = {
-    "index": 0,
-    "finish_reason": "stop",
-    "message": {"role": "assistant", "content": "positive"},
-    "logprobs": {"content": [place("pos", ("pos", -0.2), ("neg", -2.0)), place("itive")]},
-}
 
 
 @pytest.fixture

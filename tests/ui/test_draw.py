@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from agent.events import Failed, Finished, Planned, StepFinished, StepStarted, TextDelta
+from agent.events import Failed, Finished, Notice, Planned, StepFinished, StepStarted, TextDelta
 from agent.plan import Plan, Step
 from core import errors
 from tasks.spec import load_tasks
@@ -78,6 +78,21 @@ def test_every_error_has_a_sentence_in_both_languages(kind: str) -> None:
     page = drawn(turn)
     assert "The disk is full." in page
     assert re.search(r'<p><span lang="en">[^<]{20,}</span><span lang="zh">[^<]{6,}</span>', page)
+
+
+def test_a_step_that_another_engine_begins_anew_says_so_once_in_both_languages() -> None:
+    turn = Turn(text="request")
+    turn.apply(Planned(Plan((Step("generation", 0.9),), "router")))
+    turn.apply(StepStarted(0, Step("generation", 0.9), "theirs"))
+    turn.apply(Notice(0, "history_dropped", "Two left out.", {"dropped": 2}))
+    turn.apply(StepStarted(0, Step("generation", 0.9), "ours"))
+    turn.apply(Notice(0, "stand_in", "The starter answers."))
+    page = drawn(turn)
+    assert [notice.kind for notice in turn.steps[0].notices] == ["stand_in"]
+    assert "The small starter model answers in its place." in page
+    assert "由小型入门模型代为回答" in page
+    assert "ours" in page
+    assert "theirs" not in page
 
 
 def test_bars_are_ordered_translated_and_never_certain() -> None:

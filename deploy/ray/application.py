@@ -1,0 +1,46 @@
+"""The Serve application: the API plans a request with its router, and its steps go to replicas."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from fastapi import FastAPI
+from ray import serve
+from ray.serve import Application
+from ray.serve.handle import DeploymentHandle
+
+from agent import service
+from api import app
+from api.logs import start_log
+from core.access import Keys
+from core.settings import load_settings
+from deploy.ray.handles import HandleEngine
+from deploy.ray.replica import EngineReplica
+
+Engine = serve.deployment(EngineReplica, name="Engine")
+
+
+class Front:
+    """The API of `api/app.py` around an agent whose engine is elsewhere."""
+
+    async def __init__(  # type: ignore[misc]  # Serve waits for it
+        self, engines: DeploymentHandle[Any], flags: dict[str, Any]
+    ) -> None:
+        settings = load_settings(**flags)
+        start_log(settings.log_words)
+        engine = HandleEngine(engines, await engines.about.remote())
+        agent = await asyncio.to_thread(service.assemble, engine, settings)
+        self._api = app.Api(agent, settings, Keys(settings.api_keys))
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        """What Serve's proxy sends requests to."""
+        return self._api.app
+
+
+Api = serve.deployment(serve.ingress()(Front), name="Api")
+
+
+def build(flags: dict[str, Any]) -> Application:
+    """The application; `flags` are settings, as a command line would give them."""
+    return Api.bind(Engine.bind(flags), flags)
