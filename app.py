@@ -57,9 +57,7 @@ def _serve(settings: Settings, fake: bool, started: float) -> None:
         agent = service.build_agent(settings, _say)
     try:
         keys = Keys(settings.api_keys)
-        page = as_app(
-            build_page(agent, settings.profile, keys=keys), keys, settings.max_request_bytes
-        )
+        page = as_app(build_page(agent, settings.profile, keys=keys), keys, settings)
         Server(
             Api(agent, settings, keys),
             page,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from agent.agent import Agent
 from agent.encoder import Encoder
+from agent.limits import Limits
 from agent.planner import Planner
 from agent.router import Router
 from core.settings import Settings
@@ -31,7 +32,7 @@ def assemble(engine: Engine, settings: Settings, progress: Progress = lambda lin
     """An agent around an engine that is already there, the fake one included."""
     progress("Fitting the router")
     tasks = load_tasks()
-    return Agent(engine, tasks, _planner(tasks, settings))
+    return Agent(engine, tasks, _planner(tasks, settings), Limits(settings))
 
 
 def build_planner(settings: Settings) -> Planner:

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 
 from agent.agent import Agent
 from agent.feedback import Feedback
+from agent.limits import Limits
 from api.app import Api
 from api.server import Server
 from core.access import Keys
@@ -40,10 +41,11 @@ def served(agent: Agent, feedback: Feedback | None = None, **changes: Any) -> It
     """
     settings = Settings(**{"port": free_port(), "drain_seconds": 0, **changes})
     keys = Keys(settings.api_keys)
+    agent.limits = Limits(settings)
     page: ASGIApp = PlainTextResponse("No page here", 404)
     if feedback:
         drawn = build_page(agent, "test", feedback, keys)
-        page = as_app(drawn, keys, settings.max_request_bytes)
+        page = as_app(drawn, keys, settings)
     api = Api(agent, settings, keys)
     ready = threading.Event()
     server = Server(api, page, settings, lambda address: ready.set())

@@ -19,6 +19,7 @@ from starlette.middleware import Middleware
 from agent.agent import Agent
 from agent.feedback import Feedback
 from core.access import Keys
+from core.settings import Settings
 from ui.desk import Desk
 from ui.frame import draw_composer, draw_header, draw_list, draw_welcome
 from ui.safety import Shield
@@ -33,6 +34,7 @@ LATEX: list[dict[str, str | bool]] = [
 ]
 # Gradio remembers what the latest sessions show, for a feature not used here: so, hardly any.
 SESSIONS = 32
+OTHER_THREADS = 40  # for all that does not wait, as many as Gradio takes by itself
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Noto Sans", "PingFang SC", "Microsoft YaHei"]
 # The script calls these by name through the bridge; Gradio finds them as quoted words.
 BRIDGE = """patchbay.connect(trigger,
@@ -79,16 +81,17 @@ def build_page(
     return page
 
 
-def as_app(page: gr.Blocks, keys: Keys, most_bytes: int) -> FastAPI:
+def as_app(page: gr.Blocks, keys: Keys, settings: Settings) -> FastAPI:
     """The page as an ASGI app. Nothing is shared, listed as an API, or fetched from elsewhere.
 
     Args:
         keys: with any, visitors log in with a name and its key.
-        most_bytes: of a request.
     """
+    # A turn that waits for others holds a thread. Gradio's own queue would hold it back unseen.
+    page.max_threads = settings.max_running + settings.max_waiting + OTHER_THREADS
     page.queue(default_concurrency_limit=None, api_open=False)
     page.state_session_capacity = SESSIONS
-    host = FastAPI(openapi_url=None, max_body_size=most_bytes)
+    host = FastAPI(openapi_url=None, max_body_size=settings.max_request_bytes)
     gr.mount_gradio_app(
         host,
         page,
