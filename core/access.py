@@ -57,15 +57,15 @@ class Keys:
         name = self._names.get(_digest(key))
         return self._visitors[name] if name is not None else None
 
-    def named(self, name: str | None) -> Visitor:
-        """The visitor who has logged in under the name; somebody without one where none is asked.
+    def named(self, name: str | None, address: str) -> Visitor:
+        """Who has logged in under the name, or where nobody need log in, whoever has the address.
 
         Raises:
             KeyError: nobody has that name.
         """
         if self._closed and name:
             return Visitor(name)
-        return self._visitors[name or ""] if self else Visitor("")
+        return self._visitors[name or ""] if self else Visitor(address)
 
     def login(self, name: str, key: str) -> bool:
         """Whether the key is that of the name."""

@@ -55,8 +55,8 @@ class Settings(BaseSettings):
     )
     context_tokens: int = Field(4096, ge=64, description="prompt plus answer, in tokens")
     threads: int | None = Field(None, ge=1, description="CPU threads; all cores when unset")
-    max_running: int = Field(8, ge=1, description="requests that share the engine at one time")
-    max_waiting: int = Field(64, ge=0, description="requests that may wait behind them")
+    max_running: int = Field(8, ge=1, description="answers made at one time")
+    max_waiting: int = Field(64, ge=0, description="answers that may wait in line behind them")
     time_limit: float = Field(300.0, gt=0, description="seconds one answer may take")
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(7860, ge=1, le=65535, description="port to listen on")
@@ -64,9 +64,9 @@ class Settings(BaseSettings):
         {}, description="name -> key, or {key, adapters}; with any, everything but health needs one"
     )
     max_request_bytes: int = Field(2_000_000, ge=1024, description="of one HTTP request")
-    max_answer_tokens: int = Field(4096, ge=1, le=8192, description="of one answer over the API")
-    visitor_running: int = Field(16, ge=1, description="answers at one time for one visitor")
-    visitor_rate: int = Field(600, ge=1, description="requests a minute for one visitor")
+    max_answer_tokens: int = Field(4096, ge=1, le=8192, description="of one answer, all its steps")
+    visitor_running: int = Field(16, ge=1, description="answers of one visitor, made or waiting")
+    visitor_rate: int = Field(600, ge=1, description="requests a minute of one visitor")
     drain_seconds: float = Field(30.0, ge=0, description="for running answers at the end")
     log_words: bool = Field(False, description="keep visitors' words in the log")
     keep_in: str = Field(

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 from agent.agent import Agent
 from agent.feedback import Feedback
 from agent.keeping import Keeping
+from agent.limits import Limits
 from api.app import Api
 from api.server import Server
 from core.access import Keys
@@ -46,6 +47,7 @@ def served(
     """
     settings = Settings(**{"port": free_port(), "drain_seconds": 0, **changes})
     keys = Keys(settings.api_keys, closed=settings.hf_login)
+    agent.limits = Limits(settings)
     page: ASGIApp = PlainTextResponse("No page here", 404)
     if feedback:
         drawn = build_page(agent, "test", feedback, keys, keeping)

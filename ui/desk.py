@@ -21,6 +21,7 @@ from agent.feedback import Correction, Feedback, FeedbackError, Rating
 from agent.keeping import Keeping
 from agent.wishes import Wishes
 from core.access import Keys
+from core.errors import TooMany
 from ui.draw import ChatMessage, draw_conversation, draw_turn
 from ui.turns import Conversation, Turn, read
 from ui.words import say
@@ -127,17 +128,20 @@ class Desk:
         """Let the agent answer into the turn; yields when it is worth drawing again."""
         self.stop(request)
         switch = self._stops[str(request.session_hash)] = threading.Event()
-        allowed = self.keys.named(request.username).allowed
+        visitor = self.keys.named(request.username, request.client.host if request.client else "")
         # Answering again may give another answer.
-        wishes = Wishes(seed=secrets.randbits(32), allowed=allowed)
+        wishes = Wishes(seed=secrets.randbits(32), allowed=visitor.allowed, visitor=visitor.name)
         events = self.agent.answer(turn.text, past.messages(), task, switch, wishes=wishes)
         drawn = 0.0
         try:
+            self.agent.limits.count(visitor.name)
             for event in events:
                 turn.apply(event)
                 if time.monotonic() - drawn >= REDRAW_SECONDS:
                     drawn = time.monotonic()
                     yield
+        except TooMany as error:
+            turn.fail(str(error), type(error).__name__)
         except Exception:  # a bug, not a person's mistake: the page must still come to rest
             log.exception("A turn ended unexpectedly")
             turn.fail("", "unexpected")

@@ -37,6 +37,7 @@ LATEX: list[dict[str, str | bool]] = [
 # Gradio remembers what the latest sessions show, for a feature not used here: so, hardly any.
 SESSIONS = 32
 QUEUED = 10_000  # events of Gradio's own queue, which our limits keep short
+OTHER_THREADS = 40  # for all that does not wait, as many as Gradio takes by itself
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Noto Sans", "PingFang SC", "Microsoft YaHei"]
 # The script calls these by name through the bridge; Gradio finds them as quoted words.
 BRIDGE = """patchbay.connect(trigger,
@@ -96,6 +97,8 @@ def as_app(page: gr.Blocks, keys: Keys, settings: Settings) -> FastAPI:
     """
     login = Login(settings.hf_users) if settings.hf_login else None
     guards = [Middleware(Shield, locked=bool(keys) and login is None)]
+    # A turn that waits for others holds a thread. Gradio's own queue would hold it back unseen.
+    page.max_threads = settings.max_running + settings.max_waiting + OTHER_THREADS
     # Without a size Gradio's queue holds one event on ZeroGPU.
     page.queue(max_size=QUEUED, default_concurrency_limit=None, api_open=False)
     page.state_session_capacity = SESSIONS
