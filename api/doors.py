@@ -39,7 +39,8 @@ def guarded(keys: Keys, limits: Limits) -> APIRouter:
             return enter
 
     # The dependency is for the OpenAPI.
-    return APIRouter(route_class=Guarded, dependencies=[Depends(BEARER)])
+    needed = [Depends(BEARER)] if keys else []
+    return APIRouter(route_class=Guarded, dependencies=needed)
 
 
 async def _visitor(request: Request, keys: Keys) -> Visitor:
