@@ -27,8 +27,8 @@ class Agent:
     """Routes and answers. Holds no visitor's words between turns.
 
     Attributes:
-        stand_in: answers, with its own adapters, while the engine is away.
         limits: how much a visitor may ask for, and the line where every turn waits.
+        stand_in: answers, with its own adapters, while the engine is away.
         watch: what every turn's events pass through, unchanged, on their way out.
     """
 
@@ -37,8 +37,8 @@ class Agent:
         engine: Engine,
         tasks: Mapping[str, TaskSpec],
         planner: Planner,
-        stand_in: Engine | None = None,
         limits: Limits | None = None,
+        stand_in: Engine | None = None,
     ) -> None:
         self.engine, self.stand_in = engine, stand_in
         self.tasks = tasks

@@ -38,7 +38,7 @@ def assemble(
     """An agent around an engine that is already there, the fake one included."""
     progress("Fitting the router")
     tasks = load_tasks()
-    return Agent(engine, tasks, _planner(tasks, settings), stand_in, Limits(settings))
+    return Agent(engine, tasks, _planner(tasks, settings), Limits(settings), stand_in)
 
 
 def build_planner(settings: Settings) -> Planner:
