@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 import time
@@ -13,7 +14,7 @@ import typer
 
 from core.access import Keys
 from core.errors import PatchbayError, SettingsError
-from core.settings import Settings, load_settings
+from core.settings import Settings, load_settings, on_zero_gpu
 
 EVERYWHERE = "0.0.0.0"  # a Space is itself behind a proxy
 
@@ -28,9 +29,14 @@ def main(
 ) -> None:
     """Start the page. Everything else can be set in settings.yaml or by PATCHBAY_ variables."""
     started = time.perf_counter()
+    if on_zero_gpu():
+        os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # as for the page; this imports Gradio too
+        import spaces  # noqa: F401  before all that looks for a GPU: it shows them one
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what ends with us gets to end
     try:
         settings = load_settings(profile=profile, base=base, host=host, port=port, threads=threads)
         settings = _for_a_space(settings)
+        _check_login(settings)
         _check_port(settings)
         _serve(settings, engine == "fake", started)
     except PatchbayError as error:
@@ -42,6 +48,8 @@ def main(
 def _serve(settings: Settings, fake: bool, started: float) -> None:
     _say(f"Profile {settings.profile} ({settings.origin('profile')})")
     from agent import service  # torch and gradio take seconds to import: after the checks
+    from agent.feedback import Feedback
+    from agent.keeping import Keeping
     from api.app import Api
     from api.logs import start_log
     from api.server import Server, raise_file_limit
@@ -49,6 +57,11 @@ def _serve(settings: Settings, fake: bool, started: float) -> None:
 
     start_log(settings.log_words)
     raise_file_limit()
+    feedback = Feedback()
+    keeping = Keeping(settings.keep_in, feedback) if settings.keep_in else None
+    if keeping:
+        _say(f"Bringing back what is kept in {keeping.name}")
+        keeping.start()
     if fake:
         from engine.fake import FakeEngine
 
@@ -56,10 +69,9 @@ def _serve(settings: Settings, fake: bool, started: float) -> None:
     else:
         agent = service.build_agent(settings, _say)
     try:
-        keys = Keys(settings.api_keys)
-        page = as_app(
-            build_page(agent, settings.profile, keys=keys), keys, settings.max_request_bytes
-        )
+        keys = Keys(settings.api_keys, closed=settings.hf_login)
+        drawn = build_page(agent, settings.profile, feedback, keys, keeping)
+        page = as_app(drawn, keys, settings)
         Server(
             Api(agent, settings, keys),
             page,
@@ -68,14 +80,33 @@ def _serve(settings: Settings, fake: bool, started: float) -> None:
         ).run()
     finally:
         agent.close()
+        if keeping:
+            keeping.close()
 
 
 def _for_a_space(settings: Settings) -> Settings:
-    if "SPACE_ID" not in os.environ or settings.origin("host") != "default":
+    if "SPACE_ID" not in os.environ:
         return settings
-    settings.host = EVERYWHERE
-    os.environ.setdefault("FORWARDED_ALLOW_IPS", "*")  # else all visitors are the proxy
+    if settings.origin("hf_login") == "default":
+        settings.hf_login = "OAUTH_CLIENT_ID" in os.environ  # its front matter asks for a login
+    if settings.origin("host") == "default":
+        settings.host = EVERYWHERE
+        os.environ.setdefault("FORWARDED_ALLOW_IPS", "*")  # else all visitors are the proxy
     return settings
+
+
+def _check_login(settings: Settings) -> None:
+    """Outside a Space the login is a button that lets in whoever presses it.
+
+    Raises:
+        SettingsError: others than this machine could press it.
+    """
+    on_a_space = os.environ.get("SYSTEM") == "spaces"  # as gradio asks
+    if settings.hf_login and not on_a_space and settings.host != "127.0.0.1":
+        raise SettingsError(
+            "hf_login is a login on a Hugging Face Space alone. Elsewhere it can be tried on "
+            f"127.0.0.1, not on {settings.host}: use api_keys there."
+        )
 
 
 def _check_port(settings: Settings) -> None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from agent import verbatim
 from agent.cleaning import clean
-from agent.events import Event, Failed, Finished, Planned, StepFinished
+from agent.events import Event, Failed, Finished, Planned, StepFinished, Waiting
+from agent.limits import Limits
 from agent.plan import Plan
 from agent.planner import Planner
 from agent.standing_in import answered
 from agent.steps import Turn, Work, run
 from agent.wishes import NO_WISHES, Wishes
 from core.errors import PatchbayError
+from core.settings import Settings
 from engine.interface import Engine
 from tasks.spec import Message, TaskSpec
 
@@ -25,6 +28,7 @@ class Agent:
 
     Attributes:
         stand_in: answers, with its own adapters, while the engine is away.
+        limits: how much a visitor may ask for, and the line where every turn waits.
         watch: what every turn's events pass through, unchanged, on their way out.
     """
 
@@ -34,10 +38,12 @@ class Agent:
         tasks: Mapping[str, TaskSpec],
         planner: Planner,
         stand_in: Engine | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self.engine, self.stand_in = engine, stand_in
         self.tasks = tasks
         self.planner = planner
+        self.limits = limits or Limits(Settings())
         self.watch: Watch = iter
 
     def answer(
@@ -62,14 +68,14 @@ class Agent:
         Expected errors never raise: the last event is `Failed`.
         """
         turn = Turn(history, stop or threading.Event(), explain, wishes)
-        return self._told(self._answer(text, task, turn))
+        return self._told(self._answer(text, task, turn), turn)
 
     def carry_out(
         self, plan: Plan, stop: threading.Event | None = None, wishes: Wishes = NO_WISHES
     ) -> Iterator[Event]:
         """Run a plan that is made already; its first step has its text. Ends as `answer`."""
         turn = Turn(stop=stop or threading.Event(), explain=False, wishes=wishes)
-        return self._told(self._run(plan, turn, plan.steps[0].text or ""))
+        return self._told(self._run(plan, turn, plan.steps[0].text or ""), turn)
 
     def go_on(
         self,
@@ -86,12 +92,13 @@ class Agent:
         serving = [task for task in self.tasks.values() if adapter in task.adapters]
         chatting = [task for task in self.tasks.values() if task.conversation]
         own = next(task.decoding for task in serving + chatting)
-        turn = Turn(stop=stop or threading.Event(), wishes=wishes)
+        most = min(wishes.max_tokens or own.max_new_tokens, self.limits.answer_tokens)
+        turn = Turn(stop=stop or threading.Event(), wishes=replace(wishes, max_tokens=most))
 
         def attempt(engine: Engine) -> Iterator[Event]:
             return verbatim.run(engine, messages, adapter, own, turn)
 
-        return self._told(answered(0, self.engine, self.stand_in, attempt))
+        return self._told(answered(0, self.engine, self.stand_in, attempt), turn)
 
     def close(self) -> None:
         """End every request and free the model."""
@@ -99,8 +106,19 @@ class Agent:
             if engine:
                 engine.close()
 
-    def _told(self, events: Iterator[Event]) -> Iterator[Event]:
-        return self.watch(self._ended(events))
+    def _told(self, events: Iterator[Event], turn: Turn) -> Iterator[Event]:
+        return self.watch(self._ended(self._in_line(events, turn)))
+
+    def _in_line(self, events: Iterator[Event], turn: Turn) -> Iterator[Event]:
+        with self.limits.line.turn(turn.wishes.visitor, turn.stop) as places:
+            waited = False
+            for place in places:
+                waited = True
+                yield Waiting(place)
+            if waited and turn.stop.is_set():
+                yield Finished("", {}, 0, 0.0, "stop")
+            else:
+                yield from events
 
     def _ended(self, events: Iterator[Event]) -> Iterator[Event]:
         try:
@@ -115,7 +133,7 @@ class Agent:
     def _run(self, plan: Plan, turn: Turn, text: str) -> Iterator[Event]:
         yield Planned(plan)
         results: list[StepFinished] = []
-        left = turn.wishes.max_tokens
+        left = min(turn.wishes.max_tokens or self.limits.answer_tokens, self.limits.answer_tokens)
         stopped = "end"
         for index, step in enumerate(plan.steps):
             spec = self.tasks[step.task]
@@ -131,7 +149,7 @@ class Agent:
                     results.append(event)
                 yield event
             stopped = results[-1].stopped
-            if left is not None and spec.kind == "write":
+            if spec.kind == "write":
                 left = max(0, left - results[-1].tokens)
             if stopped in {"stop", "time", "until"} or not results[-1].text:
                 break

@@ -1,9 +1,10 @@
 """The frozen events of a turn, in order. The terminal, the page and the API draw them.
 
-    Planned, then for each step
+    Waiting*, Planned, then for each step
         StepStarted, Notice*, TextDelta*, StepFinished
-    then Finished; or Failed at any point, which is last. Where the engine turns out to be away
-    before it says anything, StepStarted comes a second time: another engine begins the step anew.
+    then Finished; or Failed at any point, which is last. A turn that is stopped while it waits is
+    Finished without a step. Where the engine turns out to be away before it says anything,
+    StepStarted comes a second time: another engine begins the step anew.
 
 A `choose` step sends no TextDelta: its StepFinished has the label probabilities, and
 a Highlighted may follow it.
@@ -15,6 +16,13 @@ from dataclasses import dataclass, field
 
 from agent.plan import Plan, Step
 from engine.interface import Token
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Others come first. `place` is the turn's in the line, 1 being next."""
+
+    place: int
 
 
 @dataclass(frozen=True)
@@ -112,4 +120,14 @@ class Failed:
     kind: str
 
 
-Event = Planned | StepStarted | Notice | TextDelta | StepFinished | Highlighted | Finished | Failed
+Event = (
+    Waiting
+    | Planned
+    | StepStarted
+    | Notice
+    | TextDelta
+    | StepFinished
+    | Highlighted
+    | Finished
+    | Failed
+)

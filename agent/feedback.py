@@ -13,6 +13,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from core import paths
 from core.errors import PatchbayError
@@ -28,6 +29,11 @@ CREATE TABLE IF NOT EXISTS corrections (
     fingerprints TEXT NOT NULL
 );
 """
+
+
+_TABLES = ("ratings", "corrections")
+_AS_JSON = ("tasks", "instead_of", "fingerprints")  # columns that hold a list or an object
+Row = dict[str, Any]
 
 
 class FeedbackError(PatchbayError):
@@ -134,6 +140,24 @@ class Feedback:
             for turn, request, task, old, confidence, follows, made in rows
         ]
 
+    def export(self) -> dict[str, list[Row]]:
+        """All rows of each table, oldest first, as they were at one moment. Raises as `rate`."""
+        with self._open() as db:
+            db.row_factory = sqlite3.Row
+            db.execute("BEGIN")  # so that no row comes between the tables
+            return {table: _rows(db, table) for table in _TABLES}
+
+    def restore(self, exported: Mapping[str, Sequence[Row]]) -> None:
+        """Put exported rows back, except where the turn has a row here. Raises as `rate`."""
+        with self._open() as db:
+            for table in _TABLES:
+                columns = [row[1] for row in db.execute(f"PRAGMA table_info({table})")]
+                marks = ", ".join("?" * len(columns))
+                db.executemany(
+                    f"INSERT INTO {table} VALUES ({marks}) ON CONFLICT (turn) DO NOTHING",
+                    [[_cell(row.get(name)) for name in columns] for row in exported.get(table, ())],
+                )
+
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         try:
@@ -146,6 +170,18 @@ class Feedback:
                 f"Feedback cannot be kept in {self.file}: {error}. "
                 "Check that the disk has room and the file can be written."
             ) from error
+
+
+def _rows(db: sqlite3.Connection, table: str) -> list[Row]:
+    rows = (dict(row) for row in db.execute(f"SELECT * FROM {table} ORDER BY at, turn"))
+    return [
+        {name: json.loads(value) if name in _AS_JSON else value for name, value in row.items()}
+        for row in rows
+    ]
+
+
+def _cell(value: Any) -> Any:
+    return _json(value) if isinstance(value, list | dict) else value
 
 
 def _now() -> str:

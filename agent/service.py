@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from agent.agent import Agent
 from agent.encoder import Encoder
+from agent.limits import Limits
 from agent.planner import Planner
 from agent.router import Router
 from core.settings import Settings
@@ -37,7 +38,7 @@ def assemble(
     """An agent around an engine that is already there, the fake one included."""
     progress("Fitting the router")
     tasks = load_tasks()
-    return Agent(engine, tasks, _planner(tasks, settings), stand_in)
+    return Agent(engine, tasks, _planner(tasks, settings), stand_in, Limits(settings))
 
 
 def build_planner(settings: Settings) -> Planner:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import threading
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
@@ -43,7 +44,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class Work:
-    """A step with everything it needs to run. `left` is how many tokens it may write, if said."""
+    """A step with everything it needs to run. `left` is how many tokens it may write."""
 
     engine: Engine
     task: TaskSpec
@@ -51,7 +52,7 @@ class Work:
     step: Step
     content: str
     turn: Turn
-    left: int | None = None
+    left: int = sys.maxsize
 
     @cached_property
     def adapter(self) -> str | None:
@@ -159,7 +160,7 @@ def _written(work: Work, history: Sequence[Message]) -> Iterator[Delta | Usage]:
             for item in work.engine.write(request, work.turn.stop):
                 if isinstance(item, Usage):
                     stopped = item.stopped
-                    left = None if left is None else max(0, left - item.tokens)
+                    left = max(0, left - item.tokens)
                 yield item
             if stopped in {"stop", "time", "until"}:
                 return
@@ -174,8 +175,8 @@ def _pieces(work: Work) -> Iterator[pieces.Piece]:
     return pieces.sentences(work.content, source if isinstance(source, str) else "en")
 
 
-def _decoding(work: Work, core: str, left: int | None) -> Decoding:
-    most = work.task.decoding.max_new_tokens if left is None else left
+def _decoding(work: Work, core: str, left: int) -> Decoding:
+    most = min(work.decoding.max_new_tokens, left)
     if work.task.max_ratio is not None:
         length = work.engine.count_tokens(({"role": "user", "content": core},))
         most = min(most, max(LEAST_ROOM, math.ceil(work.task.max_ratio * length)))

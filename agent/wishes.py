@@ -1,4 +1,4 @@
-"""What a person may want of a turn beside its words."""
+"""What a turn is to be like beside its words."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ class Wishes:
         logprobs: give each written token's log-likelihood, and of so many others in its place.
         seed: of the sampling; another one gives another answer where the task samples.
         allowed: adapters that may answer; None is all of them.
+        visitor: who asks. The line is fair between visitors.
     """
 
     temperature: float | None = None
@@ -29,6 +30,7 @@ class Wishes:
     logprobs: int | None = None
     seed: int = 0
     allowed: Collection[str] | None = None
+    visitor: str = ""
 
     def decoding(self, own: Decoding) -> Decoding:
         """A task's own decoding, with what is wished in its place."""

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from fastapi import Depends, FastAPI, Request
+from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from agent.agent import Agent
 from api.body import BodyLimit
-from api.chat import chat_routes
-from api.doors import door
+from api.chat import MOST_TOKENS, chat_routes
+from api.doors import guarded
 from api.errors import handle_errors
 from api.health import health_routes, metric_routes
 from api.ledger import LEFT, Ledger
@@ -28,13 +28,14 @@ class Api:
 
     Attributes:
         app: the ASGI app.
-        turns: the answers that run.
+        line: where the answers wait.
         metrics: counts of the whole process: from now on they watch the agent.
     """
 
     def __init__(self, agent: Agent, settings: Settings, keys: Keys) -> None:
-        self.metrics = Metrics(agent.engine)
-        self.turns = Turns(settings)
+        self.line = agent.limits.line
+        self.metrics = Metrics(agent.engine, self.line)
+        turns = Turns(settings, self.line)
         agent.watch = self.metrics.watch
         self.app = FastAPI(
             title="Patchbay",
@@ -50,17 +51,18 @@ class Api:
         )
         handle_errors(self.app)
         self.app.exception_handler(Gone)(_gone)
-        enter = [Depends(door(keys, self.turns.limits))]
-        self.app.include_router(health_routes(agent.engine, settings, lambda: self.turns.draining))
-        for router in (
-            metric_routes(self.metrics),
-            model_routes(agent),
-            chat_routes(agent, self.turns, settings),
-            skill_routes(agent, self.turns),
-        ):
-            self.app.include_router(router, dependencies=enter)
-        self.app.get("/openapi.json", include_in_schema=False, dependencies=enter)(self._openapi)
+        self.app.include_router(health_routes(self.line))
+        router = guarded(keys, agent.limits)
+        metric_routes(router, self.metrics)
+        model_routes(router, agent)
+        chat_routes(router, agent, turns, settings)
+        skill_routes(router, agent, turns)
+        router.get("/openapi.json", include_in_schema=False)(self._openapi)
+        self.app.include_router(router)
         schema = self.app.openapi()
+        asked = schema["components"]["schemas"]["ChatRequest"]["properties"]
+        for name in MOST_TOKENS:
+            asked[name]["anyOf"][0]["maximum"] = settings.max_answer_tokens
         schema["components"]["schemas"] |= STREAMED
         self._paths = {"/openapi.json", *schema["paths"]}
 

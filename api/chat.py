@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from typing import Any
 
@@ -15,7 +15,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from agent.agent import Agent
-from agent.events import Event, Failed, StepFinished, TextDelta
+from agent.events import Event, Failed, StepFinished, TextDelta, Waiting
 from agent.wishes import Wishes
 from api.errors import ApiError, documented
 from api.made import Answer, Piece, logprobs
@@ -40,6 +40,7 @@ from engine.interface import Token
 PATIENCE = 2.0  # seconds a stream may wait for its first text before its headers go out
 QUIET = 15.0  # seconds without text after which a stream says that it is still there
 STILL_HERE = ": still here\n\n"
+MOST_TOKENS = ("max_tokens", "max_completion_tokens")
 WITH_STREAM: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The answer; with `stream` a `data:` line a chunk, then `data: [DONE]`",
@@ -48,9 +49,8 @@ WITH_STREAM: dict[int | str, dict[str, Any]] = {
 }
 
 
-def chat_routes(agent: Agent, turns: Turns, settings: Settings) -> APIRouter:
-    """The one operation."""
-    router = APIRouter()
+def chat_routes(router: APIRouter, agent: Agent, turns: Turns, settings: Settings) -> None:
+    """Add the one operation."""
 
     @router.post(
         "/v1/chat/completions",
@@ -63,12 +63,10 @@ def chat_routes(agent: Agent, turns: Turns, settings: Settings) -> APIRouter:
         adapter = adapter_of(body.model, agent)
         request.state.told["model"] = body.model
         wishes = _wishes(body, visitor, settings)
-        turn = turns.begin(visitor.name, _start(agent, body, adapter, wishes))
+        turn = turns.begin(_start(agent, body, adapter, wishes))
         answer = Answer(wishes.seed)
         completion = _Completion(answer, body, turn, request.state.told, settings.log_words)
         return await (completion.stream() if body.stream else completion.whole(request))
-
-    return router
 
 
 def _start(agent: Agent, body: ChatRequest, adapter: str | None, wishes: Wishes) -> Start:
@@ -87,18 +85,28 @@ def _start(agent: Agent, body: ChatRequest, adapter: str | None, wishes: Wishes)
 
 
 def _wishes(body: ChatRequest, visitor: Visitor, settings: Settings) -> Wishes:
+    """What the body asks for.
+
+    Raises:
+        ApiError: a longer answer than this server gives.
+    """
     ends = [body.stop] if isinstance(body.stop, str) else body.stop or []
-    wanted = body.max_completion_tokens or body.max_tokens
+    for name in MOST_TOKENS:
+        wanted, most = getattr(body, name), settings.max_answer_tokens
+        if wanted and wanted > most:
+            message = f"{name} is too large: {wanted}. This server writes at most {most} tokens."
+            raise ApiError(400, message, param=name)
     seed = secrets.randbits(32) if body.seed is None else body.seed
     return Wishes(
         temperature=body.temperature,
         top_p=body.top_p,
         repetition_penalty=body.repetition_penalty,
-        max_tokens=min(wanted, settings.max_answer_tokens) if wanted else None,
+        max_tokens=body.max_completion_tokens or body.max_tokens,
         until=tuple(ends),
         logprobs=(body.top_logprobs or 0) if body.logprobs else None,
         seed=seed % 2**64,  # numpy's seeds are not negative
         allowed=visitor.allowed,
+        visitor=visitor.name,
     )
 
 
@@ -178,8 +186,8 @@ class _Completion:
         yield self._line([ChunkChoice(delta=Delta(role="assistant", content=""))])
         try:
             for event in early:
-                for piece in self._take(event):
-                    yield self._text(piece)
+                for line in self._drawn(event):
+                    yield line
             while True:
                 try:
                     following = await asyncio.wait_for(self._turn.next(), QUIET)
@@ -188,8 +196,8 @@ class _Completion:
                     continue
                 if following is None:
                     break
-                for piece in self._take(following):
-                    yield self._text(piece)
+                for line in self._drawn(following):
+                    yield line
         except ApiError as error:
             self._told["error"] = error.code
             yield f"data: {JSONResponse(error.body).body.decode()}\n\n"  # type: ignore[union-attr]
@@ -215,6 +223,12 @@ class _Completion:
                 self._told["asked"] = self._body.messages[-1].text
                 self._told["answered"] = [step.text for step in self._answer.made.steps]
         return pieces
+
+    def _drawn(self, event: Event) -> Iterator[str]:
+        if isinstance(event, Waiting):
+            yield f": number {event.place} in line\n\n"  # a comment, which clients pass over
+        for piece in self._take(event):
+            yield self._text(piece)
 
     def _text(self, piece: Piece) -> str:
         delta = Delta(content=piece.text)

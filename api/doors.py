@@ -2,49 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Annotated, Any
+from collections.abc import Callable, Coroutine
+from typing import Any
 
-from fastapi import Depends, Request
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import Response
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPBearer
 
+from agent.limits import Limits
 from api.errors import ApiError
-from api.limits import Limits
 from core.access import Keys, Visitor
 
 BEARER = HTTPBearer(auto_error=False, description="a key of the setting `api_keys`")
-Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)]
-Door = Callable[..., Awaitable[None]]
 
 
-def door(keys: Keys, limits: Limits) -> Door:
-    """A dependency that says who asks, as `request.state.visitor`.
+def guarded(keys: Keys, limits: Limits) -> APIRouter:
+    """A router for what not everybody may ask.
 
-    With keys it is the key's holder, else whoever has the address.
+    Before the body of a request is read, its visitor stands in `request.state.visitor`: the key's
+    holder where there are keys, else whoever has the address.
+    """
+
+    class Guarded(APIRoute):
+        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+            answer = super().get_route_handler()
+
+            async def enter(request: Request) -> Response:
+                visitor = await _visitor(request, keys)
+                request.state.visitor = visitor
+                # An address is a person's own.
+                request.state.told["visitor"] = visitor.name if keys else None
+                limits.count(visitor.name)
+                return await answer(request)
+
+            return enter
+
+    # The dependency is for the OpenAPI.
+    return APIRouter(route_class=Guarded, dependencies=[Depends(BEARER)])
+
+
+async def _visitor(request: Request, keys: Keys) -> Visitor:
+    """Who asks.
 
     Raises:
         ApiError: a key is needed and the request has none that is known.
-        TooMany: the visitor has asked too often.
     """
-
-    async def by_key(request: Request, credentials: Credentials) -> None:
-        visitor = keys.holder(credentials.credentials) if credentials else None
-        if visitor is None:
-            problem = "is not known" if credentials else "is missing"
-            raise ApiError(
-                401,
-                f"The API key {problem}. Send one as `Authorization: Bearer KEY`.",
-                "invalid_api_key",
-            )
-        await come_in(request, visitor)
-
-    async def by_address(request: Request) -> None:
-        await come_in(request, Visitor(request.client.host if request.client else ""))
-
-    async def come_in(request: Request, visitor: Visitor) -> None:
-        request.state.visitor = visitor
-        told: dict[str, Any] = request.state.told
-        told["visitor"] = visitor.name if keys else None  # an address is a person's own
-        await limits.count(visitor.name)
-
-    return by_key if keys else by_address
+    if not keys:
+        return Visitor(request.client.host if request.client else "")
+    credentials = await BEARER(request)
+    visitor = keys.holder(credentials.credentials) if credentials else None
+    if visitor is None:
+        problem = "is not known" if credentials else "is missing"
+        raise ApiError(
+            401,
+            f"The API key {problem}. Send one as `Authorization: Bearer KEY`.",
+            "invalid_api_key",
+        )
+    return visitor

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from fastapi import APIRouter, Response
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from agent.line import Line
 from api.errors import documented
 from api.metrics import Metrics
 from api.schemas import Health
-from core.settings import Settings
-from engine.interface import Engine
 
 PLAIN: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/plain": {"schema": {"type": "string"}}}}
@@ -22,7 +20,7 @@ NOT_READY: dict[int | str, dict[str, Any]] = {
 }
 
 
-def health_routes(engine: Engine, settings: Settings, draining: Callable[[], bool]) -> APIRouter:
+def health_routes(line: Line) -> APIRouter:
     """What needs no key."""
     router = APIRouter()
 
@@ -33,19 +31,17 @@ def health_routes(engine: Engine, settings: Settings, draining: Callable[[], boo
 
     @router.get("/readyz", responses=NOT_READY)
     async def readyz(response: Response) -> Health:
-        """The model is loaded, the queue has room, and the server is not on its way out."""
-        full = engine.waiting >= max(1, settings.max_waiting)
-        if not (full or draining()):
+        """The model is loaded, the line has room, and the server is not on its way out."""
+        if not (line.full or line.draining):
             return Health(status="ready")
         response.status_code = 503
-        return Health(status="draining" if draining() else "full")
+        return Health(status="draining" if line.draining else "full")
 
     return router
 
 
-def metric_routes(metrics: Metrics) -> APIRouter:
-    """What Prometheus reads."""
-    router = APIRouter()
+def metric_routes(router: APIRouter, metrics: Metrics) -> None:
+    """Add what Prometheus reads."""
 
     @router.get(
         "/metrics",
@@ -55,5 +51,3 @@ def metric_routes(metrics: Metrics) -> APIRouter:
     async def read_metrics() -> Response:
         """Counters and histograms in Prometheus' text format."""
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
-
-    return router

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from agent.events import Event, Failed, Notice, Planned, StepFinished, StepStarted
+from agent.events import Event, Failed, Notice, Planned, StepFinished, StepStarted, Waiting
+from agent.line import Line
 from engine.interface import Engine
 
 SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 300)
@@ -19,23 +21,26 @@ BY = ("task", "adapter")
 class Metrics:
     """Counters of one process. Safe to use from many threads; they hold nobody's words."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, line: Line) -> None:
         self.registry = CollectorRegistry()
         on = self.registry
         ProcessCollector(registry=on)
         self.registry.register(_Passes(engine))
-        Gauge("patchbay_waiting", "Engine requests that wait for others", registry=on).set_function(
-            lambda: engine.waiting
-        )
+        running = Gauge("patchbay_turns_running", "Turns that run", registry=on)
+        running.set_function(lambda: line.running)
+        waiting = Gauge("patchbay_waiting", "Turns that wait in the line", registry=on)
+        waiting.set_function(lambda: line.waiting)
         self.requests = Counter(
             "patchbay_requests", "HTTP requests to the API", ("route", "status"), registry=on
         )
-        self._running = Gauge("patchbay_turns_running", "Turns that run", registry=on)
         self._failed = Counter("patchbay_turns_failed", "Turns that failed", ("kind",), registry=on)
         self._notices = Counter(
             "patchbay_notices", "What visitors were told of steps", ("kind",), registry=on
         )
         self._tokens = Counter("patchbay_tokens", "Tokens of steps", ("kind", *BY), registry=on)
+        self._waited = Histogram(
+            "patchbay_wait_seconds", "Time in the line", buckets=SECONDS, registry=on
+        )
         self._first = Histogram(
             "patchbay_first_token_seconds",
             "Wait for a step's first text, from when the engine was asked",
@@ -56,26 +61,24 @@ class Metrics:
 
     def watch(self, turn: Iterator[Event]) -> Iterator[Event]:
         """Count a turn's events as they pass."""
-        with self._running.track_inprogress():
-            for event in turn:
-                match event:
-                    case Planned(plan=plan) if plan.reason == "router":
-                        for step in plan.steps:
-                            self._sure.labels(step.task).observe(step.confidence)
-                    case StepStarted():
-                        by = (event.step.task or "none", event.adapter or "base")
-                    case Notice(kind=kind):
-                        self._notices.labels(kind).inc()
-                    case StepFinished():
-                        self._count(event, by)
-                    case Failed(kind=kind):
-                        self._failed.labels(kind).inc()
-                yield event
-
-    @property
-    def running(self) -> int:
-        """Turns that run."""
-        return int(self.registry.get_sample_value("patchbay_turns_running") or 0)
+        came, waits = time.perf_counter(), True
+        for event in turn:
+            if waits and not isinstance(event, Waiting):
+                waits = False
+                self._waited.observe(time.perf_counter() - came)
+            match event:
+                case Planned(plan=plan) if plan.reason == "router":
+                    for step in plan.steps:
+                        self._sure.labels(step.task).observe(step.confidence)
+                case StepStarted():
+                    by = (event.step.task or "none", event.adapter or "base")
+                case Notice(kind=kind):
+                    self._notices.labels(kind).inc()
+                case StepFinished():
+                    self._count(event, by)
+                case Failed(kind=kind):
+                    self._failed.labels(kind).inc()
+            yield event
 
     def _count(self, event: StepFinished, by: tuple[str, str]) -> None:
         self._tokens.labels("read", *by).inc(event.prompt_tokens)

@@ -17,9 +17,8 @@ AUTO = "auto"  # routes
 SHOWN = 100  # characters of a name that is not known
 
 
-def model_routes(agent: Agent) -> APIRouter:
-    """The list, and one of it."""
-    router = APIRouter()
+def model_routes(router: APIRouter, agent: Agent) -> None:
+    """Add the list, and one of it."""
     started = int(time.time())
 
     @router.get("/v1/models", responses=documented(401, 429))
@@ -34,8 +33,6 @@ def model_routes(agent: Agent) -> APIRouter:
         if model not in known:
             raise UnknownName("model", model[:SHOWN], known)
         return known[model]
-
-    return router
 
 
 def adapter_of(model: str, agent: Agent) -> str | None:

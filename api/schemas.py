@@ -118,8 +118,8 @@ class ChatRequest(Asked):
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
     repetition_penalty: Annotated[float, Field(ge=0.5, le=3)] | None = None
-    max_tokens: Annotated[int, Field(ge=1, le=1_000_000), WHOLE] | None = None
-    max_completion_tokens: Annotated[int, Field(ge=1, le=1_000_000), WHOLE] | None = None
+    max_tokens: Annotated[int, Field(ge=1), WHOLE] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1), WHOLE] | None = None
     stop: Ending | Annotated[list[Ending], Field(max_length=4)] | None = None
     seed: Annotated[int, Field(ge=-LARGEST, le=LARGEST), WHOLE] | None = None
     n: Annotated[int, Field(ge=1, le=1), WHOLE] | None = 1

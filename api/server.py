@@ -73,7 +73,7 @@ class Server(uvicorn.Server):
     ) -> None:
         """`ready` is told the address when the port is open."""
         self.page = page
-        self._api = api
+        self._line = api.line
         self._ready = ready
         self._drain = settings.drain_seconds
         super().__init__(
@@ -103,9 +103,9 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let the running answers end, then close."""
-        self._api.turns.draining = True
+        self._line.draining = True
         until = time.monotonic() + self._drain
-        while self._api.metrics.running and time.monotonic() < until and not self.force_exit:
+        while self._line.held and time.monotonic() < until and not self.force_exit:
             await asyncio.sleep(0.1)
         await super().shutdown(sockets)
 

@@ -29,9 +29,8 @@ DEFAULT = "classification"
 ERRORS = documented(400, 401, 403, 404, 413, 422, 429, 500, 503)
 
 
-def skill_routes(agent: Agent, turns: Turns) -> APIRouter:
-    """Both operations."""
-    router = APIRouter()
+def skill_routes(router: APIRouter, agent: Agent, turns: Turns) -> None:
+    """Add both operations."""
 
     @router.post("/v1/route", responses=ERRORS)
     async def route(request: Request, body: RouteRequest) -> Route:
@@ -47,23 +46,20 @@ def skill_routes(agent: Agent, turns: Turns) -> APIRouter:
         """Find a text's label, with the probability of each."""
         visitor: Visitor = request.state.visitor
         plan = _plan(body, find_task(agent.tasks, body.task or DEFAULT))
-        wishes, answer = Wishes(allowed=visitor.allowed), Answer(seed=0)
+        wishes = Wishes(allowed=visitor.allowed, visitor=visitor.name)
+        answer = Answer(seed=0)
 
         async def finish() -> None:
             while (event := await turn.next()) is not None:
                 list(answer.take(event))
 
-        with closing(
-            turns.begin(visitor.name, lambda stop: agent.carry_out(plan, stop, wishes))
-        ) as turn:
+        with closing(turns.begin(lambda stop: agent.carry_out(plan, stop, wishes))) as turn:
             await unless_gone(request, finish())
         request.state.told |= answer.told
         step = answer.made.steps[0]
         return Classified(
             label=step.text, labels=step.labels, usage=answer.usage, patchbay=answer.made
         )
-
-    return router
 
 
 def _plan(body: ClassifyRequest, task: TaskSpec) -> Plan:

@@ -13,17 +13,13 @@ from typing import Any, TypeVar
 from starlette.requests import Request
 
 from agent.events import Event, Failed
-from api.limits import Limits
-from core.errors import PatchbayError
+from agent.line import Line
 from core.settings import Settings
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+REFUSING = 4  # threads
 Start = Callable[[threading.Event], Iterator[Event]]  # the turn, given the switch that ends it
-
-
-class Draining(PatchbayError):
-    """The server is on its way out."""
 
 
 class Turn:
@@ -42,8 +38,8 @@ class Turn:
         """End the computation, if it has not ended."""
         self._stop.set()
 
-    def work(self, start: Start, end: Callable[[], None]) -> None:
-        """Compute, in a thread; `end` is called in the event loop."""
+    def work(self, start: Start) -> None:
+        """Compute, in a thread."""
         try:
             for event in start(self._stop):
                 self._tell(event)
@@ -52,15 +48,11 @@ class Turn:
             failed = Failed("The server made a mistake. It is in its log.", "unexpected")
             self._tell(failed)
         finally:
-            self._in_loop(end)
             self._tell(None)
 
     def _tell(self, event: Event | None) -> None:
-        self._in_loop(lambda: self._events.put_nowait(event))
-
-    def _in_loop(self, call: Callable[[], None]) -> None:
         with suppress(RuntimeError):  # the loop has ended, and with it everyone who listened
-            self._loop.call_soon_threadsafe(call)
+            self._loop.call_soon_threadsafe(self._events.put_nowait, event)
 
 
 class Turns:
@@ -69,35 +61,31 @@ class Turns:
     The thread does not wait for the reader: what it makes is kept until it is read.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self.draining = False  # set at the end of the process: no turn begins any more
-        self.limits = Limits(settings)
-        # As many as may begin, so that none waits here, where nobody would see it.
-        self._pool = ThreadPoolExecutor(settings.max_running + settings.max_waiting, "turn")
+    def __init__(self, settings: Settings, line: Line) -> None:
+        self._line = line
+        # As many as have a place, so that none waits here, where nobody would see it, and some to
+        # tell others that there is none.
+        most = settings.max_running + settings.max_waiting + REFUSING
+        self._pool = ThreadPoolExecutor(most, "turn")
 
-    def begin(self, visitor: str, start: Start) -> Turn:
-        """Begin a turn. Whoever gets it must close it, however it ends.
-
-        Raises:
-            TooMany, EngineBusy, Draining: before anything is computed.
-        """
-        end = self._enter(visitor)
+    def begin(self, start: Start) -> Turn:
+        """Begin a turn. Whoever gets it must close it, however it ends."""
         turn = Turn()
-        self._pool.submit(turn.work, start, end)
+        self._pool.submit(turn.work, start)
         return turn
 
     async def call(self, visitor: str, work: Callable[[], T]) -> T:
-        """Short work of the same kind. Raises as `begin`."""
-        end = self._enter(visitor)
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, work)
-        finally:
-            end()
+        """Short work without the engine: it takes a place, and does not wait for the others.
 
-    def _enter(self, visitor: str) -> Callable[[], None]:
-        if self.draining:
-            raise Draining("The server is shutting down. Send the request again in a minute.")
-        return self.limits.begin(visitor)
+        Raises:
+            Draining, TooMany, EngineBusy: there is no place, now or for this visitor.
+        """
+
+        def held() -> T:
+            with self._line.place(visitor):
+                return work()
+
+        return await asyncio.get_running_loop().run_in_executor(self._pool, held)
 
 
 class Gone(Exception):

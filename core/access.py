@@ -35,9 +35,14 @@ class Visitor:
 
 
 class Keys:
-    """The keys by which visitors are known. Without any, everybody may ask."""
+    """The keys by which visitors are known. Without any, everybody may ask.
 
-    def __init__(self, keys: Mapping[str, ApiKey]) -> None:
+    Args:
+        closed: those who come without a key have logged in otherwise, even where there are no keys.
+    """
+
+    def __init__(self, keys: Mapping[str, ApiKey], closed: bool = False) -> None:
+        self._closed = closed
         self._visitors = {
             name: Visitor(name, None if key.adapters is None else frozenset(key.adapters))
             for name, key in keys.items()
@@ -45,20 +50,22 @@ class Keys:
         self._names = {_digest(key.key.get_secret_value()): name for name, key in keys.items()}
 
     def __bool__(self) -> bool:
-        return bool(self._visitors)
+        return bool(self._visitors) or self._closed
 
     def holder(self, key: str) -> Visitor | None:
         """Who holds the key, if anybody."""
         name = self._names.get(_digest(key))
         return self._visitors[name] if name is not None else None
 
-    def named(self, name: str | None) -> Visitor:
-        """The visitor who has logged in under the name; somebody without one where none is asked.
+    def named(self, name: str | None, address: str) -> Visitor:
+        """Who has logged in under the name, or where nobody need log in, whoever has the address.
 
         Raises:
             KeyError: nobody has that name.
         """
-        return self._visitors[name or ""] if self else Visitor("")
+        if self._closed and name:
+            return Visitor(name)
+        return self._visitors[name or ""] if self else Visitor(address)
 
     def login(self, name: str, key: str) -> bool:
         """Whether the key is that of the name."""

@@ -9,8 +9,10 @@
     ├── TaskError          a task's YAML files are wrong
     ├── AdapterError       an adapter was refused
     ├── NotAllowed         the visitor may not use the adapter that would answer
-    ├── EngineBusy         the queue is full
-    └── EngineAway         what runs the base is elsewhere, and does not answer
+    ├── TooMany            one visitor asks too much
+    ├── EngineBusy         the line is full
+    ├── EngineAway         what runs the base is elsewhere, and does not answer
+    └── Draining           the server is on its way out
 
 Raise at the depth where the mistake is; only an outermost layer (command line, page) turns one
 into a message. Each message says what was wrong, the value, and what to do next.
@@ -66,9 +68,17 @@ class NotAllowed(PatchbayError):
     """The visitor may not use the adapter that would answer."""
 
 
+class TooMany(PatchbayError):
+    """One visitor asks too much, at one time or within a minute."""
+
+
 class EngineBusy(PatchbayError):
-    """The engine's queue is full."""
+    """The line, or the engine's own queue, is full."""
 
 
 class EngineAway(PatchbayError):
     """What runs the base is elsewhere, and does not answer or was lost in the middle."""
+
+
+class Draining(PatchbayError):
+    """The server is on its way out."""

@@ -23,6 +23,11 @@ def user_dir() -> Path:
     return _folder("PATCHBAY_HOME", platformdirs.user_data_path("patchbay"))
 
 
+def loses_disk() -> bool:
+    """Whether `user_dir` is emptied at a restart, as the disk of a Hugging Face Space is."""
+    return "SPACE_ID" in os.environ and "PATCHBAY_HOME" not in os.environ
+
+
 def task_dirs() -> list[Path]:
     """Folders that hold task folders, later ones winning over earlier ones."""
     return [REPOSITORY / "tasks", user_dir() / "tasks"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,7 +16,7 @@ from pydantic import (
     ValidationError,
     field_validator,
 )
-from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsConfigDict
 from pydantic_settings import SettingsError as NotJson
 
 from core import paths
@@ -23,6 +24,7 @@ from core.access import ApiKey
 from core.errors import SettingsError, UnknownName
 
 PROFILE_DIR = Path(__file__).parent / "profiles"
+FOUND = {"zero": "ZeroGPU found", "gpu": "CUDA found", "starter": "no CUDA found"}
 Source = tuple[str, dict[str, Any]]  # where the values came from, and the values
 KeyName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,40}$")]
 
@@ -38,8 +40,10 @@ class Settings(BaseSettings):
     quantization: Literal["int8", "nf4", "none"] = "int8"
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     device: Literal["cpu", "cuda"] = "cpu"
-    engine: Literal["local", "openai"] = Field(
-        "local", description="'openai': a server that speaks OpenAI's protocol runs the base"
+    engine: Literal["local", "openai", "zero"] = Field(
+        "local",
+        description="'openai': a server that speaks OpenAI's protocol runs the base; 'zero': "
+        "ZeroGPU lends each request a GPU",
     )
     address: str = Field("", description="where that server is, like http://127.0.0.1:8000/v1")
     address_key: SecretStr | None = Field(None, description="the key it wants, if any")
@@ -51,8 +55,8 @@ class Settings(BaseSettings):
     )
     context_tokens: int = Field(4096, ge=64, description="prompt plus answer, in tokens")
     threads: int | None = Field(None, ge=1, description="CPU threads; all cores when unset")
-    max_running: int = Field(8, ge=1, description="requests that share the engine at one time")
-    max_waiting: int = Field(64, ge=0, description="requests that may wait behind them")
+    max_running: int = Field(8, ge=1, description="answers made at one time")
+    max_waiting: int = Field(64, ge=0, description="answers that may wait in line behind them")
     time_limit: float = Field(300.0, gt=0, description="seconds one answer may take")
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(7860, ge=1, le=65535, description="port to listen on")
@@ -60,11 +64,20 @@ class Settings(BaseSettings):
         {}, description="name -> key, or {key, adapters}; with any, everything but health needs one"
     )
     max_request_bytes: int = Field(2_000_000, ge=1024, description="of one HTTP request")
-    max_answer_tokens: int = Field(4096, ge=1, le=8192, description="of one answer over the API")
-    visitor_running: int = Field(16, ge=1, description="answers at one time for one visitor")
-    visitor_rate: int = Field(600, ge=1, description="requests a minute for one visitor")
+    max_answer_tokens: int = Field(4096, ge=1, le=8192, description="of one answer, all its steps")
+    visitor_running: int = Field(16, ge=1, description="answers of one visitor, made or waiting")
+    visitor_rate: int = Field(600, ge=1, description="requests a minute of one visitor")
     drain_seconds: float = Field(30.0, ge=0, description="for running answers at the end")
     log_words: bool = Field(False, description="keep visitors' words in the log")
+    keep_in: str = Field(
+        "",
+        pattern=r"^$|^\w[\w.-]*/\w[\w.-]*$",
+        description="OWNER/NAME of a private hub data set that ratings are copied to",
+    )
+    hf_login: bool = Field(False, description="log in to the page with Hugging Face")
+    hf_users: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="who may then come in, users or organisations; without any, everyone"
+    )
 
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
 
@@ -74,6 +87,13 @@ class Settings(BaseSettings):
         if len({key.key.get_secret_value() for key in keys.values()}) < len(keys):
             raise ValueError("two names have the same key")
         return keys
+
+    @field_validator("hf_users", mode="before")
+    @classmethod
+    def _names_in_a_line(cls, names: object) -> object:
+        if isinstance(names, str):
+            return [name for name in (part.strip() for part in names.split(",")) if name]
+        return names
 
     def origin(self, name: str) -> str:
         """Where the value of the field came from: a flag, a variable, a file, or the default."""
@@ -112,7 +132,7 @@ def load_settings(**flags: Any) -> Settings:
                 merged[key], origins[key] = value, source
     merged["profile"] = name
     if wanted == "auto":
-        origins["profile"] = "auto: " + ("CUDA found" if name == "gpu" else "no CUDA found")
+        origins["profile"] = f"auto: {FOUND[name]}"
     settings = _validated(merged, origins)
     if settings.device == "cuda" and not has_cuda():
         raise SettingsError(
@@ -129,6 +149,11 @@ def profile_names() -> list[str]:
     return sorted({"auto", *(file.stem for folder in folders for file in folder.glob("*.yaml"))})
 
 
+def on_zero_gpu() -> bool:
+    """Whether this is a Space whose GPU is there only while a request runs."""
+    return os.environ.get("SPACES_ZERO_GPU", "").lower() in {"1", "t", "true"}
+
+
 def has_cuda() -> bool:
     """Whether torch sees a CUDA device. Imports torch, which takes a second or two."""
     if importlib.util.find_spec("torch") is None:
@@ -139,7 +164,11 @@ def has_cuda() -> bool:
 
 
 def _resolve_auto(name: str) -> str:
-    return name if name != "auto" else ("gpu" if has_cuda() else "starter")
+    if name != "auto":
+        return name
+    if on_zero_gpu():
+        return "zero"
+    return "gpu" if has_cuda() else "starter"
 
 
 def _profile_file(name: str) -> Path:

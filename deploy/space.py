@@ -1,7 +1,8 @@
 """Assemble a folder that is a Hugging Face Space, check it, and upload it.
 
     python -m deploy.space                      # into build/space, for the free CPU machine
-    python -m deploy.space --hardware t4-small  # with CUDA
+    python -m deploy.space --hardware t4-small  # with CUDA; zero-a10g is ZeroGPU
+    python -m deploy.space --login              # visitors log in with Hugging Face
     python -m deploy.space --name YOU/patchbay  # and upload it, with the token of `hf auth login`
 
 Everything in the folder is a copy or follows from one: the packages are those that app.py imports,
@@ -30,6 +31,7 @@ FREE = "cpu-basic"
 CPU_INDEX = "--extra-index-url https://download.pytorch.org/whl/cpu"
 DATA = ("adapters", "LICENSE")
 LARGE = "".join(f"*.{end} filter=lfs diff=lfs merge=lfs -text\n" for end in ("safetensors", "png"))
+ON_ZERO = "3.12"  # ZeroGPU has Python 3.10 and this
 SHORT = 60  # characters of a Space's description, at most
 
 
@@ -39,14 +41,13 @@ def main(
     ),
     hardware: Annotated[str, typer.Option(help="the Space's machine, see its settings")] = FREE,
     name: Annotated[str | None, typer.Option(help="upload as OWNER/NAME")] = None,
+    login: Annotated[bool, typer.Option("--login", help="visitors log in to the page")] = False,
 ) -> None:
     """Assemble, check, and upload or say how."""
     try:
         if hardware not in {*SpaceHardware}:
             raise SettingsError(f"There is no hardware {hardware!r}: {', '.join(SpaceHardware)}.")
-        if hardware == SpaceHardware.ZERO_A10G:
-            raise SettingsError("ZeroGPU is not supported. Name a machine with a GPU of its own.")
-        assemble(folder, hardware)
+        assemble(folder, hardware, login)
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
         print(f"{folder}: {size / 1e6:.0f} MB for {hardware}")
         if name and get_token():
@@ -57,8 +58,8 @@ def main(
         raise SystemExit(f"deploy.space: {error}") from error
 
 
-def assemble(folder: Path, hardware: str = FREE) -> None:
-    """Make the folder anew.
+def assemble(folder: Path, hardware: str = FREE, login: bool = False) -> None:
+    """Make the folder anew; `login`: with Hugging Face.
 
     Raises:
         SettingsError: the folder is something else, or what it would hold is not a valid Space.
@@ -77,7 +78,7 @@ def assemble(folder: Path, hardware: str = FREE) -> None:
     index = f"{CPU_INDEX}\n" if hardware.startswith("cpu") else ""
     (folder / "requirements.txt").write_text(index + pins, encoding="utf-8")
     (folder / ".gitattributes").write_text(LARGE, encoding="utf-8")
-    (folder / "README.md").write_text(card(pins, hardware), encoding="utf-8")
+    (folder / "README.md").write_text(card(pins, hardware, login), encoding="utf-8")
     check(folder)
 
 
@@ -93,7 +94,7 @@ def packages(file: str) -> set[str]:
     return found
 
 
-def card(pins: str, hardware: str) -> str:
+def card(pins: str, hardware: str, login: bool) -> str:
     """The Space's README: its front matter, and what the repository's own says first.
 
     Raises:
@@ -110,13 +111,15 @@ def card(pins: str, hardware: str) -> str:
         "colorTo": "blue",
         "sdk": "gradio",
         "sdk_version": pinned[1],
-        "python_version": "3.11",
+        "python_version": ON_ZERO if hardware == SpaceHardware.ZERO_A10G else "3.11",
         "app_file": "app.py",
         "suggested_hardware": hardware,
         "license": "apache-2.0",
         "models": [starter.NAME],
         "short_description": "Your own models for your own work, routed in sight",
     }
+    if login:
+        facts["hf_oauth"] = True
     front = yaml.safe_dump(facts, allow_unicode=True, sort_keys=False)
     return f"---\n{front}---\n\n# Patchbay\n\n{about}\n"
 

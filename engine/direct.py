@@ -1,40 +1,44 @@
-"""A packed base on the CPU: prompts and tokens, without transformers' layers.
+"""A packed base on the CPU: prompts and tokens through `kernels`, without transformers' layers.
 
-Prompts go through dense products, where arithmetic is the cost: in bfloat16 where the processor
-multiplies it, in float32 elsewhere. Single tokens go through the compiled pass of `kernels`, where
-reading the weights is the cost. Both compute with the same rounded weights.
+The tokens of a prompt are shared out to the cores, which wait for each other once a layer, because
+a token attends to all before it. The next token of an answer is one core's work.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from engine import kernels
-from engine.kernels import Floats, Patch
+from engine.kernels import LANES, Floats, Patch
 from engine.lora import LoraWeights, Pairs
 from engine.memory import Memory, Next
 from engine.packed import GROUPS, Packed, spans
 
+TOGETHER = 32  # neighbouring tokens of a prompt that are read on the same core
+Whole = NDArray[np.int64]
+Part = TypeVar("Part")
+
 
 class Direct:
-    """The two ways through a base's weights."""
+    """A base's weights and the cores that read with them."""
 
     def __init__(self, packed: Packed) -> None:
-        """Make the matrices for prompts."""
+        """Compile, or read what was compiled before."""
         self._packed, self._weights, self.facts = packed, packed.weights, packed.facts
         self._shape = (packed.layers, self.facts.key_heads, self.facts.width)
-        self._dtype = torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
-        self._dense = {
-            name: [packed.dense(name, layer, self._dtype) for layer in range(packed.layers)]
-            for name in GROUPS
-        }
+        self._cores = torch.get_num_threads()
+        self._crew = ThreadPoolExecutor(self._cores)
         self._bare = self.lay_out({})
-        self.step([Next(0, self.memory(), None)])  # compiles, or reads what was compiled before
+        self.step([Next(0, self.memory(), None)])
+        self.read([0], self.memory(), None)
 
     def memory(self) -> Memory:
         """An empty one for a new request."""
@@ -54,7 +58,7 @@ class Direct:
             memory.length += 1
             arrays = memory.keys.numpy(), memory.values.numpy()
             table.append(kernels.row(*arrays, memory.length - 1, patch))
-        x = self._packed.embed([text.token for text in texts]).numpy()
+        x = self._packed.embed([text.token for text in texts])
         logits = kernels.step(x, np.array(table, np.int64), self._shape[1], self._weights)
         return torch.from_numpy(logits)[:, : self.facts.vocabulary]
 
@@ -66,12 +70,10 @@ class Direct:
         Returns:
             (keep, vocabulary) float32 logits after the last ones.
         """
-        start, count = memory.length, len(ids)
-        at = torch.arange(start, start + count)
-        seen = torch.ones(count, start + count, dtype=torch.bool).tril_(start) if start else None
-        x = self._pass(ids, at, seen, memory, adapter)
-        memory.length += count
-        return self._logits(x[-keep:])
+        places = np.arange(memory.length, memory.length + len(ids))
+        x = self._pass(ids, places, np.zeros((len(ids), 2), np.int64), memory, adapter)
+        memory.length += len(ids)
+        return self._logits(x[len(ids) - keep :])
 
     def branches(
         self,
@@ -81,15 +83,14 @@ class Direct:
         trunk: Sequence[int] = (),
     ) -> list[Tensor]:
         """Read a trunk and its continuations in one pass; see `Base.branches`."""
-        start, stem = memory.length, len(trunk)
-        sizes = [len(row) for row in rows]
-        fork = start + stem
-        at = torch.cat([torch.arange(start, fork), *(torch.arange(n) + fork for n in sizes)])
-        seen = torch.block_diag(*(torch.ones(n, n).tril() for n in (stem, *sizes))).bool()
-        seen[stem:, :stem] = True
-        seen = torch.cat([torch.ones(len(at), start, dtype=torch.bool), seen], 1)
+        stem, sizes = len(trunk), [len(row) for row in rows]
+        fork = memory.length + stem
+        places = [np.arange(memory.length, fork), *(np.arange(fork, fork + n) for n in sizes)]
+        begins = fork + np.cumsum([0, *sizes[:-1]])
+        seen = [np.zeros((stem, 2), np.int64)]
+        seen += [np.full((n, 2), (fork, begin)) for n, begin in zip(sizes, begins, strict=True)]
         ids = [*trunk, *(token for row in rows for token in row)]
-        x = self._pass(ids, at, seen, memory, adapter)
+        x = self._pass(ids, np.concatenate(places), np.concatenate(seen), memory, adapter)
         memory.length = fork
         if stem:
             return list(self._logits(x[stem - 1 :]).split([1, *sizes]))
@@ -98,71 +99,66 @@ class Direct:
     def _pass(
         self,
         ids: Sequence[int],
-        at: Tensor,
-        seen: Tensor | None,
+        places: Whole,
+        seen: Whole,
         memory: Memory,
         adapter: LoraWeights | None,
-    ) -> Tensor:
+    ) -> Floats:
         """Through all layers.
 
         Args:
             ids: N tokens.
-            at: (N,) their positions.
-            seen: (N, memory + N) what each attends to; None is all before it, on no memory.
+            places: (N,) of the tokens in their text.
+            seen: (N, 2) what each attends to, see `kernels.read`.
             memory: its filled part is read, the keys and values of the tokens are written after.
 
         Returns:
             (N, H) hidden states, normed.
         """
         memory.make_room(len(ids))
-        weights, patch = self._weights, self._patch(adapter)
-        width = self._shape[2]
-        begin, end = memory.length, memory.length + len(ids)
-        cos, sin = (torch.from_numpy(table)[at][:, None] for table in (weights.cos, weights.sin))
+        arrays, patch = (memory.keys.numpy(), memory.values.numpy()), self._patch(adapter)
+        line = np.array(kernels.row(*arrays, memory.length, patch), np.int64)
+        table = np.tile(line, (len(ids), 1))
+        table[:, kernels.READ] += np.arange(len(ids))
+        table[:, kernels.PLACE] = places
         x = self._packed.embed(ids)
-        for layer in range(self._shape[0]):
-            normed = _normed(x, weights.before[layer], weights.epsilon).to(self._dtype)
-            qkv = self._linear("qkv", layer, normed, patch).float()
-            if len(weights.qkv_bias):
-                qkv += torch.from_numpy(weights.qkv_bias[layer])
-            q, k, v = (
-                part.view(len(ids), -1, width) for part in qkv.split(self._sizes("qkv"), dim=-1)
-            )
-            if len(weights.query_norm):
-                q = _normed(q, weights.query_norm[layer], weights.epsilon)
-                k = _normed(k, weights.key_norm[layer], weights.epsilon)
-            memory.keys[layer, :, begin:end] = _rotated(k, cos, sin).transpose(0, 1)
-            memory.values[layer, :, begin:end] = v.transpose(0, 1)
-            mixed = F.scaled_dot_product_attention(
-                _rotated(q, cos, sin).transpose(0, 1)[None].to(self._dtype),
-                memory.keys[layer, None, :, :end].to(self._dtype),
-                memory.values[layer, None, :, :end].to(self._dtype),
-                attn_mask=seen,
-                is_causal=seen is None,
-                enable_gqa=True,
-            )
-            mixed = mixed[0].transpose(0, 1).reshape(len(ids), -1)
-            x += self._linear("out", layer, mixed, patch)
-            normed = _normed(x, weights.between[layer], weights.epsilon).to(self._dtype)
-            gate, up = self._linear("gate_up", layer, normed, patch).chunk(2, -1)
-            x += self._linear("down", layer, F.silu(gate).mul_(up), patch)
-        return _normed(x, weights.end, weights.epsilon)
+        # In turn, because the last ones see most.
+        turns = np.arange(len(ids)) // TOGETHER % self._cores
+        shares = [np.flatnonzero(turns == core) for core in range(turns.max() + 1)]
+        width = len(self._weights.qkv_scale[0])
+        parts = [
+            (x[share], table[share], seen[share], np.empty((len(share), width), np.float32))
+            for share in shares
+        ]
 
-    def _linear(self, name: str, layer: int, x: Tensor, patch: Patch) -> Tensor:
-        """One group of one layer with its adapter. (N, in) -> (N, out)."""
-        out = F.linear(x, self._dense[name][layer])
-        a, b = (torch.from_numpy(getattr(patch, f"{name}_{side}")[layer]) for side in "ab")
-        if a.shape[1]:
-            narrow = F.linear(x, a.flatten(0, 1).to(x.dtype)).chunk(len(a), -1)
-            b = b.to(x.dtype)
-            for part, (begin, end) in enumerate(spans(self.facts.edges[name])):
-                out[:, begin:end].addmm_(narrow[part], b[:, begin:end])
-        return out
+        def go_on(layer: int, part: tuple[Floats, Whole, Whole, Floats]) -> None:
+            own, lines, spans, qkv = part
+            kernels.read(own, lines, spans, layer, *self._shape[1:], self._weights, qkv)
 
-    def _logits(self, x: Tensor) -> Tensor:
+        for layer in range(-1, self._shape[0]):
+            self._each(partial(go_on, layer), parts)
+        for share, part in zip(shares, parts, strict=True):
+            x[share] = part[0]
+        return x
+
+    def _logits(self, x: Floats) -> Tensor:
         """(N, H) -> (N, vocabulary) float32."""
-        logits = kernels.project(x.numpy(), self._weights.head, self._weights.head_scale)
+        head = self._weights.head
+        logits = np.empty((len(x), len(head) * LANES), np.float32)
+        shares = [slice(i, i + TOGETHER) for i in range(0, len(x), TOGETHER)]
+
+        def project(share: slice) -> None:
+            kernels.product(head, self._weights.head_scale, x[share], logits[share])
+
+        self._each(project, shares)
         return torch.from_numpy(logits)[:, : self.facts.vocabulary]
+
+    def _each(self, work: Callable[[Part], None], parts: Sequence[Part]) -> None:
+        """Do the parts on the cores, and wait for all."""
+        if len(parts) == 1:
+            work(parts[0])
+        else:
+            list(self._crew.map(work, parts))
 
     def _patch(self, adapter: LoraWeights | None) -> Patch:
         patch: Patch = self._bare if adapter is None else adapter.layers
@@ -185,16 +181,3 @@ class Direct:
                         b[layer, : len(down), begin:end] = up.T
             made[f"{name}_a"], made[f"{name}_b"] = a, b
         return Patch(**made)
-
-    def _sizes(self, name: str) -> list[int]:
-        return [end - begin for begin, end in spans(self.facts.edges[name])]
-
-
-def _normed(x: Tensor, weight: Floats, epsilon: float) -> Tensor:
-    return F.rms_norm(x, (x.shape[-1],), torch.from_numpy(weight), epsilon)
-
-
-def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """x: (N, heads, width); cos, sin: (N, 1, width / 2)."""
-    a, b = x.chunk(2, -1)
-    return torch.cat([a * cos - b * sin, b * cos + a * sin], -1)

@@ -89,7 +89,7 @@ class TorchEngine:
     ) -> Iterator[Delta | Usage]:
         """Yield text as it is made, then one Usage."""
         prompt = list(request.prompt) or self._base.prompt_ids(request.messages)
-        self._require_room(prompt, request.decoding.max_new_tokens)
+        require_room(self.context_tokens, len(prompt), request.decoding.max_new_tokens)
         weights = self.adapters.get(request.adapter) if request.adapter else None
         job = WriteJob(prompt, weights, stop or threading.Event(), self._deadline())
         job.decoding, job.until, job.logprobs = request.decoding, request.until, request.logprobs
@@ -111,7 +111,7 @@ class TorchEngine:
         if not labels:
             raise InputError("There are no labels to choose from. Name at least two.")
         prompt = self._base.prompt_ids(request.messages)
-        self._require_room(prompt, max(len(ids) for ids in labels.values()))
+        require_room(self.context_tokens, len(prompt), max(len(ids) for ids in labels.values()))
         weights = self.adapters.get(request.adapter) if request.adapter else None
         job = ChooseJob(prompt, weights, stop or threading.Event(), self._deadline())
         job.labels = labels
@@ -126,7 +126,7 @@ class TorchEngine:
             raise InputError("There is nothing to score: the prompt or a continuation is empty.")
         longest = max(len(ids) for ids in request.continuations)
         # The last token is scored and not read.
-        self._require_room(list(request.prompt), longest - 1, whole=True)
+        require_room(self.context_tokens, len(request.prompt), longest - 1, whole=True)
         weights = self.adapters.get(request.adapter) if request.adapter else None
         job = ScoreJob(list(request.prompt), weights, stop or threading.Event(), self._deadline())
         job.continuations = [list(ids) for ids in request.continuations]
@@ -159,15 +159,6 @@ class TorchEngine:
         self._worker.join(timeout=30)
         self._crew.shutdown(wait=False)
         atexit.unregister(self.close)
-
-    def _require_room(self, prompt: list[int], answer: int, whole: bool = False) -> None:
-        """See that the prompt fits beside an answer: the whole one, or its beginning."""
-        room = answer if whole else min(answer, 16)
-        if len(prompt) + room > self.context_tokens:
-            raise TooLong(
-                f"The request is {len(prompt):,} tokens long; this model reads "
-                f"{self.context_tokens - room:,}. Shorten it, or send it in parts."
-            )
 
     def _label(self, label: str) -> list[int]:
         return [*self._base.plain_ids(label), self._base.tokenizer.eos_token_id]
@@ -230,6 +221,20 @@ class TorchEngine:
                 return [one for one in group if one not in readers and _go_on(one, None)]
             found = dict(zip(map(id, readers), logits, strict=True))
             return [one for one in group if _go_on(one, found.get(id(one)))]
+
+
+def require_room(context: int, prompt: int, answer: int, whole: bool = False) -> None:
+    """See that a prompt fits beside an answer: the whole one, or its beginning. All in tokens.
+
+    Raises:
+        TooLong: it does not.
+    """
+    room = answer if whole else min(answer, 16)
+    if prompt + room > context:
+        raise TooLong(
+            f"The request is {prompt:,} tokens long; this model reads {context - room:,}. "
+            "Shorten it, or send it in parts."
+        )
 
 
 def _go_on(one: Running, logits: Tensor | None) -> bool:

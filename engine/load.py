@@ -15,13 +15,17 @@ ON_GPU = 2**31  # a rank-16 adapter of a base of 4 billion weights takes 66 MB
 
 
 def load_engine(settings: Settings, progress: Progress = lambda line: None) -> Engine:
-    """The engine that the settings name: one in this process, or one at an address.
+    """The engine that the settings name: here, at an address, or on a GPU lent to each request.
 
     Raises:
-        SetupError, SettingsError: see `load_local` and `engine.remote`.
+        SetupError, SettingsError: see `load_local`, `engine.remote` and `engine.zero`.
     """
     if settings.engine == "local":
         return load_local(settings, progress)
+    if settings.engine == "zero":
+        from engine.zero import load_zero  # its package is there on ZeroGPU alone
+
+        return load_zero(settings, progress)
     from engine.remote import RemoteEngine  # its client takes a second to import
 
     return RemoteEngine(settings)

@@ -23,10 +23,10 @@ from torch import Tensor, nn
 
 from core import fingerprint
 from engine import int8
-from engine.kernels import LANES, Floats, Weights, tiled, untiled
+from engine.kernels import BYTES, LANES, LAYOUT, PART, Floats, Weights, some_rows, tiled
 from engine.lora import shapes
 
-FORMAT = 1  # of the file; another one makes it anew
+FORMAT = f"2-{LAYOUT}"  # of the file; another one makes it anew
 KINDS = ("llama", "qwen2", "qwen3")
 GROUPS = {  # layers that read the same input, by their names in the base
     "qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
@@ -70,19 +70,13 @@ class Packed:
         """How many there are."""
         return len(self.weights.out)
 
-    def embed(self, ids: Sequence[int]) -> Tensor:
+    def embed(self, ids: Sequence[int]) -> Floats:
         """(tokens, H) float32."""
+        at = np.array(ids)
         if self.embedding is not None:
-            return self.embedding[list(ids)]
-        at, head = np.array(ids), self.weights.head
-        rows = head[at // LANES, :, at % LANES] * self.weights.head_scale[at, None]
-        return torch.from_numpy(rows)
-
-    def dense(self, name: str, layer: int, dtype: torch.dtype) -> Tensor:
-        """One group of one layer as a matrix, (out, in)."""
-        packed = torch.from_numpy(untiled(getattr(self.weights, name)[layer]))
-        scale = torch.from_numpy(getattr(self.weights, f"{name}_scale")[layer])
-        return (packed.float() * scale[:, None]).to(dtype)
+            rows: Floats = self.embedding.numpy()[at]
+            return rows
+        return some_rows(self.weights.head, at) * self.weights.head_scale[at, None]
 
 
 def unsupported(model: Any) -> str | None:
@@ -98,8 +92,9 @@ def unsupported(model: Any) -> str | None:
         return "its positions depend on the length of the text"
     layer = model.model.layers[0]
     for name in (name for group in GROUPS.values() for name in group):
-        if size := len(_of(layer, name).weight) % LANES:
-            return f"{name} has {size} outputs more than a multiple of {LANES}"
+        made, read = _of(layer, name).weight.shape
+        if made % LANES or (BYTES and read % PART):
+            return f"{name} is {made} by {read}, not multiples of {LANES} and {PART}"
     plain = (name for group in ("out", "gate_up", "down") for name in GROUPS[group])
     biased = next((name for name in plain if _of(layer, name).bias is not None), None)
     return f"{biased} has a bias" if biased else None

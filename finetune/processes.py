@@ -1,4 +1,4 @@
-"""Several processes that train one adapter: FSDP's split weights, and what all must agree on."""
+"""Several processes that train one adapter: what each of them holds, and what all must agree on."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.utils._pytree import tree_map_only
 
 from core.errors import SettingsError
+from finetune import zero
+from finetune.recipe import Recipe
 
 REFUSED = {  # what `accelerate launch` sets -> what to do instead
-    ("ACCELERATE_USE_DEEPSPEED", "true"): "In place of DeepSpeed use --use_fsdp --fsdp_version 2: "
-    "it splits the base's weights over the processes as ZeRO 3 does.",
     ("ACCELERATE_USE_MEGATRON_LM", "true"): "In place of Megatron-LM use --use_fsdp "
     "--fsdp_version 2.",
     ("FSDP_VERSION", "1"): "FSDP version 1 trains all weights. Add --fsdp_version 2.",
@@ -30,7 +30,7 @@ REFUSED = {  # what `accelerate launch` sets -> what to do instead
 }
 
 
-def join() -> Accelerator:
+def join(recipe: Recipe) -> Accelerator:
     """This process as one of those that `accelerate launch` started, or alone.
 
     Raises:
@@ -39,6 +39,8 @@ def join() -> Accelerator:
     for (variable, value), instead in REFUSED.items():
         if os.environ.get(variable) == value:
             raise SettingsError(instead)
+    if zero.wanted():
+        return zero.join(recipe)
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
     state = accelerator.state
     wanted = os.environ.get("ACCELERATE_USE_FSDP") == "true"
@@ -46,17 +48,32 @@ def join() -> Accelerator:
         # Accelerate takes the flag on GPUs only; PyTorch splits weights on the CPU too.
         state.distributed_type = DistributedType.FSDP
         state.fsdp_plugin = FullyShardedDataParallelPlugin()
-    if sharded(accelerator):
+    if accelerator.distributed_type == DistributedType.FSDP:
         state.fsdp_plugin.auto_wrap_policy = transformer_auto_wrap_policy
     return accelerator
 
 
 def sharded(accelerator: Accelerator) -> bool:
     """Whether each process holds a part of every weight."""
-    return bool(accelerator.distributed_type == DistributedType.FSDP)
+    fsdp = accelerator.distributed_type == DistributedType.FSDP
+    return bool(fsdp or zero.stage(accelerator) == 3)
 
 
-def trained(net: nn.Module) -> dict[str, Tensor]:
+def prepare(
+    accelerator: Accelerator, loss: nn.Module, head: nn.Parameter, optimizer: torch.optim.Optimizer
+) -> tuple[nn.Module, torch.optim.Optimizer]:
+    """Loss and optimizer as the kind of launch needs them.
+
+    Args:
+        head: the weight that the loss reads without calling its module.
+    """
+    if zero.stage(accelerator) == 3:
+        zero.lend(head, loss)
+    loss, optimizer = accelerator.prepare(loss, optimizer)
+    return loss, optimizer
+
+
+def trained(net: nn.Module) -> dict[str, nn.Parameter]:
     """The trained parameters by name, as this process holds them."""
     for module in net.modules():
         if isinstance(module, FSDPModule):
@@ -70,22 +87,61 @@ def whole(values: Any) -> Any:
 
 
 def _gathered(tensor: Tensor) -> Tensor:
-    complete = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
-    return complete.detach().cpu().clone()
+    if zero.is_split(tensor):
+        tensor = zero.complete(tensor)
+    elif isinstance(tensor, DTensor):
+        tensor = tensor.full_tensor()
+    return tensor.detach().cpu().clone()
 
 
-def part(tensor: Tensor, like: Tensor) -> Tensor:
+@torch.no_grad()
+def put(
+    accelerator: Accelerator,
+    optimizer: torch.optim.Optimizer,
+    values: list[tuple[nn.Parameter, Tensor]],
+) -> None:
+    """Give trained parameters complete values, the same in all processes."""
+    if zero.stage(accelerator):
+        zero.put(optimizer, values)
+        return
+    for parameter, value in values:
+        parameter.copy_(_part(value, parameter))
+
+
+def _part(tensor: Tensor, like: Tensor) -> Tensor:
     """What this process holds of a complete tensor that belongs to the parameter `like`."""
     if not isinstance(like, DTensor) or tensor.shape != like.shape:
         return tensor
     return distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements)
 
 
-def load_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
-    """Take over a state of complete tensors, made by any number of processes."""
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+def optimizer_state(
+    accelerator: Accelerator, optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter]
+) -> dict[str, Any]:
+    """The state of complete tensors, on the CPU; all processes must call it."""
+    if zero.stage(accelerator):
+        return zero.optimizer_state(optimizer, parameters)
+    state: dict[str, Any] = whole(optimizer.state_dict())
+    return state
+
+
+def load_optimizer(
+    accelerator: Accelerator,
+    optimizer: torch.optim.Optimizer,
+    parameters: list[nn.Parameter],
+    saved: dict[str, Any],
+    learn: Callable[[], Any],
+) -> None:
+    """Take over such a state, made by any number and kind of processes.
+
+    Args:
+        learn: takes the gradient of some examples.
+    """
+    if zero.stage(accelerator):
+        zero.load_optimizer(optimizer, parameters, saved, learn)
+        return
     state = {
-        i: {key: part(v, parameters[i]) if isinstance(v, Tensor) else v for key, v in own.items()}
+        i: {key: _part(v, parameters[i]) if isinstance(v, Tensor) else v for key, v in own.items()}
         for i, own in saved["state"].items()
     }
     optimizer.load_state_dict({**saved, "state": state})

@@ -87,7 +87,7 @@ def run(
     recipe = resolved.recipe
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
-    accelerator = processes.join()
+    accelerator = processes.join(recipe)
     place = Workplace.at(shelf or paths.user_dir() / "adapters", recipe.name)
     if accelerator.is_main_process:
         place.open(resume, replace)
@@ -136,7 +136,8 @@ class Training:
         self.validation = data.validation(recipe, parts, encoder)
         fragile = self.sharded and recipe.quantization == "nf4"
         before = self._value(loss, self.validation[0]) if fragile else 0.0
-        self.loss, self.optimizer = self.accelerator.prepare(loss, optimizer)
+        head = trainee.model.get_output_embeddings().weight
+        self.loss, self.optimizer = processes.prepare(accelerator, loss, head, optimizer)
         # bitsandbytes' issue 1945: on some GPU, weights came out of the split changed, unnoticed.
         if fragile and abs(self._value(self.loss, self.validation[0]) - before) > 1e-4 * before:
             raise SettingsError(
@@ -174,7 +175,9 @@ class Training:
         """Write a checkpoint; the one before it stays whole until this one is."""
         values = {
             "adapter": self.adapter(),
-            "optimizer": processes.whole(self.optimizer.state_dict()),
+            "optimizer": processes.optimizer_state(
+                self.accelerator, self.optimizer, list(self._trained().values())
+            ),
             "state": asdict(self.state),
             "rng": torch.get_rng_state(),
         }
@@ -185,7 +188,13 @@ class Training:
         """Go on from the last checkpoint."""
         saved = processes.from_main(self.accelerator, self.place.load_checkpoint)
         self._put_adapter(saved["adapter"])
-        processes.load_optimizer(self.optimizer, saved["optimizer"])
+        processes.load_optimizer(
+            self.accelerator,
+            self.optimizer,
+            list(self._trained().values()),
+            saved["optimizer"],
+            lambda: self._learn(self._batch(self.validation[0])),
+        )
         planned = self.state.total  # as the recipe says now: `steps=` may cut a run short
         self.state = State(**saved["state"])
         self.state.total = planned or self.state.total
@@ -194,22 +203,20 @@ class Training:
     def _step(self, examples: list[Example]) -> None:
         began, state = time.perf_counter(), self.state
         batch = self._batch(examples)
-        self.loss.train()
-        loss = self.loss(batch)
-        self.accelerator.backward(loss)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.recipe.learning_rate * self._rate(state.step)
+        loss = self._learn(batch)
         trained = [p for group in self.optimizer.param_groups for p in group["params"]]
-        norm = self.accelerator.clip_grad_norm_(trained, self.recipe.clip)
+        norm = float(self.accelerator.clip_grad_norm_(trained, self.recipe.clip))
         share = 1 / self.accelerator.num_processes
-        mine = [share * loss.item(), len(examples), batch.tokens]
+        mine = [share * loss, len(examples), batch.tokens]
         value, rows, tokens = processes.total(self.accelerator, mine)
-        if not (math.isfinite(value) and torch.isfinite(norm)):
+        if not (math.isfinite(value) and math.isfinite(norm)):
             raise TrainingError(
                 f"The loss became {value} at step {state.step + 1}. Use a smaller "
                 f"learning_rate (it is {self.recipe.learning_rate:g}), or a longer warmup. "
                 "The last good checkpoint is kept."
             )
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.recipe.learning_rate * self._rate(state.step)
         self.optimizer.step()
         self.optimizer.zero_grad()
         state.step += 1
@@ -218,6 +225,13 @@ class Training:
         state.rows += round(rows)
         state.seconds += time.perf_counter() - began
         self._calibrate()
+
+    def _learn(self, batch: Batch) -> float:
+        """Take the gradient; DeepSpeed clips it and takes the optimizer's step as well."""
+        self.loss.train()
+        loss = self.loss(batch)
+        self.accelerator.backward(loss)
+        return float(loss.detach())
 
     def _calibrate(self) -> None:
         """Turn a time budget into a number of steps; a process's first one warms up: left out."""
@@ -278,7 +292,8 @@ class Training:
     @torch.no_grad()
     def _value(self, loss: torch.nn.Module, examples: list[Example]) -> float:
         """The loss on some examples, nats an answer token."""
-        return float(loss.eval()(self._batch(examples)))
+        loss.eval()
+        return float(loss(self._batch(examples)))
 
     def _take_best(self) -> None:
         best = processes.from_main(self.accelerator, self.place.load_best)
@@ -287,19 +302,21 @@ class Training:
 
     def adapter(self) -> dict[str, torch.Tensor]:
         """The trained tensors by name, on the CPU; every process must take part."""
-        adapter: dict[str, torch.Tensor] = processes.whole(processes.trained(self.trainee.model))
+        adapter: dict[str, torch.Tensor] = processes.whole(self._trained())
         return adapter
 
-    @torch.no_grad()
+    def _trained(self) -> dict[str, torch.nn.Parameter]:
+        return processes.trained(self.trainee.model)
+
     def _put_adapter(self, tensors: dict[str, torch.Tensor]) -> None:
-        trained = processes.trained(self.trainee.model)
+        trained = self._trained()
         if missing := set(trained) ^ set(tensors):
             raise TrainingError(
                 f"The checkpoint was made with another lora setting ({min(missing)} differs). "
                 "Resume with the recipe it was started with, or start anew."
             )
-        for name, tensor in trained.items():
-            tensor.copy_(processes.part(tensors[name], tensor))
+        values = [(parameter, tensors[name]) for name, parameter in trained.items()]
+        processes.put(self.accelerator, self.optimizer, values)
 
     def _bar(self) -> tqdm:
         shown = self.accelerator.is_main_process

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -94,14 +95,33 @@ class Promotions:
         self._add(last.model_copy(update={"action": "rollback", "at": _now(), "evidence": {}}))
         return last
 
+    def adapters(self) -> list[str]:
+        """The adapters of all promotions that stand, sorted. Raises as `current`."""
+        tasks = {entry.task for entry in self.history()}
+        return sorted({entry.adapter for task in tasks for entry in self.current(task)})
+
+    def restore(self, history: Sequence[Entry]) -> None:
+        """Put a history that was kept elsewhere before what is only here. Raises as `current`."""
+        with self._alone() as ours:
+            self._write([*history, *(entry for entry in ours if entry not in history)])
+
     def _add(self, entry: Entry) -> Entry:
+        with self._alone() as ours:
+            self._write([*ours, entry])
+        return entry
+
+    @contextmanager
+    def _alone(self) -> Iterator[Sequence[Entry]]:
+        """The history, while nobody else writes."""
         self.file.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(self.file.with_suffix(".lock")):
-            entries = [old.model_dump() for old in self.history()] + [entry.model_dump()]
-            temporary = self.file.with_suffix(".writing")
-            temporary.write_text(json.dumps(entries, indent=1, ensure_ascii=False) + "\n")
-            os.replace(temporary, self.file)
-        return entry
+            yield self.history()
+
+    def _write(self, entries: Sequence[Entry]) -> None:
+        text = json.dumps([one.model_dump() for one in entries], indent=1, ensure_ascii=False)
+        temporary = self.file.with_suffix(".writing")
+        temporary.write_text(text + "\n", encoding="utf-8")
+        os.replace(temporary, self.file)
 
 
 @lru_cache(maxsize=8)

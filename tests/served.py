@@ -14,6 +14,8 @@ from starlette.types import ASGIApp
 
 from agent.agent import Agent
 from agent.feedback import Feedback
+from agent.keeping import Keeping
+from agent.limits import Limits
 from api.app import Api
 from api.server import Server
 from core.access import Keys
@@ -33,17 +35,23 @@ class Site:
 
 
 @contextmanager
-def served(agent: Agent, feedback: Feedback | None = None, **changes: Any) -> Iterator[Site]:
+def served(
+    agent: Agent,
+    feedback: Feedback | None = None,
+    keeping: Keeping | None = None,
+    **changes: Any,
+) -> Iterator[Site]:
     """Serve the API until the block ends, and the page where there is a place for feedback.
 
     `changes` are settings.
     """
     settings = Settings(**{"port": free_port(), "drain_seconds": 0, **changes})
-    keys = Keys(settings.api_keys)
+    keys = Keys(settings.api_keys, closed=settings.hf_login)
+    agent.limits = Limits(settings)
     page: ASGIApp = PlainTextResponse("No page here", 404)
     if feedback:
-        drawn = build_page(agent, "test", feedback, keys)
-        page = as_app(drawn, keys, settings.max_request_bytes)
+        drawn = build_page(agent, "test", feedback, keys, keeping)
+        page = as_app(drawn, keys, settings)
     api = Api(agent, settings, keys)
     ready = threading.Event()
     server = Server(api, page, settings, lambda address: ready.set())

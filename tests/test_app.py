@@ -39,6 +39,18 @@ def test_a_mistake_is_one_line(flags: list[str], said: str) -> None:
     assert len(ended.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    "variables",
+    [{"PATCHBAY_HF_LOGIN": "true"}, {"SPACE_ID": "you/patchbay", "OAUTH_CLIENT_ID": "client"}],
+)
+def test_a_login_that_would_let_everyone_in_is_refused(variables: dict[str, str]) -> None:
+    ended = start("--profile", "starter", "--host", "0.0.0.0", **variables)
+    assert ended.returncode == 1
+    assert "hf_login" in ended.stderr
+    assert "api_keys" in ended.stderr
+    assert len(ended.stderr.strip().splitlines()) == 1
+
+
 def test_a_port_in_use_is_found_before_anything_is_loaded() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

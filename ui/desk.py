@@ -18,8 +18,10 @@ import gradio as gr
 
 from agent.agent import Agent
 from agent.feedback import Correction, Feedback, FeedbackError, Rating
+from agent.keeping import Keeping
 from agent.wishes import Wishes
 from core.access import Keys
+from core.errors import TooMany
 from ui.draw import ChatMessage, draw_conversation, draw_turn
 from ui.turns import Conversation, Turn, read
 from ui.words import say
@@ -33,9 +35,12 @@ Shown = tuple[list[ChatMessage], Any]  # the chat, and the conversation for the 
 class Desk:
     """What the page's events call. One for all visitors; it holds no one's words."""
 
-    def __init__(self, agent: Agent, feedback: Feedback, keys: Keys) -> None:
+    def __init__(
+        self, agent: Agent, feedback: Feedback, keys: Keys, keeping: Keeping | None = None
+    ) -> None:
         self.agent = agent
         self.feedback = feedback
+        self.keeping = keeping
         self.keys = keys
         self._stops: dict[str, threading.Event] = {}
 
@@ -123,17 +128,20 @@ class Desk:
         """Let the agent answer into the turn; yields when it is worth drawing again."""
         self.stop(request)
         switch = self._stops[str(request.session_hash)] = threading.Event()
-        allowed = self.keys.named(request.username).allowed
+        visitor = self.keys.named(request.username, request.client.host if request.client else "")
         # Answering again may give another answer.
-        wishes = Wishes(seed=secrets.randbits(32), allowed=allowed)
+        wishes = Wishes(seed=secrets.randbits(32), allowed=visitor.allowed, visitor=visitor.name)
         events = self.agent.answer(turn.text, past.messages(), task, switch, wishes=wishes)
         drawn = 0.0
         try:
+            self.agent.limits.count(visitor.name)
             for event in events:
                 turn.apply(event)
                 if time.monotonic() - drawn >= REDRAW_SECONDS:
                     drawn = time.monotonic()
                     yield
+        except TooMany as error:
+            turn.fail(str(error), type(error).__name__)
         except Exception:  # a bug, not a person's mistake: the page must still come to rest
             log.exception("A turn ended unexpectedly")
             turn.fail("", "unexpected")
@@ -154,23 +162,24 @@ class Desk:
             follows=steps[-1].task if steps else "",
             fingerprints=turn.fingerprints,
         )
-        return correction.turn if _kept(lambda: self.feedback.correct(correction)) else ""
+        return correction.turn if self._kept(lambda: self.feedback.correct(correction)) else ""
 
     def _rate(self, turn: Turn, rating: Literal[-1, 0, 1]) -> None:
         tasks = [step.task for step in turn.steps]
         row = Rating(turn.id, rating, turn.text, turn.answer, tasks, turn.fingerprints)
-        if _kept(lambda: self.feedback.rate(row)):
+        if self._kept(lambda: self.feedback.rate(row)):
             turn.rating = rating
 
-
-def _kept(keep: Callable[[], None]) -> bool:
-    try:
-        keep()
-    except FeedbackError as error:
-        log.warning("%s", error)
-        gr.Warning(say("error.kept"), title="Patchbay")
-        return False
-    return True
+    def _kept(self, keep: Callable[[], None]) -> bool:
+        try:
+            keep()
+        except FeedbackError as error:
+            log.warning("%s", error)
+            gr.Warning(say("error.kept"), title="Patchbay")
+            return False
+        if self.keeping and self.keeping.problem:
+            gr.Warning(say("kept.behind", name=self.keeping.name), title="Patchbay")
+        return True
 
 
 def _data(event: gr.EventData) -> dict[str, Any]:

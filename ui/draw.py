@@ -88,7 +88,8 @@ def _request(turn: Turn) -> str:
 
 def _route(turn: Turn, tasks: Tasks) -> str:
     if not turn.steps:
-        return f'<div class="pb-route pb-wait"><i></i>{say("route.working")}</div>'
+        said = _in_line(turn.place) if turn.place else say("route.working")
+        return f'<div class="pb-route pb-wait"><i></i>{said}</div>'
     names = '<span class="pb-then">→</span>'.join(_name(step, tasks) for step in turn.steps)
     alone = turn.steps[0] if len(turn.steps) == 1 else None
     by = f'<span class="pb-soft">{_adapter(alone)}</span>' if alone else ""
@@ -98,6 +99,12 @@ def _route(turn: Turn, tasks: Tasks) -> str:
         f'<span class="pb-number">{percent(turn.confidence)}</span>{by}{icon("chevron")}'
         f"</summary>{_why(turn, tasks)}</details>"
     )
+
+
+def _in_line(place: int) -> str:
+    both, teens = words()["route.line"], place % 100 in {11, 12, 13}
+    ending = "th" if teens else {1: "st", 2: "nd", 3: "rd"}.get(place % 10, "th")
+    return show(Both(en=both.en.format(place=f"{place}{ending}"), zh=both.zh.format(place=place)))
 
 
 def _name(step: StepView, tasks: Tasks) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 
+from core import paths
 from tasks.spec import Both, TaskSpec
 from ui.icons import icon
 from ui.turns import LONGEST_INSTRUCTIONS
@@ -68,11 +69,17 @@ def draw_welcome(tasks: Mapping[str, TaskSpec]) -> str:
 <p>{say("empty.text")}</p><div class="pb-cards">{"".join(cards)}</div></section>"""
 
 
-def draw_composer(kept_in: Path) -> str:
-    """Where requests are written, and the notice of what is kept."""
-    path = _short(kept_in)
+def draw_composer(kept_in: Path, copied_to: str = "") -> str:
+    """Where requests are written, and the notice of what is kept.
+
+    Args:
+        copied_to: the data set that has a copy, if any.
+    """
     box = attributes(aria_label="box.label", placeholder="box.placeholder")
-    notice = phrase("kept.notice", path=path)
+    lost = ".lost" if paths.loses_disk() and not copied_to else ""
+    kind = "kept.copied" if copied_to else "kept.lost" if lost else "kept.notice"
+    notice = phrase(kind, path=_short(kept_in), name=copied_to)
+    short = icon("info") + say("kept.short" + lost)
     return f"""<form class="pb-composer" autocomplete="off">
 <p class="pb-editing" hidden>{say("box.editing")}
 <button type="button" class="pb-plain" data-act="cancel">{say("box.cancel")}</button></p>
@@ -85,7 +92,7 @@ def draw_composer(kept_in: Path) -> str:
 <span class="pb-full">{say("error.storage")}</span></p>
 <div class="pb-under"><span class="pb-keys">{say("box.keys")}</span>
 {_instructions()}
-<details><summary>{icon("info")}{say("kept.short")}</summary><p>{show(notice)}</p></details></div>
+<details><summary>{short}</summary><p>{show(notice)}</p></details></div>
 </form>"""
 
 

@@ -18,9 +18,12 @@ from starlette.middleware import Middleware
 
 from agent.agent import Agent
 from agent.feedback import Feedback
+from agent.keeping import Keeping
 from core.access import Keys
+from core.settings import Settings
 from ui.desk import Desk
 from ui.frame import draw_composer, draw_header, draw_list, draw_welcome
+from ui.login import Gate, Login
 from ui.safety import Shield
 
 HERE = Path(__file__).parent
@@ -33,6 +36,8 @@ LATEX: list[dict[str, str | bool]] = [
 ]
 # Gradio remembers what the latest sessions show, for a feature not used here: so, hardly any.
 SESSIONS = 32
+QUEUED = 10_000  # events of Gradio's own queue, which our limits keep short
+OTHER_THREADS = 40  # for all that does not wait, as many as Gradio takes by itself
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Noto Sans", "PingFang SC", "Microsoft YaHei"]
 # The script calls these by name through the bridge; Gradio finds them as quoted words.
 BRIDGE = """patchbay.connect(trigger,
@@ -44,6 +49,7 @@ def build_page(
     profile: str = "",
     feedback: Feedback | None = None,
     keys: Keys | None = None,
+    keeping: Keeping | None = None,
 ) -> gr.Blocks:
     """The whole page around an agent.
 
@@ -52,9 +58,10 @@ def build_page(
         profile: name of the settings in use, for the header.
         feedback: where likes and corrections go; by default the person's own folder.
         keys: which adapters may answer whom.
+        keeping: the copy of the feedback, if there is one.
     """
     feedback = feedback or Feedback()
-    desk = Desk(agent, feedback, keys or Keys({}))
+    desk = Desk(agent, feedback, keys or Keys({}), keeping)
     base = agent.engine.fingerprints().get("base", "")
     page = gr.Blocks(title="Patchbay", fill_width=True, analytics_enabled=False)
     with page:
@@ -72,28 +79,39 @@ def build_page(
             allow_tags=False,
         )
         _still("pb-first", draw_welcome(agent.tasks))
-        _still("pb-bottom", draw_composer(feedback.file))
+        _still("pb-bottom", draw_composer(feedback.file, keeping.name if keeping else ""))
         bridge = gr.HTML("", elem_id="pb-bridge", js_on_load=BRIDGE)
         stored = gr.BrowserState({}, storage_key="patchbay.open", secret="patchbay")
         _tie(page, desk, bridge, chat, stored)
     return page
 
 
-def as_app(page: gr.Blocks, keys: Keys, most_bytes: int) -> FastAPI:
+def as_app(page: gr.Blocks, keys: Keys, settings: Settings) -> FastAPI:
     """The page as an ASGI app. Nothing is shared, listed as an API, or fetched from elsewhere.
 
     Args:
-        keys: with any, visitors log in with a name and its key.
-        most_bytes: of a request.
+        keys: with any, visitors log in with a name and its key, or else with Hugging Face.
+
+    Raises:
+        SettingsError: see `Login.attach`.
     """
-    page.queue(default_concurrency_limit=None, api_open=False)
+    login = Login(settings.hf_users) if settings.hf_login else None
+    guards = [Middleware(Shield, locked=bool(keys) and login is None)]
+    # A turn that waits for others holds a thread. Gradio's own queue would hold it back unseen.
+    page.max_threads = settings.max_running + settings.max_waiting + OTHER_THREADS
+    # Without a size Gradio's queue holds one event on ZeroGPU.
+    page.queue(max_size=QUEUED, default_concurrency_limit=None, api_open=False)
     page.state_session_capacity = SESSIONS
-    host = FastAPI(openapi_url=None, max_body_size=most_bytes)
+    host = FastAPI(openapi_url=None, max_body_size=settings.max_request_bytes)
+    if login:
+        login.attach(host)
+        guards.append(Middleware(Gate, login=login))
     gr.mount_gradio_app(
         host,
         page,
         "/",
-        auth=keys.login if keys else None,
+        auth=keys.login if keys and login is None else None,
+        auth_dependency=login.name if login else None,
         show_error=False,
         footer_links=[],
         run_history=False,
@@ -105,7 +123,7 @@ def as_app(page: gr.Blocks, keys: Keys, most_bytes: int) -> FastAPI:
         favicon_path=HERE / "icon.svg",
         theme=gr.themes.Base(font=FONTS, font_mono=["ui-monospace", "monospace"]),
         head=_head(),
-        app_kwargs={"middleware": [Middleware(Shield, locked=bool(keys))]},
+        app_kwargs={"middleware": guards},
     )
     return host
 

@@ -21,6 +21,7 @@ from agent.events import (
     StepFinished,
     StepStarted,
     TextDelta,
+    Waiting,
 )
 from tasks.spec import Message
 
@@ -71,6 +72,7 @@ class Turn(_Data):
     id: str = Field(default_factory=new_id)
     text: str
     steps: list[StepView] = []
+    place: int = 0  # in the line, 1 being next
     reason: str = "router"
     milliseconds: float = 0.0
     status: Literal["running", "done", "failed"] = "running"
@@ -106,6 +108,8 @@ class Turn(_Data):
     def apply(self, event: Event) -> None:
         """Take in what the agent says next."""
         match event:
+            case Waiting(place=place):
+                self.place = place
             case Planned(plan=plan):
                 self.reason, self.milliseconds = plan.reason, plan.milliseconds
                 self.steps = [

@@ -85,7 +85,7 @@ class EngineReplica:
             yield _refused(error)
             return
         turn = Turn()
-        self._pool.submit(turn.work, lambda stop: self._items(request, stop), lambda: None)
+        self._pool.submit(turn.work, lambda stop: self._items(request, stop))
         try:
             while (item := await turn.next()) is not None:
                 yield item

@@ -123,3 +123,11 @@ def test_a_login_opens_the_page(locked: Site) -> None:
         assert browser.get("/gradio_api/app_id").status_code == 200
         # The login is for the page: it does not open the API, to which another site could post.
         assert browser.get("/v1/models").status_code == 401
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b"", b"x" * 3_000_000])
+def test_a_key_comes_before_the_body(locked: Site, body: bytes) -> None:
+    url, head = f"{locked.address}/v1/chat/completions", {"Content-Type": "application/json"}
+    answer = httpx.post(url, content=body, headers=head)
+    assert answer.status_code == 401
+    assert answer.json()["error"]["code"] == "invalid_api_key"

@@ -36,11 +36,11 @@ def eventually(true: Callable[[], bool], seconds: float = 10.0) -> bool:
 
 def assert_still(site: Site) -> None:
     """Nothing is computed any more, and no place is taken."""
-    assert eventually(lambda: site.api.metrics.running == 0)
+    assert eventually(lambda: site.agent.limits.line.running == 0)
     made = site.agent.engine.passes
     time.sleep(0.3)
     assert site.agent.engine.passes == made
-    assert eventually(lambda: not site.api.turns.limits._running)
+    assert eventually(lambda: not site.agent.limits.line.held)
 
 
 def begun(site: Site) -> Callable[[], bool]:
@@ -73,7 +73,7 @@ def test_closing_before_a_label_ends_the_computation(serve: Callable[..., Site])
     site = serve(delay=3.0)
     with pytest.raises(httpx.ReadTimeout):
         httpx.post(f"{site.address}/v1/classify", json={"input": "x"}, timeout=0.5)
-    assert eventually(lambda: site.api.metrics.running == 0, 1.5)
+    assert eventually(lambda: site.agent.limits.line.running == 0, 1.5)
 
 
 def test_killing_curl_ends_the_computation(slow: Site) -> None:
@@ -122,10 +122,8 @@ def test_a_reader_who_stops_holds_neither_place_nor_connection(
     with raw_post(site, {"model": "fake", "messages": words, **many}, 4096) as line:
         assert line.recv(10) == b"HTTP/1.1 2"
         assert eventually(lambda: len(site.server.server_state.connections) == 1)
-        assert eventually(lambda: site.api.metrics.running == 0, 20)
-        assert eventually(lambda: not site.api.turns.limits._running), (
-            "free, though nobody has read"
-        )
+        assert eventually(lambda: site.agent.limits.line.running == 0, 20)
+        assert eventually(lambda: not site.agent.limits.line.held), "free, though nobody has read"
         assert eventually(lambda: not site.server.server_state.connections), "hung up on"
     assert site.server.server_state.total_requests == 0, "it was never sent to the end"
     assert httpx.get(f"{site.address}/healthz").status_code == 200

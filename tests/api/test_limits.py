@@ -35,7 +35,9 @@ def test_too_many_answers_at_one_time(serve: Callable[..., Site]) -> None:
     alice, bob = client_of(site, ALICE), client_of(site, BOB)
     with alice.chat.completions.create(model="fake", messages=LONG, stream=True) as stream:
         next(iter(stream))
-        with pytest.raises(openai.RateLimitError, match="1 of your requests are running"):
+        with pytest.raises(
+            openai.RateLimitError, match="1 of your requests are running or waiting"
+        ):
             alice.chat.completions.create(model="fake", messages=HELLO)
         assert bob.chat.completions.create(model="fake", messages=HELLO).choices
     time.sleep(0.5)
@@ -54,12 +56,73 @@ def test_too_many_answers_of_all_together(serve: Callable[..., Site]) -> None:
         stream.close()
 
 
-def test_an_answer_is_as_long_as_the_server_allows(serve: Callable[..., Site]) -> None:
+def test_a_visitor_with_many_requests_does_not_hold_back_one_with_one(
+    serve: Callable[..., Site],
+) -> None:
+    site = serve({"max_running": 1, "api_keys": KEYS}, delay=0.02)
+    ended: list[str] = []
+
+    def ask(who: str, key: str) -> None:
+        words: Any = [{"role": "user", "content": "word " * 20}]
+        client_of(site, key).chat.completions.create(model="fake", messages=words)
+        ended.append(who)
+
+    with ThreadPoolExecutor(9) as crowd:
+        for _ in range(8):
+            crowd.submit(ask, "alice", ALICE)
+        while site.agent.limits.line.waiting < 7:
+            time.sleep(0.01)
+        crowd.submit(ask, "bob", BOB)
+    assert ended.index("bob") <= 3
+    assert len(ended) == 9
+
+
+def test_a_stream_that_waits_says_its_place_and_leaves_the_line_when_it_is_closed(
+    serve: Callable[..., Site],
+) -> None:
+    site = serve({"max_running": 1}, delay=0.05)
+    line, body = site.agent.limits.line, {"model": "fake", "messages": LONG, "stream": True}
+    url = f"{site.address}/v1/chat/completions"
+    with httpx.stream("POST", url, json=body) as first:
+        lines = first.iter_lines()  # its end closes the stream
+        assert next(lines).startswith("data:")
+        with httpx.stream("POST", url, json=body) as second:
+            said = next(text for text in second.iter_lines() if text.startswith(":"))
+            assert said == ": number 1 in line"
+            assert (line.running, line.waiting) == (1, 1)
+            assert "patchbay_waiting 1.0" in httpx.get(f"{site.address}/metrics").text
+        until = time.monotonic() + 5
+        while line.waiting and time.monotonic() < until:
+            time.sleep(0.02)
+        assert (line.running, line.waiting) == (1, 0)
+
+
+@pytest.mark.parametrize(("model", "text"), [("fake", "{}"), ("auto", "/translate fr {}")])
+def test_an_answer_is_as_long_as_the_server_allows(
+    serve: Callable[..., Site], model: str, text: str
+) -> None:
     site = serve({"max_answer_tokens": 5})
-    made = client_of(site).chat.completions.create(model="fake", messages=LONG, max_tokens=500)
+    messages: Any = [{"role": "user", "content": text.format("A word or two. " * 9)}]
+    made = client_of(site).chat.completions.create(model=model, messages=messages)
     assert made.usage
     assert made.usage.completion_tokens == 5
     assert made.choices[0].finish_reason == "length"
+
+
+@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
+def test_a_longer_answer_than_the_server_gives_is_refused(
+    serve: Callable[..., Site], name: str
+) -> None:
+    site = serve({"max_answer_tokens": 5})
+    create: Any = client_of(site).chat.completions.create
+    with pytest.raises(
+        openai.BadRequestError, match=f"{name} is too large: 6.*at most 5"
+    ) as raised:
+        create(model="fake", messages=LONG, **{name: 6})
+    assert raised.value.param == name
+    assert create(model="fake", messages=LONG, **{name: 5}).usage.completion_tokens == 5
+    schema = httpx.get(f"{site.address}/openapi.json").json()["components"]["schemas"]
+    assert schema["ChatRequest"]["properties"][name]["anyOf"][0]["maximum"] == 5
 
 
 def test_every_visitor_gets_the_answer_to_the_own_request(site: Site) -> None:

@@ -27,6 +27,14 @@ def test_auto_is_the_starter_without_cuda() -> None:
     assert settings.origin("host") == "default"
 
 
+def test_auto_is_zero_on_zero_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPACES_ZERO_GPU", "true")
+    monkeypatch.setattr("core.settings.has_cuda", lambda: True)  # as `spaces` makes it look
+    settings = load_settings()
+    assert (settings.profile, settings.engine, settings.quantization) == ("zero", "zero", "none")
+    assert settings.origin("profile") == "auto: ZeroGPU found"
+
+
 def test_flag_over_environment_over_file_over_profile(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,6 +117,17 @@ def test_a_wrong_key_is_said_to_be_without_being_said(
     with pytest.raises(SettingsError, match=said) as raised:
         load_settings(profile="starter")
     assert "0123456" not in str(raised.value)
+
+
+def test_names_come_as_a_line_or_a_list(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATCHBAY_HF_USERS", "alice, my-org,")
+    assert load_settings(profile="starter").hf_users == ("alice", "my-org")
+    monkeypatch.delenv("PATCHBAY_HF_USERS")
+    write(home, "settings.yaml", "hf_users: [bob]\nkeep_in: me/ratings\n")
+    assert load_settings(profile="starter").hf_users == ("bob",)
+    monkeypatch.setenv("PATCHBAY_KEEP_IN", "../secret")
+    with pytest.raises(SettingsError, match=r"keep_in='\.\./secret'"):
+        load_settings(profile="starter")
 
 
 def test_every_setting_is_in_the_table() -> None:

@@ -30,6 +30,20 @@ def test_the_front_matter_names_what_is_there(folder: Path) -> None:
     assert (folder / facts["app_file"]).is_file()
 
 
+def test_zero_gpu_gets_a_python_that_it_has(tmp_path: Path) -> None:
+    space.assemble(tmp_path / "zero", "zero-a10g")
+    facts = RepoCard.load(tmp_path / "zero" / "README.md").data.to_dict()
+    assert (facts["python_version"], facts["suggested_hardware"]) == ("3.12", "zero-a10g")
+    assert "pytorch.org" not in (tmp_path / "zero" / "requirements.txt").read_text()
+    assert (tmp_path / "zero" / "core" / "profiles" / "zero.yaml").is_file()
+
+
+def test_a_login_is_asked_of_the_space(folder: Path, tmp_path: Path) -> None:
+    space.assemble(tmp_path / "login", login=True)
+    assert RepoCard.load(tmp_path / "login" / "README.md").data.to_dict()["hf_oauth"] is True
+    assert "hf_oauth" not in RepoCard.load(folder / "README.md").data.to_dict()
+
+
 def test_only_what_the_chat_needs_is_in_it(folder: Path) -> None:
     there = {path.name for path in folder.iterdir()}
     assert {"agent", "core", "engine", "tasks", "ui", "adapters", "app.py"} <= there
