@@ -63,8 +63,8 @@ def _bound(application: dict[str, Any]) -> Any:
 
     options = {one.pop("name"): one for one in application["deployments"]}
     flags = application["args"]
-    engines = Engine.options(**options["Engine"]).bind(flags)
-    return Api.options(**options["Api"]).bind(engines, flags)
+    engines = Engine.options(**options["Engine"]).bind(flags["engine"])
+    return Api.options(**options["Api"]).bind(engines, flags["api"])
 
 
 if __name__ == "__main__":

@@ -41,6 +41,6 @@ class Front:
 Api = serve.deployment(serve.ingress()(Front), name="Api")
 
 
-def build(flags: dict[str, Any]) -> Application:
-    """The application; `flags` are settings, as a command line would give them."""
-    return Api.bind(Engine.bind(flags), flags)
+def build(flags: dict[str, dict[str, Any]]) -> Application:
+    """The application; `flags` are settings of the `api` and of each `engine`."""
+    return Api.bind(Engine.bind(flags["engine"]), flags["api"])
