@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 from fastapi import APIRouter, Request
 
@@ -46,7 +47,8 @@ def adapter_of(model: str, agent: Agent) -> str | None:
     if model in {AUTO, base}:
         return None
     if model not in adapters:
-        agent.engine.adapters.fingerprint(model)  # says why, if it is there and was refused
+        with suppress(UnknownName):  # else it says why, if it is there and was refused
+            agent.engine.adapters.fingerprint(model)
         raise UnknownName("model", model[:SHOWN], [AUTO, base, *adapters])
     return model
 
