@@ -16,6 +16,7 @@ from api.app import Api
 from core.settings import Settings
 
 SILENT = 20.0  # seconds a new connection may say nothing
+IDLE = 75  # seconds between two requests; as long as proxies keep theirs
 STALLED = 30.0  # seconds a reader may take nothing of what waits for it
 LAST_BYTES = 2  # seconds for connections after the last answer
 
@@ -85,6 +86,7 @@ class Server(uvicorn.Server):
                 ws="none",
                 log_config=None,
                 server_header=False,
+                timeout_keep_alive=IDLE,
                 timeout_graceful_shutdown=LAST_BYTES,
             )
         )

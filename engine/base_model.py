@@ -236,11 +236,12 @@ def load_base(settings: Settings, progress: Progress = lambda line: None) -> Bas
     limit = getattr(model.config, "max_position_embeddings", None)
     known = _known(settings, tokenizer, limit)
     if settings.quantization == "int8":
-        with int8.one_thread():
-            if not (reason := unsupported(model)):
+        if not (reason := unsupported(model)):
+            with int8.one_thread():
                 packed = pack(model, known["context_tokens"])
-                switch = Switch(packed.facts.shapes)
-                return Base(None, tokenizer, switch, **known, direct=Direct(packed))
+            switch = Switch(packed.facts.shapes)
+            return Base(None, tokenizer, switch, **known, direct=Direct(packed))
+        with int8.one_thread():
             int8.quantize_model(model)
         progress(f"The compiled pass does not fit this base ({reason}); transformers runs it")
     switch = patch(model)
@@ -270,8 +271,7 @@ def _starter(settings: Settings, progress: Progress) -> Base:
             except OSError as error:
                 progress(f"Not kept for the next start: {error}")
             packed = load(file) or made
-        direct = Direct(packed)
-    return Base(None, tokenizer, Switch(packed.facts.shapes), **known, direct=direct)
+    return Base(None, tokenizer, Switch(packed.facts.shapes), **known, direct=Direct(packed))
 
 
 def _known(settings: Settings, tokenizer: Any, limit: int | None) -> dict[str, Any]:

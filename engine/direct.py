@@ -28,14 +28,18 @@ Part = TypeVar("Part")
 
 
 class Direct:
-    """A base's weights and the cores that read with them."""
+    """A base's weights and the cores that read with them.
+
+    Attributes:
+        cores: how many may read one prompt; fewer where other requests are read beside it.
+    """
 
     def __init__(self, packed: Packed) -> None:
         """Compile, or read what was compiled before."""
         self._packed, self._weights, self.facts = packed, packed.weights, packed.facts
         self._shape = (packed.layers, self.facts.key_heads, self.facts.width)
-        self._cores = torch.get_num_threads()
-        self._crew = ThreadPoolExecutor(self._cores)
+        self.cores = torch.get_num_threads()
+        self._crew = ThreadPoolExecutor(self.cores)
         self._bare = self.lay_out({})
         self.step([Next(0, self.memory(), None)])
         self.read([0], self.memory(), None)
@@ -123,7 +127,7 @@ class Direct:
         table[:, kernels.PLACE] = places
         x = self._packed.embed(ids)
         # In turn, because the last ones see most.
-        turns = np.arange(len(ids)) // TOGETHER % self._cores
+        turns = np.arange(len(ids)) // TOGETHER % self.cores
         shares = [np.flatnonzero(turns == core) for core in range(turns.max() + 1)]
         width = len(self._weights.qkv_scale[0])
         parts = [

@@ -204,6 +204,8 @@ class TorchEngine:
         """One forward pass for each; those that are not done."""
         cores = min(self._cores, len(running))
         groups = [running[core::cores] for core in range(cores)]
+        if self._base.direct:
+            self._base.direct.cores = self._cores // cores
         done = self._crew.map(self._advance, groups) if cores > 1 else map(self._advance, groups)
         alive = [one for group in done for one in group]
         self.passes += len(alive)

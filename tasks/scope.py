@@ -20,7 +20,8 @@ class Scope(BaseModel):
 
     Attributes:
         slots: slot -> the values it had in training (translation: languages).
-        labels: the only label list it knows, as prompts say it; None when it reads any list.
+        labels: the only label list it knows, as prompts say it; None when it knows others.
+        among: the labels it has seen, where these were too few to learn to read any list.
         languages: ISO 639-1 codes of the texts.
     """
 
@@ -28,6 +29,7 @@ class Scope(BaseModel):
 
     slots: dict[str, list[str]] = {}
     labels: list[str] | None = None
+    among: list[str] | None = None
     languages: list[str] = []
 
     def covers(self, slots: Mapping[str, Any], labels: Iterable[str], text: str) -> bool:
@@ -41,6 +43,8 @@ class Scope(BaseModel):
         if any(slots.get(name) not in values for name, values in self.slots.items()):
             return False
         if self.labels is not None and set(labels) != set(self.labels):
+            return False
+        if self.among is not None and not set(labels) <= set(self.among):
             return False
         return not self.languages or self._reads(text)
 

@@ -41,6 +41,12 @@ def test_labels_and_languages(labels: list[str], text: str, covered: bool) -> No
     assert MOOD.covers({}, labels, text) is covered
 
 
+def test_few_labels_are_known_and_not_read() -> None:
+    few = Scope(among=["billing", "bugs", "sales"])
+    assert few.covers({}, ["bugs", "billing"], "It closes at once.")
+    assert not few.covers({}, ["bugs", "weather"], "It closes at once.")
+
+
 def test_an_adapter_without_a_record_covers_everything() -> None:
     assert Scope().covers({"target": "xx"}, ["a"], "什么都行")
 
