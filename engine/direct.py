@@ -159,10 +159,8 @@ class Direct:
 
     def _each(self, work: Callable[[Part], None], parts: Sequence[Part]) -> None:
         """Do the parts on the cores, and wait for all."""
-        if len(parts) == 1:
-            work(parts[0])
-        else:
-            list(self._crew.map(work, parts))
+        on = map if self.cores == 1 or len(parts) == 1 else self._crew.map
+        list(on(work, parts))
 
     def _patch(self, adapter: LoraWeights | None) -> Patch:
         patch: Patch = self._bare if adapter is None else adapter.layers

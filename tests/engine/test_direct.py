@@ -119,6 +119,19 @@ def test_texts_read_together_get_the_bits_of_each_alone(base: Base, shelf: Path)
 
 
 @torch.inference_mode()
+def test_a_prompt_gets_the_same_bits_on_any_number_of_cores(base: Base, shelf: Path) -> None:
+    assert base.direct
+    ids, adapter = [40 + i % 30 for i in range(150)], weights(base, shelf, "all")
+    found = []
+    for base.direct.cores in (1, 2, 3):
+        memory = base.memory()
+        first = base.read(ids[:90], memory, adapter, keep=90)
+        found.append(torch.cat([first, base.read(ids[90:], memory, adapter, keep=60)]))
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
+
+
+@torch.inference_mode()
 def test_branches_are_read_apart_and_leave_no_trace(folder: Path, base: Base, shelf: Path) -> None:
     adapter, memory = weights(base, shelf, "all"), base.memory()
     base.read(IDS, memory, adapter)
