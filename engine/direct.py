@@ -17,12 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine import kernels
-from engine.kernels import LANES, Floats, Patch
+from engine.kernels import LANES, TOGETHER, Floats, Patch
 from engine.lora import LoraWeights, Pairs
 from engine.memory import Memory, Next
 from engine.packed import GROUPS, Packed, spans
 
-TOGETHER = 32  # neighbouring tokens of a prompt that are read on the same core
 Whole = NDArray[np.int64]
 Part = TypeVar("Part")
 

@@ -47,7 +47,30 @@ class Running:
     wanted: Next | None = None
 
 
-class TorchEngine:
+class OnBase:
+    """What an engine says of the base in its own process."""
+
+    def __init__(self, base: Base, adapters: AdapterLibrary) -> None:
+        self.adapters = adapters
+        self.context_tokens = base.context_tokens
+        self.start_token = base.start_token
+        self.passes = 0
+        self._base = base
+
+    def tokens(self, text: str, begin: bool = False) -> list[int]:
+        """Text as token ids as it stands."""
+        return self._base.plain_ids(text, begin)
+
+    def count_tokens(self, messages: tuple[Message, ...]) -> int:
+        """Length of the messages as a prompt, in tokens."""
+        return len(self._base.prompt_ids(messages))
+
+    def fingerprints(self) -> dict[str, str]:
+        """The base, its revision and quantization."""
+        return dict(self._base.fingerprints)
+
+
+class TorchEngine(OnBase):
     """The engine over a transformers base. See `engine.interface.Engine`.
 
     `passes` counts forward passes since the start, so that a test can see them stop.
@@ -62,11 +85,7 @@ class TorchEngine:
         time_limit: float = 300.0,
     ) -> None:
         """`time_limit` is in seconds, for one request."""
-        self.adapters = adapters
-        self.context_tokens = base.context_tokens
-        self.start_token = base.start_token
-        self.passes = 0
-        self._base = base
+        super().__init__(base, adapters)
         self._max_running, self._max_waiting = max_running, max_waiting
         self._time_limit = time_limit
         self._waiting: deque[Work] = deque()
@@ -134,18 +153,6 @@ class TorchEngine:
         item = self._next(job)
         assert isinstance(item, Scores)
         return item
-
-    def tokens(self, text: str, begin: bool = False) -> list[int]:
-        """Text as token ids as it stands."""
-        return self._base.plain_ids(text, begin)
-
-    def count_tokens(self, messages: tuple[Message, ...]) -> int:
-        """Length of the messages as a prompt, in tokens."""
-        return len(self._base.prompt_ids(messages))
-
-    def fingerprints(self) -> dict[str, str]:
-        """The base, its revision and quantization."""
-        return dict(self._base.fingerprints)
 
     def forget(self) -> None:
         """Drop what finished answers had read: the next turns are read from the start."""

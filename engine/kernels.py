@@ -34,7 +34,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 LANES = 16  # rows of weights side by side
 PART = 32  # inputs that are rounded with one scale, where inputs are
-TOGETHER = 32  # rows of a prompt that attend at the same time
+TOGETHER = 32  # neighbours in a prompt that attend at the same time, on the same core
 NEAR = 12  # blocks of 16 rows that stay in the second cache while every text meets them
 
 

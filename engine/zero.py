@@ -24,7 +24,7 @@ from gradio.exceptions import Error as GradioError
 from core.errors import EngineBusy, InputError, PatchbayError
 from core.settings import Settings
 from engine.base_model import Base, Progress, load_base
-from engine.engine import TorchEngine, require_room
+from engine.engine import OnBase, TorchEngine, require_room
 from engine.interface import (
     Choice,
     ChooseRequest,
@@ -35,7 +35,6 @@ from engine.interface import (
     WriteRequest,
 )
 from engine.load import library
-from tasks.spec import Message
 
 # Seconds of a GPU that a request asks for: to start, for its prompt, for its answer. Shorter ones
 # are served first. Guesses on the safe side: nobody has measured this base there.
@@ -50,15 +49,11 @@ Made = Delta | Usage | Choice | Scores
 T = TypeVar("T")
 
 
-class ZeroEngine:
+class ZeroEngine(OnBase):
     """The engine where each request gets a GPU of its own. See `engine.interface.Engine`."""
 
     def __init__(self, base: Base, settings: Settings) -> None:
-        self.adapters = library(base)
-        self.context_tokens = base.context_tokens
-        self.start_token = base.start_token
-        self.passes = 0
-        self._base = base
+        super().__init__(base, library(base))
         self._most = settings.max_running + settings.max_waiting
         self._time_limit = settings.time_limit
         self._process = os.getpid()
@@ -109,18 +104,6 @@ class ZeroEngine:
         """Score continuations of a prompt, token by token."""
         tokens = len(request.prompt) + sum(map(len, request.continuations))
         return self._only(request, _seconds(tokens), Scores)
-
-    def tokens(self, text: str, begin: bool = False) -> list[int]:
-        """Text as token ids as it stands."""
-        return self._base.plain_ids(text, begin)
-
-    def count_tokens(self, messages: tuple[Message, ...]) -> int:
-        """Length of the messages as a prompt, in tokens."""
-        return len(self._base.prompt_ids(messages))
-
-    def fingerprints(self) -> dict[str, str]:
-        """The base, its revision and quantization."""
-        return dict(self._base.fingerprints)
 
     def close(self) -> None:
         """End every request at its next piece of text."""

@@ -8,16 +8,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
-from served import free_port
+from served import free_port, served_app
 
 TOKEN = "hf_of_the_tests"
 LARGE = ".safetensors"
@@ -63,17 +61,8 @@ class Hub:
 def hub() -> Iterator[Hub]:
     """Serve one until the block ends."""
     state = Hub(f"http://127.0.0.1:{free_port()}")
-    config = uvicorn.Config(
-        _app(state), port=int(state.address.rpartition(":")[2]), log_level="error"
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-    yield state
-    server.should_exit = True
-    thread.join(30)
+    with served_app(_app(state), state.address):
+        yield state
 
 
 def _app(hub: Hub) -> FastAPI:

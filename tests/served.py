@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import uvicorn
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp
 
@@ -32,6 +33,22 @@ class Site:
     feedback: Feedback | None
     api: Api
     server: Server
+
+
+@contextmanager
+def served_app(app: ASGIApp, address: str) -> Iterator[None]:
+    """Any app at an address of this machine, until the block ends."""
+    port = int(address.rpartition(":")[2])
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join(30)
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -13,14 +12,13 @@ from typing import Any
 import gradio.oauth
 import httpx
 import pytest
-import uvicorn
 from browse import send
 from fastapi import FastAPI, Request
 from fastapi.responses import RedirectResponse
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 from playwright.sync_api import Browser, expect
-from served import Site, free_port, served
+from served import Site, free_port, served, served_app
 
 from agent.agent import Agent
 from agent.feedback import Feedback
@@ -41,15 +39,8 @@ class Provider:
 @pytest.fixture(scope="module")
 def provider() -> Iterator[Provider]:
     state = Provider(f"http://127.0.0.1:{free_port()}")
-    port = int(state.address.rpartition(":")[2])
-    server = uvicorn.Server(uvicorn.Config(_provider(state), port=port, log_level="error"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-    yield state
-    server.should_exit = True
-    thread.join(30)
+    with served_app(_provider(state), state.address):
+        yield state
 
 
 def _provider(state: Provider) -> FastAPI:
