@@ -65,7 +65,7 @@ def _serve(settings: Settings, fake: bool, started: float) -> None:
     if fake:
         from engine.fake import FakeEngine
 
-        agent = service.assemble(FakeEngine(delay=0.05), settings, _say)
+        agent = service.assemble(FakeEngine(delay=0.05), settings)
     else:
         agent = service.build_agent(settings, _say)
     try:

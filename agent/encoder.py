@@ -51,14 +51,17 @@ class Encoder:
         from engine.int8 import one_thread
 
         # The model's own modules, without `encode`, whose bookkeeping costs as much as a clause.
+        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # little to pad
         with torch.inference_mode(), one_thread():
             batches = [
-                self._model(self._model.preprocess(list(texts[start : start + BATCH])))
+                self._model(
+                    self._model.preprocess([texts[i] for i in order[start : start + BATCH]])
+                )
                 for start in range(0, len(texts), BATCH)
             ]
             vectors = torch.cat([batch["sentence_embedding"] for batch in batches])
             unit = torch.nn.functional.normalize(vectors.float(), dim=1)
-        return np.asarray(unit.numpy(), dtype=np.float32)
+        return np.asarray(unit.numpy(), dtype=np.float32)[np.argsort(order)]
 
 
 def starter_folder() -> Path:

@@ -34,6 +34,7 @@ from tasks.promotions import Promotions
 log = logging.getLogger(__name__)
 
 EVERY = 120.0  # seconds; as much is lost where the disk goes without a word
+AGAIN = 15.0  # seconds, while the copy is behind
 PATIENCE = 10.0  # seconds the hub may take to say what it has
 LAST = 20.0  # seconds for the last copy at the end
 ADAPTERS = "adapters"
@@ -95,7 +96,7 @@ class Keeping:
                 log.warning("%s", self.problem)
 
     def _run(self) -> None:
-        while not self._ended.wait(EVERY):
+        while not self._ended.wait(AGAIN if self.problem else EVERY):
             self.attempt()
         self.attempt()
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 from agent.agent import Agent
 from agent.encoder import Encoder
@@ -11,7 +12,7 @@ from agent.planner import Planner
 from agent.router import Router
 from core.settings import Settings
 from engine.interface import Engine
-from tasks.spec import TaskSpec, load_tasks
+from tasks.spec import load_tasks
 
 Progress = Callable[[str], None]
 
@@ -24,29 +25,22 @@ def build_agent(settings: Settings, progress: Progress = lambda line: None) -> A
     """
     from engine.load import load_engine, load_stand_in  # torch and transformers: seconds to import
 
-    progress("Loading the base model")
-    stand_in = load_stand_in(settings, progress)
-    return assemble(load_engine(settings, progress), settings, progress, stand_in)
+    progress("Fitting the router, loading the base model")
+    with ThreadPoolExecutor(1) as beside:
+        planner = beside.submit(build_planner, settings)
+        stand_in = load_stand_in(settings, progress)
+        engine = load_engine(settings, progress)
+    return Agent(engine, load_tasks(), planner.result(), Limits(settings), stand_in)
 
 
-def assemble(
-    engine: Engine,
-    settings: Settings,
-    progress: Progress = lambda line: None,
-    stand_in: Engine | None = None,
-) -> Agent:
+def assemble(engine: Engine, settings: Settings) -> Agent:
     """An agent around an engine that is already there, the fake one included."""
-    progress("Fitting the router")
-    tasks = load_tasks()
-    return Agent(engine, tasks, _planner(tasks, settings), Limits(settings), stand_in)
+    return Agent(engine, load_tasks(), build_planner(settings), Limits(settings))
 
 
 def build_planner(settings: Settings) -> Planner:
     """Only what routing needs, no base model."""
-    return _planner(load_tasks(), settings)
-
-
-def _planner(tasks: Mapping[str, TaskSpec], settings: Settings) -> Planner:
+    tasks = load_tasks()
     planner = Planner(tasks, Router(tasks, Encoder(settings.encoder)))
     planner.plan("Translate into French: hello")  # reads the language tables before anyone waits
     return planner

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,7 +28,7 @@ from engine import int8, starter
 from engine.direct import Direct
 from engine.lora import LoraWeights, Pairs, Switch, patch
 from engine.memory import Memory, Next, Reading
-from engine.packed import FORMAT, load, pack, save, unsupported
+from engine.packed import FORMAT, Packed, load, pack, save, smallest, unsupported
 from engine.together import Together
 from engine.together import unsupported as alone
 from tasks.spec import Message
@@ -253,25 +253,31 @@ def load_base(settings: Settings, progress: Progress = lambda line: None) -> Bas
 
 def _starter(settings: Settings, progress: Progress) -> Base:
     """The starter in 8 bits, from a file of it that is made the first time."""
-    folder = starter.prepare(progress, weights=False)
-    tokenizer = _read(AutoTokenizer, str(folder), settings)
-    limit = _read(AutoConfig, str(folder), settings).max_position_embeddings
-    known = _known(settings, tokenizer, limit)
-    context = known["context_tokens"]
-    file = folder / f"int8-{FORMAT}-{context}.safetensors"
-    packed = load(file)
-    with int8.one_thread():
-        if packed is None:
-            progress("Rounding the starter model to 8 bits, some seconds")
-            folder = starter.prepare(progress)
-            model = _read(AutoModelForCausalLM, str(folder), settings, **_placement(settings))
-            made = pack(model, context)
-            try:
-                save(made, file)
-            except OSError as error:
-                progress(f"Not kept for the next start: {error}")
-            packed = load(file) or made
+    with ThreadPoolExecutor(1) as beside:
+        beside.submit(Direct, smallest())  # the first time it compiles as long as the rest takes
+        folder = starter.prepare(progress, weights=False)
+        tokenizer = _read(AutoTokenizer, str(folder), settings)
+        limit = _read(AutoConfig, str(folder), settings).max_position_embeddings
+        known = _known(settings, tokenizer, limit)
+        context = known["context_tokens"]
+        file = folder / f"int8-{FORMAT}-{context}.safetensors"
+        packed = load(file) or _rounded(folder, file, context, settings, progress)
     return Base(None, tokenizer, Switch(packed.facts.shapes), **known, direct=Direct(packed))
+
+
+def _rounded(
+    folder: Path, file: Path, context: int, settings: Settings, progress: Progress
+) -> Packed:
+    progress("Rounding the starter model to 8 bits, some seconds")
+    starter.prepare(progress)
+    model = _read(AutoModelForCausalLM, str(folder), settings, **_placement(settings))
+    with int8.one_thread():
+        made = pack(model, context)
+    try:
+        save(made, file)
+    except OSError as error:
+        progress(f"Not kept for the next start: {error}")
+    return load(file) or made
 
 
 def _known(settings: Settings, tokenizer: Any, limit: int | None) -> dict[str, Any]:
@@ -298,7 +304,7 @@ def _read(kind: Any, source: str, settings: Settings, **how: Any) -> Any:
     """What one of transformers' Auto classes reads of a base."""
     hub_logging.disable_progress_bar()
     if Path(source).is_dir():
-        os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing to ask a hub for
+        how["local_files_only"] = True  # nothing to ask a hub for
     else:
         how["revision"] = settings.revision
     try:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from core import fingerprint
 from engine import int8
@@ -149,6 +150,18 @@ def pack(model: Any, positions: int) -> Packed:
     )
     model.model.layers = nn.ModuleList()
     return Packed(weights, facts, None if embedding is head else embedding.detach().float())
+
+
+def smallest() -> Packed:
+    """A random base of one layer: what is compiled for it is compiled for every base."""
+    config = LlamaConfig(
+        vocab_size=32,
+        hidden_size=32,
+        intermediate_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+    )
+    return pack(LlamaForCausalLM(config), positions=2)
 
 
 def save(packed: Packed, file: Path) -> None:

@@ -11,7 +11,7 @@ import tiny
 import torch
 from transformers import AutoModelForCausalLM
 
-from engine import packed
+from engine import kernels, packed
 from engine.base_model import load_base
 from engine.direct import Direct
 from engine.kernels import some_rows, tiled
@@ -45,6 +45,19 @@ def test_what_is_read_back_computes_the_same(made: Packed, tmp_path: Path) -> No
         logits.append(torch.cat([prompt, direct.step([Next(9, memory, None)])]))
     assert torch.equal(*logits)
     assert logits[0].shape == (3, made.facts.vocabulary)
+
+
+def test_what_the_smallest_base_compiles_is_all_that_another_needs(
+    made: Packed, tmp_path: Path
+) -> None:
+    Direct(packed.smallest())
+    functions = (kernels.step, kernels.read, kernels.product)
+    before = [len(function.signatures) for function in functions]
+    packed.save(made, tmp_path / "base.safetensors")
+    read = packed.load(tmp_path / "base.safetensors")
+    assert read
+    Direct(read)
+    assert [len(function.signatures) for function in functions] == before
 
 
 def test_a_damaged_file_is_not_used(made: Packed, tmp_path: Path) -> None:
