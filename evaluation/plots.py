@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -89,7 +90,11 @@ def _svg(draw: Callable[[Axes], None], title: str, size: tuple[float, float] = (
         axes.spines[["top", "right"]].set_visible(False)
         draw(axes)
         file = io.StringIO()
-        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Title": title})
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing from font")  # the reader's has it
+            figure.savefig(
+                file, format="svg", metadata={"Date": None, "Creator": None, "Title": title}
+            )
     svg = file.getvalue()
     svg = svg[svg.index("<svg") :].replace(INK, "currentColor").replace(FILL, "var(--fill)")
     # Identifiers must not clash with those of other plots on the page.

@@ -131,9 +131,16 @@ window.patchbay = (() => {
     trigger(event, data);
   }
 
+  // Gradio says nothing of a request that the server refuses for its size.
+  function fits(data) {
+    const small = new Blob([JSON.stringify(data)]).size < 0.9 * find(".pb-composer").dataset.most;
+    complain("long", !small);
+    return small;
+  }
+
   function send(text, turn = null) {
     const request = text.trim();
-    if (!request || root.dataset.busy) return;
+    if (!request || root.dataset.busy || !fits(request)) return;
     root.dataset.busy = "true"; // also while a moment's other work ends: a second Enter is one too many
     raise("send", { text: request, turn });
   }
@@ -207,7 +214,7 @@ window.patchbay = (() => {
   function show(conversation) {
     menu(false);
     edit(null);
-    raise("open", { conversation });
+    if (fits(conversation)) raise("open", { conversation });
   }
 
   // Another tab kept or deleted a conversation. Where it is the one shown here, take up its turns,

@@ -186,9 +186,12 @@ def test_the_app_brings_back_at_its_start_and_copies_at_its_end(
         text=True,
     )
     assert app.stdout
-    assert any("Ready in" in line for line in iter(app.stdout.readline, ""))
-    assert feedback.ratings() == [LIKE]
-    feedback.rate(replace(LIKE, turn="t3"))
-    app.send_signal(signal.SIGTERM)
-    assert app.wait(60) == 0
+    try:
+        assert any("Ready in" in line for line in iter(app.stdout.readline, ""))
+        assert feedback.ratings() == [LIKE]
+        feedback.rate(replace(LIKE, turn="t3"))
+        app.send_signal(signal.SIGTERM)
+        assert app.wait(60) == 0
+    finally:
+        app.kill()
     assert b'"t3"' in there.repositories[NAME].files["ratings.jsonl"]

@@ -56,6 +56,21 @@ def test_failure_is_a_friendly_sentence_and_loses_nothing(visit: Visit, quick: A
     expect(page.locator("#pb-text")).to_have_value(text.strip())
 
 
+def test_more_than_a_request_may_have_is_not_sent_and_not_lost(visit: Visit, quick: Any) -> None:
+    page = visit(quick)
+    box, problem = page.locator("#pb-text"), page.locator(".pb-composer [role=alert]")
+    text = "很长的文字 " * 125_000  # of 16 bytes each, for a limit of two million
+    box.evaluate("(area, text) => { area.value = text; }", text)
+    box.press("End")
+    box.press("Enter")
+    expect(problem.get_by_text("more than one request may hold")).to_be_visible()
+    assert box.evaluate("area => area.value.length") == len(text)
+    box.fill("hello")
+    box.press("Enter")
+    expect(page.locator(".pb-said")).to_have_text("hello")
+    expect(problem).to_be_hidden()
+
+
 @pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
 def test_phone_has_no_sideways_scroll(visit: Visit, quick: Any, locale: str) -> None:
     page = visit(quick, locale=locale, **PHONE)
