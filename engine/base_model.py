@@ -254,7 +254,10 @@ def load_base(settings: Settings, progress: Progress = lambda line: None) -> Bas
 def _starter(settings: Settings, progress: Progress) -> Base:
     """The starter in 8 bits, from a file of it that is made the first time."""
     with ThreadPoolExecutor(1) as beside:
-        beside.submit(Direct, smallest())  # the first time it compiles as long as the rest takes
+        if (
+            not starter.folder().exists()
+        ):  # compiling takes as long as what else the first time does
+            beside.submit(Direct, smallest())
         folder = starter.prepare(progress, weights=False)
         tokenizer = _read(AutoTokenizer, str(folder), settings)
         limit = _read(AutoConfig, str(folder), settings).max_position_embeddings

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from transformers import LlamaConfig, LlamaForCausalLM
 
 from core import fingerprint
 from engine import int8
@@ -154,6 +153,8 @@ def pack(model: Any, positions: int) -> Packed:
 
 def smallest() -> Packed:
     """A random base of one layer: what is compiled for it is compiled for every base."""
+    from transformers import LlamaConfig, LlamaForCausalLM  # 60 MB and a second
+
     config = LlamaConfig(
         vocab_size=32,
         hidden_size=32,

