@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,10 @@ from transformers.utils import logging as hub_logging
 from core.errors import SettingsError, SetupError
 from core.settings import Settings
 from engine import int8, starter
-from engine.direct import Direct
+from engine.direct import Direct, compile_ahead
 from engine.lora import LoraWeights, Pairs, Switch, patch
 from engine.memory import Memory, Next, Reading
-from engine.packed import FORMAT, Packed, load, pack, save, smallest, unsupported
+from engine.packed import FORMAT, Packed, load, pack, save, unsupported
 from engine.together import Together
 from engine.together import unsupported as alone
 from tasks.spec import Message
@@ -253,11 +254,10 @@ def load_base(settings: Settings, progress: Progress = lambda line: None) -> Bas
 
 def _starter(settings: Settings, progress: Progress) -> Base:
     """The starter in 8 bits, from a file of it that is made the first time."""
-    with ThreadPoolExecutor(1) as beside:
-        if (
-            not starter.folder().exists()
-        ):  # compiling takes as long as what else the first time does
-            beside.submit(Direct, smallest())
+    # A process of its own, because both compiling and reading a GGUF are seconds of Python.
+    with ProcessPoolExecutor(1, get_context("spawn")) as beside:
+        if not starter.folder().exists():
+            beside.submit(compile_ahead)
         folder = starter.prepare(progress, weights=False)
         tokenizer = _read(AutoTokenizer, str(folder), settings)
         limit = _read(AutoConfig, str(folder), settings).max_position_embeddings

@@ -20,7 +20,7 @@ from engine import kernels
 from engine.kernels import LANES, TOGETHER, Floats, Patch
 from engine.lora import LoraWeights, Pairs
 from engine.memory import Memory, Next
-from engine.packed import GROUPS, Packed, spans
+from engine.packed import GROUPS, Packed, smallest, spans
 
 Whole = NDArray[np.int64]
 Part = TypeVar("Part")
@@ -182,3 +182,8 @@ class Direct:
                         b[layer, : len(down), begin:end] = up.T
             made[f"{name}_a"], made[f"{name}_b"] = a, b
         return Patch(**made)
+
+
+def compile_ahead() -> None:
+    """Compile what every base needs, and keep it on disk for the processes that come."""
+    Direct(smallest())
