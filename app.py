@@ -70,7 +70,7 @@ def _serve(settings: Settings, fake: bool, started: float) -> None:
         agent = service.build_agent(settings, _say)
     try:
         keys = Keys(settings.api_keys, closed=settings.hf_login)
-        drawn = build_page(agent, settings, feedback, keys, keeping)
+        drawn = build_page(agent, settings.profile, feedback, keys, keeping)
         page = as_app(drawn, keys, settings)
         Server(
             Api(agent, settings, keys),

@@ -67,7 +67,7 @@ def served(
     agent.limits = Limits(settings)
     page: ASGIApp = PlainTextResponse("No page here", 404)
     if feedback:
-        drawn = build_page(agent, settings, feedback, keys, keeping)
+        drawn = build_page(agent, "test", feedback, keys, keeping)
         page = as_app(drawn, keys, settings)
     api = Api(agent, settings, keys)
     ready = threading.Event()

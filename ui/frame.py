@@ -69,11 +69,10 @@ def draw_welcome(tasks: Mapping[str, TaskSpec]) -> str:
 <p>{say("empty.text")}</p><div class="pb-cards">{"".join(cards)}</div></section>"""
 
 
-def draw_composer(kept_in: Path, most: int, copied_to: str = "") -> str:
+def draw_composer(kept_in: Path, copied_to: str = "") -> str:
     """Where requests are written, and the notice of what is kept.
 
     Args:
-        most: bytes of one HTTP request; the script sends no more.
         copied_to: the data set that has a copy, if any.
     """
     box = attributes(aria_label="box.label", placeholder="box.placeholder")
@@ -81,7 +80,7 @@ def draw_composer(kept_in: Path, most: int, copied_to: str = "") -> str:
     kind = "kept.copied" if copied_to else "kept.lost" if lost else "kept.notice"
     notice = phrase(kind, path=_short(kept_in), name=copied_to)
     short = icon("info") + say("kept.short" + lost)
-    return f"""<form class="pb-composer" autocomplete="off" data-most="{most}">
+    return f"""<form class="pb-composer" autocomplete="off">
 <p class="pb-editing" hidden>{say("box.editing")}
 <button type="button" class="pb-plain" data-act="cancel">{say("box.cancel")}</button></p>
 <div class="pb-box"><textarea id="pb-text" rows="1" dir="auto" {box}></textarea>

@@ -117,9 +117,23 @@ window.patchbay = (() => {
   function idle(lost = sent !== null) {
     delete root.dataset.busy;
     complain("lost", lost);
+    complain("long", false);
     sent = null;
     if (waiting) waiting.rest();
     waiting = null;
+  }
+
+  // Nor does it say anything when an event is refused, by the server or a proxy before it.
+  const ask = window.fetch;
+  window.fetch = async (...request) => {
+    const answer = await ask(...request);
+    if (!answer.ok && new URL(answer.url).pathname.endsWith("/queue/join")) refused(answer.status);
+    return answer;
+  };
+
+  function refused(status) {
+    idle(status !== 413);
+    complain("long", status === 413);
   }
 
   // Raise an event of the bridge, one at a time: what runs is stopped (or waited for) first.
@@ -131,16 +145,9 @@ window.patchbay = (() => {
     trigger(event, data);
   }
 
-  // Gradio says nothing of a request that the server refuses for its size.
-  function fits(data) {
-    const small = new Blob([JSON.stringify(data)]).size < 0.9 * find(".pb-composer").dataset.most;
-    complain("long", !small);
-    return small;
-  }
-
   function send(text, turn = null) {
     const request = text.trim();
-    if (!request || root.dataset.busy || !fits(request)) return;
+    if (!request || root.dataset.busy) return;
     root.dataset.busy = "true"; // also while a moment's other work ends: a second Enter is one too many
     raise("send", { text: request, turn });
   }
@@ -214,7 +221,7 @@ window.patchbay = (() => {
   function show(conversation) {
     menu(false);
     edit(null);
-    if (fits(conversation)) raise("open", { conversation });
+    raise("open", { conversation });
   }
 
   // Another tab kept or deleted a conversation. Where it is the one shown here, take up its turns,

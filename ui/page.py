@@ -46,7 +46,7 @@ BRIDGE = """patchbay.connect(trigger,
 
 def build_page(
     agent: Agent,
-    settings: Settings,
+    profile: str = "",
     feedback: Feedback | None = None,
     keys: Keys | None = None,
     keeping: Keeping | None = None,
@@ -55,7 +55,7 @@ def build_page(
 
     Args:
         agent: answers; shared by all visitors.
-        settings: their profile is named in the header.
+        profile: name of the settings in use, for the header.
         feedback: where likes and corrections go; by default the person's own folder.
         keys: which adapters may answer whom.
         keeping: the copy of the feedback, if there is one.
@@ -65,7 +65,7 @@ def build_page(
     base = agent.engine.fingerprints().get("base", "")
     page = gr.Blocks(title="Patchbay", fill_width=True, analytics_enabled=False)
     with page:
-        _still("pb-top", draw_header(base, settings.profile))
+        _still("pb-top", draw_header(base, profile))
         _still("pb-side", draw_list())
         chat = gr.Chatbot(
             elem_id="pb-chat-log",
@@ -79,9 +79,7 @@ def build_page(
             allow_tags=False,
         )
         _still("pb-first", draw_welcome(agent.tasks))
-        copied_to = keeping.name if keeping else ""
-        most = settings.max_request_bytes
-        _still("pb-bottom", draw_composer(feedback.file, most, copied_to))
+        _still("pb-bottom", draw_composer(feedback.file, keeping.name if keeping else ""))
         bridge = gr.HTML("", elem_id="pb-bridge", js_on_load=BRIDGE)
         stored = gr.BrowserState({}, storage_key="patchbay.open", secret="patchbay")
         _tie(page, desk, bridge, chat, stored)

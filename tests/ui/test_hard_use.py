@@ -56,18 +56,27 @@ def test_failure_is_a_friendly_sentence_and_loses_nothing(visit: Visit, quick: A
     expect(page.locator("#pb-text")).to_have_value(text.strip())
 
 
-def test_more_than_a_request_may_have_is_not_sent_and_not_lost(visit: Visit, quick: Any) -> None:
+@pytest.mark.parametrize(
+    ("status", "sentence"),
+    [(413, "more than one request may hold"), (503, "Patchbay did not answer")],
+)
+def test_a_request_that_is_refused_is_said_and_not_lost(
+    visit: Visit, quick: Any, status: int, sentence: str
+) -> None:
     page = visit(quick)
-    box, problem = page.locator("#pb-text"), page.locator(".pb-composer [role=alert]")
-    text = "很长的文字 " * 125_000  # of 16 bytes each, for a limit of two million
-    box.evaluate("(area, text) => { area.value = text; }", text)
-    box.press("End")
+    box, problem = page.locator("#pb-text"), page.locator(".pb-problem")
+    text = "hello"
+    if status == 413:  # 16 bytes each, for a limit of two million
+        text = "很长的文字 " * 125_000
+        box.evaluate("(area, text) => { area.value = text; }", text)
+    else:  # as the proxy of a Space that restarts
+        page.route("**/queue/join*", lambda route: route.fulfill(status=status))
+        box.fill(text)
     box.press("Enter")
-    expect(problem.get_by_text("more than one request may hold")).to_be_visible()
+    expect(problem.get_by_text(sentence)).to_be_visible()
     assert box.evaluate("area => area.value.length") == len(text)
-    box.fill("hello")
-    box.press("Enter")
-    expect(page.locator(".pb-said")).to_have_text("hello")
+    page.unroute_all()
+    send(page, "hello again")
     expect(problem).to_be_hidden()
 
 
