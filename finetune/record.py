@@ -23,6 +23,7 @@ from finetune import card, start
 from finetune.data import Part
 from finetune.model import Trainee
 from finetune.recipe import Resolved
+from finetune.shrink import shrunk
 from tasks.scope import Scope, spoken
 from tasks.spec import TaskSpec
 
@@ -113,7 +114,7 @@ def finish(
         the finished folder.
     """
     folder = place.folder
-    save_adapter(trainee, adapter, folder)
+    save_adapter(trainee, adapter, folder, resolved.recipe.lora.keep)
     recipe = resolved.recipe.settled()
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True))
     (folder / "origins.json").write_text(json.dumps(resolved.origins, indent=1))
@@ -133,9 +134,19 @@ def finish(
     return place.final
 
 
-def save_adapter(trainee: Trainee, adapter: Mapping[str, torch.Tensor], folder: Path) -> None:
-    """The adapter in PEFT's format, in float16, byte for byte the same for the same weights."""
+def save_adapter(
+    trainee: Trainee, adapter: Mapping[str, torch.Tensor], folder: Path, keep: int | None = None
+) -> None:
+    """The adapter in PEFT's format, in float16, byte for byte the same for the same weights.
+
+    Args:
+        keep: a smaller rank to write it at.
+    """
     config = trainee.model.peft_config["default"].to_dict()
+    if keep:
+        share = keep / config["r"]  # the update is scaled by alpha / rank, or alpha / sqrt(rank)
+        config["lora_alpha"] *= share**0.5 if config["use_rslora"] else share
+        config["r"], adapter = keep, shrunk(adapter, keep)
     config["base_model_name_or_path"] = trainee.base_name
     config["inference_mode"] = True
     plain = {key: sorted(v) if isinstance(v, set) else v for key, v in config.items()}

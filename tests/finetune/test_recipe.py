@@ -32,6 +32,7 @@ def test_each_value_says_where_it_came_from(recipe_file: Path) -> None:
         ("lora.rnak=3", "Did you mean rank?"),
         ("data.0.pth=x", "Did you mean path?"),
         ("lora.rank=0", "lora.rank=0: Input should be greater than or equal to 1"),
+        ("lora.keep=4", "keep=4 must be less than rank=4"),
         ("batch=many", "batch='many'"),
         ("batch", "is not key=value"),
         ("data.7.path=x", "the recipe has no"),
