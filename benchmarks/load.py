@@ -47,7 +47,7 @@ TIMES = 10  # that memory is looked at
 MARK = re.compile(r"mark[0-9a-f]{8}")
 # Task, adapter, what is asked; `{}` is the mark.
 ASKED = [
-    ("generation", None, "/chat Tell me one thing about the sea. My name is {}."),
+    ("generation", "generation-en", "/chat Tell me one thing about the sea. My name is {}."),
     ("translation", "translation-en-fr", "Translate into French: The train to {} leaves at nine."),
     ("translation", "translation-en-de", "Translate into German: The train to {} leaves at nine."),
     (

@@ -71,9 +71,11 @@ def _folds(losses: list[float]) -> str:
 
 
 def _shape(record: dict[str, Any], recipe: Recipe) -> str:
+    lora = recipe.lora
+    kept = f", rank {lora.keep} of it kept" if lora.keep else ""
     if before := record.get("start"):
-        return f"Started from `{before['name']}` ({before['adapter']})"
-    return f"Rank {recipe.lora.rank}, alpha {recipe.lora.alpha:g}"
+        return f"Started from `{before['name']}` ({before['adapter']}){kept}"
+    return f"Rank {lora.rank}, alpha {lora.alpha:g}{kept}"
 
 
 def _sources(record: dict[str, Any]) -> list[str]:

@@ -37,9 +37,9 @@ def folder(recipe: Recipe, base: str) -> Path | None:
     trained = json.loads((found / "adapter_config.json").read_text())["base_model_name_or_path"]
     if trained != base:
         raise SettingsError(f"start={recipe.start}: it is an adapter of {trained}, not of {base}.")
-    if recipe.lora != Lora():
+    if recipe.lora.model_copy(update={"keep": None}) != Lora():
         raise SettingsError(
-            f"start={recipe.start} brings its rank and layers along: leave `lora` out."
+            f"start={recipe.start} brings rank and layers along: of `lora` only `keep` has a say."
         )
     return found
 

@@ -71,7 +71,7 @@ def test_the_recipe_beside_the_adapter_repeats_it(recipe_file: Path, first: Path
 def test_what_does_not_fit_is_refused(recipe_file: Path, first: Path, tmp_path: Path) -> None:
     with pytest.raises(UnknownName, match=r"'frist'.*first"):
         train.run(again(recipe_file, *own(recipe_file, "name=second", "start=frist")))
-    with pytest.raises(SettingsError, match="leave `lora` out"):
+    with pytest.raises(SettingsError, match="only `keep` has a say"):
         train.run(again(recipe_file, *own(recipe_file, "name=second", "lora.rank=5")))
     other = tiny.build(tmp_path / "other", "llama")
     with pytest.raises(SettingsError, match="not of"):
