@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from agent.agent import Agent
@@ -12,7 +12,7 @@ from agent.planner import Planner
 from agent.router import Router
 from core.settings import Settings
 from engine.interface import Engine
-from tasks.spec import load_tasks
+from tasks.spec import TaskSpec, load_tasks
 
 Progress = Callable[[str], None]
 
@@ -26,21 +26,26 @@ def build_agent(settings: Settings, progress: Progress = lambda line: None) -> A
     from engine.load import load_engine, load_stand_in  # torch and transformers: seconds to import
 
     progress("Fitting the router, loading the base model")
+    tasks = load_tasks()
     with ThreadPoolExecutor(1) as beside:
-        planner = beside.submit(build_planner, settings)
+        planner = beside.submit(_planner, tasks, settings)
         stand_in = load_stand_in(settings, progress)
         engine = load_engine(settings, progress)
-    return Agent(engine, load_tasks(), planner.result(), Limits(settings), stand_in)
+    return Agent(engine, tasks, planner.result(), Limits(settings), stand_in)
 
 
 def assemble(engine: Engine, settings: Settings) -> Agent:
     """An agent around an engine that is already there, the fake one included."""
-    return Agent(engine, load_tasks(), build_planner(settings), Limits(settings))
+    tasks = load_tasks()
+    return Agent(engine, tasks, _planner(tasks, settings), Limits(settings))
 
 
 def build_planner(settings: Settings) -> Planner:
     """Only what routing needs, no base model."""
-    tasks = load_tasks()
+    return _planner(load_tasks(), settings)
+
+
+def _planner(tasks: Mapping[str, TaskSpec], settings: Settings) -> Planner:
     planner = Planner(tasks, Router(tasks, Encoder(settings.encoder)))
     planner.plan("Translate into French: hello")  # reads the language tables before anyone waits
     return planner

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,11 @@ from transformers import (
 )
 from transformers.utils import logging as hub_logging
 
+from core import paths
 from core.errors import SettingsError, SetupError
 from core.settings import Settings
 from engine import int8, starter
-from engine.direct import Direct, compile_ahead
+from engine.direct import Direct
 from engine.lora import LoraWeights, Pairs, Switch, patch
 from engine.memory import Memory, Next, Reading
 from engine.packed import FORMAT, Packed, load, pack, save, unsupported
@@ -254,10 +255,7 @@ def load_base(settings: Settings, progress: Progress = lambda line: None) -> Bas
 
 def _starter(settings: Settings, progress: Progress) -> Base:
     """The starter in 8 bits, from a file of it that is made the first time."""
-    # A process of its own, because both compiling and reading a GGUF are seconds of Python.
-    with ProcessPoolExecutor(1, get_context("spawn")) as beside:
-        if not starter.folder().exists():
-            beside.submit(compile_ahead)
+    with nullcontext() if starter.folder().exists() else _compiling():
         folder = starter.prepare(progress, weights=False)
         tokenizer = _read(AutoTokenizer, str(folder), settings)
         limit = _read(AutoConfig, str(folder), settings).max_position_embeddings
@@ -266,6 +264,21 @@ def _starter(settings: Settings, progress: Progress) -> Base:
         file = folder / f"int8-{FORMAT}-{context}.safetensors"
         packed = load(file) or _rounded(folder, file, context, settings, progress)
     return Base(None, tokenizer, Switch(packed.facts.shapes), **known, direct=Direct(packed))
+
+
+@contextmanager
+def _compiling() -> Iterator[None]:
+    """Compile meanwhile, in a process of its own: that and reading a GGUF are seconds of Python.
+
+    What goes wrong there is seen when the base is made here. An error here does not wait for it.
+    """
+    command = [sys.executable, "-c", "from engine.direct import compile_ahead; compile_ahead()"]
+    with subprocess.Popen(command, cwd=paths.REPOSITORY, stderr=subprocess.DEVNULL) as process:
+        try:
+            yield
+        except BaseException:
+            process.kill()
+            raise
 
 
 def _rounded(

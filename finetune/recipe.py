@@ -60,18 +60,12 @@ class Lora(_Strict):
 
     rank: int = Field(8, ge=1, le=512)
     alpha: float = Field(16.0, gt=0)
-    keep: int | None = Field(None, ge=1, description="rank of what is kept after the training")
+    keep: int | None = Field(None, ge=1, description="rank to keep at most, in the end")
     dropout: float = Field(0.0, ge=0, lt=1)
     targets: str | list[str] = Field("all-linear", description="layer names, or all-linear")
     from_layer: int = Field(0, ge=0, description="layers below stay as they are: less to compute")
     rslora: bool = False
     dora: bool = Field(False, description="cannot be served unmerged; export it merged")
-
-    @model_validator(mode="after")
-    def _keep_less(self) -> Lora:
-        if self.keep and (self.keep >= self.rank or self.dora):
-            raise ValueError(f"keep={self.keep} must be less than rank={self.rank}, without dora")
-        return self
 
 
 class Range(_Strict):
@@ -129,6 +123,13 @@ class Recipe(_Strict):
     search: dict[str, Range | list[Any]] = Field(
         {}, description="sweep: dotted key -> values to choose from, or a range"
     )
+
+    @model_validator(mode="after")
+    def _keeps_less(self) -> Recipe:
+        keep, rank = self.lora.keep, self.lora.rank
+        if keep and (self.lora.dora or (self.start is None and keep >= rank)):
+            raise ValueError(f"lora.keep={keep} must be less than rank={rank}, without dora")
+        return self
 
     def settled(self) -> dict[str, Any]:
         """What decides the adapter, JSON-able: all but the place of the data on this machine."""

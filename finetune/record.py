@@ -140,10 +140,10 @@ def save_adapter(
     """The adapter in PEFT's format, in float16, byte for byte the same for the same weights.
 
     Args:
-        keep: a smaller rank to write it at.
+        keep: the rank to write it at, where it has more.
     """
     config = trainee.model.peft_config["default"].to_dict()
-    if keep:
+    if keep and keep < config["r"]:
         share = keep / config["r"]  # the update is scaled by alpha / rank, or alpha / sqrt(rank)
         config["lora_alpha"] *= share**0.5 if config["use_rslora"] else share
         config["r"], adapter = keep, shrunk(adapter, keep)

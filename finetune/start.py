@@ -34,12 +34,17 @@ def folder(recipe: Recipe, base: str) -> Path | None:
     found = finished.get(recipe.start, own)
     if not (found / "run.json").is_file():
         raise UnknownName("adapter to start from", recipe.start, finished)
-    trained = json.loads((found / "adapter_config.json").read_text())["base_model_name_or_path"]
+    config = json.loads((found / "adapter_config.json").read_text())
+    trained = config["base_model_name_or_path"]
     if trained != base:
         raise SettingsError(f"start={recipe.start}: it is an adapter of {trained}, not of {base}.")
     if recipe.lora.model_copy(update={"keep": None}) != Lora():
         raise SettingsError(
             f"start={recipe.start} brings rank and layers along: of `lora` only `keep` has a say."
+        )
+    if recipe.lora.keep and config.get("use_dora"):
+        raise SettingsError(
+            f"start={recipe.start}: of DoRA no smaller rank is kept. Drop lora.keep."
         )
     return found
 

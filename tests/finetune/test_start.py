@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import tiny
 from conftest import rows, write_jsonl
+from safetensors.torch import load_file
 
 from core.errors import InputError, SettingsError, UnknownName
 from evaluation.contamination import refuse_training_file
@@ -39,6 +40,15 @@ def test_it_begins_where_the_other_ended(recipe_file: Path, first: Path) -> None
     assert losses[second][0] < (losses[fresh][0] + losses[first][-1]) / 2
     shapes = [(folder / "adapter_config.json").read_text() for folder in (first, second)]
     assert shapes[0] == shapes[1], "rank and layers come along"
+
+
+@pytest.mark.parametrize(("keep", "rank"), [(2, 2), (9, 4)])
+def test_no_more_is_kept_than_it_had(recipe_file: Path, first: Path, keep: int, rank: int) -> None:
+    lora = f"lora.keep={keep}"
+    second = train.run(again(recipe_file, *own(recipe_file, "name=second", lora)))
+    assert json.loads((second / "adapter_config.json").read_text())["r"] == rank
+    for name, tensor in load_file(second / "adapter_model.safetensors").items():
+        assert tensor.shape[0 if "lora_A" in name else 1] == rank
 
 
 def test_the_record_says_where_it_came_from(recipe_file: Path, first: Path) -> None:
