@@ -47,9 +47,9 @@ def main(
 
 def _serve(settings: Settings, fake: bool, started: float) -> None:
     _say(f"Profile {settings.profile} ({settings.origin('profile')})")
-    from agent import service  # torch and gradio take seconds to import: after the checks
-    from agent.feedback import Feedback
-    from agent.keeping import Keeping
+    from agent import build  # torch and gradio take seconds to import: after the checks
+    from agent.feedback.hub_backup import Keeping
+    from agent.feedback.store import Feedback
     from api.app import Api
     from api.logs import start_log
     from api.server import Server, raise_file_limit
@@ -65,9 +65,9 @@ def _serve(settings: Settings, fake: bool, started: float) -> None:
     if fake:
         from engine.fake import FakeEngine
 
-        agent = service.assemble(FakeEngine(delay=0.05), settings)
+        agent = build.assemble(FakeEngine(delay=0.05), settings)
     else:
-        agent = service.build_agent(settings, _say)
+        agent = build.build_agent(settings, _say)
     try:
         keys = Keys(settings.api_keys, closed=settings.hf_login)
         drawn = build_page(agent, settings.profile, feedback, keys, keeping)

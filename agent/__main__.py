@@ -42,7 +42,7 @@ def ask(
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
 ) -> None:
     """Route and answer one request."""
-    from agent.service import build_agent
+    from agent.build import build_agent
 
     settings = load_settings(profile=profile)
     request = clean(sys.stdin.read() if text == "-" else text)
@@ -61,7 +61,7 @@ def route(
     profile: Profile = None,
 ) -> None:
     """Plan each line of a file without answering it."""
-    from agent.service import build_planner
+    from agent.build import build_planner
 
     settings = load_settings(profile=profile)
     lines = _lines(file)

@@ -6,15 +6,15 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from agent import verbatim
+from agent import passthrough
 from agent.cleaning import clean
 from agent.events import Event, Failed, Finished, Planned, StepFinished, Waiting
+from agent.fallback import answered
 from agent.limits import Limits
+from agent.options import NO_WISHES, Wishes
 from agent.plan import Plan
-from agent.planner import Planner
-from agent.standing_in import answered
+from agent.planning.planner import Planner
 from agent.steps import Turn, Work, run
-from agent.wishes import NO_WISHES, Wishes
 from core.errors import PatchbayError
 from core.settings import Settings
 from engine.interface import Engine
@@ -96,7 +96,7 @@ class Agent:
         turn = Turn(stop=stop or threading.Event(), wishes=replace(wishes, max_tokens=most))
 
         def attempt(engine: Engine) -> Iterator[Event]:
-            return verbatim.run(engine, messages, adapter, own, turn)
+            return passthrough.run(engine, messages, adapter, own, turn)
 
         return self._told(answered(0, self.engine, self.stand_in, attempt), turn)
 

@@ -6,7 +6,7 @@ from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
-from agent.line import Line
+from agent.fair_queue import Line
 from core.errors import TooMany
 from core.settings import Settings
 

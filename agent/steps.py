@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from agent import pieces
+from agent import segments
+from agent.adapter_choice import adapter_for
 from agent.events import Event, Highlighted, Notice, StepFinished, StepStarted, TextDelta
+from agent.fallback import answered
+from agent.options import NO_WISHES, Wishes
 from agent.plan import Step
-from agent.serving import adapter_for
-from agent.standing_in import answered
-from agent.wishes import NO_WISHES, Wishes
 from core import fingerprint
 from engine.interface import (
     Choice,
@@ -168,11 +168,11 @@ def _written(work: Work, history: Sequence[Message]) -> Iterator[Delta | Usage]:
             yield Delta(piece.after)
 
 
-def _pieces(work: Work) -> Iterator[pieces.Piece]:
+def _pieces(work: Work) -> Iterator[segments.Piece]:
     if work.task.split == "none":
-        return iter([pieces.Piece("", work.content, "")])
+        return iter([segments.Piece("", work.content, "")])
     source = work.step.slots.get("source")
-    return pieces.sentences(work.content, source if isinstance(source, str) else "en")
+    return segments.sentences(work.content, source if isinstance(source, str) else "en")
 
 
 def _decoding(work: Work, core: str, left: int) -> Decoding:
@@ -228,7 +228,7 @@ def _score(work: Work, content: str) -> Choice:
 
 def _weights(work: Work, whole: float, best: str) -> Iterator[tuple[str, float]]:
     """Occlusion: how far the winning label's probability falls without each piece."""
-    parts = pieces.groups(work.content, MOST_PIECES)
+    parts = segments.groups(work.content, MOST_PIECES)
     for i, part in enumerate(parts):
         rest = "".join(parts[:i] + parts[i + 1 :]).strip()
         choice = _score(work, rest) if rest else None

@@ -8,17 +8,17 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from agent.agent import Agent
+from api.auth import guarded
+from api.background_turn import Gone, Turns
 from api.body import BodyLimit
 from api.chat import MOST_TOKENS, chat_routes
-from api.doors import guarded
 from api.errors import handle_errors
 from api.health import health_routes, metric_routes
-from api.ledger import LEFT, Ledger
 from api.metrics import Metrics
 from api.models import model_routes
+from api.request_log import LEFT, Ledger
 from api.schemas import STREAMED
 from api.skills import skill_routes
-from api.turns import Gone, Turns
 from core.access import Keys
 from core.settings import Settings
 

@@ -16,9 +16,10 @@ from starlette.types import Receive, Scope, Send
 
 from agent.agent import Agent
 from agent.events import Event, Failed, StepFinished, TextDelta, Waiting
-from agent.wishes import Wishes
+from agent.options import Wishes
+from api.answer import Answer, Piece, logprobs
+from api.background_turn import Start, Turn, Turns, unless_gone
 from api.errors import ApiError, documented
-from api.made import Answer, Piece, logprobs
 from api.models import AUTO, adapter_of
 from api.schemas import (
     STREAM_EVENT,
@@ -31,7 +32,6 @@ from api.schemas import (
     Delta,
     as_messages,
 )
-from api.turns import Start, Turn, Turns, unless_gone
 from core.access import Visitor
 from core.errors import InputError
 from core.settings import Settings

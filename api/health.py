@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from agent.line import Line
+from agent.fair_queue import Line
 from api.errors import documented
 from api.metrics import Metrics
 from api.schemas import Health

@@ -10,7 +10,7 @@ from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from agent.events import Event, Failed, Notice, Planned, StepFinished, StepStarted, Waiting
-from agent.line import Line
+from agent.fair_queue import Line
 from engine.interface import Engine
 
 SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 300)

@@ -8,10 +8,11 @@ from fastapi import APIRouter, Request
 
 from agent.agent import Agent
 from agent.cleaning import clean
+from agent.options import Wishes
 from agent.plan import Plan, SlotValue, Step
-from agent.wishes import Wishes
+from api.answer import Answer
+from api.background_turn import Turns, unless_gone
 from api.errors import documented
-from api.made import Answer
 from api.schemas import (
     Classified,
     ClassifyRequest,
@@ -20,7 +21,6 @@ from api.schemas import (
     RouteRequest,
     as_messages,
 )
-from api.turns import Turns, unless_gone
 from core.access import Visitor
 from core.errors import InputError
 from tasks.spec import TaskSpec, find_task

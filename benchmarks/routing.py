@@ -31,9 +31,9 @@ from semantic_router import Route
 from semantic_router.encoders import DenseEncoder
 from semantic_router.routers import IndexedRouter
 
-from agent.encoder import Encoder
-from agent.planner import Planner
-from agent.router import Router
+from agent.planning.encoder import Encoder
+from agent.planning.planner import Planner
+from agent.planning.router import Router
 from core.settings import load_settings
 from engine.interface import ChooseRequest, Engine
 from engine.load import load_engine

@@ -37,7 +37,7 @@ from engine.adapters import AdapterLibrary
 from engine.base_model import load_base
 from engine.engine import TorchEngine
 from engine.interface import Delta, Usage, WriteRequest
-from engine.memory import Next
+from engine.kv_cache import Next
 from tasks.spec import Decoding, Message
 
 TOKENS, RANK, ADAPTERS = 50, 16, 4
@@ -260,7 +260,7 @@ def theirs(shelf: Path) -> dict[str, Any]:
 def start(shelf: Path) -> dict[str, Any]:
     """From a new process to the end of a first short answer, warm disk: the agent, no page."""
     code = (
-        "from agent.service import build_agent; from core.settings import load_settings;"
+        "from agent.build import build_agent; from core.settings import load_settings;"
         "agent = build_agent(load_settings(profile='starter'));"
         "list(agent.answer('Say hello.'))"
     )

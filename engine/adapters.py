@@ -18,10 +18,10 @@ import regex
 import torch
 from safetensors import SafetensorError, safe_open
 
+from adapter_store.scope import Scope
 from core import fingerprint
 from core.errors import AdapterError, UnknownName
 from engine.lora import LoraWeights, Pairs
-from tasks.scope import Scope
 
 CONFIG, WEIGHTS, RECORD = "adapter_config.json", "adapter_model.safetensors", "run.json"
 CALIBRATION = "calibration.json"

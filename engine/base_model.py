@@ -27,12 +27,12 @@ from core import paths
 from core.errors import SettingsError, SetupError
 from core.settings import Settings
 from engine import int8, starter
-from engine.direct import Direct
+from engine.batched_decode import Together
+from engine.batched_decode import unsupported as alone
+from engine.cpu_model import Direct
+from engine.kv_cache import Memory, Next, Reading
 from engine.lora import LoraWeights, Pairs, Switch, patch
-from engine.memory import Memory, Next, Reading
 from engine.packed import FORMAT, Packed, load, pack, save, unsupported
-from engine.together import Together
-from engine.together import unsupported as alone
 from tasks.spec import Message
 
 FEW_TOKENS = 64  # up to here one thread is about as quick, and does not stall on a busy machine
@@ -272,7 +272,7 @@ def _compiling() -> Iterator[None]:
 
     What goes wrong there is seen when the base is made here. An error here does not wait for it.
     """
-    command = [sys.executable, "-c", "from engine.direct import compile_ahead; compile_ahead()"]
+    command = [sys.executable, "-c", "from engine.cpu_model import compile_ahead; compile_ahead()"]
     with subprocess.Popen(command, cwd=paths.REPOSITORY, stderr=subprocess.DEVNULL) as process:
         try:
             yield

@@ -31,8 +31,8 @@ from engine.interface import (
     WriteRequest,
 )
 from engine.jobs import ChooseJob, Job, ScoreJob, Steps, WriteJob
-from engine.kept import Kept
-from engine.memory import Next
+from engine.kv_cache import Next
+from engine.prefix_cache import Kept
 from tasks.spec import Message
 
 Work = WriteJob | ChooseJob | ScoreJob

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from adapter_store.scope import Scope
 from core.errors import TooLong, UnknownName
 from engine.interface import (
     Choice,
@@ -22,8 +23,7 @@ from engine.interface import (
     Usage,
     WriteRequest,
 )
-from engine.until import Until
-from tasks.scope import Scope
+from engine.stop_strings import Until
 from tasks.spec import Message
 
 

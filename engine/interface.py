@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from tasks.scope import Scope
+from adapter_store.scope import Scope
 from tasks.spec import Decoding, Message
 
 StopReason = Literal["end", "length", "until", "stop", "time"]

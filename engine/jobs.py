@@ -19,11 +19,11 @@ from torch import Tensor
 
 from engine.base_model import Base
 from engine.interface import Choice, Delta, Scored, Scores, StopReason, Token, Usage
-from engine.kept import Kept
+from engine.kv_cache import Next, Reading
 from engine.lora import LoraWeights
-from engine.memory import Next, Reading
+from engine.prefix_cache import Kept
 from engine.sampling import Sampler
-from engine.until import Until
+from engine.stop_strings import Until
 from tasks.spec import Decoding
 
 PREFILL_TOKENS = 256  # a long prompt is read in parts, so that others' answers go on meanwhile

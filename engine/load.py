@@ -18,12 +18,12 @@ def load_engine(settings: Settings, progress: Progress = lambda line: None) -> E
     """The engine that the settings name: here, at an address, or on a GPU lent to each request.
 
     Raises:
-        SetupError, SettingsError: see `load_local`, `engine.remote` and `engine.zero`.
+        SetupError, SettingsError: see `load_local`, `engine.remote` and `engine.zerogpu`.
     """
     if settings.engine == "local":
         return load_local(settings, progress)
     if settings.engine == "zero":
-        from engine.zero import load_zero  # its package is there on ZeroGPU alone
+        from engine.zerogpu import load_zero  # its package is there on ZeroGPU alone
 
         return load_zero(settings, progress)
     from engine.remote import RemoteEngine  # its client takes a second to import

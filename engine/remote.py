@@ -18,10 +18,12 @@ from typing import Any, NoReturn
 import httpx2  # what the client speaks through
 import openai
 
+from adapter_store.scope import Scope
 from core import paths
 from core.errors import AdapterError, EngineAway, EngineBusy, InputError, SettingsError, TooLong
 from core.settings import Settings
 from engine.adapters import AdapterLibrary
+from engine.availability import Presence
 from engine.interface import (
     Adapters,
     Choice,
@@ -34,9 +36,7 @@ from engine.interface import (
     Usage,
     WriteRequest,
 )
-from engine.presence import Presence
-from engine.until import Until
-from tasks.scope import Scope
+from engine.stop_strings import Until
 from tasks.spec import Decoding, Message
 
 LIKELIEST = 20  # tokens named at each place; the protocol allows no more

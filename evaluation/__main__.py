@@ -150,7 +150,7 @@ def promote(
 @app.command()
 def rollback(task: Annotated[str, typer.Argument(help="name of the task")]) -> None:
     """Undo the last promotion of a task; it takes effect at once."""
-    from tasks.promotions import Promotions
+    from adapter_store.promotions import Promotions
 
     undone = Promotions().rollback(find_task(load_tasks(), task).name)
     left = ", ".join(entry.adapter for entry in Promotions().current(undone.task))
@@ -229,7 +229,7 @@ def routing(
 
     tasks = load_tasks()
     requests = router.read(file, tasks)
-    from agent.service import build_planner
+    from agent.build import build_planner
 
     planner = build_planner(load_settings(profile=profile))
     made = {name: task.fingerprint for name, task in tasks.items()}

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from core.errors import TaskError
-from evaluation import metrics, written
+from evaluation import choice_metrics, text_metrics
+from evaluation.choice_metrics import Choices
 from evaluation.intervals import Statistic, interval
-from evaluation.metrics import Choices
 from evaluation.record import Chosen, Cost, Figure, Outcome, Slice, Temperature
 from tasks import languages
 from tasks.spec import TaskSpec
@@ -41,31 +41,31 @@ def _targets(outcomes: Sequence[Outcome]) -> list[str]:
 
 
 def _rouge(place: int) -> Builder:
-    return lambda rows: written.rouge(_answers(rows), _references(rows))[place]
+    return lambda rows: text_metrics.rouge(_answers(rows), _references(rows))[place]
 
 
 def _perplexity(rows: Sequence[Outcome]) -> Statistic:
     scored = [row.likelihood if row.likelihood is not None else math.nan for row in rows]
-    return written.perplexity(scored, [row.reference_tokens for row in rows])
+    return text_metrics.perplexity(scored, [row.reference_tokens for row in rows])
 
 
 BUILDERS: dict[str, Builder] = {
-    "accuracy": lambda rows: metrics.accuracy(choices(rows)),
-    "macro_f1": lambda rows: metrics.macro_f1(choices(rows)),
-    "log_loss": lambda rows: metrics.log_loss(choices(rows)),
-    "calibration_error": lambda rows: metrics.calibration_error(choices(rows)),
-    "bleu": lambda rows: written.bleu(_answers(rows), _references(rows), _targets(rows)),
-    "chrf": lambda rows: written.chrf(_answers(rows), _references(rows)),
+    "accuracy": lambda rows: choice_metrics.accuracy(choices(rows)),
+    "macro_f1": lambda rows: choice_metrics.macro_f1(choices(rows)),
+    "log_loss": lambda rows: choice_metrics.log_loss(choices(rows)),
+    "calibration_error": lambda rows: choice_metrics.calibration_error(choices(rows)),
+    "bleu": lambda rows: text_metrics.bleu(_answers(rows), _references(rows), _targets(rows)),
+    "chrf": lambda rows: text_metrics.chrf(_answers(rows), _references(rows)),
     "rouge_1": _rouge(0),
     "rouge_2": _rouge(1),
     "rouge_l": _rouge(2),
-    "length_ratio": lambda rows: written.length_ratio(_answers(rows), _references(rows)),
-    "novel_2": lambda rows: written.novel(_answers(rows), _sources(rows)),
-    "unsupported": lambda rows: written.unsupported(_answers(rows), _sources(rows)),
+    "length_ratio": lambda rows: text_metrics.length_ratio(_answers(rows), _references(rows)),
+    "novel_2": lambda rows: text_metrics.novel(_answers(rows), _sources(rows)),
+    "unsupported": lambda rows: text_metrics.unsupported(_answers(rows), _sources(rows)),
     "perplexity": _perplexity,
-    "distinct_2": lambda rows: written.distinct(_answers(rows)),
-    "repetition": lambda rows: written.repetition(_answers(rows)),
-    "answer_length": lambda rows: written.answer_length(_answers(rows)),
+    "distinct_2": lambda rows: text_metrics.distinct(_answers(rows)),
+    "repetition": lambda rows: text_metrics.repetition(_answers(rows)),
+    "answer_length": lambda rows: text_metrics.answer_length(_answers(rows)),
 }
 CHOOSING = ["accuracy", "macro_f1", "log_loss", "calibration_error"]
 WRITING = ["length_ratio", "novel_2", "distinct_2", "repetition", "answer_length"]
@@ -121,10 +121,13 @@ def signatures(outcomes: Sequence[Outcome], named: Sequence[str]) -> dict[str, s
     """sacrebleu's signatures of the scores that have one."""
     found = {}
     if "bleu" in named:
-        made = {written.signature(written.bleu_metric(code)) for code in set(_targets(outcomes))}
+        made = {
+            text_metrics.signature(text_metrics.bleu_metric(code))
+            for code in set(_targets(outcomes))
+        }
         found["bleu"] = " and ".join(sorted(made))
     if "chrf" in named:
-        found["chrf"] = written.signature(written.chrf_metric())
+        found["chrf"] = text_metrics.signature(text_metrics.chrf_metric())
     return found
 
 
@@ -165,18 +168,18 @@ def _languages(outcomes: Sequence[Outcome]) -> list[str]:
 def chosen(outcomes: Sequence[Outcome]) -> Chosen:
     """Confusion, per-label figures, reliability and the fitted temperature."""
     made = choices(outcomes)
-    heat = metrics.fit_temperature(made)
+    heat = choice_metrics.fit_temperature(made)
     return Chosen(
         labels=made.labels,
-        per_label=metrics.per_label(made),
-        confusion=metrics.confusion(made),
-        reliability=metrics.reliability(metrics.confidence(made), made.right),
+        per_label=choice_metrics.per_label(made),
+        confusion=choice_metrics.confusion(made),
+        reliability=choice_metrics.reliability(choice_metrics.confidence(made), made.right),
         temperature=Temperature(
             value=round(heat, 4),
-            log_loss_before=metrics.log_loss(made).over_all(),
-            log_loss_after=metrics.log_loss(made, heat).over_all(),
-            calibration_error_before=metrics.calibration_error(made).over_all(),
-            calibration_error_after=metrics.calibration_error(made, heat).over_all(),
+            log_loss_before=choice_metrics.log_loss(made).over_all(),
+            log_loss_after=choice_metrics.log_loss(made, heat).over_all(),
+            calibration_error_before=choice_metrics.calibration_error(made).over_all(),
+            calibration_error_after=choice_metrics.calibration_error(made, heat).over_all(),
         ),
     )
 

@@ -7,12 +7,12 @@ import os
 from dataclasses import asdict
 from pathlib import Path
 
+from adapter_store.promotions import Entry, Promotions
 from core import fingerprint
 from core.errors import InputError
 from evaluation import record
 from evaluation.contamination import adapter_folder
 from evaluation.gate import Verdict
-from tasks.promotions import Entry, Promotions
 
 FILES = ("adapter_config.json", "adapter_model.safetensors")
 CALIBRATION = "calibration.json"

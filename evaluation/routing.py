@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from agent.planner import Planner
+from agent.planning.planner import Planner
 from core import fingerprint
 from core.errors import InputError, PatchbayError, UnknownName
-from evaluation import figures, metrics
+from evaluation import choice_metrics, figures
 from evaluation.intervals import mean
 from tasks.spec import Message
 
@@ -96,8 +96,8 @@ def judge(planner: Planner, requests: Sequence[Request], seed: int = 0) -> dict[
         "by_kind": _grouped([p.request.kind for p in made], right.tolist(), seed),
         "by_lang": _grouped([p.request.lang for p in made], right.tolist(), seed),
         "confusion": {task: dict(counts.most_common()) for task, counts in confusion.items()},
-        "calibration_error": figures.figure(metrics.ece(sure, right), seed).model_dump(),
-        "reliability": metrics.reliability(sure, right),
+        "calibration_error": figures.figure(choice_metrics.ece(sure, right), seed).model_dump(),
+        "reliability": choice_metrics.reliability(sure, right),
         "milliseconds": {
             "median": round(statistics.median(took), 2),
             "p90": round(float(np.quantile(took, 0.9)), 2),

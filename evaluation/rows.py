@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent import slots
+from agent.planning import slots
 from core import fingerprint
 from core.errors import InputError, UnknownName
 from tasks import languages

@@ -16,9 +16,9 @@ from tqdm import tqdm
 
 from agent import steps
 from agent.events import StepFinished
+from agent.options import Wishes
 from agent.plan import SlotValue, Step
 from agent.steps import Turn, Work
-from agent.wishes import Wishes
 from core.errors import InputError, PatchbayError
 from engine.interface import ChooseRequest, Engine
 from evaluation import figures, record

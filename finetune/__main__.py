@@ -44,8 +44,7 @@ def run(
     replace: Annotated[bool, typer.Option(help="replace a finished adapter of that name")] = False,
 ) -> None:
     """Train an adapter."""
-    from finetune import folds as cross_validation
-    from finetune import train
+    from finetune import cross_validation, train
 
     resolved = load_recipe(recipe, overrides or [])
     aside(resolved.explain())

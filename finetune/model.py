@@ -21,7 +21,7 @@ from engine.lora import Switch
 from finetune.examples import Encoder, Example
 from finetune.fused import Fused, fusable
 from finetune.recipe import Recipe
-from finetune.start import folder as started
+from finetune.warm_start import folder as started
 from tasks.spec import TaskSpec
 
 SHORT = 128  # on the CPU plain products beat torch's fused attention up to some such length
@@ -79,7 +79,7 @@ def load(recipe: Recipe, sharded: bool = False) -> Trainee:
 
     Raises:
         SetupError: the base cannot be had.
-        UnknownName, SettingsError: see `finetune.start`.
+        UnknownName, SettingsError: see `finetune.warm_start`.
     """
     source, name = place(recipe)
     before = started(recipe, name)

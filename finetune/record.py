@@ -17,14 +17,14 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
+from adapter_store.scope import Scope, spoken
 from core import fingerprint
 from core.errors import SettingsError
-from finetune import card, start
+from finetune import card, warm_start
 from finetune.data import Part
 from finetune.model import Trainee
 from finetune.recipe import Resolved
 from finetune.shrink import shrunk
-from tasks.scope import Scope, spoken
 from tasks.spec import TaskSpec
 
 CHECKPOINT, BEST, RECORD = "checkpoint.pt", "best.pt", "run.json"
@@ -122,8 +122,8 @@ def finish(
     record = _record(resolved, task, parts, trainee, state, folder)
     if folds:
         record["folds"] = list(folds)
-    if before := start.folder(resolved.recipe, trainee.base_name):
-        record["start"] = start.described(before)
+    if before := warm_start.folder(resolved.recipe, trainee.base_name):
+        record["start"] = warm_start.described(before)
     (folder / "README.md").write_text(card.text(record, resolved.recipe), encoding="utf-8")
     for name in (CHECKPOINT, BEST):
         (folder / name).unlink(missing_ok=True)

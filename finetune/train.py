@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from core import paths
 from core.errors import PatchbayError, SettingsError
-from finetune import checks, data, model, preview, processes, record
+from finetune import checks, data, distributed, model, preview, record
 from finetune.examples import Encoder, Example
 from finetune.model import AnswerLoss, Batch, Trainee, collate
 from finetune.recipe import Recipe, Resolved
@@ -87,12 +87,12 @@ def run(
     recipe = resolved.recipe
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
-    accelerator = processes.join(recipe)
+    accelerator = distributed.join(recipe)
     place = Workplace.at(shelf or paths.user_dir() / "adapters", recipe.name)
     if accelerator.is_main_process:
         place.open(resume, replace)
     task = find_task(load_tasks(), recipe.task)
-    trainee = model.load(recipe, processes.sharded(accelerator))
+    trainee = model.load(recipe, distributed.sharded(accelerator))
     encoder = model.encoder(trainee.tokenizer, task)
     parts = data.load(recipe, task, encoder)
     if accelerator.is_main_process:
@@ -130,14 +130,14 @@ class Training:
         optimizer = torch.optim.AdamW(
             trained, lr=recipe.learning_rate, weight_decay=recipe.weight_decay
         )
-        self.sharded = processes.sharded(accelerator)
+        self.sharded = distributed.sharded(accelerator)
         loss = AnswerLoss(trainee.model, fuse=not self.sharded)  # fused layers hold whole weights
         self.stream = data.stream(recipe, parts, encoder)
         self.validation = data.validation(recipe, parts, encoder)
         fragile = self.sharded and recipe.quantization == "nf4"
         before = self._value(loss, self.validation[0]) if fragile else 0.0
         head = trainee.model.get_output_embeddings().weight
-        self.loss, self.optimizer = processes.prepare(accelerator, loss, head, optimizer)
+        self.loss, self.optimizer = distributed.prepare(accelerator, loss, head, optimizer)
         # bitsandbytes' issue 1945: on some GPU, weights came out of the split changed, unnoticed.
         if fragile and abs(self._value(self.loss, self.validation[0]) - before) > 1e-4 * before:
             raise SettingsError(
@@ -153,7 +153,7 @@ class Training:
         share, rank = self.accelerator.num_processes, self.accelerator.process_index
         batches = itertools.islice(self.stream, state.step * share + rank, None, share)
         saved = time.monotonic()
-        with self._bar() as bar, processes.in_step(self.accelerator) as agreed:
+        with self._bar() as bar, distributed.in_step(self.accelerator) as agreed:
             try:
                 for examples in batches:
                     if state.total is not None and state.step >= state.total:
@@ -175,7 +175,7 @@ class Training:
         """Write a checkpoint; the one before it stays whole until this one is."""
         values = {
             "adapter": self.adapter(),
-            "optimizer": processes.optimizer_state(
+            "optimizer": distributed.optimizer_state(
                 self.accelerator, self.optimizer, list(self._trained().values())
             ),
             "state": asdict(self.state),
@@ -186,9 +186,9 @@ class Training:
 
     def restore(self) -> None:
         """Go on from the last checkpoint."""
-        saved = processes.from_main(self.accelerator, self.place.load_checkpoint)
+        saved = distributed.from_main(self.accelerator, self.place.load_checkpoint)
         self._put_adapter(saved["adapter"])
-        processes.load_optimizer(
+        distributed.load_optimizer(
             self.accelerator,
             self.optimizer,
             list(self._trained().values()),
@@ -210,7 +210,7 @@ class Training:
         norm = float(self.accelerator.clip_grad_norm_(trained, self.recipe.clip))
         share = 1 / self.accelerator.num_processes
         mine = [share * loss, len(examples), batch.tokens]
-        value, rows, tokens = processes.total(self.accelerator, mine)
+        value, rows, tokens = distributed.total(self.accelerator, mine)
         if not (math.isfinite(value) and math.isfinite(norm)):
             raise TrainingError(
                 f"The loss became {value} at step {state.step + 1}. Use a smaller "
@@ -242,7 +242,7 @@ class Training:
         if minutes and state.total is None and steps == CALIBRATION_STEPS - 1:
             pace = (state.seconds - self._first[1]) / steps
             total = max(CALIBRATION_STEPS, round(60 * minutes / pace))
-            state.total = processes.from_main(self.accelerator, lambda: total)
+            state.total = distributed.from_main(self.accelerator, lambda: total)
 
     def _batch(self, examples: list[Example]) -> Batch:
         pad = self.trainee.tokenizer.pad_token_id or self.trainee.tokenizer.eos_token_id
@@ -276,7 +276,7 @@ class Training:
         sizes = [len(examples) for examples in self.validation]
         loss = sum(a * b for a, b in zip(losses, sizes, strict=True)) / sum(sizes)
         share = 1 / self.accelerator.num_processes  # all must draw the same conclusion
-        (loss,) = processes.total(self.accelerator, [share * loss])
+        (loss,) = distributed.total(self.accelerator, [share * loss])
         state = self.state
         better = loss < state.best
         state.evaluations.append([state.step, round(loss, 6)])
@@ -296,17 +296,17 @@ class Training:
         return float(loss(self._batch(examples)))
 
     def _take_best(self) -> None:
-        best = processes.from_main(self.accelerator, self.place.load_best)
+        best = distributed.from_main(self.accelerator, self.place.load_best)
         if best is not None:
             self._put_adapter(best)
 
     def adapter(self) -> dict[str, torch.Tensor]:
         """The trained tensors by name, on the CPU; every process must take part."""
-        adapter: dict[str, torch.Tensor] = processes.whole(self._trained())
+        adapter: dict[str, torch.Tensor] = distributed.whole(self._trained())
         return adapter
 
     def _trained(self) -> dict[str, torch.nn.Parameter]:
-        return processes.trained(self.trainee.model)
+        return distributed.trained(self.trainee.model)
 
     def _put_adapter(self, tensors: dict[str, torch.Tensor]) -> None:
         trained = self._trained()
@@ -316,7 +316,7 @@ class Training:
                 "Resume with the recipe it was started with, or start anew."
             )
         values = [(parameter, tensors[name]) for name, parameter in trained.items()]
-        processes.put(self.accelerator, self.optimizer, values)
+        distributed.put(self.accelerator, self.optimizer, values)
 
     def _bar(self) -> tqdm:
         shown = self.accelerator.is_main_process

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import tiny
 
-from agent.planner import Planner
-from agent.service import build_planner
+from agent.build import build_planner
+from agent.planning.planner import Planner
 from core.settings import Settings, load_settings
 from engine.base_model import Base, load_base
 from engine.engine import TorchEngine

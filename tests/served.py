@@ -14,8 +14,8 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp
 
 from agent.agent import Agent
-from agent.feedback import Feedback
-from agent.keeping import Keeping
+from agent.feedback.hub_backup import Keeping
+from agent.feedback.store import Feedback
 from agent.limits import Limits
 from api.app import Api
 from api.server import Server

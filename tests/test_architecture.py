@@ -12,12 +12,13 @@ from core.paths import REPOSITORY
 MAY_IMPORT = {
     "core": set(),
     "tasks": {"core"},
-    "engine": {"core", "tasks"},
-    "agent": {"core", "tasks", "engine"},
+    "adapter_store": {"core", "tasks"},
+    "engine": {"core", "tasks", "adapter_store"},
+    "agent": {"core", "tasks", "adapter_store", "engine"},
     "ui": {"core", "tasks", "agent"},
-    "api": {"core", "tasks", "agent", "engine"},
-    "finetune": {"core", "tasks", "engine"},
-    "evaluation": {"core", "tasks", "engine", "agent"},
+    "api": {"core", "tasks", "adapter_store", "agent", "engine"},
+    "finetune": {"core", "tasks", "adapter_store", "engine"},
+    "evaluation": {"core", "tasks", "adapter_store", "engine", "agent"},
 }
 OURS = set(MAY_IMPORT) | {"app", "deploy"}
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 from tasks.spec import Both, TaskSpec
-from ui.turns import StepView
+from ui.conversation import StepView
 from ui.words import say, show
 
 FAINTEST = 0.004  # a weight under this share of probability is not shown

@@ -11,8 +11,8 @@ from tasks import languages
 from tasks.spec import Both, TaskSpec
 from ui import markdown
 from ui.bars import draw_bars, percent
+from ui.conversation import Conversation, StepView, Turn
 from ui.icons import icon
-from ui.turns import Conversation, StepView, Turn
 from ui.words import phrase, say, show, words
 
 ChatMessage = dict[str, Any]

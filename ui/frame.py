@@ -8,8 +8,8 @@ from pathlib import Path
 
 from core import paths
 from tasks.spec import Both, TaskSpec
+from ui.conversation import LONGEST_INSTRUCTIONS
 from ui.icons import icon
-from ui.turns import LONGEST_INSTRUCTIONS
 from ui.words import LANGUAGES, attributes, phrase, say, show
 
 EXAMPLE_SHOWN = 110  # characters of an example on its card; all of it is sent

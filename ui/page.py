@@ -17,12 +17,12 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 from agent.agent import Agent
-from agent.feedback import Feedback
-from agent.keeping import Keeping
+from agent.feedback.hub_backup import Keeping
+from agent.feedback.store import Feedback
 from core.access import Keys
 from core.settings import Settings
-from ui.desk import Desk
 from ui.frame import draw_composer, draw_header, draw_list, draw_welcome
+from ui.handlers import Desk
 from ui.login import Gate, Login
 from ui.safety import Shield
 

@@ -10,7 +10,7 @@ from ray import serve
 from ray.serve import Application
 from ray.serve.handle import DeploymentHandle
 
-from agent import service
+from agent.build import assemble
 from api import app
 from api.logs import start_log
 from core.access import Keys
@@ -30,7 +30,7 @@ class Front:
         settings = load_settings(**flags)
         start_log(settings.log_words)
         engine = HandleEngine(engines, await engines.about.remote())
-        agent = await asyncio.to_thread(service.assemble, engine, settings)
+        agent = await asyncio.to_thread(assemble, engine, settings)
         self._api = app.Api(agent, settings, Keys(settings.api_keys))
 
     def __serve_build_asgi_app__(self) -> FastAPI:

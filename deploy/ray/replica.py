@@ -12,7 +12,7 @@ from typing import Any
 
 from ray import serve
 
-from api.turns import Turn
+from api.background_turn import Turn
 from core.errors import EngineAway, PatchbayError, SettingsError
 from core.settings import load_settings
 from engine.interface import ChooseRequest, ScoreRequest, WriteRequest

@@ -6,6 +6,8 @@ import threading
 
 import pytest
 
+from adapter_store.promotions import Promotions
+from adapter_store.scope import Scope
 from agent.agent import Agent
 from agent.cleaning import MAX_CHARACTERS
 from agent.events import (
@@ -19,11 +21,9 @@ from agent.events import (
     StepStarted,
     TextDelta,
 )
-from agent.planner import Planner
-from agent.wishes import Wishes
+from agent.options import Wishes
+from agent.planning.planner import Planner
 from engine.fake import FakeEngine
-from tasks.promotions import Promotions
-from tasks.scope import Scope
 from tasks.spec import Message, load_tasks
 
 

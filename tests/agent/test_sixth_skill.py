@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from agent.build import assemble
 from agent.events import Event, Finished, Planned
-from agent.service import assemble
 from core.settings import Settings
 from engine.fake import FakeEngine
 

@@ -12,8 +12,8 @@ from served import Site, served
 from visitors import KEYS, client_of
 
 from agent.agent import Agent
-from agent.feedback import Feedback
-from agent.planner import Planner
+from agent.feedback.store import Feedback
+from agent.planning.planner import Planner
 from engine.fake import FakeEngine
 from tasks.spec import load_tasks
 

@@ -13,7 +13,7 @@ from bad_adapters import BREAKS
 from served import Site, served
 
 from agent.agent import Agent
-from agent.planner import Planner
+from agent.planning.planner import Planner
 from engine.load import load_engine
 from tasks.spec import load_tasks
 

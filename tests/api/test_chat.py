@@ -17,7 +17,7 @@ from served import Site, served
 from visitors import client_of
 
 from agent.agent import Agent
-from agent.planner import Planner
+from agent.planning.planner import Planner
 from core.errors import PatchbayError
 from engine.fake import FakeEngine
 from engine.interface import Delta, Usage, WriteRequest

@@ -11,7 +11,7 @@ import pytest
 from served import Site, served
 
 from agent.agent import Agent
-from agent.planner import Planner
+from agent.planning.planner import Planner
 from engine.base_model import Base
 from engine.engine import TorchEngine
 from tasks.spec import load_tasks

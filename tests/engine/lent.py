@@ -29,7 +29,7 @@ from spaces.zero.torch import patching  # noqa: E402
 from core.errors import PatchbayError  # noqa: E402
 from core.settings import Settings  # noqa: E402
 from engine.interface import ChooseRequest, Delta, ScoreRequest, Usage, WriteRequest  # noqa: E402
-from engine.zero import load_zero  # noqa: E402
+from engine.zerogpu import load_zero  # noqa: E402
 from tasks.spec import Decoding  # noqa: E402
 
 

@@ -11,11 +11,11 @@ import pytest
 import tiny
 from bad_adapters import BREAKS, Trap, set_config
 
+from adapter_store.scope import Scope
 from core.errors import AdapterError, UnknownName
 from engine.adapters import AdapterLibrary
 from engine.base_model import Base, load_base
 from engine.interface import Delta, Usage, WriteRequest
-from tasks.scope import Scope
 from tasks.spec import Decoding
 
 

@@ -14,9 +14,9 @@ from transformers import AutoModelForCausalLM
 
 from engine import packed
 from engine.base_model import load_base
-from engine.direct import Direct
+from engine.cpu_model import Direct
 from engine.kernels import some_rows, tiled
-from engine.memory import Next
+from engine.kv_cache import Next
 from engine.packed import Packed
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from evaluation import metrics
-from evaluation.metrics import Choices
+from evaluation import choice_metrics
+from evaluation.choice_metrics import Choices
 
 
 def drawn(rows: int, labels: int, seed: int = 0, heat: float = 1.0) -> Choices:
@@ -28,57 +28,62 @@ def test_by_hand() -> None:
         {"a": math.log(0.1), "b": math.log(0.9)},
     ]
     choices = Choices.of(scores, ["a", "b", "b"])
-    assert metrics.accuracy(choices).over_all() == pytest.approx(2 / 3)
+    assert choice_metrics.accuracy(choices).over_all() == pytest.approx(2 / 3)
     # a: one hit, chosen twice, right once; b: one hit, chosen once, right twice.
-    assert metrics.macro_f1(choices).over_all() == pytest.approx(2 / 3)
+    assert choice_metrics.macro_f1(choices).over_all() == pytest.approx(2 / 3)
     expected = -(math.log(0.8) + math.log(0.4) + math.log(0.9)) / 3
-    assert metrics.log_loss(choices).over_all() == pytest.approx(expected)
+    assert choice_metrics.log_loss(choices).over_all() == pytest.approx(expected)
     # Bins (0.7, 0.8], (0.5, 0.6] and (0.8, 0.9], one row each.
-    assert metrics.calibration_error(choices).over_all() == pytest.approx((0.2 + 0.6 + 0.1) / 3)
+    assert choice_metrics.calibration_error(choices).over_all() == pytest.approx(
+        (0.2 + 0.6 + 0.1) / 3
+    )
 
 
 @pytest.mark.parametrize("labels", [2, 3, 40])
 def test_as_scikit_learn(labels: int) -> None:
     choices = drawn(200, labels)
     chances = np.exp(choices.log_chances())
-    assert metrics.accuracy(choices).over_all() == pytest.approx(
+    assert choice_metrics.accuracy(choices).over_all() == pytest.approx(
         sk.accuracy_score(choices.truth, choices.best)
     )
-    assert metrics.macro_f1(choices).over_all() == pytest.approx(
+    assert choice_metrics.macro_f1(choices).over_all() == pytest.approx(
         sk.f1_score(choices.truth, choices.best, average="macro")
     )
-    assert metrics.log_loss(choices).over_all() == pytest.approx(
+    assert choice_metrics.log_loss(choices).over_all() == pytest.approx(
         sk.log_loss(choices.truth, chances, labels=range(labels))
     )
-    assert np.array(metrics.confusion(choices)).sum() == 200
+    assert np.array(choice_metrics.confusion(choices)).sum() == 200
 
 
 def test_a_label_that_was_not_offered_has_no_chance() -> None:
     choices = Choices.of([{"a": -1.0, "b": -2.0}, {"b": -1.0, "c": -3.0}], ["a", "b"])
     assert np.exp(choices.log_chances())[0, 2] == 0
-    assert np.isfinite(metrics.log_loss(choices).over_all())
+    assert np.isfinite(choice_metrics.log_loss(choices).over_all())
 
 
 def test_reliability_bins_hold_every_row() -> None:
     choices = drawn(300, 3)
-    bins = metrics.reliability(metrics.confidence(choices), choices.right)
+    bins = choice_metrics.reliability(choice_metrics.confidence(choices), choices.right)
     assert sum(one["rows"] for one in bins) == 300
     error = sum(one["rows"] * abs(one["right"] - one["confidence"]) for one in bins) / 300
-    assert metrics.calibration_error(choices).over_all() == pytest.approx(error)
+    assert choice_metrics.calibration_error(choices).over_all() == pytest.approx(error)
     assert all(one["low"] < one["confidence"] <= one["high"] for one in bins)
 
 
 def test_the_temperature_is_found_again() -> None:
     choices = drawn(4000, 3, heat=2.5)
-    heat = metrics.fit_temperature(choices)
+    heat = choice_metrics.fit_temperature(choices)
     assert heat == pytest.approx(2.5, rel=0.1)
-    assert metrics.log_loss(choices, heat).over_all() < metrics.log_loss(choices).over_all()
-    assert metrics.calibration_error(choices, heat).over_all() < 0.03
+    assert (
+        choice_metrics.log_loss(choices, heat).over_all()
+        < choice_metrics.log_loss(choices).over_all()
+    )
+    assert choice_metrics.calibration_error(choices, heat).over_all() < 0.03
 
 
 def test_per_label() -> None:
     choices = Choices.of([{"a": 0.0, "b": -1.0}] * 3, ["a", "a", "b"])
-    assert metrics.per_label(choices)["a"] == pytest.approx(
+    assert choice_metrics.per_label(choices)["a"] == pytest.approx(
         {"precision": 2 / 3, "recall": 1.0, "f1": 0.8, "rows": 2}
     )
-    assert metrics.per_label(choices)["b"]["recall"] == 0
+    assert choice_metrics.per_label(choices)["b"]["recall"] == 0

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from judging import TASKS, write_rows
 
-from agent.planner import Planner
+from agent.planning.planner import Planner
 from core.errors import InputError
 from evaluation import report, routing
 

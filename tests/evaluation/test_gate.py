@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from judging import job, write_rows
 
+from adapter_store.promotions import Promotions
 from core import fingerprint
 from core.errors import InputError
 from engine.fake import FakeEngine
 from engine.interface import ChooseRequest, Delta, Usage, WriteRequest
 from evaluation import gate, promotion, record, runner
-from tasks.promotions import Promotions
 
 LABELS = ["positive", "negative"]
 Runs = tuple[Path, Path]

@@ -23,7 +23,7 @@ from playwright.sync_api import (
 from served import Site, served
 
 from agent.agent import Agent
-from agent.feedback import Feedback
+from agent.feedback.store import Feedback
 from agent.plan import Plan, Step
 from core.errors import UnknownName
 from engine.fake import FakeEngine

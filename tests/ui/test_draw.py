@@ -7,8 +7,8 @@ from agent.plan import Plan, Step
 from core import errors
 from tasks.spec import load_tasks
 from ui.bars import draw_bars, draw_words, percent
+from ui.conversation import Conversation, StepView, Turn
 from ui.draw import draw_conversation, draw_turn
-from ui.turns import Conversation, StepView, Turn
 from ui.words import words
 
 TASKS = load_tasks()

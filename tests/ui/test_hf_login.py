@@ -21,7 +21,7 @@ from playwright.sync_api import Browser, expect
 from served import Site, free_port, served, served_app
 
 from agent.agent import Agent
-from agent.feedback import Feedback
+from agent.feedback.store import Feedback
 from core.errors import SettingsError
 from ui.login import Login
 

@@ -13,8 +13,8 @@ from playwright.sync_api import Page, expect
 from served import served
 
 from agent.agent import Agent
-from agent.feedback import Feedback
-from agent.keeping import Keeping
+from agent.feedback.hub_backup import Keeping
+from agent.feedback.store import Feedback
 from ui.frame import draw_composer
 
 

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from agent.agent import Agent
-from agent.planner import Planner
+from agent.planning.planner import Planner
 from engine.engine import TorchEngine
 from tasks.spec import load_tasks
 

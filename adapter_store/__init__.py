@@ -1,0 +1,1 @@
+"""Adapters on disk: what each was trained for, which the chat uses. No torch."""

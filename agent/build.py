@@ -1,0 +1,51 @@
+"""Put an agent together from settings: tasks, engine, encoder, router, planner."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from agent.agent import Agent
+from agent.limits import Limits
+from agent.planning.encoder import Encoder
+from agent.planning.planner import Planner
+from agent.planning.router import Router
+from core.settings import Settings
+from engine.interface import Engine
+from tasks.spec import TaskSpec, load_tasks
+
+Progress = Callable[[str], None]
+
+
+def build_agent(settings: Settings, progress: Progress = lambda line: None) -> Agent:
+    """Load everything a profile names; `progress` gets one line a stage.
+
+    Raises:
+        PatchbayError: a task, the weights, the encoder or the settings are wrong.
+    """
+    from engine.load import load_engine, load_stand_in  # torch and transformers: seconds to import
+
+    progress("Fitting the router, loading the base model")
+    tasks = load_tasks()
+    with ThreadPoolExecutor(1) as beside:
+        planner = beside.submit(_planner, tasks, settings)
+        stand_in = load_stand_in(settings, progress)
+        engine = load_engine(settings, progress)
+    return Agent(engine, tasks, planner.result(), Limits(settings), stand_in)
+
+
+def assemble(engine: Engine, settings: Settings) -> Agent:
+    """An agent around an engine that is already there, the fake one included."""
+    tasks = load_tasks()
+    return Agent(engine, tasks, _planner(tasks, settings), Limits(settings))
+
+
+def build_planner(settings: Settings) -> Planner:
+    """Only what routing needs, no base model."""
+    return _planner(load_tasks(), settings)
+
+
+def _planner(tasks: Mapping[str, TaskSpec], settings: Settings) -> Planner:
+    planner = Planner(tasks, Router(tasks, Encoder(settings.encoder)))
+    planner.plan("Translate into French: hello")  # reads the language tables before anyone waits
+    return planner

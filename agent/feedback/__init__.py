@@ -1,0 +1,1 @@
+"""Ratings and corrections: the store, and its copy on the hub."""

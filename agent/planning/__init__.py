@@ -1,0 +1,1 @@
+"""A request and its conversation -> a plan: ordered steps with slots and content."""

@@ -1,0 +1,171 @@
+"""A request and its conversation -> a Plan: ordered steps with slots and content."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+import regex
+
+from agent.cleaning import clean, clean_or_none
+from agent.plan import Plan, Reason, Step
+from agent.planning import parts, slots
+from agent.planning.assembly import Assembler, Job
+from agent.planning.conversation import Conversation
+from agent.planning.drafting import POINTS, Draft
+from agent.planning.reading import Reader, Reading
+from agent.planning.router import Router
+from core.errors import InputError, UnknownName
+from tasks import languages
+from tasks.spec import Message, TaskSpec, find_task
+
+SURE = 0.97  # probability from which a task is believed though no text came with the request
+COMMAND = regex.compile(r"/(?P<name>[A-Za-z][\w-]*)(?=\s|$)(?P<rest>.*)", regex.S)
+HAN = regex.compile(r"\p{Han}")
+YOUR_ANSWER = regex.compile(
+    r"\byour (?:last )?(?:answer|reply|response)|\bwhat you (?:just )?(?:said|wrote)"
+    r"|你的?(?:刚才的?)?(?:回答|答案|回复)|你(?:刚才|刚刚)?(?:说|写)的",
+    regex.I,
+)
+EMPTY = "…"  # the content of a step for which none can be found
+Decision = tuple[list[Step], Reason]
+
+
+class Planner:
+    """Plans requests. Keeps nothing between calls; safe to share between threads."""
+
+    def __init__(self, tasks: Mapping[str, TaskSpec], router: Router) -> None:
+        self._tasks = dict(tasks)
+        self._reader = Reader(tasks, router)
+        self._assembler = Assembler(tasks)
+        self._chat = next(name for name, task in tasks.items() if task.conversation)
+
+    def plan(self, text: str, history: Sequence[Message] = (), task: str | None = None) -> Plan:
+        """Decide what to do with a request.
+
+        Args:
+            text: the request.
+            history: earlier turns, oldest first.
+            task: the person's own choice of task; slots and content are still found.
+
+        Raises:
+            InputError: nothing is left of the text without control characters.
+            UnknownName: no task has the chosen name, or the slash command is unknown.
+        """
+        started = time.perf_counter()
+        turns = [turn for turn in history if turn["role"] != "system"]
+        steps, reason = self._decide(clean(text), Conversation(turns, self._replan), task)
+        return Plan(tuple(steps), reason, 1000 * (time.perf_counter() - started))
+
+    def _replan(self, turn: Message, before: Conversation) -> list[Step] | None:
+        """The steps of an earlier user turn; a known task wins over routing it again."""
+        task = turn.get("task")
+        try:
+            return self._decide(
+                clean(turn["content"]), before, task if task in self._tasks else None
+            )[0]
+        except InputError:
+            return None
+
+    def _decide(self, text: str, earlier: Conversation, task: str | None) -> Decision:
+        command = self._command(text)
+        if task is not None:
+            name = find_task(self._tasks, task).name
+            return [self._one(name, command[1] if command else text, earlier)], "chosen"
+        if command:
+            return [self._one(*command, earlier)], "command"
+        return self._route(self._reader.read(text, follows=bool(earlier)), text, earlier)
+
+    def _command(self, text: str) -> tuple[str, str] | None:
+        match = COMMAND.match(text)
+        if match is None:
+            return None
+        try:
+            task = find_task(self._tasks, match["name"].lower())
+        except UnknownName as error:
+            known = [name for task in self._tasks.values() for name in (task.name, *task.commands)]
+            raise UnknownName("command", match["name"], known) from error
+        return task.name, match["rest"].strip()
+
+    def _one(self, name: str, text: str, earlier: Conversation) -> Step:
+        """One step of a task that the person named."""
+        task = self._tasks[name]
+        if task.conversation:
+            return Step(name, 1.0, text=text or EMPTY)
+        asked, content = self._taken_apart(task, text)
+        if content is None and (not text or self._only_points(name, text)):
+            content = self._pointed_at(name, asked, earlier)
+        content = content or text or EMPTY
+        values = slots.fill(
+            task, asked, languages.detect(content), languages.detect(asked or content)
+        )
+        return Step(name, 1.0, values, text=content)
+
+    def _taken_apart(self, task: TaskSpec, text: str) -> tuple[str, str | None]:
+        """Instruction and content of what follows a command: `fr The shop is open.`"""
+        first, _, rest = text.partition(" ")
+        if slots.target_slot(task) and languages.parse(first.strip(":：,，")):
+            return f"to {first}", rest.strip() or None
+        if not text:
+            return "", None
+        taken = parts.split(text, self._reader.asks)
+        return " ".join(taken.asking), taken.content
+
+    def _only_points(self, name: str, text: str) -> bool:
+        reading = self._reader.read(text, follows=True)
+        wanted = bool(reading.drafts) and all(draft.task == name for draft in reading.drafts)
+        return wanted and POINTS.search(text) is not None
+
+    def _route(self, reading: Reading, text: str, earlier: Conversation) -> Decision:
+        drafts, content = reading.drafts, reading.content
+        before = earlier.before() if reading.again or not drafts else None
+        # New text alone, or "the same for this", repeats the turn before.
+        repeats = before and before[0].task != self._chat and (reading.again or reading.certain)
+        if before and content and repeats:
+            return self._assembler.again(before, content), "follow-up"
+        if not drafts or [draft.task for draft in drafts] == [self._chat]:
+            return [self._chat_step(drafts, text)], "router"
+        if content is not None or drafts[0].task == self._chat:
+            return self._steps(drafts, reading, text, content or text, earlier), "router"
+        if earlier:
+            content = self._pointed_at(drafts[0].task, reading.asked, earlier)
+            return self._steps(drafts, reading, text, content or text, earlier), "follow-up"
+        if drafts[0].confidence < SURE and not self._names_a_text(drafts[0], reading.asked):
+            return [self._chat_step([], text)], "router"
+        return self._steps(drafts, reading, text, text, earlier), "router"
+
+    def _chat_step(self, drafts: list[Draft], text: str) -> Step:
+        draft = drafts[0] if drafts else Draft(self._chat, 0.5, "", text)
+        return Step(self._chat, draft.confidence, nearest=draft.nearest, text=text)
+
+    def _steps(
+        self, drafts: list[Draft], reading: Reading, text: str, content: str, earlier: Conversation
+    ) -> list[Step]:
+        known = {}
+        if earlier and any(self._tasks[draft.task].slots for draft in drafts):
+            known = {step.task: step.slots for step in earlier.before() or []}
+        return self._assembler.steps(drafts, Job(text, content, reading.asked, known))
+
+    def _names_a_text(self, draft: Draft, asked: str) -> bool:
+        """Whether a request without content still points at some, or holds it unmarked."""
+        wanted = slots.target_slot(self._tasks[draft.task]) and slots.find_target(asked)
+        points = bool(wanted) or POINTS.search(asked) is not None or _is_bare(asked)
+        return draft.confidence > 0.6 and points
+
+    def _pointed_at(self, name: str, asked: str, earlier: Conversation) -> str | None:
+        """The text that a request without content is about."""
+        before = earlier.before()
+        if YOUR_ANSWER.search(asked) or before is None:
+            return earlier.answer
+        if before[0].task == self._chat:
+            request = clean_or_none(earlier.request or "")
+            pasted = request is not None and self._reader.read(request).idle
+            return request if pasted else earlier.answer or request
+        # A task done again, or a judgement, is about the original rather than the answer.
+        same = any(step.task == name for step in before) or self._tasks[name].kind == "choose"
+        return before[0].text if same else earlier.answer or before[0].text
+
+
+def _is_bare(asked: str) -> bool:
+    """Whether an instruction is so short that the text was plainly forgotten: "summarize"."""
+    return len(regex.findall(r"\p{Han}|[\p{L}\p{N}]+", asked)) <= (6 if HAN.search(asked) else 2)

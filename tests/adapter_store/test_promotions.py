@@ -1,0 +1,53 @@
+"""Promotions: the latest first, reversible, kept, and read anew by whoever looks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from adapter_store.promotions import Promotions
+from core.errors import InputError
+
+
+@pytest.fixture
+def promotions(tmp_path: Path) -> Promotions:
+    return Promotions(tmp_path / "new" / "promotions.json")
+
+
+def names(promotions: Promotions, task: str = "sentiment") -> list[str]:
+    return [entry.adapter for entry in promotions.current(task)]
+
+
+def test_the_latest_comes_first_and_rolls_back(promotions: Promotions) -> None:
+    assert names(promotions) == []
+    promotions.promote("sentiment", "one", "f1", {"accuracy": 0.8})
+    promotions.promote("translation", "french", "f9", {})
+    promotions.promote("sentiment", "two", "f2", {"accuracy": 0.9})
+    assert names(promotions) == ["two", "one"]
+    assert promotions.rollback("sentiment").adapter == "two"
+    assert names(promotions) == ["one"]
+    promotions.promote("sentiment", "three", "f3", {})
+    assert names(promotions) == ["three", "one"]
+    for _ in range(2):
+        promotions.rollback("sentiment")
+    with pytest.raises(InputError, match="nothing to roll back"):
+        promotions.rollback("sentiment")
+    assert names(promotions, "translation") == ["french"]
+    assert [entry.action for entry in promotions.history()].count("rollback") == 3
+    assert promotions.history()[0].evidence == {"accuracy": 0.8}
+
+
+def test_another_reader_sees_it_at_once(promotions: Promotions) -> None:
+    other = Promotions(promotions.file)
+    promotions.promote("sentiment", "one", "f1", {})
+    assert names(other) == ["one"]
+    promotions.promote("sentiment", "two", "f2", {})
+    assert names(other) == ["two", "one"]
+
+
+def test_a_damaged_file_is_named(promotions: Promotions) -> None:
+    promotions.promote("sentiment", "one", "f1", {})
+    promotions.file.write_text('[{"action": "promote"}]')
+    with pytest.raises(InputError, match=r"promotions\.json is damaged"):
+        promotions.current("sentiment")

@@ -1,0 +1,36 @@
+"""Cutting a text loses nothing."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent import segments
+
+
+@given(st.text(max_size=300), st.sampled_from(["en", "zh", "fr", "ja", "xx"]))
+def test_sentences_join_to_the_text(text: str, language: str) -> None:
+    parts = list(segments.sentences(text, language))
+    assert "".join(part.before + part.core + part.after for part in parts) == text
+    assert all(part.core == part.core.strip() for part in parts)
+
+
+@given(st.text(max_size=200), st.integers(1, 20))
+def test_groups_join_to_the_text(text: str, most: int) -> None:
+    parts = segments.groups(text, most)
+    assert "".join(parts) == text
+    assert len(parts) <= most
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "cores"),
+    [
+        ("Dr. Smith left. He ran.", "en", ["Dr. Smith left.", "He ran."]),
+        ("天气很好。我们走吧！", "zh", ["天气很好。", "我们走吧！"]),
+        ("1. First\n2) Second", "en", ["First", "Second"]),
+        ("> quoted\n---\n42", "en", ["quoted"]),
+    ],
+)
+def test_sentences_are_found(text: str, language: str, cores: list[str]) -> None:
+    assert [part.core for part in segments.sentences(text, language) if part.core] == cores

@@ -1,0 +1,81 @@
+from agent.events import (
+    Failed,
+    Finished,
+    Highlighted,
+    Notice,
+    Planned,
+    StepFinished,
+    StepStarted,
+    TextDelta,
+)
+from agent.plan import Plan, Step
+from ui.conversation import Conversation, Turn, read
+
+PLAN = Plan((Step("summarization", 0.9, text="a"), Step("sentiment", 0.7)), "router", 2.0)
+
+
+def finished(index: int, text: str, labels: dict[str, float] | None = None) -> StepFinished:
+    return StepFinished(index, text, labels or {}, 3, 0.5, 0.1, "end", {"base": "b"})
+
+
+def test_a_turn_follows_the_events_of_a_plan() -> None:
+    turn = Turn(text="request")
+    turn.apply(Planned(PLAN))
+    assert [step.status for step in turn.steps] == ["pending", "pending"]
+    turn.apply(StepStarted(0, PLAN.steps[0], "adapter-a"))
+    turn.apply(Notice(0, "history_dropped", "Two left out.", {"dropped": 2}))
+    turn.apply(TextDelta(0, "sh"))
+    turn.apply(TextDelta(0, "ort"))
+    assert (turn.steps[0].status, turn.answer) == ("running", "short")
+    turn.apply(finished(0, "short"))
+    turn.apply(StepStarted(1, PLAN.steps[1], None))
+    turn.apply(finished(1, "positive", {"positive": 0.8, "negative": 0.2}))
+    turn.apply(Highlighted(1, [("sh", 0.1), ("ort", 0.0)]))
+    turn.apply(Finished("positive", {}, 6, 1.0, "end"))
+    assert [step.status for step in turn.steps] == ["done", "done"]
+    assert (turn.status, turn.answer, turn.confidence) == ("done", "positive", 0.7)
+    assert turn.fingerprints == {"1.base": "b", "2.base": "b"}
+    assert turn.steps[0].notices[0].numbers == {"dropped": 2}
+
+
+def test_a_failure_keeps_what_was_written() -> None:
+    turn = Turn(text="request")
+    turn.apply(Planned(PLAN))
+    turn.apply(StepStarted(0, PLAN.steps[0], None))
+    turn.apply(TextDelta(0, "half"))
+    turn.apply(Failed("Too long.", "TooLong"))
+    assert (turn.status, turn.error_kind, turn.answer) == ("failed", "TooLong", "half")
+    assert [step.status for step in turn.steps] == ["stopped", "stopped"]
+
+
+def test_messages_carry_the_route_and_leave_failures_out() -> None:
+    conversation = Conversation()
+    done, failed = conversation.begin("one"), conversation.begin("two")
+    done.apply(Planned(Plan((Step("generation", 0.9),), "router")))
+    done.apply(finished(0, "answer"))
+    done.apply(Finished("answer", {}, 3, 0.5, "end"))
+    failed.apply(Failed("No.", "InputError"))
+    assert conversation.messages() == [
+        {"role": "user", "content": "one", "task": "generation"},
+        {"role": "assistant", "content": "answer"},
+    ]
+
+
+def test_instructions_lead_the_messages_and_are_kept() -> None:
+    conversation = read({"instructions": " Be brief. ", "turns": []})
+    conversation.begin("one")
+    assert conversation.messages() == [{"role": "system", "content": "Be brief."}]
+    assert read(conversation.model_dump()).instructions == " Be brief. "
+
+
+def test_what_the_browser_kept_comes_back_whole_and_at_rest() -> None:
+    conversation = Conversation()
+    conversation.begin("a title\nover lines").apply(Planned(PLAN))
+    again = read(conversation.model_dump())
+    assert (again.id, again.title) == (conversation.id, "a title over lines")
+    assert (again.turns[0].status, again.turns[0].stopped) == ("done", "stop")
+
+
+def test_nonsense_from_the_browser_is_an_empty_conversation() -> None:
+    for nonsense in (None, {}, [], "x", 7, {"turns": [{"no": "text"}]}, {"turns": "x"}):
+        assert read(nonsense).turns == []

@@ -1,0 +1,186 @@
+"""Serve the page: each thing a visitor does becomes a call of the agent, drawn as it streams.
+
+The conversation comes in with every call and goes back changed; nothing of it stays here. All that
+is kept while an answer runs is the switch that ends it, under the visitor's session.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from typing import Any, Literal
+
+import gradio as gr
+
+from agent.agent import Agent
+from agent.feedback.hub_backup import Keeping
+from agent.feedback.store import Correction, Feedback, FeedbackError, Rating
+from agent.options import Wishes
+from core.access import Keys
+from core.errors import TooMany
+from ui.conversation import Conversation, Turn, read
+from ui.draw import ChatMessage, draw_conversation, draw_turn
+from ui.words import say
+
+log = logging.getLogger(__name__)
+
+REDRAW_SECONDS = 0.06  # text that comes faster is drawn together
+Shown = tuple[list[ChatMessage], Any]  # the chat, and the conversation for the browser to keep
+
+
+class Desk:
+    """What the page's events call. One for all visitors; it holds no one's words."""
+
+    def __init__(
+        self, agent: Agent, feedback: Feedback, keys: Keys, keeping: Keeping | None = None
+    ) -> None:
+        self.agent = agent
+        self.feedback = feedback
+        self.keeping = keeping
+        self.keys = keys
+        self._stops: dict[str, threading.Event] = {}
+
+    def show(self, stored: Any) -> list[ChatMessage]:
+        """Draw the conversation the browser kept."""
+        return draw_conversation(read(stored), self.agent.tasks)
+
+    def open(self, event: gr.EventData, request: gr.Request) -> Shown:
+        """Show another conversation, or an empty one."""
+        self.stop(request)
+        conversation = read(_data(event).get("conversation"))
+        return draw_conversation(conversation, self.agent.tasks), conversation.model_dump()
+
+    def send(self, stored: Any, event: gr.EventData, request: gr.Request) -> Iterator[Shown]:
+        """Answer a new request, or one that replaces an earlier request and all after it."""
+        data = _data(event)
+        conversation = read(stored)
+        replaced = conversation.find(str(data.get("turn", "")))
+        if replaced is not None:
+            del conversation.turns[replaced:]
+        turn = conversation.begin(str(data.get("text", "")))
+        yield from self._answer(conversation, turn, None, request)
+
+    def retry(self, stored: Any, request: gr.Request) -> Iterator[Shown]:
+        """Answer the last request again, with the same task if the person chose it."""
+        conversation = read(stored)
+        if conversation.turns:
+            old = conversation.turns.pop()
+            turn = conversation.begin(old.text)
+            turn.corrects = old.corrects
+            task = old.steps[0].task if old.reason == "chosen" and old.steps else None
+            yield from self._answer(conversation, turn, task, request)
+
+    def reroute(self, stored: Any, event: gr.EventData, request: gr.Request) -> Iterator[Shown]:
+        """Answer the last request with another task, and keep that as a routing example."""
+        conversation = read(stored)
+        task = str(_data(event).get("task", ""))
+        if conversation.turns and task in self.agent.tasks:
+            old = conversation.turns.pop()
+            turn = Turn(text=old.text, corrects=self._correct(conversation, old, task))
+            conversation.turns.append(turn)
+            yield from self._answer(conversation, turn, task, request)
+
+    def undo(self, stored: Any) -> Shown:
+        """Take the last request and its answer back."""
+        conversation = read(stored)
+        del conversation.turns[-1:]
+        return draw_conversation(conversation, self.agent.tasks), conversation.model_dump()
+
+    def rate(self, stored: Any, event: gr.EventData) -> Shown:
+        """Keep a like or dislike; pressing it again takes it back."""
+        conversation = read(stored)
+        data = _data(event)
+        index = conversation.find(str(data.get("turn", "")))
+        if index is not None:
+            turn = conversation.turns[index]
+            wanted: Literal[-1, 1] = 1 if data.get("act") == "like" else -1
+            self._rate(turn, 0 if turn.rating == wanted else wanted)
+        return draw_conversation(conversation, self.agent.tasks), conversation.model_dump()
+
+    def stop(self, request: gr.Request) -> None:
+        """End what runs for this visitor: asked for, or because the page has gone."""
+        switch = self._stops.pop(str(request.session_hash), None)
+        if switch is not None:
+            switch.set()
+
+    def _answer(
+        self, conversation: Conversation, turn: Turn, task: str | None, request: gr.Request
+    ) -> Iterator[Shown]:
+        past = conversation.model_copy(update={"turns": conversation.turns[:-1]})
+        before = [
+            message
+            for earlier in past.turns
+            for message in draw_turn(earlier, self.agent.tasks, latest=False)
+        ]
+        yield before + draw_turn(turn, self.agent.tasks), conversation.model_dump()
+        with closing(self._run(turn, past, task, request)) as ticks:
+            for _ in ticks:
+                yield before + draw_turn(turn, self.agent.tasks), gr.skip()
+        yield before + draw_turn(turn, self.agent.tasks), conversation.model_dump()
+
+    def _run(
+        self, turn: Turn, past: Conversation, task: str | None, request: gr.Request
+    ) -> Generator[None]:
+        """Let the agent answer into the turn; yields when it is worth drawing again."""
+        self.stop(request)
+        switch = self._stops[str(request.session_hash)] = threading.Event()
+        visitor = self.keys.named(request.username, request.client.host if request.client else "")
+        # Answering again may give another answer.
+        wishes = Wishes(seed=secrets.randbits(32), allowed=visitor.allowed, visitor=visitor.name)
+        events = self.agent.answer(turn.text, past.messages(), task, switch, wishes=wishes)
+        drawn = 0.0
+        try:
+            self.agent.limits.count(visitor.name)
+            for event in events:
+                turn.apply(event)
+                if time.monotonic() - drawn >= REDRAW_SECONDS:
+                    drawn = time.monotonic()
+                    yield
+        except TooMany as error:
+            turn.fail(str(error), type(error).__name__)
+        except Exception:  # a bug, not a person's mistake: the page must still come to rest
+            log.exception("A turn ended unexpectedly")
+            turn.fail("", "unexpected")
+        finally:  # also when the page has gone and this generator is closed
+            switch.set()
+            if self._stops.get(str(request.session_hash)) is switch:
+                del self._stops[str(request.session_hash)]
+
+    def _correct(self, before: Conversation, turn: Turn, task: str) -> str:
+        """Keep a routing example; the id it is kept under, or nothing where that failed."""
+        steps = before.turns[-1].steps if before.turns else []
+        correction = Correction(
+            turn=turn.corrects or turn.id,
+            request=turn.text,
+            task=task,
+            instead_of=[step.task for step in turn.steps],
+            confidence=turn.confidence,
+            follows=steps[-1].task if steps else "",
+            fingerprints=turn.fingerprints,
+        )
+        return correction.turn if self._kept(lambda: self.feedback.correct(correction)) else ""
+
+    def _rate(self, turn: Turn, rating: Literal[-1, 0, 1]) -> None:
+        tasks = [step.task for step in turn.steps]
+        row = Rating(turn.id, rating, turn.text, turn.answer, tasks, turn.fingerprints)
+        if self._kept(lambda: self.feedback.rate(row)):
+            turn.rating = rating
+
+    def _kept(self, keep: Callable[[], None]) -> bool:
+        try:
+            keep()
+        except FeedbackError as error:
+            log.warning("%s", error)
+            gr.Warning(say("error.kept"), title="Patchbay")
+            return False
+        if self.keeping and self.keeping.problem:
+            gr.Warning(say("kept.behind", name=self.keeping.name), title="Patchbay")
+        return True
+
+
+def _data(event: gr.EventData) -> dict[str, Any]:
+    return event._data if isinstance(event._data, dict) else {}
