@@ -45,15 +45,15 @@ REQUESTS = {
     None: "/chat Tell me about the sea in three sentences.",
 }
 CLIENTS, BEFORE, AFTER = 5, 15.0, 25.0  # clients at one time; seconds before and after the kill
-ABOUT = """
+LOADS_OF_REPLICAS = """
 import json, ray
 from ray import serve
 ray.init(address="auto", log_to_driver=False)
 engine = serve.get_deployment_handle("Engine", "patchbay")
-found = []
-while len({one.process for one in found}) < 2:
-    found += [one.result() for one in [engine.about.remote() for _ in range(20)]]
-print(json.dumps({one.process: one.loads for one in found}))
+replicas = []
+while len({one.process for one in replicas}) < 2:
+    replicas += [one.result() for one in [engine.info.remote() for _ in range(20)]]
+print(json.dumps({one.process: one.loads for one in replicas}))
 """
 
 
@@ -92,7 +92,7 @@ class Serving:
     def loads(self) -> dict[str, int]:
         """How often each replica has loaded an adapter."""
         done = subprocess.run(
-            [sys.executable, "-c", ABOUT],
+            [sys.executable, "-c", LOADS_OF_REPLICAS],
             env=self.environment,
             capture_output=True,
             text=True,
