@@ -32,7 +32,7 @@ from engine import starter
 from engine.adapters import AdapterLibrary
 from engine.base_model import load_base
 from engine.engine import TorchEngine
-from engine.interface import Usage, WriteRequest
+from engine.interface import CompletionRequest, Usage
 from engine.load import ON_GPU
 from tasks.spec import Decoding
 
@@ -162,7 +162,7 @@ def ours(folder: Path, quantization: str, device: str, sizes: list[int]) -> dict
         def ask(index: int) -> int:
             decoding = Decoding(max_new_tokens=tokens, temperature=0)
             name = names[index % len(names)] if names else None
-            *_, last = engine.write(WriteRequest((), name, decoding, prompt=ids))
+            *_, last = engine.write(CompletionRequest(ids, name, decoding))
             assert isinstance(last, Usage)
             return last.tokens
 

@@ -93,7 +93,7 @@ class Base:
         return start
 
     def plain_ids(self, text: str, begin: bool = False) -> list[int]:
-        """A text as token ids as it stands, see `engine.interface.Engine.tokens`."""
+        """A text as token ids as it stands, see `engine.interface.ScoringEngine.tokens`."""
         ids: list[int] = self.tokenizer(text, add_special_tokens=begin).input_ids
         return ids
 

@@ -24,6 +24,7 @@ from engine.base_model import Base
 from engine.interface import (
     Choice,
     ChooseRequest,
+    CompletionRequest,
     Delta,
     ScoreRequest,
     Scores,
@@ -61,6 +62,11 @@ class OnBase:
         """Text as token ids as it stands."""
         return self._base.plain_ids(text, begin)
 
+    def _prompt(self, request: WriteRequest | CompletionRequest) -> list[int]:
+        if isinstance(request, CompletionRequest):
+            return list(request.prompt)
+        return self._base.prompt_ids(request.messages)
+
     def count_tokens(self, messages: tuple[Message, ...]) -> int:
         """Length of the messages as a prompt, in tokens."""
         return len(self._base.prompt_ids(messages))
@@ -71,7 +77,7 @@ class OnBase:
 
 
 class TorchEngine(OnBase):
-    """The engine over a transformers base. See `engine.interface.Engine`.
+    """The engine over a transformers base. See `engine.interface.ScoringEngine`.
 
     `passes` counts forward passes since the start, so that a test can see them stop.
     """
@@ -104,10 +110,10 @@ class TorchEngine(OnBase):
         return len(self._waiting)
 
     def write(
-        self, request: WriteRequest, stop: threading.Event | None = None
+        self, request: WriteRequest | CompletionRequest, stop: threading.Event | None = None
     ) -> Iterator[Delta | Usage]:
         """Yield text as it is made, then one Usage."""
-        prompt = list(request.prompt) or self._base.prompt_ids(request.messages)
+        prompt = self._prompt(request)
         require_room(self.context_tokens, len(prompt), request.decoding.max_new_tokens)
         weights = self.adapters.get(request.adapter) if request.adapter else None
         job = WriteJob(prompt, weights, stop or threading.Event(), self._deadline())

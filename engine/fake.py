@@ -14,6 +14,7 @@ from core.errors import TooLong, UnknownName
 from engine.interface import (
     Choice,
     ChooseRequest,
+    CompletionRequest,
     Delta,
     Scored,
     ScoreRequest,
@@ -25,6 +26,8 @@ from engine.interface import (
 )
 from engine.stop_strings import Until
 from tasks.spec import Message
+
+Request = WriteRequest | CompletionRequest | ChooseRequest | ScoreRequest
 
 
 @dataclass
@@ -73,7 +76,7 @@ class FakeEngine:
         self.adapters = FakeAdapters(adapters or {}, scopes or {})
         self.delay = delay
         self.context_tokens = context_tokens
-        self.calls: list[WriteRequest | ChooseRequest | ScoreRequest] = []
+        self.calls: list[Request] = []
         self.made = 0
 
     @property
@@ -87,7 +90,7 @@ class FakeEngine:
         return 0
 
     def write(
-        self, request: WriteRequest, stop: threading.Event | None = None
+        self, request: WriteRequest | CompletionRequest, stop: threading.Event | None = None
     ) -> Iterator[Delta | Usage]:
         """Stream the answer a word at a time, `delay` seconds apart."""
         prompt = self._accept(request)
@@ -158,7 +161,7 @@ class FakeEngine:
     def close(self) -> None:
         """Nothing to free."""
 
-    def _accept(self, request: WriteRequest | ChooseRequest | ScoreRequest) -> int:
+    def _accept(self, request: Request) -> int:
         self.calls.append(request)
         if request.adapter is not None:
             self.adapters.fingerprint(request.adapter)
@@ -169,16 +172,18 @@ class FakeEngine:
             )
         return prompt
 
-    def _length(self, request: WriteRequest | ChooseRequest | ScoreRequest) -> int:
-        if isinstance(request, ScoreRequest):
+    def _length(self, request: Request) -> int:
+        if isinstance(request, ScoreRequest | CompletionRequest):
             return len(request.prompt)
-        plain = request.prompt if isinstance(request, WriteRequest) else ()
-        return len(plain) or self.count_tokens(request.messages)
+        return self.count_tokens(request.messages)
 
-    def _answer(self, request: WriteRequest) -> str:
+    def _answer(self, request: WriteRequest | CompletionRequest) -> str:
         speaker = request.adapter or "base"
-        plain = bytes(i for i in request.prompt if i < 256).decode(errors="replace")
-        return f"[{speaker}] " + (plain or request.messages[-1]["content"])
+        if isinstance(request, CompletionRequest):
+            text = bytes(i for i in request.prompt if i < 256).decode(errors="replace")
+        else:
+            text = request.messages[-1]["content"]
+        return f"[{speaker}] {text}"
 
 
 def _scored(word: str, count: int | None) -> tuple[Token, ...]:

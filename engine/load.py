@@ -8,7 +8,7 @@ from core.settings import Settings
 from engine.adapters import RESIDENT_BYTES, AdapterLibrary
 from engine.base_model import Base, Progress, load_base
 from engine.engine import TorchEngine
-from engine.interface import Engine
+from engine.interface import Engine, ScoringEngine
 
 OF_A_BASE = ("base", "revision", "quantization", "dtype", "device", "context_tokens")
 ON_GPU = 2**31  # a rank-16 adapter of a base of 4 billion weights takes 66 MB
@@ -20,15 +20,25 @@ def load_engine(settings: Settings, progress: Progress = lambda line: None) -> E
     Raises:
         SetupError, SettingsError: see `load_local`, `engine.remote` and `engine.zerogpu`.
     """
-    if settings.engine == "local":
-        return load_local(settings, progress)
-    if settings.engine == "zero":
-        from engine.zerogpu import load_zero  # its package is there on ZeroGPU alone
+    if settings.engine == "openai":
+        from engine.remote import RemoteEngine  # its client takes a second to import
 
-        return load_zero(settings, progress)
-    from engine.remote import RemoteEngine  # its client takes a second to import
+        return RemoteEngine(settings)
+    return _load_own(settings, progress)
 
-    return RemoteEngine(settings)
+
+def load_scoring_engine(
+    settings: Settings, progress: Progress = lambda line: None
+) -> ScoringEngine:
+    """The engine that the settings name, with the base at hand.
+
+    Raises:
+        SettingsError: it is a server's, which takes no token ids.
+        SetupError, SettingsError: see `load_engine`.
+    """
+    if settings.engine == "openai":
+        raise SettingsError("A server scores no token ids: judge with the local engine.")
+    return _load_own(settings, progress)
 
 
 def load_stand_in(settings: Settings, progress: Progress = lambda line: None) -> TorchEngine | None:
@@ -60,6 +70,15 @@ def load_local(settings: Settings, progress: Progress = lambda line: None) -> To
     return TorchEngine(
         base, library(base), settings.max_running, settings.max_waiting, settings.time_limit
     )
+
+
+def _load_own(settings: Settings, progress: Progress) -> ScoringEngine:
+    """The engine in this process, or in those that ZeroGPU forks from it."""
+    if settings.engine == "zero":
+        from engine.zerogpu import load_zero  # its package is there on ZeroGPU alone
+
+        return load_zero(settings, progress)
+    return load_local(settings, progress)
 
 
 def library(base: Base) -> AdapterLibrary:

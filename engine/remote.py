@@ -29,8 +29,6 @@ from engine.interface import (
     Choice,
     ChooseRequest,
     Delta,
-    ScoreRequest,
-    Scores,
     StopReason,
     Token,
     Usage,
@@ -77,12 +75,10 @@ class ServedAdapters:
 
 
 class RemoteEngine:
-    """See `engine.interface.Engine`. `score` is not offered: the protocol has no such request.
+    """See `engine.interface.Engine`.
 
     `passes` counts pieces of text that came: the server counts its own passes.
     """
-
-    start_token = 0
 
     def __init__(self, settings: Settings) -> None:
         """
@@ -129,8 +125,6 @@ class RemoteEngine:
         self, request: WriteRequest, stop: threading.Event | None = None
     ) -> Iterator[Delta | Usage]:
         """Yield text as it comes, then one Usage. Closing the iterator closes the connection."""
-        if request.prompt:
-            raise InputError("A server takes messages, no token ids: this needs the local engine.")
         began, first, count = time.perf_counter(), 0.0, 0
         self._require_there()
         stopped: StopReason | None = None
@@ -191,18 +185,6 @@ class RemoteEngine:
         used = answer.usage
         read, made = (used.prompt_tokens, used.completion_tokens) if used else (0, len(steps))
         return Choice(scores, Usage(read, made, seconds, seconds, "end"))
-
-    def score(self, request: ScoreRequest, stop: threading.Event | None = None) -> Scores:
-        """Not there.
-
-        Raises:
-            InputError: always.
-        """
-        raise InputError("A server scores no token ids: judge with the local engine.")
-
-    def tokens(self, text: str, begin: bool = False) -> list[int]:
-        """Not there. Raises as `score`."""
-        raise InputError("A server gives no token ids: judge with the local engine.")
 
     def count_tokens(self, messages: tuple[Message, ...]) -> int:
         """An estimate: the server has the tokenizer."""

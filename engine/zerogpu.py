@@ -28,6 +28,7 @@ from engine.engine import OnBase, TorchEngine, require_room
 from engine.interface import (
     Choice,
     ChooseRequest,
+    CompletionRequest,
     Delta,
     ScoreRequest,
     Scores,
@@ -44,13 +45,13 @@ WRITTEN = 20.0
 MOST = 120.0  # of one request; ZeroGPU refuses long ones
 LATER = ("quota", "queue", "pending", "client")  # in the titles of errors that pass
 
-Request = WriteRequest | ChooseRequest | ScoreRequest
+Request = WriteRequest | CompletionRequest | ChooseRequest | ScoreRequest
 Made = Delta | Usage | Choice | Scores
 T = TypeVar("T")
 
 
 class ZeroEngine(OnBase):
-    """The engine where each request gets a GPU of its own. See `engine.interface.Engine`."""
+    """The engine where each request gets a GPU of its own. See `engine.interface.ScoringEngine`."""
 
     def __init__(self, base: Base, settings: Settings) -> None:
         super().__init__(base, library(base))
@@ -69,13 +70,13 @@ class ZeroEngine(OnBase):
         return self._asked - self._answering
 
     def write(
-        self, request: WriteRequest, stop: threading.Event | None = None
+        self, request: WriteRequest | CompletionRequest, stop: threading.Event | None = None
     ) -> Iterator[Delta | Usage]:
         """Yield text as it is made, then one Usage.
 
         A stop while the request waits for a GPU takes effect once it has one.
         """
-        prompt = list(request.prompt) or self._base.prompt_ids(request.messages)
+        prompt = self._prompt(request)
         most = request.decoding.max_new_tokens
         require_room(self.context_tokens, len(prompt), most)
         started, pieces, first = time.perf_counter(), 0, 0.0
@@ -152,7 +153,7 @@ class ZeroEngine(OnBase):
             self.adapters, self._process = library(self._base), os.getpid()
         engine = TorchEngine(self._base, self.adapters, 1, 1, seconds)
         try:
-            if isinstance(request, WriteRequest):
+            if isinstance(request, WriteRequest | CompletionRequest):
                 yield from engine.write(request)
             elif isinstance(request, ChooseRequest):
                 yield engine.choose(request)

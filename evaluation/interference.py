@@ -15,7 +15,7 @@ from typing import Any
 from tqdm import tqdm
 
 from core.errors import InputError, PatchbayError, UnknownName
-from engine.interface import Engine, ScoreRequest
+from engine.interface import ScoreRequest, ScoringEngine
 from evaluation import contamination, figures
 from evaluation.compare import Compared, answered, compared
 from evaluation.intervals import mean
@@ -157,7 +157,7 @@ def probes(
 
 
 def measure(
-    made: Sequence[Probe], adapter: str, own: str | None, engine: Engine, seed: int = 0
+    made: Sequence[Probe], adapter: str, own: str | None, engine: ScoringEngine, seed: int = 0
 ) -> Interference:
     """Score everything without the adapter, with it, and general text without it again.
 
@@ -191,7 +191,7 @@ class _Row:
     logprobs: tuple[float, ...] = ()
 
 
-def _scored(probe: Probe, adapter: str | None, engine: Engine, bar: tqdm[Any]) -> list[_Row]:
+def _scored(probe: Probe, adapter: str | None, engine: ScoringEngine, bar: tqdm[Any]) -> list[_Row]:
     rows = []
     for row in _rows(probe, adapter, engine):
         rows.append(row)
@@ -199,7 +199,7 @@ def _scored(probe: Probe, adapter: str | None, engine: Engine, bar: tqdm[Any]) -
     return rows
 
 
-def _rows(probe: Probe, adapter: str | None, engine: Engine) -> Iterator[_Row]:
+def _rows(probe: Probe, adapter: str | None, engine: ScoringEngine) -> Iterator[_Row]:
     if probe.task is not None:
         job = Job(probe.task, probe.selection, probe.questions, adapter)
         yield from map(_Row, likelihoods(job, engine))
@@ -211,7 +211,7 @@ def _rows(probe: Probe, adapter: str | None, engine: Engine) -> Iterator[_Row]:
             yield _Row(outcome_of(question, error=str(error) or type(error).__name__))
 
 
-def _passage(question: Question, adapter: str | None, engine: Engine) -> _Row:
+def _passage(question: Question, adapter: str | None, engine: ScoringEngine) -> _Row:
     """A text scored from its first token, without a chat template."""
     ids = tuple(engine.tokens(question.text))
     scores = engine.score(ScoreRequest((engine.start_token,), (ids,), adapter))

@@ -26,6 +26,7 @@ from engine.adapters import AdapterLibrary
 from engine.interface import (
     Choice,
     ChooseRequest,
+    CompletionRequest,
     Delta,
     ScoreRequest,
     Scores,
@@ -43,7 +44,7 @@ REPLICA_LOST = (RayActorError, WorkerCrashedError, ReplicaUnavailableError)
 
 
 class HandleEngine:
-    """See `engine.interface.Engine`.
+    """See `engine.interface.ScoringEngine`.
 
     `passes` counts what came from replicas, which count their own passes. The adapters are those of
     this machine's folders; a replica that has another version of one refuses it.
@@ -69,7 +70,7 @@ class HandleEngine:
         return len(self._unanswered)
 
     def write(
-        self, request: WriteRequest, stop: threading.Event | None = None
+        self, request: WriteRequest | CompletionRequest, stop: threading.Event | None = None
     ) -> Iterator[Delta | Usage]:
         """Yield text as it comes, then one Usage. Closing the iterator ends the computation."""
         began, count = time.perf_counter(), 0

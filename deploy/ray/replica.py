@@ -18,6 +18,7 @@ from core.thread_stream import ThreadStream
 from engine.interface import (
     Choice,
     ChooseRequest,
+    CompletionRequest,
     Delta,
     ScoreRequest,
     Scores,
@@ -28,7 +29,7 @@ from engine.load import load_local
 from tasks.spec import Message
 
 RESIDENT_ADAPTERS = 8  # that Serve remembers of a replica; the engine's own limit is in bytes
-Request = WriteRequest | ChooseRequest | ScoreRequest
+Request = WriteRequest | CompletionRequest | ChooseRequest | ScoreRequest
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ class EngineReplica:
             replies.close()
 
     async def tokens(self, text: str, begin: bool) -> list[int]:
-        """See `engine.interface.Engine.tokens`."""
+        """See `engine.interface.ScoringEngine.tokens`."""
         return await asyncio.to_thread(self._engine.tokens, text, begin)
 
     async def count_tokens(self, messages: tuple[Message, ...]) -> int:
@@ -141,7 +142,7 @@ class EngineReplica:
     def _replies(self, request: Request, stop: threading.Event) -> Iterator[Reply]:
         try:
             match request:
-                case WriteRequest():
+                case WriteRequest() | CompletionRequest():
                     yield from self._engine.write(request, stop)
                 case ChooseRequest():
                     yield self._engine.choose(request, stop)

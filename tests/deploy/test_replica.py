@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from core.errors import TooLong
-from engine.interface import Delta, Usage, WriteRequest
+from engine.interface import CompletionRequest, Delta, Usage
 from tasks.spec import Decoding
 
 pytestmark = [
@@ -22,7 +22,7 @@ pytestmark = [
 NO_TOKEN = 10**6  # beyond every vocabulary: the engine fails as nobody expected
 
 
-def replies(base: Path, request: WriteRequest) -> list[Any]:
+def replies(base: Path, request: CompletionRequest) -> list[Any]:
     from deploy.ray.replica import EngineReplica
 
     async def ask() -> list[Any]:
@@ -33,18 +33,18 @@ def replies(base: Path, request: WriteRequest) -> list[Any]:
 
 
 def test_a_replica_gives_what_its_engine_gives(tiny_folder: Path) -> None:
-    request = WriteRequest((), None, Decoding(max_new_tokens=3), prompt=(40, 41))
+    request = CompletionRequest((40, 41), None, Decoding(max_new_tokens=3))
     *pieces, last = replies(tiny_folder, request)
     assert all(isinstance(piece, Delta) for piece in pieces)
     assert isinstance(last, Usage)
 
 
 def test_what_the_engine_refuses_is_a_reply(tiny_folder: Path) -> None:
-    (refused,) = replies(tiny_folder, WriteRequest((), prompt=(40,) * 600))
+    (refused,) = replies(tiny_folder, CompletionRequest((40,) * 600))
     with pytest.raises(TooLong, match="600 tokens long"):
         raise refused.as_error()
 
 
 def test_an_error_that_nobody_expected_reaches_the_one_who_asked(tiny_folder: Path) -> None:
     with pytest.raises(IndexError):
-        replies(tiny_folder, WriteRequest((), None, Decoding(max_new_tokens=3), (NO_TOKEN,)))
+        replies(tiny_folder, CompletionRequest((NO_TOKEN,), None, Decoding(max_new_tokens=3)))

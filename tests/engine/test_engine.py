@@ -18,7 +18,14 @@ from transformers import AutoModelForCausalLM
 from core.errors import EngineBusy, InputError, SettingsError, SetupError, TooLong, UnknownName
 from engine.base_model import Base, load_base
 from engine.engine import TorchEngine
-from engine.interface import ChooseRequest, Delta, ScoreRequest, Usage, WriteRequest
+from engine.interface import (
+    ChooseRequest,
+    CompletionRequest,
+    Delta,
+    ScoreRequest,
+    Usage,
+    WriteRequest,
+)
 from engine.jobs import PREFILL_TOKENS
 from tasks.spec import Decoding
 
@@ -29,7 +36,7 @@ def ask(text: str, adapter: str | None = None, **decoding: float) -> WriteReques
     return WriteRequest(({"role": "user", "content": text},), adapter, Decoding(**decoding))
 
 
-def written(engine: TorchEngine, request: WriteRequest) -> str:
+def written(engine: TorchEngine, request: WriteRequest | CompletionRequest) -> str:
     return "".join(item.text for item in engine.write(request) if isinstance(item, Delta))
 
 
@@ -111,7 +118,7 @@ def test_raw_token_ids_are_gone_on_from_without_a_template(
     plain = AutoModelForCausalLM.from_pretrained(any_folder, dtype=torch.float32)
     made = plain.generate(torch.tensor([ids]), max_new_tokens=12, do_sample=False)[0, len(ids) :]
     expected = tiny_base.tokenizer.decode(made, skip_special_tokens=True)
-    request = WriteRequest((), None, Decoding(max_new_tokens=12), tuple(ids))
+    request = CompletionRequest(tuple(ids), None, Decoding(max_new_tokens=12))
     assert written(engine, request).rstrip("�") == expected.rstrip("�")
     scored = engine.score(ScoreRequest(tuple(ids), (tuple(made.tolist()),)))
     assert all(scored.continuations[0].greedy), "what is written is what is likeliest"

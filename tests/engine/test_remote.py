@@ -30,8 +30,15 @@ from core.errors import (
     UnknownName,
 )
 from core.settings import Settings
-from engine.interface import ChooseRequest, Delta, Usage, WriteRequest
-from engine.load import load_engine
+from engine.interface import (
+    ChooseRequest,
+    Delta,
+    Engine,
+    ScoringEngine,
+    Usage,
+    WriteRequest,
+)
+from engine.load import load_engine, load_scoring_engine
 from engine.remote import RemoteEngine, likelihood
 from tasks.spec import Decoding
 
@@ -100,6 +107,16 @@ def test_a_server_that_is_not_there_is_a_sentence() -> None:
         remote("http://127.0.0.1:9/v1", "base")
     with pytest.raises(SettingsError, match="needs address="):
         remote("", "base")
+
+
+def test_a_server_is_no_scoring_engine_and_the_settings_say_so() -> None:
+    only_scoring = set(dir(ScoringEngine)) | set(ScoringEngine.__annotations__)
+    only_scoring -= set(dir(Engine)) | set(Engine.__annotations__)
+    assert {"score", "tokens", "start_token"} <= only_scoring
+    assert not only_scoring & set(dir(RemoteEngine))
+    server = Settings(engine="openai", address="http://127.0.0.1:9/v1", base="base")
+    with pytest.raises(SettingsError, match="scores no token ids: judge with the local engine"):
+        load_scoring_engine(server)
 
 
 @pytest.fixture
