@@ -29,11 +29,10 @@ import typer
 from core.settings import Settings
 from core.terminal import aside
 from engine import starter
-from engine.adapters import AdapterLibrary
-from engine.base_model import load_base
+from engine.adapters import library_of
 from engine.engine import TorchEngine
 from engine.interface import CompletionRequest, Usage
-from engine.load import ON_GPU
+from engine.load_base import load_base
 from tasks.spec import Decoding
 
 SHAPE: dict[str, Any] = {
@@ -152,9 +151,7 @@ def ours(folder: Path, quantization: str, device: str, sizes: list[int]) -> dict
     """Through the app's engine, requests from threads."""
     chosen: dict[str, Any] = {"quantization": quantization, "dtype": "bfloat16", "device": device}
     base = load_base(Settings(base=str(folder / "base"), **chosen), aside)
-    library = AdapterLibrary(
-        [folder / "adapters"], base.name, base.switch.shapes, base.lay_out, resident_bytes=ON_GPU
-    )
+    library = library_of(base, [folder / "adapters"])
     engine = TorchEngine(base, library, max_running=max(sizes))
     ids = tuple(range(1000, 1000 + PROMPT))
 

@@ -33,11 +33,11 @@ import typer
 from core.settings import load_settings
 from core.terminal import aside
 from engine import starter
-from engine.adapters import AdapterLibrary
-from engine.base_model import load_base
+from engine.adapters import library_of
 from engine.engine import TorchEngine
 from engine.interface import Delta, Usage, WriteRequest
-from engine.kv_cache import Next
+from engine.kv_cache import DecodeInput
+from engine.load_base import load_base
 from tasks.spec import Decoding, Message
 
 TOKENS, RANK, ADAPTERS = 50, 16, 4
@@ -159,7 +159,7 @@ class Ours:
 
     def __init__(self, shelf: Path) -> None:
         base = load_base(load_settings(profile="starter"))
-        self.library = AdapterLibrary([shelf], base.name, base.switch.shapes, base.lay_out)
+        self.library = library_of(base, [shelf])
         self.names = self.library.names()
         self.loads = [_seconds(partial(self.library.get, name)) for name in self.names]
         self.engine = TorchEngine(base, self.library)
@@ -282,18 +282,18 @@ def quality(text: Path) -> dict[str, Any]:
         model = AutoModelForCausalLM.from_pretrained(starter.prepare(), dtype=getattr(torch, kind))
         found[kind] = [model(torch.tensor([ids])).logits[0].float() for ids in texts]
     base = load_base(load_settings(profile="starter"))
-    assert base.direct
     for kind, count in (("decoded", 1), ("read", 64)):
         found[kind] = []
         for ids in texts:
-            memory = base.memory()
+            cache = base.model.new_cache()
             rows_of = []
             for begin in range(0, len(ids), count):
                 part = ids[begin : begin + count]
                 if count == 1:
-                    rows_of.append(base.direct.step([Next(part[0], memory, None)]))
+                    inputs = [DecodeInput(part[0], cache, None)]
+                    rows_of.append(torch.stack(list(base.model.decode(inputs))))
                 else:
-                    rows_of.append(base.read(part, memory, None, keep=len(part)))
+                    rows_of.append(base.model.prefill(part, cache, None, keep=len(part)))
             found[kind].append(torch.cat(rows_of))
     made: dict[str, Any] = {}
     for kind, logits in found.items():

@@ -19,9 +19,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from adapter_store.scope import Scope
-from core import fingerprint
+from core import fingerprint, paths
 from core.errors import AdapterError, UnknownName
-from engine.lora import LoraWeights, Pairs
+from engine.base_model import Base
+from engine.lora import LoraAdapter, LoraFactors
 
 CONFIG, WEIGHTS, RECORD = "adapter_config.json", "adapter_model.safetensors", "run.json"
 CALIBRATION = "calibration.json"
@@ -30,7 +31,8 @@ MAX_RANK = 512
 MAX_BYTES = 2**30
 MAX_JSON = 2**20
 PATTERN_SECONDS = 1.0  # to match all layers' names with patterns that someone else wrote
-RESIDENT_BYTES = 2**28
+RESIDENT_BYTES = 2**28  # of adapters in memory
+RESIDENT_BYTES_ON_GPU = 2**31  # one of rank 16 for a base of 4 billion weights takes 66 MB
 # Keys of PEFT's LoraConfig that serving reads, and those that only training needs. Any other key
 # may only be switched off: it would change what the adapter computes. (Not asked of PEFT itself:
 # importing it takes five seconds of every start.)
@@ -67,7 +69,7 @@ class AdapterLibrary:
         folders: Sequence[Path],
         base: str,
         shapes: dict[str, tuple[int, int]] | None,
-        lay_out: Callable[[Pairs], Any] = lambda pairs: pairs,
+        prepare: Callable[[LoraFactors], Any] = lambda factors: factors,
         resident_bytes: int = RESIDENT_BYTES,
     ) -> None:
         """
@@ -76,17 +78,17 @@ class AdapterLibrary:
             base: the name of the base that is loaded.
             shapes: layer name -> (out, in) of the layers an adapter may change; None where the
                 base is elsewhere and nothing is known of them.
-            lay_out: puts an adapter's factors into the form its base runs them in.
+            prepare: puts an adapter's factors into the form its base runs them in.
             resident_bytes: of adapters kept in memory; the least recently used leaves.
         """
         self._folders = list(folders)
         self._base = base
         self._shapes = shapes
-        self._lay_out = lay_out
-        self._most = resident_bytes
+        self._prepare = prepare
+        self._max_bytes = resident_bytes
         self._lock = threading.RLock()
         self._checked: dict[tuple[Path, int, int], Entry | AdapterError] = {}
-        self._resident: OrderedDict[str, LoraWeights] = OrderedDict()
+        self._resident: OrderedDict[str, LoraAdapter] = OrderedDict()
 
     def names(self) -> list[str]:
         """Ids that a request may carry, sorted."""
@@ -119,21 +121,21 @@ class AdapterLibrary:
         """Where the adapter lies. Raises as above."""
         return self._entry(name).folder
 
-    def get(self, name: str) -> LoraWeights:
-        """The adapter's weights, from memory or from disk. Raises as `fingerprint`."""
+    def get(self, name: str) -> LoraAdapter:
+        """The adapter, ready to run, from memory or from disk. Raises as `fingerprint`."""
         entry = self._entry(name)
         with self._lock:
-            weights = self._resident.get(entry.fingerprint)
-            if weights is None:
-                weights = self._load(entry)
-                self._resident[entry.fingerprint] = weights
+            adapter = self._resident.get(entry.fingerprint)
+            if adapter is None:
+                adapter = self._load(entry)
+                self._resident[entry.fingerprint] = adapter
             self._resident.move_to_end(entry.fingerprint)
-            while len(self._resident) > 1 and self._size() > self._most:
+            while len(self._resident) > 1 and self._nbytes() > self._max_bytes:
                 self._resident.popitem(last=False)
-            return weights
+            return adapter
 
-    def _size(self) -> int:
-        return sum(weights.size for weights in self._resident.values())
+    def _nbytes(self) -> int:
+        return sum(adapter.nbytes for adapter in self._resident.values())
 
     def unload(self, name: str) -> None:
         """Drop the adapter's weights from memory; requests that hold them are not touched."""
@@ -233,23 +235,45 @@ class AdapterLibrary:
         if not 1 <= down[0] <= MAX_RANK:
             raise AdapterError(f"{name}: rank {down[0]} is not between 1 and {MAX_RANK}.")
 
-    def _load(self, entry: Entry) -> LoraWeights:
+    def _load(self, entry: Entry) -> LoraAdapter:
         raw: dict[str, dict[str, torch.Tensor]] = {}
         with safe_open(entry.folder / WEIGHTS, "pt") as stored:
             for key in stored.keys():  # noqa: SIM118
                 match = _LAYER.fullmatch(key)
                 assert match, "checked before"
                 raw.setdefault(match.group(1), {})[match.group(2)] = stored.get_tensor(key).float()
-        layers: Pairs = {}
+        factors: LoraFactors = {}
         for layer, sides in raw.items():
             scaling = entry.scalings[layer]
-            layers[layer] = (sides["A"], sides["B"] * scaling)
-            if not layers[layer][1].isfinite().all():
+            factors[layer] = (sides["A"], sides["B"] * scaling)
+            if not factors[layer][1].isfinite().all():
                 raise AdapterError(
                     f"{entry.folder.name}: {layer}, scaled by {scaling:g}, is not finite."
                 )
-        size = sum(t.numel() * t.element_size() for pair in layers.values() for t in pair)
-        return LoraWeights(self._lay_out(layers), entry.fingerprint, size)
+        nbytes = sum(side.nbytes for pair in factors.values() for side in pair)
+        return LoraAdapter(self._prepare(factors), entry.fingerprint, nbytes)
+
+
+def library_of(
+    base: Base, folders: Sequence[Path] | None = None, resident_bytes: int | None = None
+) -> AdapterLibrary:
+    """The adapters of a base that is loaded.
+
+    Args:
+        base: what they are patched into.
+        folders: those that ship and the person's own when None.
+        resident_bytes: more on a GPU than elsewhere when None.
+    """
+    model = base.model
+    if resident_bytes is None:
+        resident_bytes = RESIDENT_BYTES_ON_GPU if model.device.type == "cuda" else RESIDENT_BYTES
+    return AdapterLibrary(
+        paths.adapter_dirs() if folders is None else folders,
+        base.name,
+        model.lora_shapes,
+        model.prepare_lora,
+        resident_bytes,
+    )
 
 
 def _json(file: Path, name: str) -> Any:

@@ -24,7 +24,7 @@ from engine.interface import (
     Usage,
     WriteRequest,
 )
-from engine.stop_strings import Until
+from engine.stop_strings import StopStrings
 from tasks.spec import Message
 
 Request = WriteRequest | CompletionRequest | ChooseRequest | ScoreRequest
@@ -98,7 +98,7 @@ class FakeEngine:
         first = 0.0
         words = re.findall(r"\s*\S+|\s+$", self._answer(request)) or ["…"]
         stopped: StopReason = "end"
-        tokens, until = 0, Until(request.until)
+        tokens, stops = 0, StopStrings(request.until)
         for word in words:
             if stop is not None and stop.wait(self.delay):
                 stopped = "stop"
@@ -111,13 +111,13 @@ class FakeEngine:
             tokens += 1
             self.made += 1
             first = first or time.perf_counter() - started
-            text, scored = until.add(word), _scored(word, request.logprobs)
+            text, scored = stops.feed(word), _scored(word, request.logprobs)
             if text or scored:
                 yield Delta(text, scored)
-            if until.found:
+            if stops.matched:
                 stopped = "until"
                 break
-        if rest := until.rest():
+        if rest := stops.flush():
             yield Delta(rest)
         yield Usage(prompt, tokens, time.perf_counter() - started, first, stopped)
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from core import paths
 from core.errors import SettingsError
 from core.settings import Settings
-from engine.adapters import RESIDENT_BYTES, AdapterLibrary
-from engine.base_model import Base, Progress, load_base
+from engine.adapters import library_of
 from engine.engine import TorchEngine
 from engine.interface import Engine, ScoringEngine
+from engine.load_base import Progress, load_base
 
-OF_A_BASE = ("base", "revision", "quantization", "dtype", "device", "context_tokens")
-ON_GPU = 2**31  # a rank-16 adapter of a base of 4 billion weights takes 66 MB
+BASE_SETTINGS = ("base", "revision", "quantization", "dtype", "device", "context_tokens")
 
 
 def load_engine(settings: Settings, progress: Progress = lambda line: None) -> Engine:
@@ -56,7 +54,7 @@ def load_stand_in(settings: Settings, progress: Progress = lambda line: None) ->
     if settings.engine == "local":
         raise SettingsError(f"stand_in={settings.stand_in} needs engine=openai and its address=.")
     progress("Loading the starter model, to stand in for the server")
-    own = {name: Settings.model_fields[name].default for name in OF_A_BASE}  # the starter's
+    own = {name: Settings.model_fields[name].default for name in BASE_SETTINGS}  # the starter's
     return load_local(settings.model_copy(update=own), progress)
 
 
@@ -68,7 +66,7 @@ def load_local(settings: Settings, progress: Progress = lambda line: None) -> To
     """
     base = load_base(settings, progress)
     return TorchEngine(
-        base, library(base), settings.max_running, settings.max_waiting, settings.time_limit
+        base, library_of(base), settings.max_running, settings.max_waiting, settings.time_limit
     )
 
 
@@ -79,9 +77,3 @@ def _load_own(settings: Settings, progress: Progress) -> ScoringEngine:
 
         return load_zero(settings, progress)
     return load_local(settings, progress)
-
-
-def library(base: Base) -> AdapterLibrary:
-    """The shipped and the person's own adapters, as far as they fit the base."""
-    most = ON_GPU if base.device.type == "cuda" else RESIDENT_BYTES
-    return AdapterLibrary(paths.adapter_dirs(), base.name, base.switch.shapes, base.lay_out, most)

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from core import fingerprint
 from engine import int8
 from engine.kernels import BYTES, LANES, LAYOUT, PART, Floats, Weights, some_rows, tiled
-from engine.lora import shapes
+from engine.lora import linear_shapes
 
 FORMAT = f"2-{LAYOUT}"  # of the file; another one makes it anew
 KINDS = ("llama", "qwen2", "qwen3")
@@ -109,7 +109,7 @@ def pack(model: Any, positions: int) -> Packed:
     """
     config, layers = model.config, model.model.layers
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    known = shapes(model)
+    known = linear_shapes(model)
     attention = [layer.self_attn for layer in layers]
     cos, sin = _rotation(model.model.rotary_emb, positions)
     head = model.get_output_embeddings().weight.requires_grad_(False)

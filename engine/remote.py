@@ -23,7 +23,7 @@ from core import paths
 from core.errors import AdapterError, EngineAway, EngineBusy, InputError, SettingsError, TooLong
 from core.settings import Settings
 from engine.adapters import AdapterLibrary
-from engine.availability import Presence
+from engine.availability import Availability
 from engine.interface import (
     Adapters,
     Choice,
@@ -34,7 +34,7 @@ from engine.interface import (
     Usage,
     WriteRequest,
 )
-from engine.stop_strings import Until
+from engine.stop_strings import StopStrings
 from tasks.spec import Decoding, Message
 
 LIKELIEST = 20  # tokens named at each place; the protocol allows no more
@@ -104,7 +104,7 @@ class RemoteEngine:
         self._adapters = ServedAdapters(self._library, self._served)
         self._loading = threading.Lock()
         self.passes = 0
-        self._presence = Presence(self._ping, self._meet) if stood_in else None
+        self._availability = Availability(self._ping, self._meet) if stood_in else None
         try:
             self._meet()
         except EngineAway:
@@ -130,7 +130,7 @@ class RemoteEngine:
         stopped: StopReason | None = None
         known: Any = None
         # Not left to the server, which would not say that one of these ended the text.
-        until = Until(request.until)
+        stops = StopStrings(request.until)
         with self._asked(), self._stream(request) as stream:
             for chunk in stream:
                 known = chunk.usage or known
@@ -146,17 +146,17 @@ class RemoteEngine:
                         first = first or time.perf_counter() - began
                         count += 1
                         self.passes += 1
-                        if (text := until.add(choice.delta.content or "")) or tokens:
+                        if (text := stops.feed(choice.delta.content or "")) or tokens:
                             yield Delta(text, tokens)
                     if choice.finish_reason:
                         stopped = "length" if choice.finish_reason == "length" else "end"
-                if until.found:
+                if stops.matched:
                     stopped = "until"
                     break
             if stopped is None:
                 where = f"The model server at {self._address}"
                 raise EngineAway(f"{where} was lost after {count} tokens.")
-        if rest := until.rest():
+        if rest := stops.flush():
             yield Delta(rest)
         seconds = time.perf_counter() - began
         read = known.prompt_tokens if known else self.count_tokens(request.messages)
@@ -198,8 +198,8 @@ class RemoteEngine:
 
     def close(self) -> None:
         """Let go of the connections."""
-        if self._presence:
-            self._presence.close()
+        if self._availability:
+            self._availability.close()
         self._client.close()
 
     def _meet(self) -> None:
@@ -226,8 +226,8 @@ class RemoteEngine:
 
     def _require_there(self) -> None:
         """Where something stands in: no request waits for a server that is away."""
-        if self._presence:
-            self._presence.require()
+        if self._availability:
+            self._availability.require()
 
     def _models(self) -> dict[str, int]:
         """Model name -> the tokens it reads, as far as the server says."""
@@ -318,11 +318,11 @@ class RemoteEngine:
             with self._said():
                 yield
         except EngineAway as away:
-            if self._presence:
-                self._presence.lost(away)
+            if self._availability:
+                self._availability.mark_lost(away)
             raise
-        if self._presence:
-            self._presence.heard()
+        if self._availability:
+            self._availability.mark_heard()
 
     @contextmanager
     def _said(self) -> Iterator[None]:

@@ -21,10 +21,11 @@ import spaces
 import torch
 from gradio.exceptions import Error as GradioError
 
-from core.errors import EngineBusy, InputError, PatchbayError
+from core.errors import EngineBusy, InputError, PatchbayError, SettingsError
 from core.settings import Settings
-from engine.base_model import Base, Progress, load_base
-from engine.engine import OnBase, TorchEngine, require_room
+from engine.adapters import library_of
+from engine.base_model import Base
+from engine.engine import LocalEngine, TorchEngine, require_room
 from engine.interface import (
     Choice,
     ChooseRequest,
@@ -35,7 +36,8 @@ from engine.interface import (
     Usage,
     WriteRequest,
 )
-from engine.load import library
+from engine.load_base import Progress, load_base
+from engine.transformers_model import TransformersModel
 
 # Seconds of a GPU that a request asks for: to start, for its prompt, for its answer. Shorter ones
 # are served first. Guesses on the safe side: nobody has measured this base there.
@@ -50,11 +52,12 @@ Made = Delta | Usage | Choice | Scores
 T = TypeVar("T")
 
 
-class ZeroEngine(OnBase):
+class ZeroEngine(LocalEngine):
     """The engine where each request gets a GPU of its own. See `engine.interface.ScoringEngine`."""
 
     def __init__(self, base: Base, settings: Settings) -> None:
-        super().__init__(base, library(base))
+        super().__init__(base, library_of(base))
+        self.passes = 0
         self._most = settings.max_running + settings.max_waiting
         self._time_limit = settings.time_limit
         self._process = os.getpid()
@@ -96,8 +99,8 @@ class ZeroEngine(OnBase):
         """Score the labels by likelihood."""
         if not request.labels:
             raise InputError("There are no labels to choose from. Name at least two.")
-        prompt = len(self._base.prompt_ids(request.messages))
-        labels = [len(self._base.plain_ids(label)) + 1 for label in request.labels]
+        prompt = self.count_tokens(request.messages)
+        labels = [len(self.tokens(label)) + 1 for label in request.labels]
         require_room(self.context_tokens, prompt, max(labels))
         return self._only(request, _seconds(prompt + sum(labels)), Choice)
 
@@ -150,7 +153,7 @@ class ZeroEngine(OnBase):
         if os.getpid() != self._process:
             torch.set_num_threads(1)  # a forked process has lost the threads of the CPU's kernels
             # What is loaded here is on the GPU, and for the requests that this worker gets.
-            self.adapters, self._process = library(self._base), os.getpid()
+            self.adapters, self._process = library_of(self._base), os.getpid()
         engine = TorchEngine(self._base, self.adapters, 1, 1, seconds)
         try:
             if isinstance(request, WriteRequest | CompletionRequest):
@@ -172,6 +175,8 @@ def load_zero(settings: Settings, progress: Progress = lambda line: None) -> Zer
         SetupError, SettingsError: see `load_base`.
     """
     base = load_base(settings.model_copy(update={"device": "cpu"}), progress)
+    if not isinstance(base.model, TransformersModel):
+        raise SettingsError("engine=zero runs the base on a GPU: leave quantization=int8 out.")
     base.model.to(settings.device)
     engine = ZeroEngine(base, settings)
     _report(settings.port)

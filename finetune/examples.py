@@ -31,7 +31,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Encoder:
-    """Makes examples with the code that serves: `TaskSpec.messages` and `Base.prompt_ids`.
+    """Makes examples with the code that serves: `TaskSpec.messages` and `ChatTemplate.prompt_ids`.
 
     Attributes:
         task: the skill.

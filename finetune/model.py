@@ -16,8 +16,7 @@ from transformers.utils import logging as hub_logging
 
 from core.errors import SetupError
 from engine import starter
-from engine.base_model import Base
-from engine.lora import Switch
+from engine.chat_template import ChatTemplate
 from finetune.examples import Encoder, Example
 from finetune.fused import Fused, fusable
 from finetune.recipe import Recipe
@@ -45,13 +44,8 @@ class Trainee:
 
 def encoder(tokenizer: Any, task: TaskSpec) -> Encoder:
     """The examples' maker for a base's tokenizer."""
-    base = Base(None, tokenizer, Switch({}), 0, {})
-    return Encoder(
-        task,
-        base.prompt_ids,
-        lambda text: list(tokenizer(text, add_special_tokens=False).input_ids),
-        tokenizer.eos_token_id,
-    )
+    template = ChatTemplate(tokenizer)
+    return Encoder(task, template.prompt_ids, template.text_ids, template.end_token)
 
 
 def place(recipe: Recipe) -> tuple[str, str]:

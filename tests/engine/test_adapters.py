@@ -13,9 +13,10 @@ from bad_adapters import BREAKS, Trap, set_config
 
 from adapter_store.scope import Scope
 from core.errors import AdapterError, UnknownName
-from engine.adapters import AdapterLibrary
-from engine.base_model import Base, load_base
+from engine.adapters import AdapterLibrary, library_of
+from engine.base_model import Base
 from engine.interface import Delta, Usage, WriteRequest
+from engine.load_base import load_base
 from tasks.spec import Decoding
 
 
@@ -37,7 +38,7 @@ def shelf(tmp_path: Path, good: Path) -> Path:
 
 
 def library(base: Base, shelf: Path) -> AdapterLibrary:
-    return AdapterLibrary([shelf], base.name, base.switch.shapes, base.lay_out)
+    return library_of(base, [shelf])
 
 
 @pytest.mark.parametrize("name", BREAKS)
@@ -51,7 +52,7 @@ def test_refused_with_the_reason_and_the_rest_work(base: Base, shelf: Path, name
     assert reason in why
     with pytest.raises(AdapterError):
         found.get(refused)
-    assert found.get("good").layers
+    assert found.get("good").weights
     assert not list(shelf.rglob("sprung"))
 
 
@@ -156,7 +157,7 @@ def test_a_running_request_keeps_its_adapter(base: Base, shelf: Path) -> None:
 def test_the_least_recently_used_leaves_memory(base: Base, shelf: Path) -> None:
     shutil.copytree(shelf / "good", shelf / "other")
     set_config(shelf / "other", lora_alpha=3)
-    found = AdapterLibrary([shelf], base.name, base.switch.shapes, base.lay_out, resident_bytes=1)
+    found = library_of(base, [shelf], resident_bytes=1)
     first = found.get("good")
     assert found.get("good") is first
     found.get("other")

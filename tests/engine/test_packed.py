@@ -13,11 +13,12 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from engine import packed
-from engine.base_model import load_base
-from engine.cpu_model import Direct
+from engine.cpu_model import CPUModel
 from engine.kernels import some_rows, tiled
-from engine.kv_cache import Next
+from engine.kv_cache import DecodeInput
+from engine.load_base import load_base
 from engine.packed import Packed
+from engine.transformers_model import TransformersModel
 
 
 @pytest.fixture(scope="module", params=["llama-tied", "qwen2-tied", "qwen3-untied"])
@@ -40,10 +41,10 @@ def test_what_is_read_back_computes_the_same(made: Packed, tmp_path: Path) -> No
     assert read
     assert read.facts == made.facts
     logits = []
-    for direct in (Direct(made), Direct(read)):
-        memory = direct.memory()
-        prompt = direct.read([5, 6, 7], memory, None, keep=2)
-        logits.append(torch.cat([prompt, direct.step([Next(9, memory, None)])]))
+    for model in (CPUModel(made), CPUModel(read)):
+        cache = model.new_cache()
+        prompt = model.prefill([5, 6, 7], cache, None, keep=2)
+        logits.append(torch.stack([*prompt, *model.decode([DecodeInput(9, cache, None)])]))
     assert torch.equal(*logits)
     assert logits[0].shape == (3, made.facts.vocabulary)
 
@@ -86,5 +87,6 @@ def test_the_file_is_whole_or_not_there(made: Packed, tmp_path: Path) -> None:
 def test_rows_that_do_not_fill_a_tile_go_through_transformers(tmp_path: Path) -> None:
     folder = tiny.build(tmp_path / "tiny-llama", "llama", intermediate_size=72)
     said: list[str] = []
-    assert load_base(tiny.settings(folder, quantization="int8"), said.append).direct is None
+    base = load_base(tiny.settings(folder, quantization="int8"), said.append)
+    assert isinstance(base.model, TransformersModel)
     assert "mlp.gate_proj is 72 by 64, not multiples of 16 and 32" in said[-1]

@@ -9,8 +9,8 @@ import tiny
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from engine.base_model import load_base
 from engine.interface import Delta, WriteRequest
+from engine.load_base import load_base
 
 SAID = "你好，世界！😀👩‍🚀 Ça va"
 

@@ -21,10 +21,11 @@ from served import free_port
 
 from core.errors import EngineBusy, InputError, TooLong, UnknownName
 from core.paths import REPOSITORY, user_dir
-from engine.base_model import load_base
+from engine.adapters import library_of
 from engine.engine import TorchEngine
 from engine.interface import ChooseRequest, Delta, ScoreRequest, Usage, WriteRequest
-from engine.load import library, load_engine
+from engine.load import load_engine
+from engine.load_base import load_base
 from engine.zerogpu import MOST, STARTING, ZeroEngine, _duration, _seconds
 from tasks.spec import Decoding
 
@@ -100,7 +101,7 @@ def test_forked_workers_answer_as_one_process_does(
     found = json.loads(ran.stdout.splitlines()[-1])
 
     base = load_base(tiny.settings(any_folder))
-    engine = TorchEngine(base, library(base))
+    engine = TorchEngine(base, library_of(base))
     asked = WriteRequest(SAID, own, Decoding(max_new_tokens=12), logprobs=1)
     items = list(engine.write(asked))
     assert found["write"] == "".join(item.text for item in items if isinstance(item, Delta))

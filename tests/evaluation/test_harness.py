@@ -16,9 +16,9 @@ from judging import write_rows
 
 from core import terminal
 from core.errors import InputError, TooLong, UnknownName
-from engine.base_model import load_base
 from engine.engine import TorchEngine
 from engine.fake import FakeEngine
+from engine.load_base import load_base
 from evaluation.__main__ import app
 
 INSTALLED = importlib.util.find_spec("lm_eval") is not None

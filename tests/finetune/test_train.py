@@ -13,9 +13,9 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from core.errors import SettingsError
-from engine.adapters import AdapterLibrary
-from engine.base_model import load_base
+from engine.adapters import library_of
 from engine.interface import ChooseRequest
+from engine.load_base import load_base
 from finetune import train
 from finetune.model import encoder
 from finetune.recipe import Resolved, load_recipe
@@ -68,7 +68,7 @@ def test_the_chat_sees_an_adapter_only_when_it_is_done(
     recipe_file: Path, teachable_folder: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base = load_base(tiny.settings(teachable_folder))
-    shelf = AdapterLibrary([home / "adapters"], base.name, base.switch.shapes, base.lay_out)
+    shelf = library_of(base, [home / "adapters"])
     seen: list[list[str]] = []
     step = train.Training._step
 
