@@ -94,7 +94,7 @@ def test_the_engine_scores_what_training_lowered(
     train.run(again(recipe_file, "name=new", "steps=30"))
     base = load_base(tiny.settings(teachable_folder))
     engine = tiny.engine(base, home / "adapters")
-    words = encoder(base.tokenizer, load_tasks()["sentiment"])
+    words = encoder(base.template.tokenizer, load_tasks()["sentiment"])
     example = words.example(Row("good film 90", "positive"), LABELS)
     messages = tuple(words.task.messages("good film 90", {"labels": ", ".join(LABELS)}))
     with_adapter, without = (
