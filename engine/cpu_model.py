@@ -17,13 +17,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine import kernels
-from engine.kernels import LANES, TOGETHER, Floats, Patch
+from engine.kernels import GROUPS, LANES, QUERY_BLOCK, Float32Array, PackedLora
 from engine.kv_cache import DecodeInput, KVCache
 from engine.lora import LoraAdapter, LoraFactors
-from engine.packed import GROUPS, Packed, smallest, spans
+from engine.packed_model import PackedModel, spans
+from engine.packing import smallest
 
 IntArray = NDArray[np.int64]
 Part = TypeVar("Part")
+# Of a core: hidden states, rows of the table, what is visible, and queries, keys and values.
+Share = tuple[Float32Array, IntArray, IntArray, Float32Array]
 
 
 class CPUModel:
@@ -35,11 +38,11 @@ class CPUModel:
 
     device = torch.device("cpu")
 
-    def __init__(self, packed: Packed) -> None:
+    def __init__(self, packed: PackedModel) -> None:
         """Compile, or read what was compiled before."""
-        self._packed, self._weights, self._facts = packed, packed.weights, packed.facts
-        self.end_tokens = frozenset(packed.facts.ends)
-        self.lora_shapes = packed.facts.shapes
+        self._packed, self._weights, self._config = packed, packed.weights, packed.config
+        self.end_tokens = frozenset(packed.config.end_tokens)
+        self.lora_shapes = packed.config.lora_shapes
         self.max_threads = self.cores = torch.get_num_threads()
         self._pool = ThreadPoolExecutor(self.cores)
         self._no_lora = self.prepare_lora({})
@@ -48,7 +51,7 @@ class CPUModel:
 
     def new_cache(self) -> KVCache:
         """An empty KV cache for a new request."""
-        return KVCache(self._packed.layers, self._facts.key_heads, self._facts.width)
+        return KVCache(self._packed.layers, self._config.key_heads, self._config.head_width)
 
     def decode(self, inputs: Sequence[DecodeInput[KVCache]]) -> Sequence[Tensor]:
         """Read one token of each request: (vocabulary,) float32 logits of each."""
@@ -58,10 +61,10 @@ class CPUModel:
             cache.reserve(1)
             cache.length += 1
             arrays = cache.keys.numpy(), cache.values.numpy()
-            table.append(kernels.row(*arrays, cache.length - 1, lora))
+            table.append(kernels.token_row(*arrays, cache.length - 1, lora))
         x = self._packed.embed([one.token for one in inputs])
-        logits = kernels.step(x, np.array(table, np.int64), self._facts.key_heads, self._weights)
-        return list(torch.from_numpy(logits)[:, : self._facts.vocabulary])
+        logits = kernels.decode(x, np.array(table, np.int64), self._config.key_heads, self._weights)
+        return list(torch.from_numpy(logits)[:, : self._config.vocabulary])
 
     def prefill(
         self, ids: Sequence[int], cache: KVCache, adapter: LoraAdapter | None, keep: int = 1
@@ -101,23 +104,24 @@ class CPUModel:
         """Each of so many threads gets its share of the cores for a prompt."""
         self.cores = self.max_threads // threads
 
-    def prepare_lora(self, factors: LoraFactors) -> Patch:
+    def prepare_lora(self, factors: LoraFactors) -> PackedLora:
         """An adapter's factors by group; layers and ranks that it lacks are zero."""
         rank = max((len(a) for a, _ in factors.values()), default=0)
-        arrays: dict[str, Floats] = {}
-        for group, names in GROUPS.items():
-            edges, layers = self._facts.edges[group], self._packed.layers
+        architecture, layers = self._packed.architecture, self._packed.layers
+        arrays: dict[str, Float32Array] = {}
+        for group in GROUPS:
+            names, edges = architecture.layer.groups[group], self._config.edges[group]
             rows, width = edges[-1], getattr(self._weights, group).shape[2]
             group_a = np.zeros((layers, len(names), rank, width), np.float32)
             group_b = np.zeros((layers, rank, rows), np.float32)
             for layer in range(layers):
                 for part, (begin, end) in enumerate(spans(edges)):
-                    if pair := factors.get(f"model.layers.{layer}.{names[part]}"):
+                    if pair := factors.get(f"{architecture.layers}.{layer}.{names[part]}"):
                         a, b = (side.float().numpy() for side in pair)
                         group_a[layer, part, : len(a)] = a
                         group_b[layer, : len(a), begin:end] = b.T
             arrays[f"{group}_a"], arrays[f"{group}_b"] = group_a, group_b
-        return Patch(**arrays)
+        return PackedLora(**arrays)
 
     def _forward(
         self,
@@ -126,13 +130,13 @@ class CPUModel:
         visible: IntArray,
         cache: KVCache,
         adapter: LoraAdapter | None,
-    ) -> Floats:
+    ) -> Float32Array:
         """Through all layers.
 
         Args:
             ids: N tokens.
             positions: (N,) of the tokens in their text.
-            visible: (N, 2) what each attends to, see `kernels.read`.
+            visible: (N, 2) what each attends to, see `kernels.prefill_layer`.
             cache: its filled part is read, the keys and values of the tokens are written after.
 
         Returns:
@@ -140,50 +144,50 @@ class CPUModel:
         """
         cache.reserve(len(ids))
         arrays, lora = (cache.keys.numpy(), cache.values.numpy()), self._lora(adapter)
-        row = np.array(kernels.row(*arrays, cache.length, lora), np.int64)
+        row = np.array(kernels.token_row(*arrays, cache.length, lora), np.int64)
         table = np.tile(row, (len(ids), 1))
-        table[:, kernels.READ] += np.arange(len(ids))
-        table[:, kernels.PLACE] = positions
+        table[:, kernels.FILLED] += np.arange(len(ids))
+        table[:, kernels.POSITION] = positions
         x = self._packed.embed(ids)
         # Dealt out in turn, because the last tokens attend to most.
-        cores = np.arange(len(ids)) // TOGETHER % self.cores
-        shares = [np.flatnonzero(cores == core) for core in range(cores.max() + 1)]
+        cores = np.arange(len(ids)) // QUERY_BLOCK % self.cores
+        owned = [np.flatnonzero(cores == core) for core in range(cores.max() + 1)]
         width = len(self._weights.qkv_scale[0])
-        parts = [
-            (x[share], table[share], visible[share], np.empty((len(share), width), np.float32))
-            for share in shares
+        shares = [
+            (x[own], table[own], visible[own], np.empty((len(own), width), np.float32))
+            for own in owned
         ]
-        shape = self._facts.key_heads, self._facts.width
+        shape = self._config.key_heads, self._config.head_width
 
-        def advance(layer: int, part: tuple[Floats, IntArray, IntArray, Floats]) -> None:
-            own, rows, ranges, qkv = part
-            kernels.read(own, rows, ranges, layer, *shape, self._weights, qkv)
+        def advance(layer: int, share: Share) -> None:
+            hidden, rows, ranges, qkv = share
+            kernels.prefill_layer(hidden, rows, ranges, layer, *shape, self._weights, qkv)
 
         for layer in range(-1, self._packed.layers):
-            self._each(partial(advance, layer), parts)
-        for share, part in zip(shares, parts, strict=True):
-            x[share] = part[0]
+            self._each(partial(advance, layer), shares)
+        for own, share in zip(owned, shares, strict=True):
+            x[own] = share[0]
         return x
 
-    def _logits(self, x: Floats) -> Tensor:
+    def _logits(self, x: Float32Array) -> Tensor:
         """(N, H) -> (N, vocabulary) float32."""
         head = self._weights.head
         logits = np.empty((len(x), len(head) * LANES), np.float32)
-        shares = [slice(i, i + TOGETHER) for i in range(0, len(x), TOGETHER)]
+        blocks = [slice(i, i + QUERY_BLOCK) for i in range(0, len(x), QUERY_BLOCK)]
 
-        def project(share: slice) -> None:
-            kernels.product(head, self._weights.head_scale, x[share], logits[share])
+        def project(block: slice) -> None:
+            kernels.matmul(head, self._weights.head_scale, x[block], logits[block])
 
-        self._each(project, shares)
-        return torch.from_numpy(logits)[:, : self._facts.vocabulary]
+        self._each(project, blocks)
+        return torch.from_numpy(logits)[:, : self._config.vocabulary]
 
     def _each(self, work: Callable[[Part], None], parts: Sequence[Part]) -> None:
         """Do the parts on the cores, and wait for all."""
         run = map if self.cores == 1 or len(parts) == 1 else self._pool.map
         list(run(work, parts))
 
-    def _lora(self, adapter: LoraAdapter | None) -> Patch:
-        lora: Patch = self._no_lora if adapter is None else adapter.weights
+    def _lora(self, adapter: LoraAdapter | None) -> PackedLora:
+        lora: PackedLora = self._no_lora if adapter is None else adapter.weights
         return lora
 
 

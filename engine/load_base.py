@@ -16,11 +16,11 @@ from transformers.utils import logging as hub_logging
 from core import paths
 from core.errors import SettingsError, SetupError
 from core.settings import Settings
-from engine import batched_decode, int8, packed, starter
+from engine import batched_decode, int8, packed_model, packing, starter
 from engine.base_model import Base, BaseModel
 from engine.chat_template import ChatTemplate
 from engine.cpu_model import CPUModel
-from engine.packed import FORMAT, Packed, pack
+from engine.packed_model import FORMAT, PackedModel
 from engine.transformers_model import TransformersModel
 
 Progress = Callable[[str], None]
@@ -51,10 +51,10 @@ def load_base(settings: Settings, progress: Progress = lambda line: None) -> Bas
 def _runnable(model: Any, context: int, settings: Settings, progress: Progress) -> BaseModel[Any]:
     """A model of transformers in the quickest way that knows it."""
     if settings.quantization == "int8":
-        if not (reason := packed.unsupported(model)):
+        if not (reason := packing.unsupported(model)):
             with int8.one_thread():
-                rounded = pack(model, context)
-            return CPUModel(rounded)
+                packed = packing.pack(model, context)
+            return CPUModel(packed)
         with int8.one_thread():
             int8.quantize_model(model)
         progress(f"The compiled pass does not fit this base ({reason}); transformers runs it")
@@ -71,8 +71,8 @@ def _load_starter(settings: Settings, progress: Progress) -> Base:
         config = _from_pretrained(AutoConfig, str(folder), settings)
         context = _context_tokens(settings, config.max_position_embeddings)
         file = folder / f"int8-{FORMAT}-{context}.safetensors"
-        rounded = packed.load(file) or _pack_starter(folder, file, context, settings, progress)
-    return _base(settings, template, context, CPUModel(rounded))
+        packed = packed_model.load(file) or _pack_starter(folder, file, context, settings, progress)
+    return _base(settings, template, context, CPUModel(packed))
 
 
 @contextmanager
@@ -92,18 +92,18 @@ def _compiling() -> Iterator[None]:
 
 def _pack_starter(
     folder: Path, file: Path, context: int, settings: Settings, progress: Progress
-) -> Packed:
+) -> PackedModel:
     progress("Rounding the starter model to 8 bits, some seconds")
     starter.prepare(progress)
     options = _loading_options(settings)
     model = _from_pretrained(AutoModelForCausalLM, str(folder), settings, **options)
     with int8.one_thread():
-        rounded = pack(model, context)
+        packed = packing.pack(model, context)
     try:
-        packed.save(rounded, file)
+        packed_model.save(packed, file)
     except OSError as error:
         progress(f"Not kept for the next start: {error}")
-    return packed.load(file) or rounded
+    return packed_model.load(file) or packed
 
 
 def _base(settings: Settings, template: ChatTemplate, context: int, model: BaseModel[Any]) -> Base:

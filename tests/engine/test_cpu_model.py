@@ -22,7 +22,7 @@ from engine.base_model import Base
 from engine.cpu_model import CPUModel
 from engine.engine import TorchEngine
 from engine.interface import ChooseRequest, Delta, WriteRequest
-from engine.kernels import BYTES
+from engine.kernels import INT8_INPUTS
 from engine.kv_cache import INITIAL_POSITIONS, DecodeInput
 from engine.load_base import load_base
 from engine.prefix_cache import PrefixCache
@@ -87,7 +87,7 @@ def expected(folder: Path, adapter: Path | None, ids: list[int]) -> torch.Tensor
 
 def close(logits: torch.Tensor, reference: torch.Tensor) -> None:
     """Equal, less what rounding the inputs to bytes takes where it is done."""
-    if BYTES:
+    if INT8_INPUTS:
         assert (logits - reference).norm() < 0.06 * reference.norm()
     else:
         torch.testing.assert_close(logits, reference, atol=1e-3, rtol=0)
@@ -168,7 +168,7 @@ def test_a_long_text_makes_its_cache_grow(folder: Path, model: CPUModel) -> None
     close(model.prefill(ids[-1:], cache, None)[0], expected(folder, None, ids)[-1])
 
 
-@pytest.mark.skipif(not BYTES, reason="this processor does not multiply bytes: no other way")
+@pytest.mark.skipif(not INT8_INPUTS, reason="this processor does not multiply bytes: no other way")
 def test_it_is_exact_where_a_processor_does_not_multiply_bytes() -> None:
     """Some of this file again, compiled for another processor."""
     plain = {"NUMBA_CPU_NAME": "x86-64-v3", "NUMBA_CPU_FEATURES": "+avx,+avx2,+fma"}

@@ -12,75 +12,75 @@ import tiny
 import torch
 from transformers import AutoModelForCausalLM
 
-from engine import packed
+from engine import packed_model, packing
 from engine.cpu_model import CPUModel
-from engine.kernels import some_rows, tiled
+from engine.kernels import tiled, untiled_rows
 from engine.kv_cache import DecodeInput
 from engine.load_base import load_base
-from engine.packed import Packed
+from engine.packed_model import PackedModel
 from engine.transformers_model import TransformersModel
 
 
 @pytest.fixture(scope="module", params=["llama-tied", "qwen2-tied", "qwen3-untied"])
-def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Packed:
+def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> PackedModel:
     kind, _, tied = request.param.partition("-")
     folder = tmp_path_factory.mktemp("packed") / f"tiny-{kind}"
     tiny.build(folder, kind, tie_word_embeddings=tied == "tied")
-    return packed.pack(AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32), 64)
+    return packing.pack(AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32), 64)
 
 
 def test_rows_are_found_in_tiles() -> None:
     rows = torch.randint(-127, 128, (48, 64), dtype=torch.int8).numpy()
-    assert (some_rows(tiled(rows), np.array([0, 17, 47, 1])) == rows[[0, 17, 47, 1]]).all()
-    assert (some_rows(tiled(rows), np.arange(48)) == rows).all()
+    assert (untiled_rows(tiled(rows), np.array([0, 17, 47, 1])) == rows[[0, 17, 47, 1]]).all()
+    assert (untiled_rows(tiled(rows), np.arange(48)) == rows).all()
 
 
-def test_what_is_read_back_computes_the_same(made: Packed, tmp_path: Path) -> None:
-    packed.save(made, tmp_path / "base.safetensors")
-    read = packed.load(tmp_path / "base.safetensors")
+def test_what_is_read_back_computes_the_same(made: PackedModel, tmp_path: Path) -> None:
+    packed_model.save(made, tmp_path / "base.safetensors")
+    read = packed_model.load(tmp_path / "base.safetensors")
     assert read
-    assert read.facts == made.facts
+    assert read.config == made.config
     logits = []
     for model in (CPUModel(made), CPUModel(read)):
         cache = model.new_cache()
         prompt = model.prefill([5, 6, 7], cache, None, keep=2)
         logits.append(torch.stack([*prompt, *model.decode([DecodeInput(9, cache, None)])]))
     assert torch.equal(*logits)
-    assert logits[0].shape == (3, made.facts.vocabulary)
+    assert logits[0].shape == (3, made.config.vocabulary)
 
 
 def test_what_the_smallest_base_compiles_is_all_that_another_needs(
-    made: Packed, tmp_path: Path
+    made: PackedModel, tmp_path: Path
 ) -> None:
-    packed.save(made, tmp_path / "base.safetensors")
-    read = packed.load(tmp_path / "base.safetensors")
+    packed_model.save(made, tmp_path / "base.safetensors")
+    read = packed_model.load(tmp_path / "base.safetensors")
     assert read
-    compiled_for = numba.typeof(packed.smallest().weights)
+    compiled_for = numba.typeof(packing.smallest().weights)
     assert numba.typeof(made.weights) == numba.typeof(read.weights) == compiled_for
 
 
-def test_a_damaged_file_is_not_used(made: Packed, tmp_path: Path) -> None:
+def test_a_damaged_file_is_not_used(made: PackedModel, tmp_path: Path) -> None:
     file = tmp_path / "base.safetensors"
-    assert packed.load(file) is None
-    packed.save(made, file)
+    assert packed_model.load(file) is None
+    packed_model.save(made, file)
     whole = file.read_bytes()
     file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    assert packed.load(file) is None
+    assert packed_model.load(file) is None
     file.write_bytes(whole)
-    assert packed.load(file)
+    assert packed_model.load(file)
 
 
-def test_the_file_is_whole_or_not_there(made: Packed, tmp_path: Path) -> None:
+def test_the_file_is_whole_or_not_there(made: PackedModel, tmp_path: Path) -> None:
     gone = tmp_path / "nowhere" / "base.safetensors"
     with pytest.raises(OSError, match="No such file"):
-        packed.save(made, gone)
-    other = replace(made, facts=replace(made.facts, ends=[1]))
+        packed_model.save(made, gone)
+    other = replace(made, config=replace(made.config, end_tokens=[1]))
     file = tmp_path / "base.safetensors"
-    packed.save(made, file)
-    packed.save(other, file)
-    read = packed.load(file)
+    packed_model.save(made, file)
+    packed_model.save(other, file)
+    read = packed_model.load(file)
     assert read
-    assert read.facts.ends == [1]
+    assert read.config.end_tokens == [1]
     assert sorted(path.name for path in tmp_path.iterdir()) == [file.name, "base.sha256"]
 
 
