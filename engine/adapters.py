@@ -85,7 +85,7 @@ class AdapterLibrary:
         self._base = base
         self._shapes = shapes
         self._prepare = prepare
-        self._max_bytes = resident_bytes
+        self._resident_bytes = resident_bytes
         self._lock = threading.RLock()
         self._checked: dict[tuple[Path, int, int], Entry | AdapterError] = {}
         self._resident: OrderedDict[str, LoraAdapter] = OrderedDict()
@@ -125,17 +125,17 @@ class AdapterLibrary:
         """The adapter, ready to run, from memory or from disk. Raises as `fingerprint`."""
         entry = self._entry(name)
         with self._lock:
-            adapter = self._resident.get(entry.fingerprint)
-            if adapter is None:
-                adapter = self._load(entry)
-                self._resident[entry.fingerprint] = adapter
+            weights = self._resident.get(entry.fingerprint)
+            if weights is None:
+                weights = self._load(entry)
+                self._resident[entry.fingerprint] = weights
             self._resident.move_to_end(entry.fingerprint)
-            while len(self._resident) > 1 and self._nbytes() > self._max_bytes:
+            while len(self._resident) > 1 and self._size() > self._resident_bytes:
                 self._resident.popitem(last=False)
-            return adapter
+            return weights
 
-    def _nbytes(self) -> int:
-        return sum(adapter.nbytes for adapter in self._resident.values())
+    def _size(self) -> int:
+        return sum(weights.nbytes for weights in self._resident.values())
 
     def unload(self, name: str) -> None:
         """Drop the adapter's weights from memory; requests that hold them are not touched."""
@@ -242,16 +242,16 @@ class AdapterLibrary:
                 match = _LAYER.fullmatch(key)
                 assert match, "checked before"
                 raw.setdefault(match.group(1), {})[match.group(2)] = stored.get_tensor(key).float()
-        factors: LoraFactors = {}
+        layers: LoraFactors = {}
         for layer, sides in raw.items():
             scaling = entry.scalings[layer]
-            factors[layer] = (sides["A"], sides["B"] * scaling)
-            if not factors[layer][1].isfinite().all():
+            layers[layer] = (sides["A"], sides["B"] * scaling)
+            if not layers[layer][1].isfinite().all():
                 raise AdapterError(
                     f"{entry.folder.name}: {layer}, scaled by {scaling:g}, is not finite."
                 )
-        nbytes = sum(side.nbytes for pair in factors.values() for side in pair)
-        return LoraAdapter(self._prepare(factors), entry.fingerprint, nbytes)
+        size = sum(t.numel() * t.element_size() for pair in layers.values() for t in pair)
+        return LoraAdapter(self._prepare(layers), entry.fingerprint, size)
 
 
 def library_of(

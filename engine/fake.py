@@ -34,18 +34,18 @@ Request = WriteRequest | CompletionRequest | ChooseRequest | ScoreRequest
 class FakeAdapters:
     """Adapters that exist by name only."""
 
-    known: Mapping[str, str] = field(default_factory=dict)
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
     scopes: Mapping[str, Scope] = field(default_factory=dict)
 
     def names(self) -> list[str]:
         """Ids a request may carry."""
-        return sorted(self.known)
+        return sorted(self.fingerprints)
 
     def fingerprint(self, name: str) -> str:
         """The fingerprint given for the name."""
-        if name not in self.known:
-            raise UnknownName("adapter", name, self.known)
-        return self.known[name]
+        if name not in self.fingerprints:
+            raise UnknownName("adapter", name, self.fingerprints)
+        return self.fingerprints[name]
 
     def scope(self, name: str) -> Scope:
         """The scope given for the name, or one that covers everything."""
@@ -60,8 +60,8 @@ class FakeEngine:
     """Answers `write` with the last message's words behind the adapter's name, one at a time.
 
     `choose` favours the label that occurs most often in the last message. A token is a byte, and
-    to `score` each is as likely as any other. `calls` keeps every request; `made` counts the tokens
-    made, so that a test can see them stop.
+    to `score` each is as likely as any other. `calls` keeps every request; `passes` counts the
+    tokens that were written, so that a test can see them stop.
     """
 
     start_token = 256
@@ -77,12 +77,7 @@ class FakeEngine:
         self.delay = delay
         self.context_tokens = context_tokens
         self.calls: list[Request] = []
-        self.made = 0
-
-    @property
-    def passes(self) -> int:
-        """A pass a token."""
-        return self.made
+        self.passes = 0
 
     @property
     def waiting(self) -> int:
@@ -109,7 +104,7 @@ class FakeEngine:
                 stopped = "length"
                 break
             tokens += 1
-            self.made += 1
+            self.passes += 1
             first = first or time.perf_counter() - started
             text, scored = stops.feed(word), _scored(word, request.logprobs)
             if text or scored:

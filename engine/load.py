@@ -7,7 +7,8 @@ from core.settings import Settings
 from engine.adapters import library_of
 from engine.engine import TorchEngine
 from engine.interface import Engine, ScoringEngine
-from engine.load_base import Progress, load_base
+from engine.load_base import load_base
+from engine.starter import Progress
 
 BASE_SETTINGS = ("base", "revision", "quantization", "dtype", "device", "context_tokens")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,8 @@ from engine.base_model import Base, BaseModel
 from engine.chat_template import ChatTemplate
 from engine.cpu_model import CPUModel
 from engine.packed_model import FORMAT, PackedModel
+from engine.starter import Progress
 from engine.transformers_model import TransformersModel
-
-Progress = Callable[[str], None]
 
 
 def load_base(settings: Settings, progress: Progress = lambda line: None) -> Base:

@@ -125,9 +125,9 @@ def test_answers_at_the_same_time_are_those_of_each_alone(engine: TorchEngine) -
 
 def test_other_attention_is_read_one_by_one_and_it_is_said(tmp_path: Path) -> None:
     sliding = {"use_sliding_window": True, "sliding_window": 16, "max_window_layers": 0}
-    folder, said = tiny.build(tmp_path / "tiny", "qwen2", **sliding), []
-    model = load_base(tiny.settings(folder), said.append).model
-    assert "not every layer attends to the whole text" in said[-1]
+    folder, messages = tiny.build(tmp_path / "tiny", "qwen2", **sliding), []
+    model = load_base(tiny.settings(folder), messages.append).model
+    assert "not every layer attends to the whole text" in messages[-1]
     for cache in (caches := [model.new_cache(), model.new_cache()]):
         model.prefill(IDS, cache, None)
     assert len(model.decode([DecodeInput(7, cache, None) for cache in caches])) == 2

@@ -190,10 +190,10 @@ def answer(engine: TorchEngine, messages: tuple[Message, ...], adapter: str | No
 
 
 def test_answers_at_the_same_time_are_those_of_each_alone(engine: TorchEngine) -> None:
-    asked = [(say(f"word {i} " * (1 + i)), [None, "all", "some"][i % 3]) for i in range(9)]
-    alone = [answer(engine, *one) for one in asked]
-    with ThreadPoolExecutor(len(asked)) as pool:
-        together = list(pool.map(lambda one: answer(engine, *one), asked))
+    requests = [(say(f"word {i} " * (1 + i)), [None, "all", "some"][i % 3]) for i in range(9)]
+    alone = [answer(engine, *one) for one in requests]
+    with ThreadPoolExecutor(len(requests)) as pool:
+        together = list(pool.map(lambda one: answer(engine, *one), requests))
     assert together == alone
     assert len(set(alone)) > 3
 
@@ -231,10 +231,10 @@ def test_a_conversation_gives_what_reading_it_anew_gives(base: Base, engine: Tor
 
 def test_other_bases_are_left_to_transformers_and_it_is_said(tmp_path: Path) -> None:
     folder = tiny.build(tmp_path / "odd", "llama", hidden_act="gelu")
-    said: list[str] = []
-    base = load_base(tiny.settings(folder, quantization="int8"), said.append)
+    messages: list[str] = []
+    base = load_base(tiny.settings(folder, quantization="int8"), messages.append)
     assert isinstance(base.model, TransformersModel)
-    assert "silu, not gelu" in "".join(said)
+    assert "silu, not gelu" in "".join(messages)
     engine = tiny.engine(base, tmp_path)
     assert answer(engine, say("hello"))
     engine.close()

@@ -57,9 +57,9 @@ def shelf(any_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def engine(tiny_base: Base, shelf: Path) -> Iterator[TorchEngine]:
-    made = tiny.engine(tiny_base, shelf)
-    yield made
-    made.close()
+    running = tiny.engine(tiny_base, shelf)
+    yield running
+    running.close()
 
 
 def test_greedy_answers_are_transformers_own(
@@ -100,16 +100,16 @@ def test_scores_of_raw_text_are_what_peft_computes(
     plain = AutoModelForCausalLM.from_pretrained(any_folder, dtype=torch.float32)
     model = PeftModel.from_pretrained(plain, shelf / "red")
     request = ScoreRequest(tuple(prompt), tuple(map(tuple, continuations)), "red")
-    found = engine.score(request)
-    assert found.usage.stopped == "end"
-    assert found.usage.tokens == len(prompt) + sum(map(len, continuations))
-    for ids, scored in zip(continuations, found.continuations, strict=True):
+    scores = engine.score(request)
+    assert scores.usage.stopped == "end"
+    assert scores.usage.tokens == len(prompt) + sum(map(len, continuations))
+    for ids, scored in zip(continuations, scores.continuations, strict=True):
         with torch.no_grad():
             logits = model(torch.tensor([prompt + ids])).logits[0, len(prompt) - 1 : -1]
         expected = logits.log_softmax(-1).gather(-1, torch.tensor(ids)[:, None])[:, 0]
         assert scored.logprobs == pytest.approx(expected.tolist(), abs=1e-4)
         assert scored.greedy == tuple((logits.argmax(-1) == torch.tensor(ids)).tolist())
-    assert engine.score(request).continuations == found.continuations
+    assert engine.score(request).continuations == scores.continuations
 
 
 def test_raw_token_ids_are_gone_on_from_without_a_template(
@@ -117,11 +117,12 @@ def test_raw_token_ids_are_gone_on_from_without_a_template(
 ) -> None:
     ids = engine.tokens("Once upon a time")
     plain = AutoModelForCausalLM.from_pretrained(any_folder, dtype=torch.float32)
-    made = plain.generate(torch.tensor([ids]), max_new_tokens=12, do_sample=False)[0, len(ids) :]
-    expected = tiny_base.template.tokenizer.decode(made, skip_special_tokens=True)
+    whole = plain.generate(torch.tensor([ids]), max_new_tokens=12, do_sample=False)
+    generated = whole[0, len(ids) :]
+    expected = tiny_base.template.tokenizer.decode(generated, skip_special_tokens=True)
     request = CompletionRequest(tuple(ids), None, Decoding(max_new_tokens=12))
     assert written(engine, request).rstrip("�") == expected.rstrip("�")
-    scored = engine.score(ScoreRequest(tuple(ids), (tuple(made.tolist()),)))
+    scored = engine.score(ScoreRequest(tuple(ids), (tuple(generated.tolist()),)))
     assert all(scored.continuations[0].greedy), "what is written is what is likeliest"
 
 
@@ -153,10 +154,10 @@ def test_scaling_variants_match_peft(
     first = tiny_base.template.tokenizer("a").input_ids[0]
     with torch.inference_mode():
         ours, adapter = tiny_base.model, engine.adapters.get("variant")
-        found = ours.prefill(ids, ours.new_cache(), adapter)[0]
+        logits = ours.prefill(ids, ours.new_cache(), adapter)[0]
     engine.choose(request)
     engine.close()
-    assert float(found.log_softmax(-1)[first]) == pytest.approx(float(expected[first]), abs=1e-4)
+    assert float(logits.log_softmax(-1)[first]) == pytest.approx(float(expected[first]), abs=1e-4)
 
 
 def test_concurrent_requests_get_the_text_of_each_alone(engine: TorchEngine) -> None:
@@ -282,10 +283,10 @@ def test_quantized_bases_take_adapters(
     engine = tiny.engine(base, shelf)
     exact = tiny.engine(tiny_base, shelf)
     request = ChooseRequest(({"role": "user", "content": "x"},), ("yes", "no"), "red")
-    found, known = engine.choose(request).logprobs, exact.choose(request).logprobs
+    scores, reference = engine.choose(request).logprobs, exact.choose(request).logprobs
     tolerance = 0.05 if quantization == "int8" else 0.3
-    for label in known:
-        assert found[label] == pytest.approx(known[label], rel=tolerance)
+    for label in reference:
+        assert scores[label] == pytest.approx(reference[label], rel=tolerance)
     assert written(engine, ask("x", "red", max_new_tokens=9)) != written(
         engine, ask("x", max_new_tokens=9)
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import socket
 import subprocess
@@ -39,7 +38,7 @@ from engine.interface import (
     WriteRequest,
 )
 from engine.load import load_engine, load_scoring_engine
-from engine.remote import RemoteEngine, likelihood
+from engine.remote import RemoteEngine
 from tasks.spec import Decoding
 
 HELLO = ({"role": "user", "content": "Hello"},)
@@ -47,9 +46,9 @@ HELLO = ({"role": "user", "content": "Hello"},)
 
 def remote(address: str, base: str, **changes: Any) -> RemoteEngine:
     values = {"engine": "openai", "address": address, "base": base, **changes}
-    made = load_engine(Settings(**values))
-    assert isinstance(made, RemoteEngine)
-    return made
+    engine = load_engine(Settings(**values))
+    assert isinstance(engine, RemoteEngine)
+    return engine
 
 
 @pytest.fixture(scope="module")
@@ -133,10 +132,10 @@ def test_labels_are_scored_where_likely_tokens_are_named(
 ) -> None:
     engine = remote(scripted[0], "base")
     assert engine.fingerprints()["labels"] == "scored"
-    found = engine.choose(ChooseRequest(HELLO, ("positive", "negative", "neutral"))).logprobs
-    assert found["positive"] == pytest.approx(-0.3)
-    assert found["negative"] == -2.0
-    assert found["neutral"] < -2.0
+    scores = engine.choose(ChooseRequest(HELLO, ("positive", "negative", "neutral"))).logprobs
+    assert scores["positive"] == pytest.approx(-0.3)
+    assert scores["negative"] == -2.0
+    assert scores["neutral"] < -2.0
 
 
 def test_a_connection_is_tried_again_before_the_first_token_and_not_after(
@@ -214,23 +213,3 @@ def test_an_adapter_that_is_missing_there_is_loaded_or_refused(
         list(engine.write(WriteRequest(HELLO, "other")))
     with pytest.raises(UnknownName):
         list(engine.write(WriteRequest(HELLO, "nobody's")))
-
-
-STEPS = [
-    (" sci", {" sci": math.log(0.6), " sp": math.log(0.3), " S": math.log(0.1)}),
-    ("ence", {"ence": math.log(0.9), "-fi": math.log(0.1)}),
-]
-
-
-@pytest.mark.parametrize(
-    ("label", "chance"),
-    [
-        ("science", 0.6 * 0.9),
-        ("sci-fi", 0.6 * 0.1),
-        ("sports", 0.3),
-        ("sci", 0.6 * 0.1),  # the answer goes on in nine of ten
-        ("health", 0.1 * math.exp(-2)),
-    ],
-)
-def test_a_label_is_as_likely_as_the_tokens_that_begin_it(label: str, chance: float) -> None:
-    assert likelihood(label, STEPS) == pytest.approx(math.log(chance))

@@ -152,7 +152,7 @@ def test_answers_end_at_the_words_the_task_names() -> None:
     wanted = {"until": ["stop", "never"], "max_gen_toks": 30}
     text = "one two stop three four five six seven"
     assert EngineLM(engine, None).generate_until(asked((text, wanted))) == ["[base] one two "]
-    assert engine.made < 6, "it is not written to the end"
+    assert engine.passes < 6, "it is not written to the end"
 
 
 @needs_harness
