@@ -55,7 +55,7 @@ TINY = {
     "head_dim": 64,
     "vocab_size": 49152,
 }
-RANK, ADAPTERS, PROMPT, TOKENS, ROUNDS = 16, 4, 64, 64, 3
+RANK, ADAPTER_COUNT, PROMPT, TOKENS, ROUNDS = 16, 4, 64, 64, 3
 RECIPE = """
 task: classification
 base: {base}
@@ -133,7 +133,7 @@ def make(folder: Path, shape: dict[str, Any]) -> None:
     lora = LoraConfig(r=RANK, lora_alpha=RANK, target_modules="all-linear")
     wrapped = get_peft_model(model, lora)
     wrapped.peft_config["default"].base_model_name_or_path = str(folder / "base")
-    for index in range(ADAPTERS):
+    for index in range(ADAPTER_COUNT):
         for name, value in wrapped.named_parameters():
             if "lora_B" in name:
                 value.data.normal_(std=1e-3)

@@ -80,7 +80,7 @@ class Measurements:
 MEASURED = Measurements()
 
 
-class Visitor(HttpUser):
+class SimulatedVisitor(HttpUser):
     """Asks, reads, thinks."""
 
     wait_time = between(2, 8)
@@ -140,12 +140,12 @@ def main(
     keys = {f"visitor-{i}": secrets.token_urlsafe(24) for i in range(visitors)}
     watcher = secrets.token_urlsafe(24)
     with server({**keys, METRICS_VISITOR: watcher}) as (address, process):
-        Visitor.host = address
+        SimulatedVisitor.host = address
         warm_up(watcher, address)
         before = memory(process.pid)
         MEASURED.keys = list(keys.values())
         # Whoever waits at the end is still answered.
-        environment = Environment(user_classes=[Visitor], stop_timeout=600)
+        environment = Environment(user_classes=[SimulatedVisitor], stop_timeout=600)
         runner = environment.create_local_runner()
         runner.start(visitors, spawn_rate=visitors / min(10, seconds))
         course = []

@@ -40,7 +40,7 @@ from engine.kv_cache import DecodeInput
 from engine.load_base import load_base
 from tasks.spec import Decoding, Message
 
-TOKENS, RANK, ADAPTERS = 50, 16, 4
+TOKENS, RANK, ADAPTER_COUNT = 50, 16, 4
 ROUNDS = 3
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -117,7 +117,7 @@ def make_adapters(shelf: Path) -> None:
     )
     wrapped = get_peft_model(model, config)
     wrapped.peft_config["default"].base_model_name_or_path = starter.NAME
-    for index in range(ADAPTERS):
+    for index in range(ADAPTER_COUNT):
         torch.manual_seed(index)
         for name, value in wrapped.named_parameters():
             if "lora_B" in name:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
-Start = Callable[[threading.Event], Iterable[T]]  # makes the items, until the event is set
+Producer = Callable[[threading.Event], Iterable[T]]  # makes the items, until the event is set
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,10 @@ class ThreadStream(Generic[T]):
         """End the production, if it has not ended."""
         self._stop.set()
 
-    def produce(self, start: Start[T]) -> None:
+    def produce(self, producer: Producer[T]) -> None:
         """Make the items, in a thread; every error goes to the reader."""
         try:
-            for item in start(self._stop):
+            for item in producer(self._stop):
                 self._put(item)
         except Exception as error:  # noqa: BLE001  whatever it is belongs to the reader
             self._put(Raised(error))

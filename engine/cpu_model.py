@@ -24,7 +24,7 @@ from engine.packed_model import PackedModel, spans
 from engine.packing import smallest
 
 IntArray = NDArray[np.int64]
-Part = TypeVar("Part")
+WorkT = TypeVar("WorkT")
 # Of a core: hidden states, rows of the table, what is visible, and queries, keys and values.
 Share = tuple[Float32Array, IntArray, IntArray, Float32Array]
 
@@ -181,7 +181,7 @@ class CPUModel:
         self._each(project, blocks)
         return torch.from_numpy(logits)[:, : self._config.vocabulary]
 
-    def _each(self, work: Callable[[Part], None], parts: Sequence[Part]) -> None:
+    def _each(self, work: Callable[[WorkT], None], parts: Sequence[WorkT]) -> None:
         """Do the parts on the cores, and wait for all."""
         run = map if self.cores == 1 or len(parts) == 1 else self._pool.map
         list(run(work, parts))

@@ -15,6 +15,7 @@ from engine.interface import (
     ChooseRequest,
     CompletionRequest,
     Delta,
+    EngineReply,
     ScoreRequest,
     Scores,
     Usage,
@@ -22,7 +23,6 @@ from engine.interface import (
 )
 from engine.lora import LoraAdapter
 from engine.scheduled_requests import (
-    Output,
     ScheduledChoice,
     ScheduledRequest,
     ScheduledScore,
@@ -186,7 +186,7 @@ def require_room(context: int, prompt: int, answer: int, whole: bool = False) ->
         )
 
 
-def _next(request: ScheduledRequest) -> Output:
+def _next(request: ScheduledRequest) -> EngineReply:
     item = request.out.get()
     if isinstance(item, BaseException):
         raise item

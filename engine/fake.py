@@ -16,6 +16,7 @@ from engine.interface import (
     ChooseRequest,
     CompletionRequest,
     Delta,
+    EngineRequest,
     Scored,
     ScoreRequest,
     Scores,
@@ -26,8 +27,6 @@ from engine.interface import (
 )
 from engine.stop_strings import StopStrings
 from tasks.spec import Message
-
-Request = WriteRequest | CompletionRequest | ChooseRequest | ScoreRequest
 
 
 @dataclass
@@ -76,7 +75,7 @@ class FakeEngine:
         self.adapters = FakeAdapters(adapters or {}, scopes or {})
         self.delay = delay
         self.context_tokens = context_tokens
-        self.calls: list[Request] = []
+        self.calls: list[EngineRequest] = []
         self.passes = 0
 
     @property
@@ -156,7 +155,7 @@ class FakeEngine:
     def close(self) -> None:
         """Nothing to free."""
 
-    def _accept(self, request: Request) -> int:
+    def _accept(self, request: EngineRequest) -> int:
         self.calls.append(request)
         if request.adapter is not None:
             self.adapters.fingerprint(request.adapter)
@@ -167,7 +166,7 @@ class FakeEngine:
             )
         return prompt
 
-    def _length(self, request: Request) -> int:
+    def _length(self, request: EngineRequest) -> int:
         if isinstance(request, ScoreRequest | CompletionRequest):
             return len(request.prompt)
         return self.count_tokens(request.messages)

@@ -117,6 +117,10 @@ class Scores:
     usage: Usage
 
 
+EngineRequest = WriteRequest | CompletionRequest | ChooseRequest | ScoreRequest
+EngineReply = Delta | Usage | Choice | Scores
+
+
 class Adapters(Protocol):
     """The adapters an engine can attach."""
 

@@ -137,7 +137,7 @@ assert PackedLora._fields == tuple(f"{group}_{side}" for group in GROUPS for sid
 # Columns of the table with a row for each token to be read, in int64: how many positions of its KV
 # cache are filled before it, its position in the text, how many positions the cache has room for,
 # the rank of its adapter, and the addresses of keys, of values and of the adapter's arrays.
-FILLED, POSITION, CAPACITY, RANK, KEYS, VALUES, LORA = range(7)
+FILLED, POSITION, CAPACITY, ADAPTER_RANK, KEYS, VALUES, LORA = range(7)
 
 
 def token_row(keys: Float32Array, values: Float32Array, filled: int, lora: PackedLora) -> list[int]:
@@ -509,7 +509,7 @@ def _add_lora(
     y: Float32Array,
 ) -> None:
     """Add the adapter of a token's request to one group of one layer; `row` is of the table."""
-    rank, addresses = row[RANK], row[LORA:]
+    rank, addresses = row[ADAPTER_RANK], row[LORA:]
     if rank > 0:
         a = carray(_pointer(addresses[2 * group]), (layers, parts, rank, width))
         b = carray(_pointer(addresses[2 * group + 1]), (layers, rank, edges[parts]))

@@ -20,7 +20,7 @@ from tokenizers.decoders import DecodeStream
 from torch import Tensor
 
 from engine.base_model import Base
-from engine.interface import Choice, Delta, Scored, Scores, StopReason, Token, Usage
+from engine.interface import Choice, Delta, EngineReply, Scored, Scores, StopReason, Token, Usage
 from engine.kv_cache import DecodeInput
 from engine.lora import LoraAdapter
 from engine.prefix_cache import PrefixCache
@@ -31,7 +31,6 @@ from tasks.spec import Decoding
 PREFILL_CHUNK = 256  # tokens of a long prompt in one pass, so that others' answers go on meanwhile
 LABELS_PER_PASS = 16
 ForwardPasses = Generator[DecodeInput[Any] | None, Tensor | None, None]
-Output = Delta | Usage | Choice | Scores
 
 
 @dataclass
@@ -51,7 +50,7 @@ class ScheduledRequest(ABC):
     stop: threading.Event
     deadline: float
     closed: threading.Event = field(default_factory=threading.Event)
-    out: SimpleQueue[Output | BaseException] = field(default_factory=SimpleQueue)
+    out: SimpleQueue[EngineReply | BaseException] = field(default_factory=SimpleQueue)
     started: float = field(default_factory=time.perf_counter)
 
     @abstractmethod

@@ -31,6 +31,8 @@ from engine.interface import (
     ChooseRequest,
     CompletionRequest,
     Delta,
+    EngineReply,
+    EngineRequest,
     ScoreRequest,
     Scores,
     Usage,
@@ -48,8 +50,6 @@ DECODE_RATE = 20.0
 MAX_LEASE = 120.0  # of one request; ZeroGPU refuses long ones
 TRANSIENT = ("quota", "queue", "pending", "client")  # in the titles of errors that pass
 
-Request = WriteRequest | CompletionRequest | ChooseRequest | ScoreRequest
-Reply = Delta | Usage | Choice | Scores
 T = TypeVar("T")
 
 
@@ -114,13 +114,13 @@ class ZeroEngine(LocalEngine):
         """End every request at its next piece of text."""
         self._closing.set()
 
-    def _single(self, request: Request, seconds: float, kind: type[T]) -> T:
+    def _single(self, request: EngineRequest, seconds: float, kind: type[T]) -> T:
         with closing(self._run(request, seconds)) as items:
             reply = next(items)
             assert isinstance(reply, kind)
             return reply
 
-    def _run(self, request: Request, seconds: float) -> Generator[Reply]:
+    def _run(self, request: EngineRequest, seconds: float) -> Generator[EngineReply]:
         """Have the request answered on a GPU that is lent for so long.
 
         Closing this ends the computation.
@@ -149,7 +149,7 @@ class ZeroEngine(LocalEngine):
                 self._requests -= 1
                 self._answering -= answering
 
-    def _work(self, request: Request, seconds: float) -> Iterator[Reply | str]:
+    def _work(self, request: EngineRequest, seconds: float) -> Iterator[EngineReply | str]:
         """In the worker: answer the request, start to end. An error goes back as its sentence."""
         if os.getpid() != self._process:
             torch.set_num_threads(1)  # a forked process has lost the threads of the CPU's kernels
@@ -200,7 +200,7 @@ def _seconds(prefilled: int, decoded: int = 0) -> float:
     return min(5 + prefilled / PREFILL_RATE + decoded / DECODE_RATE, MAX_LEASE - STARTUP)
 
 
-def _duration(request: Request, seconds: float) -> int:
+def _duration(request: EngineRequest, seconds: float) -> int:
     return round(STARTUP + seconds)
 
 

@@ -17,7 +17,7 @@ import yaml
 
 from core.paths import REPOSITORY
 
-CONFIG = Path(__file__).with_name("serve.yaml")
+SERVE_CONFIG = Path(__file__).with_name("serve.yaml")
 RAY_VARIABLES = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_enable_metrics_collection": "0",
@@ -26,7 +26,7 @@ RAY_VARIABLES = {
 
 
 def main(
-    config: Annotated[Path, typer.Option(help="in the form of `serve deploy`")] = CONFIG,
+    config: Annotated[Path, typer.Option(help="in the form of `serve deploy`")] = SERVE_CONFIG,
     port: Annotated[int | None, typer.Option(help="port to listen on")] = None,
     cpus: Annotated[float | None, typer.Option(help="for Ray to share out; all when unset")] = None,
 ) -> None:

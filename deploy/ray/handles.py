@@ -21,13 +21,14 @@ from ray.serve.handle import DeploymentHandle
 from core import paths
 from core.errors import EngineAway, EngineBusy
 from core.thread_stream import Raised
-from deploy.ray.replica import Refused, ReplicaInfo, Reply, Request
+from deploy.ray.replica import Refused, ReplicaInfo, ReplicaReply
 from engine.adapters import AdapterLibrary
 from engine.interface import (
     Choice,
     ChooseRequest,
     CompletionRequest,
     Delta,
+    EngineRequest,
     ScoreRequest,
     Scores,
     Usage,
@@ -41,6 +42,7 @@ RETRY_PAUSE = 0.25  # seconds between two of them, in which Serve learns that a 
 FIRST_REPLY_TIMEOUT = 60.0  # seconds
 STOP_POLL = 0.05  # seconds after which a stop is seen
 REPLICA_LOST = (RayActorError, WorkerCrashedError, ReplicaUnavailableError)
+ReplyQueue = SimpleQueue[ReplicaReply | Raised | None]  # None is the end
 
 
 class HandleEngine:
@@ -119,7 +121,9 @@ class HandleEngine:
         """Let go of the replicas, which are Serve's."""
         self._loop.call_soon_threadsafe(self._loop.stop)
 
-    def _replies(self, request: Request, stop: threading.Event | None) -> Iterator[Reply]:
+    def _replies(
+        self, request: EngineRequest, stop: threading.Event | None
+    ) -> Iterator[ReplicaReply]:
         """A replica's replies; where one is lost before its first, those of another.
 
         Raises:
@@ -145,10 +149,10 @@ class HandleEngine:
                 time.sleep(RETRY_PAUSE)
 
     def _attempt(
-        self, request: Request, expected: str, stop: threading.Event | None
-    ) -> Iterator[Reply]:
+        self, request: EngineRequest, expected: str, stop: threading.Event | None
+    ) -> Iterator[ReplicaReply]:
         """The replies of one replica, until the person stops it."""
-        queue: SimpleQueue[Reply | Raised | None] = SimpleQueue()
+        queue: ReplyQueue = SimpleQueue()
         call = asyncio.run_coroutine_threadsafe(self._pump(request, expected, queue), self._loop)
         deadline = time.monotonic() + FIRST_REPLY_TIMEOUT
         self._unanswered.add(queue)
@@ -171,9 +175,7 @@ class HandleEngine:
             self._unanswered.discard(queue)
             call.cancel()
 
-    async def _pump(
-        self, request: Request, expected: str, queue: SimpleQueue[Reply | Raised | None]
-    ) -> None:
+    async def _pump(self, request: EngineRequest, expected: str, queue: ReplyQueue) -> None:
         """Put a replica's replies into the queue; cancelled, it cancels the replica's work."""
         handle = self._handle.options(
             method_name="run", stream=True, multiplexed_model_id=request.adapter or ""

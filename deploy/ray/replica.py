@@ -16,20 +16,17 @@ from core.errors import EngineAway, PatchbayError, SettingsError
 from core.settings import load_settings
 from core.thread_stream import ThreadStream
 from engine.interface import (
-    Choice,
     ChooseRequest,
     CompletionRequest,
-    Delta,
+    EngineReply,
+    EngineRequest,
     ScoreRequest,
-    Scores,
-    Usage,
     WriteRequest,
 )
 from engine.load import load_local
 from tasks.spec import Message
 
 RESIDENT_ADAPTERS = 8  # that Serve remembers of a replica; the engine's own limit is in bytes
-Request = WriteRequest | CompletionRequest | ChooseRequest | ScoreRequest
 
 
 @dataclass(frozen=True)
@@ -61,7 +58,7 @@ class Refused:
         return self.kind.__new__(self.kind, self.message)
 
 
-Reply = Delta | Usage | Choice | Scores | Refused
+ReplicaReply = EngineReply | Refused
 
 
 class EngineReplica:
@@ -91,7 +88,7 @@ class EngineReplica:
             engine.passes,
         )
 
-    async def run(self, request: Request, expected: str) -> AsyncIterator[Reply]:
+    async def run(self, request: EngineRequest, expected: str) -> AsyncIterator[ReplicaReply]:
         """Yield what the engine gives for a request, or a Refused at last.
 
         Args:
@@ -108,7 +105,7 @@ class EngineReplica:
         except PatchbayError as error:
             yield Refused.of(error)
             return
-        replies = ThreadStream[Reply]()
+        replies = ThreadStream[ReplicaReply]()
         self._pool.submit(replies.produce, lambda stop: self._replies(request, stop))
         try:
             while (reply := await replies.next()) is not None:
@@ -139,7 +136,7 @@ class EngineReplica:
                 "Send the request again."
             )
 
-    def _replies(self, request: Request, stop: threading.Event) -> Iterator[Reply]:
+    def _replies(self, request: EngineRequest, stop: threading.Event) -> Iterator[ReplicaReply]:
         try:
             match request:
                 case WriteRequest() | CompletionRequest():

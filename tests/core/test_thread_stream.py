@@ -9,13 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from core.thread_stream import Start, ThreadStream
+from core.thread_stream import Producer, ThreadStream
 
 
-async def read(start: Start[int], most: int = 100) -> list[int | None]:
+async def read(producer: Producer[int], most: int = 100) -> list[int | None]:
     stream, items = ThreadStream[int](), list[int | None]()
     with ThreadPoolExecutor(1) as pool:
-        pool.submit(stream.produce, start)
+        pool.submit(stream.produce, producer)
         try:
             while len(items) < most and (not items or items[-1] is not None):
                 items.append(await stream.next())
