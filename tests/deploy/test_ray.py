@@ -42,7 +42,8 @@ REQUESTS = {
     "sentiment-en": "/sentiment I loved every minute of this film.",
     "summarization-en": "/summarize We present a method for training small models on little data. "
     "It needs no labels. On five data sets it is as good as models of ten times the size.",
-    None: "/chat Tell me about the sea in three sentences.",
+    "generation-en": "/chat Tell me about the sea in three sentences.",
+    None: "/translate es The train leaves at nine o'clock tomorrow morning.",
 }
 CLIENTS, BEFORE, AFTER = 5, 15.0, 25.0  # clients at one time; seconds before and after the kill
 LOADS_OF_REPLICAS = """
