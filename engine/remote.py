@@ -11,14 +11,13 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import httpx2  # what the client speaks through
 import openai
 
-from adapter_store.scope import Scope
 from core import paths
 from core.errors import AdapterError, EngineAway, EngineBusy, InputError, SettingsError, TooLong
 from core.settings import Settings
@@ -35,6 +34,7 @@ from engine.interface import (
     WriteRequest,
 )
 from engine.label_scoring import AnswerTokens, label_log_likelihood, scores_of_answer
+from engine.served_adapters import ServedAdapters
 from engine.stop_strings import StopStrings
 from tasks.spec import Decoding, Message
 
@@ -45,33 +45,6 @@ BYTES_PER_TOKEN = 3  # of English and Chinese, roughly; the server counts exactl
 CONNECT_TIMEOUT, READ_TIMEOUT = 5.0, 60.0  # seconds
 FALLBACK_TIMEOUT = 2.0  # to connect, and to say anything at all, where there is a fallback
 RETRIES = 2  # before the first token, never after
-
-
-class ServedAdapters:
-    """This machine's adapters of the base, and those that only the server has."""
-
-    def __init__(self, library: AdapterLibrary, served: Set[str]) -> None:
-        self._library = library
-        self._served = served
-
-    def names(self) -> list[str]:
-        """Ids that a request may carry."""
-        return sorted({*self._library.names(), *self._served})
-
-    def fingerprint(self, name: str) -> str:
-        """Hash of the adapter's files; of one that only the server has, that it is there."""
-        return f"served as {name}" if self._only_served(name) else self._library.fingerprint(name)
-
-    def scope(self, name: str) -> Scope:
-        """What its record says; one that only the server has may do everything."""
-        return Scope() if self._only_served(name) else self._library.scope(name)
-
-    def temperature(self, name: str) -> float:
-        """What its calibration says."""
-        return 1.0 if self._only_served(name) else self._library.temperature(name)
-
-    def _only_served(self, name: str) -> bool:
-        return name in self._served and name not in self._library.names()
 
 
 class RemoteEngine:
