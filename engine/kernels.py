@@ -34,8 +34,10 @@ from numpy.typing import NDArray
 
 Float32Array = NDArray[np.float32]
 Int8Array = NDArray[np.int8]
+Int64Array = NDArray[np.int64]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+SILU, GELU_TANH = 0, 1
 LANES = 16  # rows of weights side by side: a block
 QUANT_GROUP = 32  # inputs that are rounded with one scale, where inputs are
 QUERY_BLOCK = 32  # neighbours in a prompt that attend at the same time, on the same core
@@ -89,7 +91,7 @@ class DecoderWeights(NamedTuple):
 
     The int8 ones are `tiled`: what stands here as (out, in) is (out / 16, in, 16).
     Layers that read the same input stand in one array: query, key and value in `qkv`, gate and up
-    in `gate_up`. Biases and norms of heads have no rows where the base has none.
+    in `gate_up`. Biases and norms have no rows where the base has none.
     """
 
     qkv: Int8Array  # (L, Q + 2K, H)
@@ -104,12 +106,17 @@ class DecoderWeights(NamedTuple):
     head: Int8Array  # (vocabulary, H)
     head_scale: Float32Array
     attention_norm: Float32Array  # (L, H), before attention
+    post_attention_norm: Float32Array  # (L or 0, H), after it
     feed_forward_norm: Float32Array  # (L, H), before the feed-forward layers
+    post_feed_forward_norm: Float32Array  # (L or 0, H), after them
     final_norm: Float32Array  # (H,)
     query_norm: Float32Array  # (L or 0, head width)
     key_norm: Float32Array
-    cos: Float32Array  # (positions, head width / 2)
+    cos: Float32Array  # (rotary tables, positions, head width / 2)
     sin: Float32Array
+    rotary: Int64Array  # (L,) the table of a layer
+    window: Int64Array  # (L,) positions that a layer's tokens attend to, themselves included
+    activation: int  # of the gate: SILU or GELU_TANH
     epsilon: float
 
 
@@ -560,18 +567,26 @@ def _exp_sum(scores: Float32Array, begin: int, end: int, top: Any) -> Any:
 
 @_compiled
 def _attention(
-    query: Float32Array, keys: Float32Array, values: Float32Array, count: int, y: Float32Array
+    query: Float32Array,
+    keys: Float32Array,
+    values: Float32Array,
+    begin: int,
+    end: int,
+    y: Float32Array,
 ) -> None:
-    """y = softmax(query keys / sqrt(width)) values. keys, values: (positions, width)."""
-    scores = np.empty(count, np.float32)
+    """y = softmax(query keys / sqrt(width)) values, over the positions from `begin` to `end`.
+
+    keys, values: (positions, width).
+    """
+    scores = np.empty(end, np.float32)
     scale = np.float32(1 / np.sqrt(query.shape[0]))
     top = np.float32(-3e38)
-    for t in range(count):
+    for t in range(begin, end):
         scores[t] = _dot(query, keys[t]) * scale
         top = max(top, scores[t])
-    total = _exp_sum(scores, 0, count, top)
+    total = _exp_sum(scores, begin, end, top)
     y[:] = 0
-    for t in range(count):
+    for t in range(begin, end):
         share = scores[t] / total
         for i in range(y.shape[0]):
             y[i] += share * values[t, i]
@@ -584,10 +599,11 @@ def _decode_attention(
     layers: int,
     key_heads: int,
     width: int,
+    window: int,
     qkv: Float32Array,
     mixed: Float32Array,
 ) -> None:
-    """Every token to all that its own request has read. mixed: (rows, Q)."""
+    """Every token to what the window shows of its own request. mixed: (rows, Q)."""
     group = mixed.shape[1] // width // key_heads
     for t in range(table.shape[0]):
         row, shape = table[t], (layers, key_heads, table[t, CAPACITY], width)
@@ -595,7 +611,9 @@ def _decode_attention(
         for h in range(key_heads * group):
             columns, of = slice(h * width, (h + 1) * width), h // group
             own_keys, own_values = keys[layer, of], values[layer, of]
-            _attention(qkv[t, columns], own_keys, own_values, row[FILLED] + 1, mixed[t, columns])
+            end = row[FILLED] + 1
+            begin = max(0, end - window)
+            _attention(qkv[t, columns], own_keys, own_values, begin, end, mixed[t, columns])
 
 
 _float_tiles, _float_tile = _tile("plain", 4, ATTENTION_BLOCKS), _tile("plain", 4, 1)
@@ -604,7 +622,7 @@ _float_tiles, _float_tile = _tile("plain", 4, ATTENTION_BLOCKS), _tile("plain", 
 @_inlined
 def _float_matmul(weight: Float32Array, x: Float32Array, y: Float32Array) -> None:
     """y = x weight^T. weight: float32, tiled (out, in), of which `in` are read; x: (4n, in)."""
-    blocks, stride, _ = weight.shape
+    blocks, stride = weight.shape[0], weight.strides[0] // (4 * LANES)
     rows, width = x.shape
     whole, out = blocks - blocks % ATTENTION_BLOCKS, y.shape[1]
     w, a, b = weight.ctypes.data, x.ctypes.data, y.ctypes.data
@@ -626,6 +644,7 @@ def _prefill_attention(
     layers: int,
     key_heads: int,
     width: int,
+    window: int,
     qkv: Float32Array,
     mixed: Float32Array,
 ) -> None:
@@ -635,6 +654,10 @@ def _prefill_attention(
     keys = carray(_pointer(table[0, KEYS]), shape)
     values = carray(_pointer(table[0, VALUES]), shape)
     count = table[:, FILLED].max() + 1
+    seen_from = np.empty((rows, 2), np.int64)  # the first in the window before and after the fork
+    for r in range(rows):
+        seen_from[r, 0] = min(max(0, table[r, POSITION] + 1 - window), visible[r, 0])
+        seen_from[r, 1] = max(visible[r, 1], table[r, FILLED] + 1 - window)
     room = (count + LANES - 1) // LANES * LANES
     tiled_keys = np.zeros((room // LANES, width, LANES), np.float32)
     tiled_values = np.zeros((width // LANES, room, LANES), np.float32)
@@ -643,7 +666,7 @@ def _prefill_attention(
     scratch, totals = np.empty(QUERY_BLOCK * room, np.float32), np.empty(QUERY_BLOCK, np.float32)
     scale = np.float32(1 / np.sqrt(width))
     for of in range(key_heads):
-        for t in range(count):
+        for t in range(_first_block(visible, seen_from, 0, rows), count):
             for i in range(width):
                 tiled_keys[t // LANES, i, t % LANES] = keys[layer, of, t, i]
             for i in range(0, width, LANES):
@@ -651,34 +674,50 @@ def _prefill_attention(
         for h in range(of * group, (of + 1) * group):
             for first in range(0, rows, QUERY_BLOCK):
                 last = min(first + QUERY_BLOCK, rows)
-                seen = (table[first:last, FILLED].max() + LANES) // LANES * LANES
+                begin = _first_block(visible, seen_from, first, last)
+                end = (table[first:last, FILLED].max() + LANES) // LANES * LANES
+                seen = end - begin
                 for r in range(first, last):
                     for i in range(width):
                         queries[r - first, i] = qkv[r, h * width + i] * scale
                 scores = scratch[: QUERY_BLOCK * seen].reshape(QUERY_BLOCK, seen)
-                _float_matmul(tiled_keys[: seen // LANES], queries, scores)
+                _float_matmul(tiled_keys[begin // LANES : end // LANES], queries, scores)
                 for r in range(first, last):
-                    own = table[r, FILLED]
-                    totals[r - first] = _masked_exp_sum(scores[r - first], visible[r], own)
-                _float_matmul(tiled_values, scores, out)
+                    totals[r - first] = _masked_exp_sum(
+                        scores[r - first],
+                        max(0, seen_from[r, 0] - begin),
+                        max(0, visible[r, 0] - begin),
+                        seen_from[r, 1] - begin,
+                        table[r, FILLED] - begin,
+                    )
+                _float_matmul(tiled_values[:, begin:], scores, out)
                 for r in range(first, last):
                     for i in range(width):
                         mixed[r, h * width + i] = out[r - first, i] / totals[r - first]
 
 
 @_inlined
-def _masked_exp_sum(scores: Float32Array, visible: Any, own: int) -> Any:
+def _first_block(visible: Any, seen_from: Int64Array, first: int, last: int) -> Any:
+    """Where the block of positions begins that holds the first one any of some queries sees."""
+    least = np.int64(2**62)
+    for r in range(first, last):
+        least = min(least, seen_from[r, 0] if visible[r, 0] > seen_from[r, 0] else seen_from[r, 1])
+    return least // LANES * LANES
+
+
+@_inlined
+def _masked_exp_sum(scores: Float32Array, start: int, end: int, begin: int, own: int) -> Any:
     """e to the scores of what is seen, less the highest; 0 for the rest. Returns their sum.
 
-    Seen are the positions before visible[0], and those from visible[1] to `own`.
+    Seen are the positions from `start` to before `end`, and those from `begin` to `own`.
     """
-    end, begin = visible[0], visible[1]
     top = np.float32(-3e38)
-    for t in range(end):
+    for t in range(start, end):
         top = max(top, scores[t])
     for t in range(begin, own + 1):
         top = max(top, scores[t])
-    total = _exp_sum(scores, 0, end, top) + _exp_sum(scores, begin, own + 1, top)
+    total = _exp_sum(scores, start, end, top) + _exp_sum(scores, begin, own + 1, top)
+    scores[:start] = 0
     scores[end:begin] = 0
     scores[own + 1 :] = 0
     return total
@@ -717,7 +756,8 @@ def _project_qkv(
             if weights.query_norm.shape[0]:
                 norm = weights.query_norm[layer] if h < heads else weights.key_norm[layer]
                 _rms_norm(head, norm, weights.epsilon, head)
-            _apply_rotary(head, weights.cos[row[POSITION]], weights.sin[row[POSITION]])
+            at = weights.rotary[layer], row[POSITION]
+            _apply_rotary(head, weights.cos[at], weights.sin[at])
         shape = (layers, key_heads, row[CAPACITY], width)
         keys, values = carray(_pointer(row[KEYS]), shape), carray(_pointer(row[VALUES]), shape)
         for h in range(key_heads):
@@ -736,14 +776,18 @@ def _project_output(
     matmul(weights.out[layer], weights.out_scale[layer], mixed, projected)
     for t in range(x.shape[0]):
         _add_lora(table[t], OUT, layer, layers, 1, wide, edges, mixed[t], projected[t])
+        if weights.post_attention_norm.shape[0]:
+            norm = weights.post_attention_norm[layer]
+            _rms_norm(projected[t], norm, weights.epsilon, projected[t])
         x[t] += projected[t]
 
 
 @_compiled
 def _feed_forward(x: Float32Array, table: Any, layer: int, weights: DecoderWeights) -> None:
-    """Add what a layer's feed-forward network makes of x: SwiGLU. x: (rows, H).
+    """Add what a layer's feed-forward network makes of x: SwiGLU or GeGLU. x: (rows, H).
 
-    Shazeer 2020, arXiv 2002.05202.
+    Shazeer 2020, arXiv 2002.05202. GELU by tanh (Hendrycks and Gimpel 2016, arXiv 1606.08415) is
+    x sigmoid(2 sqrt(2 / pi) (x + 0.044715 x^3)).
     """
     layers, inner = weights.out.shape[0], weights.down.shape[2]
     rows, hidden = x.shape
@@ -757,12 +801,19 @@ def _feed_forward(x: Float32Array, table: Any, layer: int, weights: DecoderWeigh
         _add_lora(table[t], GATE_UP, layer, layers, 2, hidden, gate_up_edges, normed[t], gates[t])
         for i in range(inner):
             gate = gates[t, i]
-            small = _exp(-abs(gate))  # the sigmoid, from an exponent that is never above 0
-            share = np.float32(1) if gate > 0 else small
+            z = gate
+            if weights.activation == GELU_TANH:
+                cubic = gate + np.float32(0.044715) * gate * gate * gate
+                z = np.float32(1.5957691216057308) * cubic
+            small = _exp(-abs(z))  # the sigmoid, from an exponent that is never above 0
+            share = np.float32(1) if z > 0 else small
             gated[t, i] = gate * share / (np.float32(1) + small) * gates[t, inner + i]
     matmul(weights.down[layer], weights.down_scale[layer], gated, projected)
     for t in range(rows):
         _add_lora(table[t], DOWN, layer, layers, 1, inner, edges, gated[t], projected[t])
+        if weights.post_feed_forward_norm.shape[0]:
+            norm = weights.post_feed_forward_norm[layer]
+            _rms_norm(projected[t], norm, weights.epsilon, projected[t])
         x[t] += projected[t]
 
 
@@ -795,7 +846,8 @@ def prefill_layer(
     rows = x.shape[0]
     if layer >= 0:
         mixed = np.empty((rows, wide), np.float32)
-        _prefill_attention(table, visible, layer, layers, key_heads, width, qkv, mixed)
+        window = weights.window[layer]
+        _prefill_attention(table, visible, layer, layers, key_heads, width, window, qkv, mixed)
         _project_output(x, table, layer, weights, mixed)
         _feed_forward(x, table, layer, weights)
     if layer + 1 < layers:
@@ -826,7 +878,8 @@ def decode(x: Float32Array, table: Any, key_heads: int, weights: DecoderWeights)
     mixed = np.empty((rows, wide), np.float32)
     for layer in range(layers):
         _project_qkv(x, table, layer, key_heads, width, weights, qkv)
-        _decode_attention(table, layer, layers, key_heads, width, qkv, mixed)
+        window = weights.window[layer]
+        _decode_attention(table, layer, layers, key_heads, width, window, qkv, mixed)
         _project_output(x, table, layer, weights, mixed)
         _feed_forward(x, table, layer, weights)
     for t in range(rows):

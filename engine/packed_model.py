@@ -23,13 +23,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from core import fingerprint
-from engine.architectures import ARCHITECTURES, LLAMA, Architecture
+from engine.architectures import ACTIVATIONS, ARCHITECTURES, LLAMA, Architecture
 from engine.kernels import LANES, LAYOUT, DecoderWeights, Float32Array, untiled_rows
 
-FORMAT = f"2-{LAYOUT}"  # of the file; another one makes it anew
-# What the file calls otherwise than we do.
-STORED_ARRAYS = {"attention_norm": "before", "feed_forward_norm": "between", "final_norm": "end"}
-STORED_CONFIG = {"head_width": "width", "lora_shapes": "shapes", "end_tokens": "ends"}
+FORMAT = f"3-{LAYOUT}"  # of the file; another one makes it anew
 
 
 @dataclass(frozen=True)
@@ -98,15 +95,16 @@ def save(packed: PackedModel, file: Path) -> None:
         OSError: the disk is full or not to be written.
     """
     arrays = packed.weights._asdict()
-    arrays.pop("epsilon")
     tensors = {
-        STORED_ARRAYS.get(name, name): torch.from_numpy(array) for name, array in arrays.items()
+        name: torch.from_numpy(array)
+        for name, array in arrays.items()
+        if isinstance(array, np.ndarray)
     }
     if packed.embedding is not None:
         tensors["embedding"] = packed.embedding
     partial = file.with_name(f"{file.name}.{os.getpid()}")
     try:
-        save_file(tensors, partial, {"facts": json.dumps(_stored(packed.config))})
+        save_file(tensors, partial, {"config": json.dumps(asdict(packed.config))})
         _hash_of(file).write_text(fingerprint.sha256_file(partial))
         partial.replace(file)
     except SafetensorError as error:  # what the library makes of a full disk
@@ -121,37 +119,22 @@ def load(file: Path) -> PackedModel | None:
         if fingerprint.sha256_file(file) != _hash_of(file).read_text():
             return None
         with safe_open(file, "pt") as opened:
-            stored = json.loads(opened.metadata()["facts"])
+            stored = json.loads(opened.metadata()["config"])
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
     except (OSError, SafetensorError):
         return None
     embedding = tensors.pop("embedding", None)
-    names = {stored_name: name for name, stored_name in STORED_ARRAYS.items()}
-    arrays: dict[str, NDArray[Any]] = {
-        names.get(name, name): value.numpy() for name, value in tensors.items()
-    }
-    config = _restored(stored)
-    return PackedModel(DecoderWeights(**arrays, epsilon=config.epsilon), config, embedding)
+    arrays: dict[str, NDArray[Any]] = {name: value.numpy() for name, value in tensors.items()}
+    shapes = {name: tuple(shape) for name, shape in stored.pop("lora_shapes").items()}
+    config = PackedConfig(**stored, lora_shapes=shapes)
+    activation = ACTIVATIONS[ARCHITECTURES[config.model_type].activation]
+    weights = DecoderWeights(**arrays, activation=activation, epsilon=config.epsilon)
+    return PackedModel(weights, config, embedding)
 
 
 def spans(edges: Sequence[int]) -> Iterator[tuple[int, int]]:
     """(begin, end) of each part."""
     return pairwise(edges)
-
-
-def _stored(config: PackedConfig) -> dict[str, Any]:
-    """The config as the file has it; one without a family is Llama's."""
-    values = {STORED_CONFIG.get(name, name): value for name, value in asdict(config).items()}
-    if values["model_type"] == LLAMA:
-        del values["model_type"]
-    return values
-
-
-def _restored(stored: dict[str, Any]) -> PackedConfig:
-    names = {stored_name: name for name, stored_name in STORED_CONFIG.items()}
-    values = {names.get(name, name): value for name, value in stored.items()}
-    shapes = {name: tuple(shape) for name, shape in values.pop("lora_shapes").items()}
-    return PackedConfig(**values, lora_shapes=shapes)
 
 
 def _hash_of(file: Path) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from engine import int8
-from engine.architectures import ARCHITECTURES, Architecture
+from engine.architectures import ACTIVATIONS, ARCHITECTURES, FULL, SLIDING, Architecture
 from engine.kernels import (
     GROUPS,
     INT8_INPUTS,
@@ -18,12 +18,16 @@ from engine.kernels import (
     QUANT_GROUP,
     DecoderWeights,
     Float32Array,
+    Int64Array,
     tiled,
 )
 from engine.lora import linear_shapes
 from engine.packed_model import PackedConfig, PackedModel
 
 LENGTH_DEPENDENT_ROTARY = {"dynamic", "longrope"}  # as configs name them
+NORMS = ("attention_norm", "post_attention_norm", "feed_forward_norm", "post_feed_forward_norm")
+LOGIT_CAPS = ("attn_logit_softcapping", "final_logit_softcapping")
+HEAD_NORMS = ("query_norm", "key_norm")
 
 
 def unsupported(model: Any) -> str | None:
@@ -32,13 +36,28 @@ def unsupported(model: Any) -> str | None:
     architecture = ARCHITECTURES.get(config.model_type)
     if architecture is None:
         return f"it knows {', '.join(ARCHITECTURES)}, not {config.model_type}"
-    if config.hidden_act != architecture.activation:
-        return f"it knows {architecture.activation}, not {config.hidden_act}"
-    if not set(getattr(config, "layer_types", None) or []) <= architecture.layer_types:
-        return "it knows full attention only"
-    if config.rope_parameters.get("rope_type", "default") in LENGTH_DEPENDENT_ROTARY:
-        return "its positions depend on the length of the text"
-    return _unsupported_layer(model.get_submodule(architecture.layers)[0], architecture)
+    reasons = _unsupported_config(config, architecture)
+    first_layer = model.get_submodule(architecture.layers)[0]
+    return next(reasons, None) or _unsupported_layer(first_layer, architecture)
+
+
+def _unsupported_config(config: Any, architecture: Architecture) -> Iterator[str]:
+    """What the family's entry does not cover."""
+    activation = getattr(config, architecture.activation_key)
+    if activation != architecture.activation:
+        yield f"it knows {architecture.activation}, not {activation}"
+    if not set(_layer_types(config)) <= architecture.layer_types:
+        yield f"it knows {' and '.join(sorted(architecture.layer_types))} only"
+    rotary = config.rope_parameters
+    tables = rotary.values() if architecture.rotary_by_layer_type else [rotary]
+    if any(table.get("rope_type", "default") in LENGTH_DEPENDENT_ROTARY for table in tables):
+        yield "its positions depend on the length of the text"
+    if getattr(config, "query_pre_attn_scalar", None) not in (None, _head_width(config)):
+        yield "its attention is not scaled by the width of a head"
+    if any(getattr(config, cap, None) for cap in LOGIT_CAPS):
+        yield "its logits are capped"
+    if getattr(config, "use_bidirectional_attention", False):
+        yield "its tokens attend to later ones"
 
 
 def _unsupported_layer(layer: Any, architecture: Architecture) -> str | None:
@@ -60,13 +79,11 @@ def pack(model: Any, positions: int) -> PackedModel:
         positions: the longest text it will read, in tokens.
     """
     config, architecture = model.config, ARCHITECTURES[model.config.model_type]
-    head_width = getattr(config, "head_dim", None) or (
-        config.hidden_size // config.num_attention_heads
-    )
+    head_width = _head_width(config)
     lora_shapes = linear_shapes(model)
     head, head_scale = _packed_head(model)  # an embedding tied to it is rounded with it
     arrays, edges = _packed_layers(model.get_submodule(architecture.layers), architecture)
-    cos, sin = _rotary_table(model.get_submodule(architecture.rotary), positions)
+    cos, sin, rotary = _rotary_tables(model, architecture, positions)
     weights = DecoderWeights(
         **arrays,
         **_layer_norms(model.get_submodule(architecture.layers), architecture, head_width),
@@ -75,6 +92,9 @@ def pack(model: Any, positions: int) -> PackedModel:
         final_norm=_norms([model], architecture.final_norm, architecture)[0],
         cos=cos,
         sin=sin,
+        rotary=rotary,
+        window=_windows(config, positions),
+        activation=ACTIVATIONS[architecture.activation],
         epsilon=float(config.rms_norm_eps),
     )
     named = model.generation_config.eos_token_id
@@ -171,13 +191,14 @@ def _layer_norms(
 ) -> dict[str, Any]:
     """Every norm of the layers; those that the family lacks have no rows."""
     names = architecture.layer
-    heads = {"query_norm": names.query_norm, "key_norm": names.key_norm}
+    hidden = _part(layers[0], names.attention_norm).weight.shape[0]
+    width_of = dict.fromkeys(NORMS, hidden) | dict.fromkeys(HEAD_NORMS, head_width)
+    named = {kind: getattr(names, kind) for kind in width_of}
     return {
-        "attention_norm": _norms(layers, names.attention_norm, architecture),
-        "feed_forward_norm": _norms(layers, names.feed_forward_norm, architecture),
-    } | {
-        kind: _norms(layers, name, architecture) if name else np.zeros((0, head_width), np.float32)
-        for kind, name in heads.items()
+        kind: _norms(layers, name, architecture)
+        if name
+        else np.zeros((0, width_of[kind]), np.float32)
+        for kind, name in named.items()
     }
 
 
@@ -187,11 +208,38 @@ def _norms(modules: Sequence[nn.Module], name: str, architecture: Architecture) 
     return weights + np.float32(architecture.norm_offset) if architecture.norm_offset else weights
 
 
-def _rotary_table(rotary: Any, positions: int) -> tuple[Float32Array, Float32Array]:
-    """Cosines and sines of each position, (positions, head width / 2)."""
-    cos, sin = rotary(torch.zeros(1, 1), torch.arange(positions)[None])
-    half = cos.shape[-1] // 2
-    return _array(cos[0, :, :half]), _array(sin[0, :, :half])
+def _rotary_tables(
+    model: Any, architecture: Architecture, positions: int
+) -> tuple[Float32Array, Float32Array, Int64Array]:
+    """Cosines and sines, (tables, positions, head width / 2), and the table of each layer."""
+    rotary, types = model.get_submodule(architecture.rotary), _layer_types(model.config)
+    kinds = sorted(set(types)) if architecture.rotary_by_layer_type else [FULL]
+    options = [{"layer_type": kind} if architecture.rotary_by_layer_type else {} for kind in kinds]
+    at = torch.arange(positions)[None]
+    tables = [rotary(torch.zeros(1, 1), at, **option) for option in options]
+    half = tables[0][0].shape[-1] // 2
+    cos, sin = (torch.stack([table[side][0, :, :half] for table in tables]) for side in (0, 1))
+    of_layers = [kinds.index(kind) if len(kinds) > 1 else 0 for kind in types]
+    return _array(cos), _array(sin), np.array(of_layers, np.int64)
+
+
+def _layer_types(config: Any) -> list[str]:
+    """The kind of attention of each layer."""
+    return getattr(config, "layer_types", None) or [FULL] * config.num_hidden_layers
+
+
+def _windows(config: Any, positions: int) -> Int64Array:
+    """How many positions each layer's tokens attend to."""
+    types = _layer_types(config)
+    widths = [config.sliding_window if kind == SLIDING else positions for kind in types]
+    return np.array(widths, np.int64)
+
+
+def _head_width(config: Any) -> int:
+    width: int = getattr(config, "head_dim", None) or (
+        config.hidden_size // config.num_attention_heads
+    )
+    return width
 
 
 def _array(tensor: Tensor) -> Float32Array:

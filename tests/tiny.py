@@ -9,6 +9,8 @@ from peft import LoraConfig, get_peft_model
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
     AutoModelForCausalLM,
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedTokenizerFast,
@@ -38,6 +40,15 @@ SIZES = {  # multiples of 64: bitsandbytes' kernel for processors with AVX-512 w
     "max_position_embeddings": 512,
     "tie_word_embeddings": True,
 }
+# What a family needs beside them. The window is shorter than what the tests read.
+FAMILY_SIZES: dict[str, dict[str, object]] = {
+    "gemma3_text": {
+        "num_key_value_heads": 1,
+        "query_pre_attn_scalar": 16,
+        "sliding_window": 8,
+        "layer_types": ["sliding_attention", "full_attention"],
+    },
+}
 ALL_LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
@@ -66,10 +77,12 @@ def build(folder: Path, architecture: str, **config: object) -> Path:
         "llama": (LlamaConfig, LlamaForCausalLM),
         "qwen2": (Qwen2Config, Qwen2ForCausalLM),
         "qwen3": (Qwen3Config, Qwen3ForCausalLM),
+        "gemma3_text": (Gemma3TextConfig, Gemma3ForCausalLM),
     }[architecture]
     ends = {"eos_token_id": words.eos_token_id, "pad_token_id": words.pad_token_id}
+    sizes = SIZES | FAMILY_SIZES.get(architecture, {})
     made = model(
-        make(**{"vocab_size": len(words), "bos_token_id": None, **SIZES, **ends, **config})
+        make(**{"vocab_size": len(words), "bos_token_id": None, **sizes, **ends, **config})
     )
     made.save_pretrained(folder)
     words.save_pretrained(folder)

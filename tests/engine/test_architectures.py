@@ -44,7 +44,9 @@ def test_an_entry_names_every_linear_layer_of_its_family(family: str, tmp_path: 
     norms = {name for name, module in model.named_modules() if "norm" in name and name}
     in_layer = (
         names.layer.attention_norm,
+        names.layer.post_attention_norm,
         names.layer.feed_forward_norm,
+        names.layer.post_feed_forward_norm,
         names.layer.query_norm,
         names.layer.key_norm,
     )

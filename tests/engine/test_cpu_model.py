@@ -30,7 +30,7 @@ from engine.transformers_model import TransformersModel
 from tasks.spec import Decoding, Message
 
 IDS = list(range(40, 60))
-KINDS = ["llama", "qwen2", "qwen3"]
+KINDS = ["llama", "qwen2", "qwen3", "gemma3_text"]
 
 
 @pytest.fixture(scope="module", params=KINDS)

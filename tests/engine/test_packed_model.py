@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,12 +10,11 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from safetensors import safe_open
 from transformers import AutoModelForCausalLM
 
 from engine import packed_model, packing
 from engine.cpu_model import CPUModel
-from engine.kernels import GROUPS, tiled, untiled_rows
+from engine.kernels import tiled, untiled_rows
 from engine.kv_cache import DecodeInput
 from engine.load_base import load_base
 from engine.packed_model import PackedModel
@@ -59,19 +57,6 @@ def test_what_the_smallest_base_compiles_is_all_that_another_needs(
     assert read
     compiled_for = numba.typeof(packing.smallest().weights)
     assert numba.typeof(packed.weights) == numba.typeof(read.weights) == compiled_for
-
-
-def test_the_file_keeps_its_names(packed: PackedModel, tmp_path: Path) -> None:
-    """Files that earlier versions have written are read by this one, and the other way around."""
-    packed_model.save(packed, tmp_path / "base.safetensors")
-    with safe_open(tmp_path / "base.safetensors", "pt") as file:
-        facts, arrays = json.loads(file.metadata()["facts"]), set(file.keys())
-    groups = {f"{group}{end}" for group in GROUPS for end in ("", "_scale")}
-    rest = {"head", "head_scale", "qkv_bias", "before", "between", "end", "query_norm", "key_norm"}
-    assert arrays - {"embedding"} == groups | rest | {"cos", "sin"}
-    names = {"edges", "key_heads", "width", "vocabulary", "shapes", "ends", "epsilon"}
-    family = packed.config.model_type
-    assert facts.keys() == (names if family == "llama" else names | {"model_type"})
 
 
 def test_a_damaged_file_is_not_used(packed: PackedModel, tmp_path: Path) -> None:
