@@ -54,7 +54,7 @@ class Architecture:
 
     Attributes:
         layer: names of the parts of a layer.
-        layers, final_norm: names of the parts around them, in the model.
+        layers, final_norm, embedding, head: names of the parts around them, in the model.
         rotary: name of what makes the tables of rotary positions.
         norm_offset: what RMSNorm adds to its weights; 1 where they are stored around 0.
         activation: of the gate, as configs name it under `activation_key`.
@@ -67,6 +67,8 @@ class Architecture:
     layer: LayerNames = LayerNames()
     layers: str = "model.layers"
     final_norm: str = "model.norm"
+    embedding: str = "model.embed_tokens"
+    head: str = "lm_head"
     rotary: str = "model.rotary_emb"
     norm_offset: float = 0.0
     activation: str = "silu"

@@ -8,7 +8,7 @@ from engine.adapters import library_of
 from engine.engine import TorchEngine
 from engine.interface import Engine, ScoringEngine
 from engine.load_base import load_base
-from engine.starter import Progress
+from engine.starter_store import Progress
 
 BASE_SETTINGS = ("base", "revision", "quantization", "dtype", "device", "context_tokens")
 

@@ -16,12 +16,14 @@ from transformers.utils import logging as hub_logging
 from core import paths
 from core.errors import SettingsError, SetupError
 from core.settings import Settings
-from engine import batched_decode, int8, packed_model, packing, starter
+from engine import batched_decode, int8, packed_model, packing, starter_store
 from engine.base_model import Base, BaseModel
 from engine.chat_template import ChatTemplate
 from engine.cpu_model import CPUModel
+from engine.gguf_gemma import GGUFGemma
 from engine.packed_model import FORMAT, PackedModel
-from engine.starter import Progress
+from engine.starter import Starter, find_starter
+from engine.starter_store import GGUF, Progress
 from engine.transformers_model import TransformersModel
 
 
@@ -35,13 +37,19 @@ def load_base(settings: Settings, progress: Progress = lambda line: None) -> Bas
     if settings.threads:
         torch.set_num_threads(settings.threads)
     options = _loading_options(settings)
-    if settings.base == "starter" and settings.quantization == "int8":
-        return _load_starter(settings, progress)
-    source = str(starter.prepare(progress)) if settings.base == "starter" else settings.base
+    starter = find_starter(settings.base)
+    if starter and settings.quantization == "int8":
+        return _load_starter(starter, settings, progress)
+    if starter:
+        source = str(starter_store.prepare(starter, progress))
+        model = starter_store.load_model(starter, Path(source), options["dtype"])
+        model.to(settings.device)
+    else:
+        source = settings.base
+        model = _from_pretrained(
+            AutoModelForCausalLM, source, settings, **options, use_safetensors=True
+        )
     template = _template(source, settings)
-    model = _from_pretrained(
-        AutoModelForCausalLM, source, settings, **options, use_safetensors=True
-    )
     model.eval().requires_grad_(False)
     context = _context_tokens(settings, getattr(model.config, "max_position_embeddings", None))
     return _base(settings, template, context, _runnable(model, context, settings, progress))
@@ -62,15 +70,15 @@ def _runnable(model: Any, context: int, settings: Settings, progress: Progress) 
     return TransformersModel(model, batched=not reason)
 
 
-def _load_starter(settings: Settings, progress: Progress) -> Base:
-    """The starter in 8 bits, from a file of it that is made the first time."""
-    with nullcontext() if starter.folder().exists() else _compiling():
-        folder = starter.prepare(progress, weights=False)
+def _load_starter(starter: Starter, settings: Settings, progress: Progress) -> Base:
+    """A starter in 8 bits, from a file of it that is made the first time."""
+    with nullcontext() if starter.path.exists() else _compiling():
+        folder = starter_store.prepare(starter, progress, weights=False)
         template = _template(str(folder), settings)
         config = _from_pretrained(AutoConfig, str(folder), settings)
         context = _context_tokens(settings, config.max_position_embeddings)
         file = folder / f"int8-{FORMAT}-{context}.safetensors"
-        packed = packed_model.load(file) or _pack_starter(folder, file, context, settings, progress)
+        packed = packed_model.load(file) or _pack_starter(starter, file, context, progress)
     return _base(settings, template, context, CPUModel(packed))
 
 
@@ -89,15 +97,16 @@ def _compiling() -> Iterator[None]:
             raise
 
 
-def _pack_starter(
-    folder: Path, file: Path, context: int, settings: Settings, progress: Progress
-) -> PackedModel:
+def _pack_starter(starter: Starter, file: Path, context: int, progress: Progress) -> PackedModel:
     progress("Rounding the starter model to 8 bits, some seconds")
-    starter.prepare(progress)
-    options = _loading_options(settings)
-    model = _from_pretrained(AutoModelForCausalLM, str(folder), settings, **options)
+    folder = starter_store.prepare(starter, progress)
     with int8.one_thread():
-        packed = packing.pack(model, context)
+        if starter.reads_gguf:
+            gguf = GGUFGemma(folder / GGUF)
+            packed = packing.pack(gguf.skeleton(), context, gguf)
+        else:
+            model = starter_store.load_model(starter, folder, torch.float32)
+            packed = packing.pack(model, context)
     try:
         packed_model.save(packed, file)
     except OSError as error:
@@ -106,14 +115,14 @@ def _pack_starter(
 
 
 def _base(settings: Settings, template: ChatTemplate, context: int, model: BaseModel[Any]) -> Base:
-    is_starter = settings.base == "starter"
+    starter = find_starter(settings.base)
     return Base(
         model,
         template,
         context,
         {
-            "base": starter.NAME if is_starter else settings.base,
-            "revision": starter.PACKAGE if is_starter else settings.revision,
+            "base": starter.name if starter else settings.base,
+            "revision": starter.revision if starter else settings.revision,
             "quantization": settings.quantization,
         },
     )
@@ -127,8 +136,9 @@ def _template(source: str, settings: Settings) -> ChatTemplate:
     """
     tokenizer = _from_pretrained(AutoTokenizer, source, settings)
     if tokenizer.chat_template is None:
-        name = starter.NAME if settings.base == "starter" else settings.base
-        raise SettingsError(f"{name} has no chat template. Name an instruction-tuned base.")
+        raise SettingsError(
+            f"{settings.base} has no chat template. Name an instruction-tuned base."
+        )
     return ChatTemplate(tokenizer)
 
 

