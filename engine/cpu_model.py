@@ -25,6 +25,7 @@ from engine.packing import smallest
 
 IntArray = NDArray[np.int64]
 WorkT = TypeVar("WorkT")
+SHARED_BLOCKS = 4096  # of the head from which one token's logits are worth several cores
 # Of a core: hidden states, rows of the table, what is visible, and queries, keys and values.
 Share = tuple[Float32Array, IntArray, IntArray, Float32Array]
 
@@ -63,8 +64,8 @@ class CPUModel:
             arrays = cache.keys.numpy(), cache.values.numpy()
             table.append(kernels.token_row(*arrays, cache.length - 1, lora))
         x = self._packed.embed([one.token for one in inputs])
-        logits = kernels.decode(x, np.array(table, np.int64), self._config.key_heads, self._weights)
-        return list(torch.from_numpy(logits)[:, : self._config.vocabulary])
+        kernels.decode(x, np.array(table, np.int64), self._config.key_heads, self._weights)
+        return list(self._logits(x))
 
     def prefill(
         self, ids: Sequence[int], cache: KVCache, adapter: LoraAdapter | None, keep: int = 1
@@ -170,15 +171,23 @@ class CPUModel:
         return x
 
     def _logits(self, x: Float32Array) -> Tensor:
-        """(N, H) -> (N, vocabulary) float32."""
-        head = self._weights.head
+        """(N, H) -> (N, vocabulary) float32. Few rows share out the head to the cores."""
+        head, scale = self._weights.head, self._weights.head_scale
         logits = np.empty((len(x), len(head) * LANES), np.float32)
-        blocks = [slice(i, i + QUERY_BLOCK) for i in range(0, len(x), QUERY_BLOCK)]
+        parts = self.cores if len(x) <= QUERY_BLOCK and len(head) >= SHARED_BLOCKS else 1
+        edges = [len(head) * part // parts for part in range(parts + 1)]
+        shares = [
+            (slice(i, i + QUERY_BLOCK), begin, end)
+            for i in range(0, len(x), QUERY_BLOCK)
+            for begin, end in spans(edges)
+        ]
 
-        def project(block: slice) -> None:
-            kernels.matmul(head, self._weights.head_scale, x[block], logits[block])
+        def project(share: tuple[slice, int, int]) -> None:
+            rows, begin, end = share
+            columns = slice(begin * LANES, end * LANES)
+            kernels.matmul(head[begin:end], scale[columns], x[rows], logits[rows, columns])
 
-        self._each(project, blocks)
+        self._each(project, shares)
         return torch.from_numpy(logits)[:, : self._config.vocabulary]
 
     def _each(self, work: Callable[[WorkT], None], parts: Sequence[WorkT]) -> None:

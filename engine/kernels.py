@@ -858,18 +858,15 @@ def prefill_layer(
 
 
 @_compiled
-def decode(x: Float32Array, table: Any, key_heads: int, weights: DecoderWeights) -> Float32Array:
+def decode(x: Float32Array, table: Any, key_heads: int, weights: DecoderWeights) -> None:
     """Read one token of each request on top of its KV cache.
 
     Args:
-        x: (requests, H) the tokens' embeddings; changed.
+        x: (requests, H) the tokens' embeddings; normed hidden states, for the head, at the end.
         table: (requests, columns) int64, a `token_row` for each; the keys and values of the tokens
             are written into the arrays that it names.
         key_heads: heads of keys and of values.
         weights: the base.
-
-    Returns:
-        (requests, vocabulary) logits of the next tokens.
     """
     layers, _, wide, _ = weights.out.shape
     rows = x.shape[0]
@@ -884,6 +881,3 @@ def decode(x: Float32Array, table: Any, key_heads: int, weights: DecoderWeights)
         _feed_forward(x, table, layer, weights)
     for t in range(rows):
         _rms_norm(x[t], weights.final_norm, weights.epsilon, x[t])
-    logits = np.empty((rows, weights.head.shape[0] * LANES), np.float32)
-    matmul(weights.head, weights.head_scale, x, logits)
-    return logits
