@@ -27,6 +27,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import typer
 
+from adapter_store.discovery import find_adapter
 from core import terminal
 from core.errors import InputError, SetupError
 from core.settings import load_settings
@@ -202,11 +203,10 @@ def harness(
         raise SetupError(
             "The lm-evaluation-harness is not installed: pip install -r requirements-harness.txt"
         )
-    from evaluation import contamination
     from evaluation import harness as harnessed
 
     if adapter != "base":
-        contamination.adapter_folder(adapter)
+        find_adapter(adapter)
     loaded = harnessed.load(
         [name for name in map(str.strip, tasks.split(",")) if name], include_path
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,11 @@ import regex
 import yaml
 from datasketch import MinHash, MinHashLSH
 
-from core import fingerprint, paths
-from core.errors import InputError, UnknownName
+from adapter_store.discovery import find_adapter
+from adapter_store.files import RECIPE
+from adapter_store.run_record import DataSetRecord, RunRecord, StartRecord, read_run_record
+from core import fingerprint
+from core.errors import AdapterError, InputError
 from evaluation import figures
 from evaluation.intervals import Statistic
 from evaluation.record import Contamination, Outcome
@@ -114,7 +117,7 @@ def refuse_training_file(adapter: str, file: Path) -> None:
         UnknownName: there is no such adapter folder.
         InputError: the file is among those trained on.
     """
-    folder = adapter_folder(adapter)
+    folder = find_adapter(adapter)
     sha256 = fingerprint.sha256_file(file)
     names = {name for name, found in trained_on(folder).items() if sha256 in found}
     if names:
@@ -124,62 +127,45 @@ def refuse_training_file(adapter: str, file: Path) -> None:
         )
 
 
-def adapter_folder(name: str) -> Path:
-    """Where the adapter is; the last of several, as the library has it.
-
-    Raises:
-        UnknownName: with near matches.
-    """
-    parents = [parent for parent in paths.adapter_dirs() if parent.is_dir()]
-    known = {
-        folder.name: folder
-        for parent in parents
-        for folder in sorted(parent.iterdir())
-        if folder.is_dir() and not folder.name.startswith(".")
-    }
-    if name not in known:
-        raise UnknownName("adapter", name, [*known, "base"])
-    return known[name]
-
-
 def trained_on(folder: Path) -> dict[str, set[str]]:
     """File name -> SHA-256 of the training files in an adapter's run record; empty without one.
 
     Files that the recipe names for validation only are left out. What the adapter was started from
     counts like its own.
     """
-    found: dict[str, set[str]] = {}
-    for part, source in _pairs(run_record(folder), _values(folder / "recipe.yaml")):
+    files: dict[str, set[str]] = {}
+    for data_set, source in _data_sets(run_record_or_empty(folder), _recipe(folder)):
         validation, own = (Path(source.get(k) or "").name for k in ("validation", "path"))
-        for name, sha256 in part.get("sha256", {}).items():
+        for name, sha256 in data_set.sha256.items():
             if name != validation or name == own:
-                found.setdefault(name, set()).add(sha256)
-    return found
+                files.setdefault(name, set()).add(sha256)
+    return files
 
 
-def _pairs(
-    record: dict[str, Any], recipe: dict[str, Any]
-) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+def _data_sets(
+    record: RunRecord | StartRecord, recipe: Mapping[str, Any]
+) -> Iterator[tuple[DataSetRecord, dict[str, Any]]]:
     """Each data set as the record has it, and as the recipe has it."""
-    yield from zip_longest(_data_sets(record), _data_sets(recipe), fillvalue={})
-    if before := record.get("start"):
-        yield from _pairs(before, before["recipe"])
+    listed = recipe.get("data")
+    sources = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+    for data_set, source in zip_longest(record.data, sources):
+        yield data_set or DataSetRecord(), source or {}
+    if record.start:
+        yield from _data_sets(record.start, record.start.recipe)
 
 
-def run_record(folder: Path) -> dict[str, Any]:
-    """What an adapter's training wrote down; empty where nothing can be read."""
-    return _values(folder / "run.json")
-
-
-def _values(file: Path) -> dict[str, Any]:
-    """A run record or a recipe; empty where it cannot be read."""
+def run_record_or_empty(folder: Path) -> RunRecord:
+    """An adapter's run record; an empty one where it cannot be read."""
     try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))  # JSON is YAML too
+        return read_run_record(folder)
+    except (OSError, AdapterError):
+        return RunRecord()
+
+
+def _recipe(folder: Path) -> dict[str, Any]:
+    """An adapter's recipe; empty where it cannot be read."""
+    try:
+        values = yaml.safe_load((folder / RECIPE).read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError):
         return {}
     return values if isinstance(values, dict) else {}
-
-
-def _data_sets(values: dict[str, Any]) -> list[dict[str, Any]]:
-    data = values.get("data")
-    return [part for part in data if isinstance(part, dict)] if isinstance(data, list) else []

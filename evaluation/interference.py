@@ -6,7 +6,6 @@ general text is then scored with the bare base again, token by token.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from adapter_store.discovery import find_adapter
 from core.errors import InputError, PatchbayError, UnknownName
 from engine.interface import Engine, ScoreRequest
 from evaluation import contamination, figures
@@ -104,10 +104,9 @@ def own_task(adapter: str, tasks: Mapping[str, TaskSpec]) -> str | None:
     """
     if adapter == "base":
         raise InputError("The bare base is what an adapter is held against; name an adapter.")
-    trained = contamination.run_record(contamination.adapter_folder(adapter)).get("task")
-    name = re.sub(r"-v\d+-[0-9a-f]+$", "", trained) if isinstance(trained, str) else ""
-    naming = [task.name for task in tasks.values() if adapter in task.adapters]
-    return next((task for task in [name, *naming] if task in tasks), None)
+    trained_for = contamination.run_record_or_empty(find_adapter(adapter)).trained_for
+    served = [task.name for task in tasks.values() if adapter in task.adapters]
+    return next((task for task in [trained_for, *served] if task in tasks), None)
 
 
 def files(given: Sequence[str], tasks: Mapping[str, TaskSpec], own: str | None) -> dict[str, Path]:

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 
-from adapter_store.promotions import Entry, Promotions
-from core import fingerprint
+from adapter_store.calibration import Calibration, write_calibration
+from adapter_store.discovery import find_adapter
+from adapter_store.files import fingerprint_of
+from adapter_store.promotions import PromotionEvent, Promotions
 from core.errors import InputError
 from evaluation import record
-from evaluation.contamination import adapter_folder
 from evaluation.gate import Verdict
 
-FILES = ("adapter_config.json", "adapter_model.safetensors")
-CALIBRATION = "calibration.json"
 
-
-def promote(candidate: Path, in_place: Path, verdict: Verdict, force: str = "") -> Entry:
+def promote(candidate: Path, in_place: Path, verdict: Verdict, force: str = "") -> PromotionEvent:
     """Let the chat use the adapter of a run by default, calibrated as the run found.
 
     Args:
@@ -38,15 +34,23 @@ def promote(candidate: Path, in_place: Path, verdict: Verdict, force: str = "") 
         failed = "; ".join(f"{c.name}: {c.reason}" for c in verdict.checks if not c.passed)
         raise InputError(f"{name} did not pass the gate ({failed}). To promote it all the same, "
                          'say why: --force "…".')  # fmt: skip
-    folder = adapter_folder(name)
-    made = fingerprint.of_files([folder / file for file in FILES])
-    if made != run.asked.fingerprints["adapter"]:
+    folder = find_adapter(name)
+    fingerprint = fingerprint_of(folder)
+    if fingerprint != run.asked.fingerprints["adapter"]:
         raise InputError(
             f"{name} has changed since it was judged ({run.asked.fingerprints['adapter']} then, "
-            f"{made} now). Judge it again."
+            f"{fingerprint} now). Judge it again."
         )
     if run.chosen is not None:
-        _calibrate(folder, run)
+        write_calibration(
+            folder,
+            Calibration(
+                temperature=run.chosen.temperature.value,
+                data=run.asked.data,
+                sha256=run.asked.sha256,
+                rows=run.asked.rows - run.failed,
+            ),
+        )
     evidence = {
         "data": run.asked.data,
         "sha256": run.asked.sha256,
@@ -58,18 +62,4 @@ def promote(candidate: Path, in_place: Path, verdict: Verdict, force: str = "") 
     }
     if force:
         evidence["forced"] = force
-    return Promotions().promote(run.asked.task_name, name, made, evidence)
-
-
-def _calibrate(folder: Path, run: record.Run) -> None:
-    """Write the temperature fitted on the run's rows beside the adapter."""
-    assert run.chosen is not None
-    values = {
-        "temperature": run.chosen.temperature.value,
-        "data": run.asked.data,
-        "sha256": run.asked.sha256,
-        "rows": run.asked.rows - run.failed,
-    }
-    temporary = folder / f".{CALIBRATION}.writing"
-    temporary.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(temporary, folder / CALIBRATION)
+    return Promotions().promote(run.asked.task_name, name, fingerprint, evidence)

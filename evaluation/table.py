@@ -12,13 +12,12 @@ from typing import Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from core import fingerprint
+from adapter_store.files import CARD, fingerprint_of
 from core.errors import InputError
 from core.paths import REPOSITORY
 from core.settings import PROFILE_DIR
 from evaluation import compare, figures, record
 from evaluation.compare import Compared, Verdict
-from evaluation.promotion import FILES
 from evaluation.record import Asked, Figure, Outcome, Run
 from evaluation.report import number
 from tasks.spec import load_tasks
@@ -312,8 +311,11 @@ def _read(file: Path) -> Kept:
 
 def _shipped(root: Path, adapter: str) -> str | None:
     """Fingerprint of the adapter that ships, as the engine makes it; None without one."""
-    files = [root / "adapters" / adapter / name for name in FILES]
-    return fingerprint.of_files(files) if all(file.is_file() for file in files) else None
+    folder = root / "adapters" / adapter
+    try:
+        return fingerprint_of(folder)
+    except FileNotFoundError:
+        return None
 
 
 def _lines(path: Path, kept: Kept, words: _Words) -> Iterator[str]:
@@ -322,7 +324,7 @@ def _lines(path: Path, kept: Kept, words: _Words) -> Iterator[str]:
     if kept.reverse:
         data = words.reverse.format(data)
     first = [
-        f"[`{kept.adapter}`](adapters/{kept.adapter}/README.md)",
+        f"[`{kept.adapter}`](adapters/{kept.adapter}/{CARD})",
         words.rows.format(data, kept.rows),
     ]
     for name, one in kept.figures.items():

@@ -19,11 +19,11 @@ import yaml
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
-from core import paths
+from adapter_store.discovery import finished_adapters
+from adapter_store.files import CARD, RECIPE
 from core.errors import AdapterError, UnknownName
 from finetune import gguf_file, model
 from finetune.recipe import Recipe
-from finetune.record import RECORD
 
 Format = Literal["adapter", "merged", "gguf"]
 # A merged model must put the same token first nearly everywhere.
@@ -71,20 +71,14 @@ def find(name: str) -> Path:
     Raises:
         UnknownName: with near matches.
     """
-    found = {
-        folder.name: folder
-        for parent in paths.adapter_dirs()
-        if parent.is_dir()
-        for folder in parent.iterdir()
-        if (folder / RECORD).is_file() and not folder.name.startswith(".")
-    }
-    if name not in found:
-        raise UnknownName("finished adapter", name, found)
-    return found[name]
+    finished = finished_adapters()
+    if name not in finished:
+        raise UnknownName("finished adapter", name, finished)
+    return finished[name]
 
 
 def _merge(folder: Path, target: Path, form: Format) -> Drift:
-    recipe = Recipe(**yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8")))
+    recipe = Recipe(**yaml.safe_load((folder / RECIPE).read_text(encoding="utf-8")))
     tokenizer = model.load_tokenizer(recipe)
     base = _base(recipe)
     adapted = PeftModel.from_pretrained(base, folder).eval()
@@ -108,7 +102,7 @@ def _merge(folder: Path, target: Path, form: Format) -> Drift:
                 f"agree (at least {LEAST_AGREEMENT:.0%} must), logits differ by up to "
                 f"{drift.largest:.3g}. Nothing was written. Export it as adapter."
             )
-        shutil.copy(folder / "README.md", made / "README.md")
+        shutil.copy(folder / CARD, made / CARD)
         made.rename(target)
     return drift
 

@@ -14,11 +14,11 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from adapter_store.discovery import ADAPTER_ID
 from core.errors import SettingsError
 from tasks.rows import Layout
 
 RECIPES = Path(__file__).parent / "recipes"
-ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$"
 
 
 class _Strict(BaseModel):
@@ -79,7 +79,7 @@ class Range(_Strict):
 class Recipe(_Strict):
     """One finetune's settings. Make one with `load_recipe`."""
 
-    name: str = Field(pattern=ID, description="id of the adapter that comes out")
+    name: str = Field(pattern=rf"^{ADAPTER_ID}$", description="id of the adapter that comes out")
     task: str
     notes: str = Field("", description="what a reader of the card should know about the data")
     base: str = Field("starter", description="'starter', a hub model id, or a local folder")

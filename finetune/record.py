@@ -17,6 +17,15 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
+from adapter_store.files import (
+    ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
+    CARD,
+    ORIGINS,
+    RECIPE,
+    fingerprint_of,
+)
+from adapter_store.run_record import DataSetRecord, RunRecord, write_run_record
 from adapter_store.scope import Scope, spoken
 from core import fingerprint
 from core.errors import SettingsError
@@ -25,9 +34,10 @@ from finetune.data import Part
 from finetune.model import Trainee
 from finetune.recipe import Resolved
 from finetune.shrink import shrunk
+from finetune.state import TrainingState
 from tasks.spec import TaskSpec
 
-CHECKPOINT, BEST, RECORD = "checkpoint.pt", "best.pt", "run.json"
+CHECKPOINT, BEST = "checkpoint.pt", "best.pt"
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "safetensors", "tokenizers")
 
 
@@ -105,10 +115,17 @@ def finish(
     parts: Sequence[Part],
     trainee: Trainee,
     adapter: Mapping[str, torch.Tensor],
-    state: dict[str, Any],
+    state: TrainingState,
+    *,
+    processes: int = 1,
     folds: Sequence[float] = (),
 ) -> Path:
     """Write adapter, recipe, curve and card, the record last, and put the folder in its place.
+
+    Args:
+        adapter: the trained tensors by name, on the CPU.
+        processes: that trained together.
+        folds: validation losses of a cross-validation before.
 
     Returns:
         the finished folder.
@@ -116,19 +133,19 @@ def finish(
     folder = place.folder
     save_adapter(trainee, adapter, folder, resolved.recipe.lora.keep)
     recipe = resolved.recipe.settled()
-    (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True))
-    (folder / "origins.json").write_text(json.dumps(resolved.origins, indent=1))
+    (folder / RECIPE).write_text(yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True))
+    (folder / ORIGINS).write_text(json.dumps(resolved.origins, indent=1))
     card.draw_curve(state, folder)
-    record = _record(resolved, task, parts, trainee, state, folder)
+    record = _record(resolved, task, parts, trainee, state, processes, folder)
     if folds:
-        record["folds"] = list(folds)
+        record = record.model_copy(update={"folds": list(folds)})
     if before := warm_start.folder(resolved.recipe, trainee.base_name):
-        record["start"] = warm_start.described(before)
-    (folder / "README.md").write_text(card.text(record, resolved.recipe), encoding="utf-8")
+        record = record.model_copy(update={"start": warm_start.described(before)})
+    (folder / CARD).write_text(card.text(record, resolved.recipe), encoding="utf-8")
     for name in (CHECKPOINT, BEST):
         (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder / "tensorboard", ignore_errors=True)
-    (folder / RECORD).write_text(json.dumps(record, indent=1, ensure_ascii=False))
+    write_run_record(folder, record)
     shutil.rmtree(place.final, ignore_errors=True)
     folder.rename(place.final)
     return place.final
@@ -151,12 +168,12 @@ def save_adapter(
     config["inference_mode"] = True
     plain = {key: sorted(v) if isinstance(v, set) else v for key, v in config.items()}
     text = json.dumps(plain, indent=1, sort_keys=True, default=str)
-    (folder / "adapter_config.json").write_text(text)
+    (folder / ADAPTER_CONFIG).write_text(text)
     tensors = {
         name.replace(".default.weight", ".weight"): tensor.to(torch.float16)
         for name, tensor in adapter.items()
     }
-    save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    save_file(tensors, folder / ADAPTER_WEIGHTS, metadata={"format": "pt"})
 
 
 def _record(
@@ -164,31 +181,32 @@ def _record(
     task: TaskSpec,
     parts: Sequence[Part],
     trainee: Trainee,
-    state: dict[str, Any],
+    state: TrainingState,
+    processes: int,
     folder: Path,
-) -> dict[str, Any]:
-    files = [folder / "adapter_config.json", folder / "adapter_model.safetensors"]
-    return {
-        "name": resolved.recipe.name,
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "adapter": fingerprint.of_files(files),
-        "base": trainee.base_name,
-        "task": task.fingerprint,
-        "task_version": task.version,
-        "scope": scope(task, parts).model_dump(exclude_defaults=True),
-        "recipe": fingerprint.of_value(resolved.recipe.settled()),
-        "seed": resolved.recipe.seed,
-        "data": [_described(part) for part in parts],
-        "steps": state["step"],
-        "rows": state["rows"],
-        "tokens": state["tokens"],
-        "seconds": round(state["seconds"], 1),
-        "evaluations": state["evaluations"],
-        "threads": torch.get_num_threads(),
-        "processes": state["processes"],
-        "processor": platform.machine(),
-        "versions": {name: version(name) for name in PACKAGES},
-    }
+) -> RunRecord:
+    return RunRecord(
+        name=resolved.recipe.name,
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        adapter=fingerprint_of(folder),
+        base=trainee.base_name,
+        task=task.fingerprint,
+        task_name=task.name,
+        task_version=task.version,
+        scope=scope(task, parts),
+        recipe=fingerprint.of_value(resolved.recipe.settled()),
+        seed=resolved.recipe.seed,
+        data=[_described(part) for part in parts],
+        steps=state.step,
+        rows=state.rows,
+        tokens=state.tokens,
+        seconds=round(state.seconds, 1),
+        evaluations=state.evaluations,
+        threads=torch.get_num_threads(),
+        processes=processes,
+        processor=platform.machine(),
+        versions={name: version(name) for name in PACKAGES},
+    )
 
 
 # Labels from which an adapter learns to read a list, and not to know its labels. Of 13 it did not
@@ -214,15 +232,15 @@ def scope(task: TaskSpec, parts: Sequence[Part]) -> Scope:
     )
 
 
-def _described(part: Part) -> dict[str, Any]:
+def _described(part: Part) -> DataSetRecord:
     source = part.source
     files = [Path(place) for place in part.refused if Path(place).is_file()]
-    return {
-        "name": part.label,
-        "licence": source.licence,
-        "attribution": source.attribution,
-        "train_rows": len(part.train),
-        "validation_rows": len(part.validation),
-        "refused": sum(map(len, part.refused.values())),
-        "sha256": {file.name: fingerprint.sha256_file(file) for file in files},
-    }
+    return DataSetRecord(
+        name=part.label,
+        licence=source.licence,
+        attribution=source.attribution,
+        train_rows=len(part.train),
+        validation_rows=len(part.validation),
+        refused=sum(map(len, part.refused.values())),
+        sha256={file.name: fingerprint.sha256_file(file) for file in files},
+    )

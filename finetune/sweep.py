@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import optuna
 from matplotlib.figure import Figure
 
+from adapter_store.run_record import read_run_record
 from core import paths
 from core.errors import SettingsError
 from finetune import train
@@ -58,8 +58,7 @@ def _trial(
     ]
     resolved = load_recipe(name, [*overrides, *drawn, f"name=trial-{trial.number}"])
     done = train.run(resolved, replace=True, shelf=folder)
-    evaluations = json.loads((done / "run.json").read_text())["evaluations"]
-    return float(min(loss for _, loss in evaluations))
+    return read_run_record(done).best_loss
 
 
 def _suggest(trial: optuna.Trial, key: str, choices: Range | list[Any]) -> Any:

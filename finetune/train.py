@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -22,6 +22,7 @@ from finetune.examples import Encoder, Example
 from finetune.model import AnswerLoss, Batch, Trainee, collate
 from finetune.recipe import Recipe, Resolved
 from finetune.record import Workplace
+from finetune.state import TrainingState
 from tasks.spec import find_task, load_tasks
 
 CALIBRATION_STEPS = 10  # steps after which a time budget becomes a number of steps
@@ -29,36 +30,6 @@ CALIBRATION_STEPS = 10  # steps after which a time budget becomes a number of st
 
 class TrainingError(PatchbayError):
     """The training ended early; the message says why and what to change."""
-
-
-@dataclass
-class State:
-    """How far a training has come.
-
-    Attributes:
-        step: optimizer steps done.
-        total: steps to do; None until a time budget has been measured.
-        seconds: time spent in steps.
-        tokens: positions computed, padding included.
-        rows: examples learnt from.
-        losses: training loss of each step.
-        evaluations: (step, validation loss) pairs.
-        stale: evaluations since the best one.
-    """
-
-    step: int = 0
-    total: int | None = None
-    seconds: float = 0.0
-    tokens: int = 0
-    rows: int = 0
-    losses: list[float] = field(default_factory=list)
-    evaluations: list[list[float]] = field(default_factory=list)
-    stale: int = 0
-
-    @property
-    def best(self) -> float:
-        """The lowest validation loss so far."""
-        return min((loss for _, loss in self.evaluations), default=math.inf)
 
 
 def run(
@@ -105,8 +76,17 @@ def run(
         training.go()
         adapter = training.adapter()
         if accelerator.is_main_process:
-            state = asdict(training.state) | {"processes": accelerator.num_processes}
-            record.finish(place, resolved, task, parts, trainee, adapter, state, folds)
+            record.finish(
+                place,
+                resolved,
+                task,
+                parts,
+                trainee,
+                adapter,
+                training.state,
+                processes=accelerator.num_processes,
+                folds=folds,
+            )
     accelerator.wait_for_everyone()
     return place.final
 
@@ -125,7 +105,9 @@ class Training:
     ) -> None:
         self.recipe, self.trainee, self.place = recipe, trainee, place
         self.accelerator = accelerator
-        self.state = State(total=_planned(recipe, parts, encoder, accelerator.num_processes))
+        self.state = TrainingState(
+            total=_planned(recipe, parts, encoder, accelerator.num_processes)
+        )
         trained = [p for p in trainee.model.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(
             trained, lr=recipe.learning_rate, weight_decay=recipe.weight_decay
@@ -196,7 +178,7 @@ class Training:
             lambda: self._learn(self._batch(self.validation[0])),
         )
         planned = self.state.total  # as the recipe says now: `steps=` may cut a run short
-        self.state = State(**saved["state"])
+        self.state = TrainingState(**saved["state"])
         self.state.total = planned or self.state.total
         torch.set_rng_state(saved["rng"])
 
@@ -279,7 +261,7 @@ class Training:
         (loss,) = distributed.total(self.accelerator, [share * loss])
         state = self.state
         better = loss < state.best
-        state.evaluations.append([state.step, round(loss, 6)])
+        state.evaluations.append((state.step, round(loss, 6)))
         state.stale = 0 if better else state.stale + 1
         if self.log:
             self.log.add_scalar("loss/validation", loss, state.step)

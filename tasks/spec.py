@@ -202,6 +202,11 @@ class TaskSpec(_Strict):
         return turns
 
 
+def task_name_of(task_fingerprint: str) -> str:
+    """The name in a `TaskSpec.fingerprint`; a text of another form is taken for a name."""
+    return task_fingerprint.rpartition("-v")[0] or task_fingerprint
+
+
 def _insert(template: str, values: Mapping[str, str]) -> str:
     parts = []
     for literal, field, _, _ in string.Formatter().parse(template):

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from judging import job, write_rows
 
+from adapter_store.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, CALIBRATION, fingerprint_of
 from adapter_store.promotions import Promotions
-from core import fingerprint
 from core.errors import InputError
 from engine.fake import FakeEngine
 from engine.interface import ChooseRequest, Delta, Usage, WriteRequest
@@ -36,7 +36,7 @@ class Judge(FakeEngine):
 def adapter(home: Path) -> Path:
     folder = home / "adapters" / "mine"
     folder.mkdir(parents=True)
-    for file in promotion.FILES:
+    for file in (ADAPTER_CONFIG, ADAPTER_WEIGHTS):
         (folder / file).write_text(file)
     return folder
 
@@ -50,7 +50,7 @@ def runs(tmp_path: Path, adapter: Path) -> Runs:
         for i in range(80)
     ]
     file = write_rows(tmp_path / "rows.jsonl", rows)
-    made = fingerprint.of_files([adapter / name for name in promotion.FILES])
+    made = fingerprint_of(adapter)
     engine = Judge({"mine": made})
     for name in ("base", "mine"):
         asked = job("sentiment", file, None if name == "base" else name)
@@ -151,7 +151,7 @@ def test_promotion_writes_who_won_on_which_rows_and_the_temperature(
     assert entry.evidence["rows"] == 80
     assert entry.evidence["before"] == "base"
     assert entry.evidence["figures"]["accuracy"] == [0.5, 1.0, "better"]
-    heat = json.loads((adapter / promotion.CALIBRATION).read_text())
+    heat = json.loads((adapter / CALIBRATION).read_text())
     assert heat["temperature"] == record.read(runs[0]).chosen.temperature.value
 
 
@@ -169,6 +169,6 @@ def test_a_changed_adapter_and_the_base_are_not_promoted(runs: Runs, adapter: Pa
     verdict = gate.judge(*runs)
     with pytest.raises(InputError, match="judged the bare base"):
         promotion.promote(runs[1], runs[0], verdict)
-    (adapter / promotion.FILES[1]).write_text("trained again")
+    (adapter / ADAPTER_WEIGHTS).write_text("trained again")
     with pytest.raises(InputError, match="has changed since it was judged"):
         promotion.promote(*runs, verdict)

@@ -10,12 +10,11 @@ from typing import Any
 import pytest
 from judging import Failing, job, reviews, write_rows
 
-from core import fingerprint
+from adapter_store.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, fingerprint_of
 from core.errors import InputError
 from core.paths import REPOSITORY
 from engine.fake import FakeEngine
 from evaluation import record, runner, table
-from evaluation.promotion import FILES
 
 MARKED = f"# Mine: {table.BEGIN} in a line is no marker\n\n{table.BEGIN}\n{table.END}\n\nthe rest\n"
 Runs = tuple[Path, Path]
@@ -38,7 +37,7 @@ def root(tmp_path: Path) -> Path:
     folder = tmp_path / "repository"
     adapter = folder / "adapters" / "mine"
     adapter.mkdir(parents=True)
-    for name in FILES:
+    for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS):
         (adapter / name).write_text(name)
     for words in table.WORDS.values():
         (folder / words.file).write_text(MARKED)
@@ -59,7 +58,7 @@ def runs(tmp_path: Path, root: Path) -> Runs:
 
 
 def shipped(root: Path) -> str:
-    return fingerprint.of_files([root / "adapters" / "mine" / name for name in FILES])
+    return fingerprint_of(root / "adapters" / "mine")
 
 
 def test_the_readmes_show_what_the_records_hold() -> None:
@@ -214,14 +213,14 @@ def test_an_adapter_or_a_task_that_has_changed_is_caught(runs: Runs, root: Path)
     file = root / table.FOLDER / "mine.json"
     table.write(file, table.keep(*runs))
     assert table.outdated(root) == []
-    weights = root / "adapters" / "mine" / FILES[1]
+    weights = root / "adapters" / "mine" / ADAPTER_WEIGHTS
     weights.write_text("trained again")
     assert "the adapter of mine was" in table.outdated(root)[0]
     with pytest.raises(InputError, match="Judge it again, or remove the record"):
         table.update(root)
     weights.unlink()
     assert "is not there now" in table.outdated(root)[0]
-    weights.write_text(FILES[1])
+    weights.write_text(ADAPTER_WEIGHTS)
     values = json.loads(file.read_text())
     values["fingerprints"]["task"] = "sentiment-v0"
     file.write_text(json.dumps(values))

@@ -43,6 +43,26 @@ def test_the_same_recipe_and_seed_give_the_same_adapter(recipe_file: Path) -> No
     assert one["scope"] == {"labels": list(LABELS), "languages": ["en"]}
 
 
+def test_the_record_says_what_it_always_said_and_names_its_task(recipe_file: Path) -> None:
+    folder = train.run(again(recipe_file, "name=mine"))
+    told = record(folder)
+    assert list(told) == [
+        "name", "finished", "adapter", "base", "task", "task_name", "task_version", "scope",
+        "recipe", "seed", "data", "steps", "rows", "tokens", "seconds", "evaluations", "threads",
+        "processes", "processor", "versions",
+    ]  # fmt: skip
+    assert (told["task"], told["task_name"]) == (load_tasks()["sentiment"].fingerprint, "sentiment")
+    (data_set,) = told["data"]
+    assert list(data_set) == [
+        "name", "licence", "attribution", "train_rows", "validation_rows", "refused", "sha256",
+    ]  # fmt: skip
+    assert [step for step, _ in told["evaluations"]] == [3, 6]
+    assert (
+        '"evaluations": [\n  [\n   3,\n'
+        in (recipe_file.parent / "home" / "adapters" / "mine" / "run.json").read_text()
+    )
+
+
 def test_a_stopped_run_resumes_to_the_same_adapter(
     recipe_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
