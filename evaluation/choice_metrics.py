@@ -1,6 +1,6 @@
 """Scores of choices among labels: accuracy, F1, log loss, calibration. Pure functions.
 
-For written answers see `written.py`.
+For written answers see `text_metrics.py`.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
+from core.calibration import BINS, bin_of, bin_sums, error_of
 from evaluation.intervals import Array, Statistic, mean
 
-BINS = 10
 HOTTEST = math.log(20)  # bounds of the fitted temperature, in logs: 1/20 to 20
 
 
@@ -90,35 +90,27 @@ def log_loss(choices: Choices, temperature: float = 1.0) -> Statistic:
 
 
 def calibration_error(choices: Choices, temperature: float = 1.0) -> Statistic:
-    """Expected calibration error over ten bins of equal width (Guo et al. 2017, arXiv 1706.04599).
+    """Expected calibration error of the likeliest label's probability, see `core.calibration`."""
+    return expected_calibration_error(confidence(choices, temperature), choices.right)
 
-    The mean over rows of |share right - mean probability| of the bin that the likeliest label's
-    probability falls into.
+
+def expected_calibration_error(stated: Array, right: Array) -> Statistic:
+    """The same for any stated confidence, (rows,) from 0 to 1, and whether each row was right."""
+    return Statistic("calibration_error", bin_sums(stated, right), error_of, "lower")
+
+
+def reliability(stated: Array, right: Array) -> list[dict[str, float]]:
+    """The bins that hold rows: bounds, rows, mean confidence and share right.
+
+    Arguments as `expected_calibration_error`.
     """
-    return ece(confidence(choices, temperature), choices.right)
-
-
-def ece(sure: Array, right: Array) -> Statistic:
-    """The same for any confidence `sure`, (rows,) from 0 to 1, and whether each row was right."""
-    bins = np.eye(BINS)[_bin(sure)]
-    parts = np.hstack([bins * (sure - right)[:, None], bins])
-
-    def value(sums: Array) -> Array:
-        gaps: Array = np.abs(sums[:, :BINS]).sum(axis=1) / sums[:, BINS:].sum(axis=1)
-        return gaps
-
-    return Statistic("calibration_error", parts, value, "lower")
-
-
-def reliability(sure: Array, right: Array) -> list[dict[str, float]]:
-    """The bins that hold rows: bounds, rows, mean confidence and share right."""
-    placed = _bin(sure)
+    placed = bin_of(stated)
     return [
         {
             "low": i / BINS,
             "high": (i + 1) / BINS,
             "rows": int((placed == i).sum()),
-            "confidence": float(sure[placed == i].mean()),
+            "confidence": float(stated[placed == i].mean()),
             "right": float(right[placed == i].mean()),
         }
         for i in range(BINS)
@@ -170,9 +162,3 @@ def confidence(choices: Choices, temperature: float = 1.0) -> Array:
     """(rows,) probability of the likeliest label."""
     top: Array = np.exp(choices.log_chances(temperature).max(axis=1))
     return top
-
-
-def _bin(sure: Array) -> Array:
-    """Bin i holds (i/10, (i+1)/10]; 0 falls into the first."""
-    placed: Array = np.clip(np.ceil(sure * BINS).astype(int) - 1, 0, BINS - 1)
-    return placed

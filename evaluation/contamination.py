@@ -20,7 +20,7 @@ from evaluation import figures
 from evaluation.intervals import Statistic
 from evaluation.record import Contamination, Outcome
 from evaluation.rows import layout
-from tasks.rows import read
+from tasks.rows import duplicate_key, read
 from tasks.spec import TaskSpec
 
 SHINGLE, HAN_SHINGLE = 5, 2  # characters; a Han character says as much as two or three letters
@@ -36,7 +36,7 @@ class Training:
     def __init__(self, texts: Iterable[str], files: dict[str, str]) -> None:
         """`files` is name -> SHA-256, for the record."""
         self._files = files
-        self._texts = list({key(text) for text in texts} - {""})
+        self._texts = list({duplicate_key(text) for text in texts} - {""})
         self._exact = set(self._texts)
         self._near = MinHashLSH(threshold=CANDIDATE, num_perm=PERMUTATIONS)
         shingled = [shingles(text) for text in self._texts]
@@ -63,7 +63,7 @@ class Training:
 
         Candidates come from MinHash (Broder 1997) and are then compared shingle by shingle.
         """
-        keys = [key(text) for text in texts]
+        keys = [duplicate_key(text) for text in texts]
         shingled = [shingles(text) for text in keys]
         found = []
         for own, parts, sketch in zip(keys, shingled, _sketches(shingled), strict=True):
@@ -89,11 +89,6 @@ class Training:
     def _alike(self, parts: set[bytes], place: int) -> bool:
         other = shingles(self._texts[place])
         return len(parts & other) / len(parts | other) >= ALIKE
-
-
-def key(text: str) -> str:
-    """The text without case, spacing and punctuation."""
-    return str(regex.sub(r"[\W_]+", "", text.casefold()))
 
 
 def shingles(plain: str) -> set[bytes]:

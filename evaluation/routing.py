@@ -89,6 +89,7 @@ def judge(planner: Planner, requests: Sequence[Request], seed: int = 0) -> dict[
     for wanted, found in pairs:
         confusion.setdefault(wanted, Counter())[found] += 1
     took = [planned.milliseconds for planned in made]
+    calibration = choice_metrics.expected_calibration_error(sure, right)
     return {
         "rows": len(made),
         "exact": _share(right.tolist(), seed),
@@ -96,7 +97,7 @@ def judge(planner: Planner, requests: Sequence[Request], seed: int = 0) -> dict[
         "by_kind": _grouped([p.request.kind for p in made], right.tolist(), seed),
         "by_lang": _grouped([p.request.lang for p in made], right.tolist(), seed),
         "confusion": {task: dict(counts.most_common()) for task, counts in confusion.items()},
-        "calibration_error": figures.figure(choice_metrics.ece(sure, right), seed).model_dump(),
+        "calibration_error": figures.figure(calibration, seed).model_dump(),
         "reliability": choice_metrics.reliability(sure, right),
         "milliseconds": {
             "median": round(statistics.median(took), 2),

@@ -8,14 +8,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import regex
-
 from core import paths
 from core.errors import InputError
 from finetune.data import Part
 from finetune.examples import Encoder
 from tasks import languages
-from tasks.rows import Refusal, Row
+from tasks.rows import Refusal, Row, duplicate_key
 
 BINS = (16, 32, 64, 128, 256, 512, 1024)
 SHOWN = 5  # lines named for each finding; the count says how many there are
@@ -77,15 +75,10 @@ def write_refused(refused: dict[str, list[Refusal]]) -> list[Path]:
     return written
 
 
-def _key(text: str) -> str:
-    """The text without case, spacing and punctuation: what makes two rows the same."""
-    return str(regex.sub(r"[\W_]+", "", text.casefold()))
-
-
 def _repeats(rows: Sequence[Row]) -> list[Finding]:
     by_text: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
-        by_text[_key(row.text) + str(sorted(row.slots.items()))].append(row)
+        by_text[duplicate_key(row.text) + str(sorted(row.slots.items()))].append(row)
     groups = [group for group in by_text.values() if len(group) > 1]
     clashing = [g for g in groups if len({row.answer for row in g}) > 1]
     same = [g for g in groups if len({row.answer for row in g}) == 1]
@@ -100,8 +93,8 @@ def _repeats(rows: Sequence[Row]) -> list[Finding]:
 
 
 def _shared(train: Sequence[Row], validation: Sequence[Row]) -> list[Finding]:
-    held = {_key(row.text) for row in validation}
-    lines = [row.line for row in train if _key(row.text) in held]
+    held = {duplicate_key(row.text) for row in validation}
+    lines = [row.line for row in train if duplicate_key(row.text) in held]
     what = f"{len(lines)} training rows are in the validation data too: its figures would flatter"
     return [Finding(what, lines)] if lines else []
 

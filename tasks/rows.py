@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import regex
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.errors import InputError
@@ -74,6 +75,11 @@ class Table:
             self.rows.append(result)
         else:
             self.refused.append(result)
+
+
+def duplicate_key(text: str) -> str:
+    """The text without case, spacing and punctuation: two texts with one key are the same text."""
+    return str(regex.sub(r"[\W_]+", "", text.casefold()))
 
 
 def exchanged(row: Row) -> Row:
