@@ -70,18 +70,26 @@ def accuracy(choices: Choices) -> Statistic:
 
 
 def macro_f1(choices: Choices) -> Statistic:
-    """Mean over labels of F1; labels that are neither right nor chosen anywhere are left out."""
+    """Mean of F1 over the labels of the references, of a resample's own in each resample.
+
+    A label that is chosen and never right has no F1 of its own; it lowers that of others.
+    """
     count = len(choices.labels)
     chosen, true = np.eye(count)[choices.best], np.eye(count)[choices.truth]
 
     def value(sums: Array) -> Array:
-        hits, marks = sums[:, :count], sums[:, count:]
-        occurs = marks > 0
-        f1 = np.divide(2 * hits, marks, out=np.zeros_like(hits), where=occurs)
-        most: Array = f1.sum(axis=1) / np.maximum(occurs.sum(axis=1), 1)
-        return most
+        hits, predicted, actual = np.split(sums, 3, axis=1)
+        occurs = actual > 0
+        f1 = np.divide(2 * hits, predicted + actual, out=np.zeros_like(hits), where=occurs)
+        means: Array = f1.sum(axis=1) / np.maximum(occurs.sum(axis=1), 1)
+        return means
 
-    return Statistic("macro_f1", np.hstack([chosen * true, chosen + true]), value)
+    return Statistic("macro_f1", np.hstack([chosen * true, chosen, true]), value)
+
+
+def labels_of_references(choices: Choices) -> list[str]:
+    """The labels that are right on some row: those that `macro_f1` is the mean over."""
+    return [label for i, label in enumerate(choices.labels) if (choices.truth == i).any()]
 
 
 def log_loss(choices: Choices, temperature: float = 1.0) -> Statistic:

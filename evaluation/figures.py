@@ -118,8 +118,11 @@ def score(primary: str, outcome: Outcome) -> float | None:
 
 
 def signatures(outcomes: Sequence[Outcome], named: Sequence[str]) -> dict[str, str]:
-    """sacrebleu's signatures of the scores that have one."""
+    """How scores were made that can be made in several ways; sacrebleu's as it prints them."""
     found = {}
+    if "macro_f1" in named:
+        labels = choice_metrics.labels_of_references(choices(outcomes))
+        found["macro_f1"] = f"mean over the labels of the references: {', '.join(labels)}"
     if "bleu" in named:
         made = {
             text_metrics.signature(text_metrics.bleu_metric(code))

@@ -127,7 +127,9 @@ class Run(_Strict):
     failures: dict[int, str] = Field({}, description="line -> why")
     figures: dict[str, Figure] = {}
     score_name: str = Field("", description="what `score` in rows.jsonl is")
-    signatures: dict[str, str] = Field({}, description="as sacrebleu prints them")
+    signatures: dict[str, str] = Field(
+        {}, description="of BLEU and chrF++ as sacrebleu prints them; the labels of macro F1"
+    )
     slices: list[Slice] = []
     chosen: Chosen | None = None
     contamination: Contamination | None = None

@@ -143,6 +143,7 @@ def keep(run: Path, base: Path) -> Kept:
     if compared.changed:
         said = "; ".join(f"{key}: {a!r} and {b!r}" for key, (a, b) in compared.changed.items())
         raise InputError(f"The runs differ in more than the adapter ({said}). Run both alike.")
+    shown = {one.name: one for one in _headline(compared.compared)}
     before, after = (_answered(folder, compared.left_out) for folder in (base, run))
     seed = ours.asked.seed
     return Kept(
@@ -153,10 +154,8 @@ def keep(run: Path, base: Path) -> Kept:
         reverse=ours.asked.reverse,
         rows=compared.rows,
         left_out=len(compared.left_out),
-        figures={
-            one.name: _beside(one, before, after, seed) for one in _headline(compared.compared)
-        },
-        signatures=ours.signatures,
+        figures={name: _beside(one, before, after, seed) for name, one in shown.items()},
+        signatures={n: text for n, text in ours.signatures.items() if n in shown},
         fingerprints={**ours.asked.fingerprints, "task": ours.asked.task},
         tokens_per_second={"base": _speed(bare), "adapter": _speed(ours)},
         commands=[command(bare.asked), command(ours.asked)],

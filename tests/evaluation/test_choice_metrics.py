@@ -10,6 +10,7 @@ from sklearn import metrics as sk
 
 from evaluation import choice_metrics
 from evaluation.choice_metrics import Choices
+from evaluation.intervals import interval
 
 
 def drawn(rows: int, labels: int, seed: int = 0, heat: float = 1.0) -> Choices:
@@ -39,6 +40,32 @@ def test_by_hand() -> None:
     )
 
 
+def without_neutral_rows() -> Choices:
+    """Forty rows, none of them neutral, which is chosen once."""
+    scores = [{"positive": 0.0, "negative": -1.0, "neutral": -2.0}] * 20
+    scores += [{"positive": -1.0, "negative": 0.0, "neutral": -2.0}] * 19
+    scores += [{"positive": -2.0, "negative": -1.0, "neutral": 0.0}]
+    return Choices.of(scores, ["positive"] * 20 + ["negative"] * 20)
+
+
+def test_macro_f1_is_the_mean_over_the_labels_of_the_references() -> None:
+    choices = without_neutral_rows()
+    statistic = choice_metrics.macro_f1(choices)
+    of_negative = 2 * 19 / (20 + 19)
+    assert statistic.over_all() == pytest.approx((1.0 + of_negative) / 2)
+    assert statistic.over_all() == pytest.approx(
+        sk.f1_score(choices.truth, choices.best, labels=[0, 1], average="macro")
+    )
+    assert choice_metrics.labels_of_references(choices) == ["positive", "negative"]
+
+
+def test_no_resample_averages_over_a_label_that_none_of_its_rows_has() -> None:
+    found = interval(choice_metrics.macro_f1(without_neutral_rows()))
+    # With neutral as a third label, which counts 0, every resample that draws the row falls by 1/3.
+    assert found.low > 0.9
+    assert found.low <= found.value <= found.high
+
+
 @pytest.mark.parametrize("labels", [2, 3, 40])
 def test_as_scikit_learn(labels: int) -> None:
     choices = drawn(200, labels)
@@ -46,8 +73,9 @@ def test_as_scikit_learn(labels: int) -> None:
     assert choice_metrics.accuracy(choices).over_all() == pytest.approx(
         sk.accuracy_score(choices.truth, choices.best)
     )
+    of_references = np.unique(choices.truth)
     assert choice_metrics.macro_f1(choices).over_all() == pytest.approx(
-        sk.f1_score(choices.truth, choices.best, average="macro")
+        sk.f1_score(choices.truth, choices.best, labels=of_references, average="macro")
     )
     assert choice_metrics.log_loss(choices).over_all() == pytest.approx(
         sk.log_loss(choices.truth, chances, labels=range(labels))

@@ -41,6 +41,10 @@ def test_the_figures_are_right(tmp_path: Path) -> None:
     assert made.chosen is not None
     assert sum(map(sum, made.chosen.confusion)) == 6
     assert {part.kind for part in made.slices} == {"length", "label"}
+    assert made.signatures == {
+        "macro_f1": "mean over the labels of the references: positive, negative"
+    }
+    assert made.signatures["macro_f1"] in report.as_text(made)
     assert record.read(tmp_path / "run") == made
 
 
