@@ -45,7 +45,7 @@ def _rouge(place: int) -> Builder:
 
 
 def _perplexity(rows: Sequence[Outcome]) -> Statistic:
-    scored = [row.likelihood if row.likelihood is not None else math.nan for row in rows]
+    scored = [math.nan if row.log_likelihood is None else row.log_likelihood for row in rows]
     return text_metrics.perplexity(scored, [row.reference_tokens for row in rows])
 
 

@@ -21,7 +21,7 @@ from evaluation.compare import Compared, answered, compared
 from evaluation.intervals import mean
 from evaluation.record import Figure, Outcome
 from evaluation.rows import Question, Selection
-from evaluation.runner import Job, likelihoods, outcome_of, require_whole
+from evaluation.runner import Job, log_likelihoods, outcome_of, require_whole
 from tasks.spec import TaskSpec
 
 PROBES = Path(__file__).with_name("probes")  # rows of our own, a file a task
@@ -201,7 +201,7 @@ def _scored(probe: Probe, adapter: str | None, engine: Engine, bar: tqdm[Any]) -
 def _rows(probe: Probe, adapter: str | None, engine: Engine) -> Iterator[_Row]:
     if probe.task is not None:
         job = Job(probe.task, probe.selection, probe.questions, adapter)
-        yield from map(_Row, likelihoods(job, engine))
+        yield from map(_Row, log_likelihoods(job, engine))
         return
     for question in probe.questions:
         try:
@@ -216,7 +216,7 @@ def _passage(question: Question, adapter: str | None, engine: Engine) -> _Row:
     scores = engine.score(ScoreRequest((engine.start_token,), (ids,), adapter))
     require_whole(scores.usage.stopped)
     logprobs = scores.continuations[0].logprobs
-    outcome = outcome_of(question, likelihood=sum(logprobs), reference_tokens=len(logprobs))
+    outcome = outcome_of(question, log_likelihood=sum(logprobs), reference_tokens=len(logprobs))
     return _Row(outcome, logprobs)
 
 

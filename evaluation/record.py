@@ -22,13 +22,17 @@ class _Strict(BaseModel):
 class Outcome(_Strict):
     """One judged row: a line of rows.jsonl."""
 
+    model_config = ConfigDict(populate_by_name=True)
+
     line: int = Field(description="line of the data file")
     text: str = Field(description="what was given to the task")
     reference: str = Field(description="the right answer")
     slots: dict[str, str] = Field({}, description="slot values of the prompt, like languages")
     answer: str = Field("", description="the text written, or the label chosen")
     logprobs: dict[str, float] = Field({}, description="label -> natural log-likelihood")
-    likelihood: float | None = Field(None, description="log-likelihood of the whole reference")
+    log_likelihood: float | None = Field(
+        None, description="of the whole reference with its end, in nats", alias="likelihood"
+    )
     reference_tokens: int = Field(0, description="tokens of the reference, where it was scored")
     score: float | None = Field(None, description="the row's own figure, see `score_name`")
     tokens: int = Field(0, description="tokens made; of a choice, tokens scored")
@@ -196,7 +200,8 @@ def trim(folder: Path) -> None:
 def lines(made: Iterable[Outcome]) -> str:
     """Outcomes as lines of JSON."""
     return "".join(
-        json.dumps(outcome.model_dump(exclude_defaults=True), ensure_ascii=False) + "\n"
+        json.dumps(outcome.model_dump(exclude_defaults=True, by_alias=True), ensure_ascii=False)
+        + "\n"
         for outcome in made
     )
 

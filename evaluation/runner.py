@@ -110,8 +110,8 @@ def run(job: Job, engine: Engine, folder: Path) -> Run:
     return made
 
 
-def likelihoods(job: Job, engine: Engine) -> Iterator[Outcome]:
-    """Label scores of each row, or the likelihood of its reference; nothing is written or kept."""
+def log_likelihoods(job: Job, engine: Engine) -> Iterator[Outcome]:
+    """Label scores of each row, or its reference's log-likelihood; nothing is written or kept."""
     ask = _chosen if job.task.kind == "choose" else _likely
     return (_tried(ask, _work(job, engine, question), question) for question in job.questions)
 
@@ -228,7 +228,7 @@ def _answered(work: Judged, question: Question, score_reference: bool) -> Outcom
         seconds=round(finished.seconds, 4),
         first_token=round(finished.first_token, 4),
     )
-    return _with_likelihood(work, outcome) if score_reference else outcome
+    return _with_log_likelihood(work, outcome) if score_reference else outcome
 
 
 def _chosen(work: Judged, question: Question) -> Outcome:
@@ -248,17 +248,17 @@ def _chosen(work: Judged, question: Question) -> Outcome:
 
 
 def _likely(work: Judged, question: Question) -> Outcome:
-    return _with_likelihood(work, outcome_of(question))
+    return _with_log_likelihood(work, outcome_of(question))
 
 
-def _with_likelihood(work: Judged, outcome: Outcome) -> Outcome:
-    """The outcome with the likelihood of its reference, scored as the engine scores a label."""
+def _with_log_likelihood(work: Judged, outcome: Outcome) -> Outcome:
+    """The outcome with the log-likelihood of its reference, scored as the engine scores a label."""
     request = ChooseRequest(work.messages(work.content), (outcome.reference,), work.adapter)
     choice = work.engine.choose(request)
     require_whole(choice.usage.stopped)
     scored = choice.usage.tokens - choice.usage.prompt_tokens
-    likelihood = choice.logprobs[outcome.reference]
-    return outcome.model_copy(update={"likelihood": likelihood, "reference_tokens": scored})
+    log_likelihood = choice.logprobs[outcome.reference]
+    return outcome.model_copy(update={"log_likelihood": log_likelihood, "reference_tokens": scored})
 
 
 def require_whole(stopped: str) -> None:

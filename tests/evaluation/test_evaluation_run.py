@@ -187,7 +187,10 @@ def test_perplexity_is_that_of_the_reference(tmp_path: Path, small: TorchEngine)
     made = runner.run(asked, small, tmp_path / "run")
     (row,) = record.outcomes(tmp_path / "run")
     assert row.reference_tokens == 6, "five bytes and the end"
-    assert row.likelihood is not None
+    assert row.log_likelihood is not None
+    assert row.log_likelihood < 0
+    stored = json.loads((tmp_path / "run" / record.ROWS).read_text())
+    assert stored["likelihood"] == row.log_likelihood, "files keep the name they have had"
     # A random model has seen nothing: about as many choices as it has tokens.
     assert made.figures["perplexity"].value == pytest.approx(258, rel=0.2)
 
