@@ -48,7 +48,13 @@ def run(
     task: Annotated[str, typer.Option(help="name of the task")],
     data: Annotated[Path, typer.Option(help=".jsonl, .csv, .tsv or .parquet file")],
     output: Annotated[Path, typer.Option(help="folder of the run; gone on with if it is there")],
-    adapter: Annotated[str, typer.Option(help="an adapter's name; base is the bare base")] = "base",
+    adapter: Annotated[
+        str | None,
+        typer.Option(
+            help="an adapter's name, or base for the bare base; otherwise each row is judged with "
+            "what the chat would serve it with"
+        ),
+    ] = None,
     labels: Annotated[
         str, typer.Option(help="own label list, by comma; `drawn` draws lists from the file's own")
     ] = "",
@@ -62,7 +68,7 @@ def run(
     profile: Profile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Judge an adapter, or the base, on the rows of a file."""
+    """Judge what the chat serves, an adapter, or the base, on the rows of a file."""
     from evaluation import contamination, figures, report, runner
     from evaluation.rows import Selection
 
@@ -77,6 +83,11 @@ def run(
     job = runner.Job(spec, selection, questions, name, training)
     with _engine(profile) as engine:
         _listen()
+        if adapter is None:
+            job = job.as_served(engine)
+            for served in {*job.adapters} - {None}:
+                contamination.refuse_training_file(str(served), data)
+            aside(f"What the chat serves is judged: {job.asked(engine).answered_by}")
         made = runner.run(job, engine, output)
     page = report.write(output)
     print(made.model_dump_json(by_alias=True) if as_json else report.as_text(made))

@@ -166,5 +166,5 @@ def _changed(first: Run, second: Run) -> dict[str, tuple[Any, Any]]:
     a, b = first.asked.model_dump(), second.asked.model_dump()
     for asked in (a, b):
         asked.update({f"fingerprints.{k}": v for k, v in asked.pop("fingerprints").items()})
-    names = sorted({*a, *b} - {"adapter", "fingerprints.adapter"})
+    names = sorted({*a, *b} - {"adapter", "served", "fingerprints.adapter"})
     return {name: (a.get(name), b.get(name)) for name in names if a.get(name) != b.get(name)}

@@ -135,11 +135,12 @@ def signatures(outcomes: Sequence[Outcome], named: Sequence[str]) -> dict[str, s
 
 
 def slices(outcomes: Sequence[Outcome], primary: str, seed: int) -> list[Slice]:
-    """The primary figure by length, language and label, where there is more than one of them."""
+    """The primary figure by length, language, label and adapter, where there are several."""
     statistic = BUILDERS[primary](outcomes)
     groups = {"length": _lengths(outcomes), "language": _languages(outcomes)}
     if outcomes[0].logprobs:
         groups["label"] = _references(outcomes)
+    groups["adapter"] = [row.adapter for row in outcomes]
     made = []
     for kind, values in groups.items():
         found = sorted(set(values), key=lambda name: (-values.count(name), name))

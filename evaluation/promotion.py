@@ -29,7 +29,7 @@ def promote(candidate: Path, in_place: Path, verdict: Verdict, force: str = "") 
     run, before = record.read(candidate), record.read(in_place)
     name = run.asked.adapter
     if name is None:
-        raise InputError(f"{candidate} judged the bare base; only an adapter can be promoted.")
+        raise InputError(f"{candidate} judged {run.asked.judged}; only an adapter can be promoted.")
     if not verdict.passed and not force:
         failed = "; ".join(f"{c.name}: {c.reason}" for c in verdict.checks if not c.passed)
         raise InputError(f"{name} did not pass the gate ({failed}). To promote it all the same, "
@@ -55,7 +55,7 @@ def promote(candidate: Path, in_place: Path, verdict: Verdict, force: str = "") 
         "data": run.asked.data,
         "sha256": run.asked.sha256,
         "rows": verdict.comparison.rows,
-        "before": before.asked.adapter or "base",
+        "before": before.asked.answered_by,
         "fingerprints": {"won": run.asked.fingerprints, "before": before.asked.fingerprints},
         "figures": {c.name: [c.first, c.second, c.verdict] for c in verdict.comparison.compared},
         "checks": [asdict(check) for check in verdict.checks],

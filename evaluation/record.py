@@ -28,6 +28,9 @@ class Outcome(_Strict):
     text: str = Field(description="what was given to the task")
     reference: str = Field(description="the right answer")
     slots: dict[str, str] = Field({}, description="slot values of the prompt, like languages")
+    adapter: str = Field(
+        "", description="what answered, where the chat's own choice is judged; `base` is the base"
+    )
     answer: str = Field("", description="the text written, or the label chosen")
     logprobs: dict[str, float] = Field({}, description="label -> natural log-likelihood")
     log_likelihood: float | None = Field(
@@ -51,6 +54,13 @@ class Figure(_Strict):
     better: Literal["higher", "lower", "neither"] = "higher"
 
 
+class Served(_Strict):
+    """An adapter's part in a run that judges what the chat serves."""
+
+    rows: int = Field(description="rows that it answers")
+    fingerprint: str | None = Field(description="of the adapter; null is the bare base")
+
+
 class Asked(_Strict):
     """What decides the outcome. A folder can be gone on with only if all of it is the same."""
 
@@ -58,7 +68,14 @@ class Asked(_Strict):
     task_name: str
     task_version: int
     metrics: list[str] = Field(description="figures asked for; the first is the primary one")
-    adapter: str | None = Field(description="adapter id; null is the bare base")
+    adapter: str | None = Field(
+        description="adapter id; null is the bare base, or several adapters, which `served` names"
+    )
+    served: dict[str, Served] = Field(
+        {},
+        description="where the chat's own choice is judged: adapter id, or `base` -> its part",
+        exclude_if=lambda served: not served,
+    )
     fingerprints: dict[str, str] = Field(description="base, revision, quantization, adapter")
     decoding: dict[str, float] = Field(description="how answers are drawn")
     seed: int = Field(description="of the rows drawn, of decoding and of the resamples")
@@ -69,6 +86,23 @@ class Asked(_Strict):
     limit: int | None
     reverse: bool
     rows: int = Field(description="rows judged")
+
+    @property
+    def bare(self) -> bool:
+        """Whether the bare base answers every row."""
+        return self.adapter is None and set(self.served) <= {"base"}
+
+    @property
+    def answered_by(self) -> str:
+        """An adapter's id or `base`; of several each with its rows."""
+        if len(self.served) < 2:
+            return self.adapter or "base"
+        return ", ".join(f"{name} ({part.rows:,} rows)" for name, part in self.served.items())
+
+    @property
+    def judged(self) -> str:
+        """The same for a sentence."""
+        return "the bare base" if self.bare else self.answered_by
 
 
 class Cost(_Strict):
@@ -104,7 +138,7 @@ class Contamination(_Strict):
 class Slice(_Strict):
     """The primary figure over some of the rows."""
 
-    kind: Literal["length", "language", "label"]
+    kind: Literal["length", "language", "label", "adapter"]
     name: str
     figure: Figure
 

@@ -58,7 +58,8 @@ def number(value: float | int | None) -> str:
 
 def as_text(run: Run) -> str:
     """The figures of a run, a line each."""
-    lines = [f"{name:20} {_with_interval(figure)}" for name, figure in run.figures.items()]
+    lines = [f"judged what the chat serves: {run.asked.answered_by}"] if run.asked.served else []
+    lines += [f"{name:20} {_with_interval(figure)}" for name, figure in run.figures.items()]
     lines += [f"{name}: {text}" for name, text in run.signatures.items()]
     if run.chosen:
         heat = run.chosen.temperature

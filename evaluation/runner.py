@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import resource
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ from core.errors import InputError, PatchbayError
 from engine.interface import ChooseRequest, Engine
 from evaluation import figures, record
 from evaluation.contamination import Training
-from evaluation.record import Asked, Outcome, Run
+from evaluation.record import Asked, Outcome, Run, Served
 from evaluation.rows import Question, Selection
 from tasks.spec import TaskSpec
 
@@ -52,6 +54,7 @@ class Job:
     Attributes:
         adapter: an adapter's id; None is the bare base.
         training: training files to look for the rows in, if any were given.
+        served: what the chat serves each question with, where that is judged; see `as_served`.
     """
 
     task: TaskSpec
@@ -59,6 +62,19 @@ class Job:
     questions: Sequence[Question]
     adapter: str | None = None
     training: Training | None = None
+    served: tuple[str | None, ...] | None = None
+
+    @property
+    def adapters(self) -> tuple[str | None, ...]:
+        """What answers each question."""
+        return (self.adapter,) * len(self.questions) if self.served is None else self.served
+
+    def as_served(self, engine: Engine) -> Job:
+        """The same run of what the chat would serve each question with: promotions, then the task's
+        own adapters, each for what it was trained for, and else the bare base.
+        """
+        served = tuple(_work(self, engine, question).adapter for question in self.questions)
+        return replace(self, served=served)
 
     def asked(self, engine: Engine) -> Asked:
         """What decides the outcome.
@@ -66,17 +82,26 @@ class Job:
         Raises:
             UnknownName, AdapterError: the adapter is not there or does not fit the base.
         """
-        made = engine.fingerprints()
-        if self.adapter is not None:
-            made["adapter"] = engine.adapters.fingerprint(self.adapter)
+        counts = Counter(self.adapters)
+        fingerprints = {
+            name: None if name is None else engine.adapters.fingerprint(name) for name in counts
+        }
+        adapter = next(iter(counts)) if len(counts) == 1 else None
+        of_adapter = {} if adapter is None else {"adapter": str(fingerprints[adapter])}
         chosen = self.selection
         return Asked(
             task=self.task.fingerprint,
             task_name=self.task.name,
             task_version=self.task.version,
             metrics=figures.names(self.task),
-            adapter=self.adapter,
-            fingerprints=made,
+            adapter=adapter,
+            served={}
+            if self.served is None
+            else {
+                name or "base": Served(rows=rows, fingerprint=fingerprints[name])
+                for name, rows in counts.most_common()
+            },
+            fingerprints=engine.fingerprints() | of_adapter,
             decoding=self.task.decoding.model_copy(update={"seed": chosen.seed}).model_dump(),
             seed=chosen.seed,
             data=f"{chosen.file.absolute().parent.name}/{chosen.file.name}",
@@ -113,7 +138,7 @@ def run(job: Job, engine: Engine, folder: Path) -> Run:
 def log_likelihoods(job: Job, engine: Engine) -> Iterator[Outcome]:
     """Label scores of each row, or its reference's log-likelihood; nothing is written or kept."""
     ask = _chosen if job.task.kind == "choose" else _likely
-    return (_tried(ask, _work(job, engine, question), question) for question in job.questions)
+    return (_tried(ask, work, question) for work, question in _steps(job, engine))
 
 
 def summarize(
@@ -158,7 +183,8 @@ def _open(folder: Path, asked: Asked) -> str:
         before = record.read(folder)
         if before.asked != asked:
             old, new = before.asked.model_dump(), asked.model_dump()
-            other = "; ".join(f"{k} was {old[k]!r}, is {new[k]!r}" for k in old if old[k] != new[k])
+            changed = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+            other = "; ".join(f"{k} was {old.get(k)!r}, is {new.get(k)!r}" for k in changed)
             raise InputError(
                 f"{folder} holds a run with other settings ({other}). Choose another --output."
             )
@@ -179,10 +205,13 @@ def _check_order(folder: Path, questions: Sequence[Question], done: Sequence[Out
 
 def _judge(job: Job, engine: Engine, named: Sequence[str], done: int) -> Iterator[Outcome]:
     ask = partial(_answered, score_reference="perplexity" in named)
-    left = job.questions[done:]
-    bar = tqdm(left, initial=done, total=len(job.questions), unit="row", disable=not left)
-    for question in bar:
-        outcome = _tried(ask, _work(job, engine, question), question)
+    total = len(job.questions)
+    steps_left = _steps(job, engine, done)
+    bar = tqdm(steps_left, initial=done, total=total, unit="row", disable=done == total)
+    for work, question in bar:
+        outcome = _tried(ask, work, question)
+        if job.served is not None:
+            outcome = outcome.model_copy(update={"adapter": work.adapter or "base"})
         if outcome.error is None:
             outcome = outcome.model_copy(update={"score": figures.score(named[0], outcome)})
         yield outcome
@@ -196,18 +225,24 @@ def _tried(ask: Ask, work: Judged, question: Question) -> Outcome:
         return outcome_of(question, error=str(error) or type(error).__name__)
 
 
-def _work(job: Job, engine: Engine, question: Question) -> Judged:
+def _steps(job: Job, engine: Engine, done: int = 0) -> Iterator[tuple[Judged, Question]]:
+    """Each question that is not done with its step, and with the adapter that is judged on it."""
+    for question, adapter in islice(zip(job.questions, job.adapters, strict=True), done, None):
+        yield Judged(**vars(_work(job, engine, question)), judged=adapter), question
+
+
+def _work(job: Job, engine: Engine, question: Question) -> Work:
+    """The step that the chat would run."""
     slots: dict[str, SlotValue] = dict(question.slots)
     if question.labels:
         slots["labels"] = list(question.labels)
-    return Judged(
+    return Work(
         engine=engine,
         task=job.task,
         index=0,
         step=Step(job.task.name, 1.0, slots, text=question.text),
         content=question.text,
         turn=Turn(explain=False, wishes=Wishes(seed=job.selection.seed)),
-        judged=job.adapter,
     )
 
 

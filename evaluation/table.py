@@ -135,10 +135,10 @@ def keep(run: Path, base: Path) -> Kept:
     compared = compare.compare(base, run)
     ours, bare = record.read(run), record.read(base)
     name = ours.asked.adapter
-    if name is None or bare.asked.adapter is not None:
+    if name is None or not bare.asked.bare:
         raise InputError(
-            f"{run} judged {name or 'the bare base'} and {base} "
-            f"{bare.asked.adapter or 'the bare base'}; name the adapter's run, then the base's."
+            f"{run} judged {ours.asked.judged} and {base} {bare.asked.judged}; "
+            "name the adapter's run, then the base's."
         )
     if compared.changed:
         said = "; ".join(f"{key}: {a!r} and {b!r}" for key, (a, b) in compared.changed.items())
