@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -236,6 +238,28 @@ def test_the_table_command_checks(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     assert command(monkeypatch, "table", "--check") == 0
-    monkeypatch.setattr("evaluation.table.update", lambda check: ["README.md"] * check)
-    assert command(monkeypatch, "table", "--check") == 1
-    assert "README.md differ from results/adapters" in capsys.readouterr().err
+    assert "Both READMEs are up to date." in capsys.readouterr().err
+
+
+def test_the_table_command_misses_a_figure_changed_by_hand(tmp_path: Path) -> None:
+    """In a copy of the repository: the command reads the READMEs beside its own `core`."""
+    copy = tmp_path / "copy"
+    shutil.copytree(REPOSITORY / "core", copy / "core")
+    for name in ("adapter_store", "adapters", "agent", "engine", "evaluation", "results", "tasks"):
+        (copy / name).symlink_to(REPOSITORY / name)
+    for name in ("README.md", "README.zh.md"):
+        shutil.copy(REPOSITORY / name, copy / name)
+    table = [sys.executable, "-m", "evaluation", "table"]
+    text = (copy / "README.md").read_text(encoding="utf-8")
+    changed = re.sub(r"\*\*\d+\.\d", "**99.9", text, count=1)
+    (copy / "README.md").write_text(changed, encoding="utf-8")
+
+    checked = subprocess.run(
+        [*table, "--check"], cwd=copy, capture_output=True, text=True, check=False
+    )
+    assert checked.returncode == 1
+    assert "README.md differ from results/adapters" in checked.stderr
+    assert (copy / "README.md").read_text(encoding="utf-8") == changed != text, "it only looks"
+    written = subprocess.run(table, cwd=copy, capture_output=True, text=True, check=True)
+    assert "README.md: written." in written.stderr
+    assert (copy / "README.md").read_text(encoding="utf-8") == text
