@@ -104,12 +104,12 @@ class Promotions:
 
     def restore(self, history: Sequence[PromotionEvent]) -> None:
         """Put a history that was kept elsewhere before what is only here. Raises as `current`."""
-        with self._locked() as known:
-            self._write([*history, *(event for event in known if event not in history)])
+        with self._locked() as recorded:
+            self._write([*history, *(event for event in recorded if event not in history)])
 
     def _add(self, event: PromotionEvent) -> PromotionEvent:
-        with self._locked() as known:
-            self._write([*known, event])
+        with self._locked() as recorded:
+            self._write([*recorded, event])
         return event
 
     @contextmanager

@@ -118,8 +118,8 @@ class RunRecord(_Tolerant):
         Args:
             recipe_data: `data` of the adapter's recipe.
         """
-        known = {key: getattr(self, key) for key in ("name", "adapter", "data", "start")}
-        given = {key: value for key, value in known.items() if key in self.model_fields_set}
+        fields = {key: getattr(self, key) for key in ("name", "adapter", "data", "start")}
+        given = {key: value for key, value in fields.items() if key in self.model_fields_set}
         return StartRecord(**given, recipe={"data": recipe_data})
 
     def as_json(self) -> str:

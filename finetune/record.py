@@ -26,7 +26,7 @@ from adapter_store.files import (
     fingerprint_of,
 )
 from adapter_store.run_record import DataSetRecord, RunRecord, write_run_record
-from adapter_store.scope import Scope, spoken
+from adapter_store.scope import Scope, languages_of
 from core import fingerprint
 from core.errors import SettingsError
 from finetune import card, warm_start
@@ -228,7 +228,7 @@ def scope(task: TaskSpec, parts: Sequence[Part]) -> Scope:
         slots={name: values for name, values in slots.items() if values},
         labels=[both.en for both in task.labels.values()] if own else None,
         among=sorted(seen) if 0 < len(seen) < READS_ANY else None,
-        languages=[] if slots else spoken(row.text for row in rows),
+        languages=[] if slots else languages_of(row.text for row in rows),
     )
 
 

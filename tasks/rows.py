@@ -19,7 +19,7 @@ from core.errors import InputError
 from tasks.spec import TaskSpec
 
 FORMATS = (".jsonl", ".csv", ".tsv", ".parquet")
-QUOTES = "Put double quotes around text that holds separators, quotes or line ends."
+QUOTE_ADVICE = "Put double quotes around text that holds separators, quotes or line ends."
 
 
 class Layout(BaseModel):
@@ -208,14 +208,14 @@ def _separated(path: Path, mark: str) -> Iterator[tuple[int, dict[str, Any] | Re
             break
         except csv.Error as error:
             number = reader.line_num + len(bad)
-            yield number, Refusal(number, "", f"not {path.suffix[1:]} ({error})", QUOTES)
+            yield number, Refusal(number, "", f"not {path.suffix[1:]} ({error})", QUOTE_ADVICE)
             continue
         number = reader.line_num + len(bad)
         if None in record or None in record.values():
-            found = columns + len(record.get(None, ())) - list(record.values()).count(None)
+            count = columns + len(record.get(None, ())) - list(record.values()).count(None)
             raw = mark.join(str(value) for value in record.values())
-            reason = f"{found} columns where the header has {columns}"
-            yield number, Refusal(number, "", reason, QUOTES, raw)
+            reason = f"{count} columns where the header has {columns}"
+            yield number, Refusal(number, "", reason, QUOTE_ADVICE, raw)
         else:
             yield number, record
     yield from bad
@@ -230,10 +230,10 @@ def _present(roles: dict[str, str], columns: list[str]) -> dict[str, str]:
 def _check_columns(
     path: Path, record: dict[str, Any], roles: dict[str, str], layout: Layout
 ) -> None:
-    named = {role: column for column, role in roles.items()}
-    needed = [named.get("text", "text")]
+    column_of = {role: column for column, role in roles.items()}
+    needed = [column_of.get("text", "text")]
     if layout.answer is None:
-        needed.append(named.get("answer", "answer"))
+        needed.append(column_of.get("answer", "answer"))
     missing = [column for column in needed if column not in record]
     if missing:
         raise InputError(
@@ -245,7 +245,7 @@ def _check_columns(
 
 def _row(line: int, record: dict[str, Any], roles: dict[str, str], layout: Layout) -> Row | Refusal:
     slots = dict(layout.fills)
-    found: dict[str, str] = {} if layout.answer is None else {"answer": layout.answer}
+    content: dict[str, str] = {} if layout.answer is None else {"answer": layout.answer}
     raw = json.dumps(record, ensure_ascii=False, default=str)
     before = ""
     for column, role in roles.items():
@@ -265,9 +265,9 @@ def _row(line: int, record: dict[str, Any], roles: dict[str, str], layout: Layou
             return Refusal(line, column, kind, "Give it a text.", raw)
         if problem := _problem(text):
             return Refusal(line, column, *problem, raw)
-        found[role] = text.strip()
-    answer = layout.answers.get(found["answer"], found["answer"])
-    text = f"{before}\n\n{found['text']}" if before else found["text"]
+        content[role] = text.strip()
+    answer = layout.answers.get(content["answer"], content["answer"])
+    text = f"{before}\n\n{content['text']}" if before else content["text"]
     return Row(text, answer, slots, line)
 
 
