@@ -75,10 +75,10 @@ def _folds(losses: list[float]) -> str:
 
 def _shape(record: RunRecord, recipe: Recipe) -> str:
     lora = recipe.lora
-    kept = f", rank {lora.keep} of it kept" if lora.keep else ""
-    if before := record.start:
-        return f"Started from `{before.name}` ({before.adapter}){kept}"
-    return f"Rank {lora.rank}, alpha {lora.alpha:g}{kept}"
+    shrunk = f", rank {lora.keep} of it kept" if lora.keep else ""
+    if start := record.start:
+        return f"Started from `{start.name}` ({start.adapter}){shrunk}"
+    return f"Rank {lora.rank}, alpha {lora.alpha:g}{shrunk}"
 
 
 def _sources(record: RunRecord | StartRecord) -> list[str]:

@@ -30,19 +30,19 @@ from adapter_store.scope import Scope, languages_of
 from core import fingerprint
 from core.errors import SettingsError
 from finetune import card, warm_start
-from finetune.data import Part
-from finetune.model import Trainee
-from finetune.recipe import Resolved
+from finetune.data import DataSet
+from finetune.model import TrainableModel
+from finetune.recipe import ResolvedRecipe
 from finetune.shrink import shrunk
 from finetune.state import TrainingState
 from tasks.spec import TaskSpec
 
 CHECKPOINT, BEST = "checkpoint.pt", "best.pt"
-PACKAGES = ("torch", "transformers", "peft", "accelerate", "safetensors", "tokenizers")
+TRAINING_PACKAGES = ("torch", "transformers", "peft", "accelerate", "safetensors", "tokenizers")
 
 
 @dataclass(frozen=True)
-class Workplace:
+class RunFolder:
     """Where a run works and where its adapter goes.
 
     The working folder's name begins with a dot, which the adapter library passes over: the chat
@@ -53,9 +53,9 @@ class Workplace:
     final: Path
 
     @classmethod
-    def at(cls, shelf: Path, name: str) -> Workplace:
+    def at(cls, adapters_dir: Path, name: str) -> RunFolder:
         """The place of a run of that name among the adapters of a folder."""
-        return cls(shelf / f".{name}.run", shelf / name)
+        return cls(adapters_dir / f".{name}.run", adapters_dir / name)
 
     def open(self, resume: bool, replace: bool) -> None:
         """Make the working folder, or find the one to go on in.
@@ -109,11 +109,11 @@ def _save(file: Path, values: Any) -> None:
 
 
 def finish(
-    place: Workplace,
-    resolved: Resolved,
+    run_folder: RunFolder,
+    resolved: ResolvedRecipe,
     task: TaskSpec,
-    parts: Sequence[Part],
-    trainee: Trainee,
+    data_sets: Sequence[DataSet],
+    trainable: TrainableModel,
     adapter: Mapping[str, torch.Tensor],
     state: TrainingState,
     *,
@@ -130,41 +130,44 @@ def finish(
     Returns:
         the finished folder.
     """
-    folder = place.folder
-    save_adapter(trainee, adapter, folder, resolved.recipe.lora.keep)
+    folder = run_folder.folder
+    save_adapter(trainable, adapter, folder, resolved.recipe.lora.keep)
     recipe = resolved.recipe.settled()
     (folder / RECIPE).write_text(yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True))
     (folder / ORIGINS).write_text(json.dumps(resolved.origins, indent=1))
     card.draw_curve(state, folder)
-    record = _record(resolved, task, parts, trainee, state, processes, folder)
+    record = _record(resolved, task, data_sets, trainable, state, processes, folder)
     if folds:
         record = record.model_copy(update={"folds": list(folds)})
-    if before := warm_start.folder(resolved.recipe, trainee.base_name):
-        record = record.model_copy(update={"start": warm_start.described(before)})
+    if start := warm_start.start_folder(resolved.recipe, trainable.base_name):
+        record = record.model_copy(update={"start": warm_start.start_record(start)})
     (folder / CARD).write_text(card.text(record, resolved.recipe), encoding="utf-8")
     for name in (CHECKPOINT, BEST):
         (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder / "tensorboard", ignore_errors=True)
     write_run_record(folder, record)
-    shutil.rmtree(place.final, ignore_errors=True)
-    folder.rename(place.final)
-    return place.final
+    shutil.rmtree(run_folder.final, ignore_errors=True)
+    folder.rename(run_folder.final)
+    return run_folder.final
 
 
 def save_adapter(
-    trainee: Trainee, adapter: Mapping[str, torch.Tensor], folder: Path, keep: int | None = None
+    trainable: TrainableModel,
+    adapter: Mapping[str, torch.Tensor],
+    folder: Path,
+    keep: int | None = None,
 ) -> None:
     """The adapter in PEFT's format, in float16, byte for byte the same for the same weights.
 
     Args:
         keep: the rank to write it at, where it has more.
     """
-    config = trainee.model.peft_config["default"].to_dict()
+    config = trainable.model.peft_config["default"].to_dict()
     if keep and keep < config["r"]:
         share = keep / config["r"]  # the update is scaled by alpha / rank, or alpha / sqrt(rank)
         config["lora_alpha"] *= share**0.5 if config["use_rslora"] else share
         config["r"], adapter = keep, shrunk(adapter, keep)
-    config["base_model_name_or_path"] = trainee.base_name
+    config["base_model_name_or_path"] = trainable.base_name
     config["inference_mode"] = True
     plain = {key: sorted(v) if isinstance(v, set) else v for key, v in config.items()}
     text = json.dumps(plain, indent=1, sort_keys=True, default=str)
@@ -177,10 +180,10 @@ def save_adapter(
 
 
 def _record(
-    resolved: Resolved,
+    resolved: ResolvedRecipe,
     task: TaskSpec,
-    parts: Sequence[Part],
-    trainee: Trainee,
+    data_sets: Sequence[DataSet],
+    trainable: TrainableModel,
     state: TrainingState,
     processes: int,
     folder: Path,
@@ -189,14 +192,14 @@ def _record(
         name=resolved.recipe.name,
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
         adapter=fingerprint_of(folder),
-        base=trainee.base_name,
+        base=trainable.base_name,
         task=task.fingerprint,
         task_name=task.name,
         task_version=task.version,
-        scope=scope(task, parts),
+        scope=scope(task, data_sets),
         recipe=fingerprint.of_value(resolved.recipe.settled()),
         seed=resolved.recipe.seed,
-        data=[_described(part) for part in parts],
+        data=[_described(data_set) for data_set in data_sets],
         steps=state.step,
         rows=state.rows,
         tokens=state.tokens,
@@ -205,42 +208,46 @@ def _record(
         threads=torch.get_num_threads(),
         processes=processes,
         processor=platform.machine(),
-        versions={name: version(name) for name in PACKAGES},
+        versions={name: version(name) for name in TRAINING_PACKAGES},
     )
 
 
 # Labels from which an adapter learns to read a list, and not to know its labels. Of 13 it did not
 # (results/LOG.md, a Chinese specialist); `classification-en` saw 300 and does. 40 is a guess.
-READS_ANY = 40
+ENOUGH_LABELS = 40
 
 
-def scope(task: TaskSpec, parts: Sequence[Part]) -> Scope:
+def scope(task: TaskSpec, data_sets: Sequence[DataSet]) -> Scope:
     """What the rows teach: slot values, label lists, the languages of the texts."""
-    rows = [row for part in parts for row in part.train]
+    rows = [row for data_set in data_sets for row in data_set.train]
     slots = {
         name: sorted({row.slots[name] for row in rows if name in row.slots})
         for name, slot in task.slots.items()
         if slot.type == "language"
     }
-    own = task.kind == "choose" and all(part.source.labels == "task" for part in parts)
-    seen = {row.answer for row in rows} if task.kind == "choose" and not own else set()
+    own_labels = task.kind == "choose" and all(
+        data_set.source.labels == "task" for data_set in data_sets
+    )
+    labels_seen = (
+        {row.answer for row in rows} if task.kind == "choose" and not own_labels else set()
+    )
     return Scope(
         slots={name: values for name, values in slots.items() if values},
-        labels=[both.en for both in task.labels.values()] if own else None,
-        among=sorted(seen) if 0 < len(seen) < READS_ANY else None,
+        labels=[both.en for both in task.labels.values()] if own_labels else None,
+        among=sorted(labels_seen) if 0 < len(labels_seen) < ENOUGH_LABELS else None,
         languages=[] if slots else languages_of(row.text for row in rows),
     )
 
 
-def _described(part: Part) -> DataSetRecord:
-    source = part.source
-    files = [Path(place) for place in part.refused if Path(place).is_file()]
+def _described(data_set: DataSet) -> DataSetRecord:
+    source = data_set.source
+    files = [Path(origin) for origin in data_set.refused if Path(origin).is_file()]
     return DataSetRecord(
-        name=part.label,
+        name=data_set.label,
         licence=source.licence,
         attribution=source.attribution,
-        train_rows=len(part.train),
-        validation_rows=len(part.validation),
-        refused=sum(map(len, part.refused.values())),
+        train_rows=len(data_set.train),
+        validation_rows=len(data_set.validation),
+        refused=sum(map(len, data_set.refused.values())),
         sha256={file.name: fingerprint.sha256_file(file) for file in files},
     )

@@ -13,7 +13,7 @@ from core.errors import SettingsError, UnknownName
 from finetune.recipe import Lora, Recipe
 
 
-def folder(recipe: Recipe, base: str) -> Path | None:
+def start_folder(recipe: Recipe, base: str) -> Path | None:
     """Where the adapter that the recipe starts from lies; None where it starts afresh.
 
     Args:
@@ -45,7 +45,7 @@ def folder(recipe: Recipe, base: str) -> Path | None:
     return adapter
 
 
-def described(adapter: Path) -> StartRecord:
+def start_record(adapter: Path) -> StartRecord:
     """What a run record says of the adapter it started from: its data with their licences too."""
     recipe = yaml.safe_load((adapter / RECIPE).read_text(encoding="utf-8"))
     return read_run_record(adapter).as_start(recipe["data"])

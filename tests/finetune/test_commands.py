@@ -50,9 +50,9 @@ def test_folds_hold_out_every_row_once_and_are_recorded(
     for fold in range(3):
         recipe = load_recipe(str(recipe_file), ["folds=3", f"fold={fold}"]).recipe
         words = encoder(load_tokenizer(recipe), load_tasks()["sentiment"])
-        (part,) = data.load(recipe, words.task, words)
-        assert len(part.train) + len(part.validation) == 32
-        held += [row.line for row in part.validation]
+        (data_set,) = data.load(recipe, words.task, words)
+        assert len(data_set.train) + len(data_set.validation) == 32
+        held += [row.line for row in data_set.validation]
     assert sorted(held) == list(range(1, 33))
 
 

@@ -21,7 +21,7 @@ from core.paths import REPOSITORY
 from engine.adapters import AdapterLibrary
 from engine.base_model import load_base
 from finetune import deepspeed_zero, train
-from finetune.recipe import Resolved, load_recipe
+from finetune.recipe import ResolvedRecipe, load_recipe
 
 DDP, FSDP = ["--multi_gpu"], ["--use_fsdp", "--fsdp_version", "2"]
 needs_deepspeed = pytest.mark.skipif(
@@ -190,7 +190,11 @@ def test_a_split_four_bit_base_learns(
     ],
 )
 def test_other_kinds_of_launch_say_what_to_use(
-    resolved: Resolved, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, instead: str
+    resolved: ResolvedRecipe,
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str,
+    value: str,
+    instead: str,
 ) -> None:
     monkeypatch.setenv(variable, value)  # as `accelerate launch` sets it
     with pytest.raises(SettingsError, match=instead):

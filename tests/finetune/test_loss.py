@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from finetune import model
-from finetune.examples import Encoder, Example
+from finetune.examples import Example, ExampleEncoder
 from finetune.fused import fusable
 from finetune.model import AnswerLoss, collate
 from finetune.recipe import Recipe
@@ -17,7 +17,7 @@ LABELS = ["positive", "negative", "neutral"]
 
 
 @pytest.fixture
-def examples(sentiment: Encoder) -> list[Example]:
+def examples(sentiment: ExampleEncoder) -> list[Example]:
     texts = [("good", "positive"), ("a rather bad film", "negative"), ("it runs", "neutral")]
     return [sentiment.example(Row(t, a), LABELS, 1 + i) for i, (t, a) in enumerate(texts)]
 
@@ -87,7 +87,7 @@ def test_both_kinds_of_attention_give_the_same(
 ) -> None:
     batch, losses = collate(examples, 0), []
     for short in (10_000, 0):
-        monkeypatch.setattr(model, "SHORT", short)
+        monkeypatch.setattr(model, "EAGER_TOKENS", short)
         losses.append(AnswerLoss(net)(batch).item())
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 

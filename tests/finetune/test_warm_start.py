@@ -13,10 +13,10 @@ from safetensors.torch import load_file
 from core.errors import InputError, SettingsError, UnknownName
 from evaluation.contamination import refuse_training_file
 from finetune import train
-from finetune.recipe import Resolved, load_recipe
+from finetune.recipe import ResolvedRecipe, load_recipe
 
 
-def again(recipe_file: Path, *overrides: str) -> Resolved:
+def again(recipe_file: Path, *overrides: str) -> ResolvedRecipe:
     return load_recipe(str(recipe_file), overrides)
 
 
