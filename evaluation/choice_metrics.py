@@ -17,11 +17,11 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from core.calibration import BINS, bin_of, bin_sums, error_of
 from evaluation.intervals import Array, Statistic, mean
 
-HOTTEST = math.log(20)  # bounds of the fitted temperature, in logs: 1/20 to 20
+LOG_TEMPERATURE_BOUND = math.log(20)  # bounds of the fitted temperature, in logs: 1/20 to 20
 
 
 @dataclass(frozen=True)
-class Choices:
+class LabelScores:
     """Choices among labels on rows whose right label is known.
 
     Attributes:
@@ -36,12 +36,12 @@ class Choices:
     logprobs: Array
 
     @classmethod
-    def of(cls, scores: Sequence[Mapping[str, float]], truth: Sequence[str]) -> Choices:
+    def of(cls, logprobs: Sequence[Mapping[str, float]], truth: Sequence[str]) -> LabelScores:
         """From the label -> log-likelihood and the right label of each row."""
-        labels = list(dict.fromkeys(label for row in scores for label in row))
+        labels = list(dict.fromkeys(label for row in logprobs for label in row))
         place = {label: i for i, label in enumerate(labels)}
-        table = np.full((len(scores), len(labels)), -np.inf)
-        for i, row in enumerate(scores):
+        table = np.full((len(logprobs), len(labels)), -np.inf)
+        for i, row in enumerate(logprobs):
             for label, value in row.items():
                 table[i, place[label]] = value
         return cls(labels, np.array([place[label] for label in truth], dtype=int), table)
@@ -64,18 +64,18 @@ class Choices:
         return right
 
 
-def accuracy(choices: Choices) -> Statistic:
+def accuracy(scores: LabelScores) -> Statistic:
     """Share of rows whose likeliest label is right."""
-    return mean("accuracy", choices.right.astype(float).tolist())
+    return mean("accuracy", scores.right.astype(float).tolist())
 
 
-def macro_f1(choices: Choices) -> Statistic:
+def macro_f1(scores: LabelScores) -> Statistic:
     """Mean of F1 over the labels of the references, of a resample's own in each resample.
 
     A label that is chosen and never right has no F1 of its own; it lowers that of others.
     """
-    count = len(choices.labels)
-    chosen, true = np.eye(count)[choices.best], np.eye(count)[choices.truth]
+    count = len(scores.labels)
+    chosen, true = np.eye(count)[scores.best], np.eye(count)[scores.truth]
 
     def value(sums: Array) -> Array:
         hits, predicted, actual = np.split(sums, 3, axis=1)
@@ -87,19 +87,19 @@ def macro_f1(choices: Choices) -> Statistic:
     return Statistic("macro_f1", np.hstack([chosen * true, chosen, true]), value)
 
 
-def labels_of_references(choices: Choices) -> list[str]:
+def labels_of_references(scores: LabelScores) -> list[str]:
     """The labels that are right on some row: those that `macro_f1` is the mean over."""
-    return [label for i, label in enumerate(choices.labels) if (choices.truth == i).any()]
+    return [label for i, label in enumerate(scores.labels) if (scores.truth == i).any()]
 
 
-def log_loss(choices: Choices, temperature: float = 1.0) -> Statistic:
+def log_loss(scores: LabelScores, temperature: float = 1.0) -> Statistic:
     """Mean of -ln p(right label), in nats."""
-    return mean("log_loss", _surprise(choices, temperature).tolist(), "lower")
+    return mean("log_loss", _negative_log_likelihood(scores, temperature).tolist(), "lower")
 
 
-def calibration_error(choices: Choices, temperature: float = 1.0) -> Statistic:
+def calibration_error(scores: LabelScores, temperature: float = 1.0) -> Statistic:
     """Expected calibration error of the likeliest label's probability, see `core.calibration`."""
-    return expected_calibration_error(confidence(choices, temperature), choices.right)
+    return expected_calibration_error(confidence(scores, temperature), scores.right)
 
 
 def expected_calibration_error(stated: Array, right: Array) -> Statistic:
@@ -126,10 +126,10 @@ def reliability(stated: Array, right: Array) -> list[dict[str, float]]:
     ]
 
 
-def per_label(choices: Choices) -> dict[str, dict[str, float]]:
+def per_label(scores: LabelScores) -> dict[str, dict[str, float]]:
     """Precision, recall, F1 and row count of every label (scikit-learn; 0 where undefined)."""
     columns = precision_recall_fscore_support(
-        choices.truth, choices.best, labels=range(len(choices.labels)), zero_division=0
+        scores.truth, scores.best, labels=range(len(scores.labels)), zero_division=0
     )
     return {
         label: {
@@ -138,35 +138,37 @@ def per_label(choices: Choices) -> dict[str, dict[str, float]]:
             "f1": float(f1),
             "rows": int(rows),
         }
-        for label, precision, recall, f1, rows in zip(choices.labels, *columns, strict=True)
+        for label, precision, recall, f1, rows in zip(scores.labels, *columns, strict=True)
     }
 
 
-def confusion(choices: Choices) -> list[list[int]]:
+def confusion(scores: LabelScores) -> list[list[int]]:
     """Counts: a line for each right label, a column for each chosen one (scikit-learn)."""
     counts: list[list[int]] = confusion_matrix(
-        choices.truth, choices.best, labels=range(len(choices.labels))
+        scores.truth, scores.best, labels=range(len(scores.labels))
     ).tolist()
     return counts
 
 
-def fit_temperature(choices: Choices) -> float:
+def fit_temperature(scores: LabelScores) -> float:
     """The temperature with the least log loss (Guo et al. 2017); above 1 is less sure."""
-    found = minimize_scalar(
-        lambda heat: float(_surprise(choices, math.exp(heat)).mean()),
-        bounds=(-HOTTEST, HOTTEST),
+    optimum = minimize_scalar(
+        lambda log_temperature: float(
+            _negative_log_likelihood(scores, math.exp(log_temperature)).mean()
+        ),
+        bounds=(-LOG_TEMPERATURE_BOUND, LOG_TEMPERATURE_BOUND),
         method="bounded",
     )
-    return math.exp(found.x)
+    return math.exp(optimum.x)
 
 
-def _surprise(choices: Choices, temperature: float) -> Array:
-    rows = np.arange(len(choices.truth))
-    surprise: Array = -choices.log_chances(temperature)[rows, choices.truth]
-    return surprise
+def _negative_log_likelihood(scores: LabelScores, temperature: float) -> Array:
+    rows = np.arange(len(scores.truth))
+    losses: Array = -scores.log_chances(temperature)[rows, scores.truth]
+    return losses
 
 
-def confidence(choices: Choices, temperature: float = 1.0) -> Array:
+def confidence(scores: LabelScores, temperature: float = 1.0) -> Array:
     """(rows,) probability of the likeliest label."""
-    top: Array = np.exp(choices.log_chances(temperature).max(axis=1))
+    top: Array = np.exp(scores.log_chances(temperature).max(axis=1))
     return top

@@ -7,7 +7,6 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-import regex
 import yaml
 from datasketch import MinHash, MinHashLSH
 
@@ -20,17 +19,17 @@ from evaluation import figures
 from evaluation.intervals import Statistic
 from evaluation.record import Contamination, Outcome
 from evaluation.rows import layout
+from tasks import languages
 from tasks.rows import duplicate_key, read
 from tasks.spec import TaskSpec
 
 SHINGLE, HAN_SHINGLE = 5, 2  # characters; a Han character says as much as two or three letters
-ALIKE = 0.8  # Jaccard similarity of shingles from which two texts are nearly the same
-CANDIDATE = 0.5  # and from which MinHash, which only estimates it, lets them be compared
+NEAR_SIMILARITY = 0.8  # Jaccard similarity of shingles from which two texts are nearly the same
+CANDIDATE_SIMILARITY = 0.5  # and from which MinHash, which only estimates it, lets them be compared
 PERMUTATIONS = 64
-HAN = regex.compile(r"\p{Han}")
 
 
-class Training:
+class TrainingTexts:
     """The texts of training files, ready to be looked into."""
 
     def __init__(self, texts: Iterable[str], files: dict[str, str]) -> None:
@@ -38,13 +37,13 @@ class Training:
         self._files = files
         self._texts = list({duplicate_key(text) for text in texts} - {""})
         self._exact = set(self._texts)
-        self._near = MinHashLSH(threshold=CANDIDATE, num_perm=PERMUTATIONS)
+        self._near = MinHashLSH(threshold=CANDIDATE_SIMILARITY, num_perm=PERMUTATIONS)
         shingled = [shingles(text) for text in self._texts]
-        for i, made in enumerate(_sketches(shingled)):
-            self._near.insert(i, made)
+        for i, sketch in enumerate(_sketches(shingled)):
+            self._near.insert(i, sketch)
 
     @classmethod
-    def of(cls, files: Sequence[Path], columns: dict[str, str], task: TaskSpec) -> Training:
+    def of(cls, files: Sequence[Path], columns: dict[str, str], task: TaskSpec) -> TrainingTexts:
         """Read training files laid out as the judged one is.
 
         Raises:
@@ -65,35 +64,37 @@ class Training:
         """
         keys = [duplicate_key(text) for text in texts]
         shingled = [shingles(text) for text in keys]
-        found = []
+        kinds = []
         for own, parts, sketch in zip(keys, shingled, _sketches(shingled), strict=True):
             if own in self._exact:
-                found.append("exact")
+                kinds.append("exact")
             elif any(self._alike(parts, i) for i in self._near.query(sketch)):
-                found.append("near")
+                kinds.append("near")
             else:
-                found.append("")
-        return found
+                kinds.append("")
+        return kinds
 
-    def found_in(self, outcomes: Sequence[Outcome], primary: Statistic, seed: int) -> Contamination:
+    def contamination_of(
+        self, outcomes: Sequence[Outcome], primary: Statistic, seed: int
+    ) -> Contamination:
         """Which judged rows occur here, and the primary figure without them."""
-        found = self.find([outcome.text for outcome in outcomes])
-        clean = [i for i, how in enumerate(found) if not how]
+        kinds = self.find([outcome.text for outcome in outcomes])
+        clean = [i for i, kind in enumerate(kinds) if not kind]
         lines = {
-            how: [o.line for o, what in zip(outcomes, found, strict=True) if what == how]
-            for how in ("exact", "near")
+            kind: [o.line for o, own_kind in zip(outcomes, kinds, strict=True) if own_kind == kind]
+            for kind in ("exact", "near")
         }
         without = figures.figure(primary.of(clean), seed) if clean else None
         return Contamination(files=self._files, **lines, without=without)
 
     def _alike(self, parts: set[bytes], place: int) -> bool:
         other = shingles(self._texts[place])
-        return len(parts & other) / len(parts | other) >= ALIKE
+        return len(parts & other) / len(parts | other) >= NEAR_SIMILARITY
 
 
 def shingles(plain: str) -> set[bytes]:
     """Every run of five characters, of two where most are Han; of a shorter text, the text."""
-    size = HAN_SHINGLE if 2 * len(HAN.findall(plain)) > len(plain) else SHINGLE
+    size = HAN_SHINGLE if 2 * len(languages.HAN.findall(plain)) > len(plain) else SHINGLE
     return {plain[i : i + size].encode() for i in range(max(1, len(plain) - size + 1))}
 
 
@@ -114,7 +115,7 @@ def refuse_training_file(adapter: str, file: Path) -> None:
     """
     folder = find_adapter(adapter)
     sha256 = fingerprint.sha256_file(file)
-    names = {name for name, found in trained_on(folder).items() if sha256 in found}
+    names = {name for name, hashes in trained_on(folder).items() if sha256 in hashes}
     if names:
         raise InputError(
             f"{file.name} is a file that {adapter} was trained on ({', '.join(sorted(names))} in "

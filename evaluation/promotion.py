@@ -11,10 +11,12 @@ from adapter_store.files import fingerprint_of
 from adapter_store.promotions import PromotionEvent, Promotions
 from core.errors import InputError
 from evaluation import record
-from evaluation.gate import Verdict
+from evaluation.gate import GateVerdict
 
 
-def promote(candidate: Path, in_place: Path, verdict: Verdict, force: str = "") -> PromotionEvent:
+def promote(
+    candidate: Path, in_place: Path, verdict: GateVerdict, force: str = ""
+) -> PromotionEvent:
     """Let the chat use the adapter of a run by default, calibrated as the run found.
 
     Args:
@@ -27,18 +29,20 @@ def promote(candidate: Path, in_place: Path, verdict: Verdict, force: str = "") 
         InputError: the gate failed, the run judged the bare base, or the adapter has changed since.
     """
     run, before = record.read(candidate), record.read(in_place)
-    name = run.asked.adapter
+    name = run.settings.adapter
     if name is None:
-        raise InputError(f"{candidate} judged {run.asked.judged}; only an adapter can be promoted.")
+        raise InputError(
+            f"{candidate} judged {run.settings.judged}; only an adapter can be promoted."
+        )
     if not verdict.passed and not force:
         failed = "; ".join(f"{c.name}: {c.reason}" for c in verdict.checks if not c.passed)
         raise InputError(f"{name} did not pass the gate ({failed}). To promote it all the same, "
                          'say why: --force "…".')  # fmt: skip
     folder = find_adapter(name)
     fingerprint = fingerprint_of(folder)
-    if fingerprint != run.asked.fingerprints["adapter"]:
+    if fingerprint != run.settings.fingerprints["adapter"]:
         raise InputError(
-            f"{name} has changed since it was judged ({run.asked.fingerprints['adapter']} then, "
+            f"{name} has changed since it was judged ({run.settings.fingerprints['adapter']} then, "
             f"{fingerprint} now). Judge it again."
         )
     if run.chosen is not None:
@@ -46,20 +50,20 @@ def promote(candidate: Path, in_place: Path, verdict: Verdict, force: str = "") 
             folder,
             Calibration(
                 temperature=run.chosen.temperature.value,
-                data=run.asked.data,
-                sha256=run.asked.sha256,
-                rows=run.asked.rows - run.failed,
+                data=run.settings.data,
+                sha256=run.settings.sha256,
+                rows=run.settings.rows - run.failed,
             ),
         )
     evidence = {
-        "data": run.asked.data,
-        "sha256": run.asked.sha256,
+        "data": run.settings.data,
+        "sha256": run.settings.sha256,
         "rows": verdict.comparison.rows,
-        "before": before.asked.answered_by,
-        "fingerprints": {"won": run.asked.fingerprints, "before": before.asked.fingerprints},
+        "before": before.settings.answered_by,
+        "fingerprints": {"won": run.settings.fingerprints, "before": before.settings.fingerprints},
         "figures": {c.name: [c.first, c.second, c.verdict] for c in verdict.comparison.compared},
         "checks": [asdict(check) for check in verdict.checks],
     }
     if force:
         evidence["forced"] = force
-    return Promotions().promote(run.asked.task_name, name, fingerprint, evidence)
+    return Promotions().promote(run.settings.task_name, name, fingerprint, evidence)

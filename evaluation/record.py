@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from core.errors import InputError
 
-RECORD, ROWS, REPORT = "run.json", "rows.jsonl", "report.html"
+RUN_FILE, ROWS_FILE, REPORT_FILE = "run.json", "rows.jsonl", "report.html"
 
 
 class _Strict(BaseModel):
@@ -61,7 +61,7 @@ class Served(_Strict):
     fingerprint: str | None = Field(description="of the adapter; null is the bare base")
 
 
-class Asked(_Strict):
+class RunSettings(_Strict):
     """What decides the outcome. A folder can be gone on with only if all of it is the same."""
 
     task: str = Field(description="fingerprint of the task: prompt, labels, slots, decoding")
@@ -116,7 +116,7 @@ class Cost(_Strict):
     peak_memory_mib: float = Field(description="of the process, or of the GPU, since it started")
 
 
-class Temperature(_Strict):
+class FittedTemperature(_Strict):
     """Temperature scaling fitted on the rows of this run, with its effect on the same rows."""
 
     value: float
@@ -143,14 +143,14 @@ class Slice(_Strict):
     figure: Figure
 
 
-class Chosen(_Strict):
+class ChoiceReport(_Strict):
     """What only choices have."""
 
     labels: list[str]
     per_label: dict[str, dict[str, float]] = Field(description="precision, recall, f1, rows")
     confusion: list[list[int]] = Field(description="a line a right label, a column a chosen one")
     reliability: list[dict[str, float]]
-    temperature: Temperature
+    temperature: FittedTemperature
 
 
 class Run(_Strict):
@@ -158,7 +158,7 @@ class Run(_Strict):
 
     version: Literal[1] = Field(1, description="of this schema", alias="schema")
     status: Literal["running", "finished"]
-    asked: Asked
+    settings: RunSettings = Field(alias="asked")
     started: str = Field(description="UTC")
     finished: str | None = None
     failed: int = Field(0, description="rows without an answer; they are in no figure")
@@ -169,7 +169,7 @@ class Run(_Strict):
         {}, description="of BLEU and chrF++ as sacrebleu prints them; the labels of macro F1"
     )
     slices: list[Slice] = []
-    chosen: Chosen | None = None
+    chosen: ChoiceReport | None = None
     contamination: Contamination | None = None
     cost: Cost | None = None
     versions: dict[str, str] = Field({}, description="packages that made the figures")
@@ -179,15 +179,15 @@ class Run(_Strict):
     @property
     def primary(self) -> str:
         """The figure that decides."""
-        return self.asked.metrics[0]
+        return self.settings.metrics[0]
 
 
 def write(folder: Path, run: Run) -> None:
     """Put run.json in its place in one step."""
-    temporary = folder / f".{RECORD}.writing"
+    temporary = folder / f".{RUN_FILE}.writing"
     text = json.dumps(run.model_dump(mode="json", by_alias=True), indent=1, ensure_ascii=False)
     temporary.write_text(text + "\n", encoding="utf-8")
-    os.replace(temporary, folder / RECORD)
+    os.replace(temporary, folder / RUN_FILE)
 
 
 def read(folder: Path) -> Run:
@@ -196,12 +196,12 @@ def read(folder: Path) -> Run:
     Raises:
         InputError: there is none, or it is no run record.
     """
-    file = folder / RECORD if folder.is_dir() else folder
+    file = folder / RUN_FILE if folder.is_dir() else folder
     try:
         return Run(**_object(file))
     except OSError as error:
         raise InputError(
-            f"{folder} holds no evaluation run: {RECORD} cannot be read ({error.strerror})."
+            f"{folder} holds no evaluation run: {RUN_FILE} cannot be read ({error.strerror})."
         ) from error
     except (ValueError, TypeError, ValidationError) as error:
         raise InputError(f"{file} is not the record of an evaluation run.") from error
@@ -213,7 +213,7 @@ def outcomes(folder: Path) -> list[Outcome]:
     Raises:
         InputError: a line is no outcome.
     """
-    file = folder / ROWS
+    file = folder / ROWS_FILE
     try:
         lines = file.read_bytes().split(b"\n")[:-1] if file.exists() else []
         return [Outcome(**json.loads(line)) for line in lines]
@@ -223,7 +223,7 @@ def outcomes(folder: Path) -> list[Outcome]:
 
 def trim(folder: Path) -> None:
     """Cut half a line off the end of rows.jsonl, left by a run that was killed."""
-    file = folder / ROWS
+    file = folder / ROWS_FILE
     if file.exists():
         content = file.read_bytes()
         whole = content.rfind(b"\n") + 1
@@ -231,12 +231,12 @@ def trim(folder: Path) -> None:
             os.truncate(file, whole)
 
 
-def lines(made: Iterable[Outcome]) -> str:
+def lines(judged: Iterable[Outcome]) -> str:
     """Outcomes as lines of JSON."""
     return "".join(
         json.dumps(outcome.model_dump(exclude_defaults=True, by_alias=True), ensure_ascii=False)
         + "\n"
-        for outcome in made
+        for outcome in judged
     )
 
 

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import resource
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cached_property, partial
+from functools import partial
 from importlib.metadata import version
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,171 +15,93 @@ from tqdm import tqdm
 
 from agent import steps
 from agent.events import StepFinished
-from agent.options import Wishes
-from agent.plan import SlotValue, Step
-from agent.steps import Turn, Work
 from core.errors import InputError, PatchbayError
 from engine.interface import ChooseRequest, Engine
 from evaluation import figures, record
-from evaluation.contamination import Training
-from evaluation.record import Asked, Outcome, Run, Served
-from evaluation.rows import Question, Selection
-from tasks.spec import TaskSpec
+from evaluation.record import Outcome, Run, RunSettings
+from evaluation.rows import EvaluationRow
+from evaluation.run_plan import JudgedWork, RunPlan
 
-PACKAGES = ("numpy", "scipy", "scikit-learn", "sacrebleu", "rouge_score", "torch", "transformers")
+FIGURE_PACKAGES = (
+    "numpy", "scipy", "scikit-learn", "sacrebleu", "rouge_score", "torch", "transformers",
+)  # fmt: skip
 
-
-@dataclass(frozen=True)
-class Judged(Work):
-    """A step as the chat runs it, with the adapter that is judged in place of the chat's pick."""
-
-    judged: str | None = None
-
-    @cached_property
-    def adapter(self) -> str | None:
-        """The adapter that is judged."""
-        return self.judged
+Judge = Callable[[JudgedWork, EvaluationRow], Outcome]
 
 
-Ask = Callable[[Judged, Question], Outcome]
-
-
-@dataclass(frozen=True)
-class Job:
-    """One run: what is asked, and of whom.
-
-    Attributes:
-        adapter: an adapter's id; None is the bare base.
-        training: training files to look for the rows in, if any were given.
-        served: what the chat serves each question with, where that is judged; see `as_served`.
-    """
-
-    task: TaskSpec
-    selection: Selection
-    questions: Sequence[Question]
-    adapter: str | None = None
-    training: Training | None = None
-    served: tuple[str | None, ...] | None = None
-
-    @property
-    def adapters(self) -> tuple[str | None, ...]:
-        """What answers each question."""
-        return (self.adapter,) * len(self.questions) if self.served is None else self.served
-
-    def as_served(self, engine: Engine) -> Job:
-        """The same run of what the chat would serve each question with: promotions, then the task's
-        own adapters, each for what it was trained for, and else the bare base.
-        """
-        served = tuple(_work(self, engine, question).adapter for question in self.questions)
-        return replace(self, served=served)
-
-    def asked(self, engine: Engine) -> Asked:
-        """What decides the outcome.
-
-        Raises:
-            UnknownName, AdapterError: the adapter is not there or does not fit the base.
-        """
-        counts = Counter(self.adapters)
-        fingerprints = {
-            name: None if name is None else engine.adapters.fingerprint(name) for name in counts
-        }
-        adapter = next(iter(counts)) if len(counts) == 1 else None
-        of_adapter = {} if adapter is None else {"adapter": str(fingerprints[adapter])}
-        chosen = self.selection
-        return Asked(
-            task=self.task.fingerprint,
-            task_name=self.task.name,
-            task_version=self.task.version,
-            metrics=figures.names(self.task),
-            adapter=adapter,
-            served={}
-            if self.served is None
-            else {
-                name or "base": Served(rows=rows, fingerprint=fingerprints[name])
-                for name, rows in counts.most_common()
-            },
-            fingerprints=engine.fingerprints() | of_adapter,
-            decoding=self.task.decoding.model_copy(update={"seed": chosen.seed}).model_dump(),
-            seed=chosen.seed,
-            data=f"{chosen.file.absolute().parent.name}/{chosen.file.name}",
-            sha256=chosen.sha256(),
-            columns=chosen.columns,
-            labels=chosen.labels,
-            limit=chosen.limit,
-            reverse=chosen.reverse,
-            rows=len(self.questions),
-        )
-
-
-def run(job: Job, engine: Engine, folder: Path) -> Run:
+def run(plan: RunPlan, engine: Engine, folder: Path) -> Run:
     """Judge what is not judged yet and write the record.
 
     Raises:
         InputError: the folder holds another run.
-        UnknownName, AdapterError: see `Job.asked`.
+        UnknownName, AdapterError: see `RunPlan.settings`.
     """
-    asked = job.asked(engine)
-    started = _open(folder, asked)
+    settings = plan.settings(engine)
+    started = _open(folder, settings)
     record.trim(folder)
     done = record.outcomes(folder)
-    _check_order(folder, job.questions, done)
-    with (folder / record.ROWS).open("a", encoding="utf-8") as file:
-        for outcome in _judge(job, engine, asked.metrics, len(done)):
+    _check_order(folder, plan.rows, done)
+    with (folder / record.ROWS_FILE).open("a", encoding="utf-8") as file:
+        for outcome in _judged(plan, engine, settings.metrics, len(done)):
             file.write(record.lines([outcome]))
             file.flush()
-    made = summarize(job, asked, started, record.outcomes(folder), _peak_memory())
-    record.write(folder, made)
-    return made
+    finished = summarize(plan, settings, started, record.outcomes(folder), _peak_memory())
+    record.write(folder, finished)
+    return finished
 
 
-def log_likelihoods(job: Job, engine: Engine) -> Iterator[Outcome]:
+def log_likelihoods(plan: RunPlan, engine: Engine) -> Iterator[Outcome]:
     """Label scores of each row, or its reference's log-likelihood; nothing is written or kept."""
-    ask = _chosen if job.task.kind == "choose" else _likely
-    return (_tried(ask, work, question) for work, question in _steps(job, engine))
+    judge = _choose if plan.task.kind == "choose" else _score_reference
+    return (_outcome_or_error(judge, work, row) for work, row in plan.steps(engine))
 
 
 def summarize(
-    job: Job, asked: Asked, started: str, outcomes: Sequence[Outcome], peak_memory_mib: float
+    plan: RunPlan,
+    settings: RunSettings,
+    started: str,
+    outcomes: Sequence[Outcome],
+    peak_memory_mib: float,
 ) -> Run:
     """The record of judged rows: the same for the same rows, but for time and memory."""
     good = [outcome for outcome in outcomes if outcome.error is None]
     common: dict[str, Any] = {
         "status": "finished",
-        "asked": asked,
+        "settings": settings,
         "started": started,
         "finished": _now(),
         "failed": len(outcomes) - len(good),
         "failures": {o.line: o.error for o in outcomes if o.error is not None},
-        "score_name": figures.score_name(asked.metrics[0]),
-        "versions": {name: version(name) for name in PACKAGES},
+        "score_name": figures.score_name(settings.metrics[0]),
+        "versions": {name: version(name) for name in FIGURE_PACKAGES},
     }
     if not good:
         return Run(**common)
-    primary = asked.metrics[0]
-    statistics = {name: figures.BUILDERS[name](good) for name in asked.metrics}
+    primary, seed = settings.metrics[0], settings.seed
+    statistics = {name: figures.BUILDERS[name](good) for name in settings.metrics}
     return Run(
         **common,
-        figures={name: figures.figure(s, asked.seed) for name, s in statistics.items()},
-        signatures=figures.signatures(good, asked.metrics),
-        slices=figures.slices(good, primary, asked.seed),
-        chosen=figures.chosen(good) if job.task.kind == "choose" else None,
-        contamination=job.training.found_in(good, statistics[primary], asked.seed)
-        if job.training
+        figures={name: figures.figure(s, seed) for name, s in statistics.items()},
+        signatures=figures.signatures(good, settings.metrics),
+        slices=figures.slices(good, primary, seed),
+        chosen=figures.choice_report(good) if plan.task.kind == "choose" else None,
+        contamination=plan.training.contamination_of(good, statistics[primary], seed)
+        if plan.training
         else None,
         cost=figures.cost(good, peak_memory_mib),
     )
 
 
-def _open(folder: Path, asked: Asked) -> str:
+def _open(folder: Path, settings: RunSettings) -> str:
     """Begin a run's folder or go on in it.
 
     Returns:
         when the run was started.
     """
-    if (folder / record.RECORD).exists():
+    if (folder / record.RUN_FILE).exists():
         before = record.read(folder)
-        if before.asked != asked:
-            old, new = before.asked.model_dump(), asked.model_dump()
+        if before.settings != settings:
+            old, new = before.settings.model_dump(), settings.model_dump()
             changed = [key for key in {**old, **new} if old.get(key) != new.get(key)]
             other = "; ".join(f"{k} was {old.get(k)!r}, is {new.get(k)!r}" for k in changed)
             raise InputError(
@@ -193,71 +112,50 @@ def _open(folder: Path, asked: Asked) -> str:
         raise InputError(f"{folder} holds something else already. Choose another --output.")
     folder.mkdir(parents=True, exist_ok=True)
     started = _now()
-    record.write(folder, Run(status="running", asked=asked, started=started))
+    record.write(folder, Run(status="running", settings=settings, started=started))
     return started
 
 
-def _check_order(folder: Path, questions: Sequence[Question], done: Sequence[Outcome]) -> None:
-    expected = [(q.line, q.text) for q in questions[: len(done)]]
+def _check_order(folder: Path, rows: Sequence[EvaluationRow], done: Sequence[Outcome]) -> None:
+    expected = [(row.line, row.text) for row in rows[: len(done)]]
     if [(outcome.line, outcome.text) for outcome in done] != expected:
-        raise InputError(f"{folder / record.ROWS} holds other rows. Choose another --output.")
+        raise InputError(f"{folder / record.ROWS_FILE} holds other rows. Choose another --output.")
 
 
-def _judge(job: Job, engine: Engine, named: Sequence[str], done: int) -> Iterator[Outcome]:
-    ask = partial(_answered, score_reference="perplexity" in named)
-    total = len(job.questions)
-    steps_left = _steps(job, engine, done)
-    bar = tqdm(steps_left, initial=done, total=total, unit="row", disable=done == total)
-    for work, question in bar:
-        outcome = _tried(ask, work, question)
-        if job.served is not None:
+def _judged(plan: RunPlan, engine: Engine, metrics: Sequence[str], done: int) -> Iterator[Outcome]:
+    judge = partial(_answer, score_reference="perplexity" in metrics)
+    total = len(plan.rows)
+    left = plan.steps(engine, done)
+    bar = tqdm(left, initial=done, total=total, unit="row", disable=done == total)
+    for work, row in bar:
+        outcome = _outcome_or_error(judge, work, row)
+        if plan.served is not None:
             outcome = outcome.model_copy(update={"adapter": work.adapter or "base"})
         if outcome.error is None:
-            outcome = outcome.model_copy(update={"score": figures.score(named[0], outcome)})
+            outcome = outcome.model_copy(update={"score": figures.score(metrics[0], outcome)})
         yield outcome
 
 
-def _tried(ask: Ask, work: Judged, question: Question) -> Outcome:
+def _outcome_or_error(judge: Judge, work: JudgedWork, row: EvaluationRow) -> Outcome:
     """The answer, or why there is none."""
     try:
-        return ask(work, question)
+        return judge(work, row)
     except (PatchbayError, RuntimeError) as error:  # torch raises the second
-        return outcome_of(question, error=str(error) or type(error).__name__)
+        return outcome_of(row, error=str(error) or type(error).__name__)
 
 
-def _steps(job: Job, engine: Engine, done: int = 0) -> Iterator[tuple[Judged, Question]]:
-    """Each question that is not done with its step, and with the adapter that is judged on it."""
-    for question, adapter in islice(zip(job.questions, job.adapters, strict=True), done, None):
-        yield Judged(**vars(_work(job, engine, question)), judged=adapter), question
-
-
-def _work(job: Job, engine: Engine, question: Question) -> Work:
-    """The step that the chat would run."""
-    slots: dict[str, SlotValue] = dict(question.slots)
-    if question.labels:
-        slots["labels"] = list(question.labels)
-    return Work(
-        engine=engine,
-        task=job.task,
-        index=0,
-        step=Step(job.task.name, 1.0, slots, text=question.text),
-        content=question.text,
-        turn=Turn(explain=False, wishes=Wishes(seed=job.selection.seed)),
-    )
-
-
-def _answered(work: Judged, question: Question, score_reference: bool) -> Outcome:
+def _answer(work: JudgedWork, row: EvaluationRow, score_reference: bool) -> Outcome:
     """Ask the engine.
 
     Raises:
         PatchbayError: there is no answer, or only the beginning of one.
     """
     if work.task.kind == "choose":
-        return _chosen(work, question)
+        return _choose(work, row)
     finished = next(event for event in steps.run(work) if isinstance(event, StepFinished))
     require_whole(finished.stopped)
     outcome = outcome_of(
-        question,
+        row,
         answer=finished.text,
         tokens=finished.tokens,
         seconds=round(finished.seconds, 4),
@@ -266,14 +164,14 @@ def _answered(work: Judged, question: Question, score_reference: bool) -> Outcom
     return _with_log_likelihood(work, outcome) if score_reference else outcome
 
 
-def _chosen(work: Judged, question: Question) -> Outcome:
+def _choose(work: JudgedWork, row: EvaluationRow) -> Outcome:
     names = work.labels()
     request = ChooseRequest(work.messages(work.content), tuple(names), work.adapter)
     choice = work.engine.choose(request)
     require_whole(choice.usage.stopped)
-    logprobs = {names[said]: value for said, value in choice.logprobs.items()}
+    logprobs = {names[shown]: value for shown, value in choice.logprobs.items()}
     return outcome_of(
-        question,
+        row,
         answer=max(logprobs, key=logprobs.__getitem__),
         logprobs=logprobs,
         tokens=choice.usage.tokens,
@@ -282,11 +180,11 @@ def _chosen(work: Judged, question: Question) -> Outcome:
     )
 
 
-def _likely(work: Judged, question: Question) -> Outcome:
-    return _with_log_likelihood(work, outcome_of(question))
+def _score_reference(work: JudgedWork, row: EvaluationRow) -> Outcome:
+    return _with_log_likelihood(work, outcome_of(row))
 
 
-def _with_log_likelihood(work: Judged, outcome: Outcome) -> Outcome:
+def _with_log_likelihood(work: JudgedWork, outcome: Outcome) -> Outcome:
     """The outcome with the log-likelihood of its reference, scored as the engine scores a label."""
     request = ChooseRequest(work.messages(work.content), (outcome.reference,), work.adapter)
     choice = work.engine.choose(request)
@@ -302,13 +200,13 @@ def require_whole(stopped: str) -> None:
         raise PatchbayError("The engine's time limit ended the answer.")
 
 
-def outcome_of(question: Question, **values: object) -> Outcome:
-    """What was found for a question."""
+def outcome_of(row: EvaluationRow, **values: object) -> Outcome:
+    """What came of a row."""
     return Outcome(
-        line=question.line,
-        text=question.text,
-        reference=question.reference,
-        slots=question.slots,
+        line=row.line,
+        text=row.text,
+        reference=row.reference,
+        slots=row.slots,
         **values,
     )
 

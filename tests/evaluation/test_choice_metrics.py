@@ -9,17 +9,17 @@ import pytest
 from sklearn import metrics as sk
 
 from evaluation import choice_metrics
-from evaluation.choice_metrics import Choices
+from evaluation.choice_metrics import LabelScores
 from evaluation.intervals import interval
 
 
-def drawn(rows: int, labels: int, seed: int = 0, heat: float = 1.0) -> Choices:
+def drawn(rows: int, labels: int, seed: int = 0, heat: float = 1.0) -> LabelScores:
     """Scores whose softmax is the true chance of each label, times `heat`."""
     rng = np.random.default_rng(seed)
     scores = rng.normal(size=(rows, labels)) * 2
     chances = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
     truth = np.array([rng.choice(labels, p=row) for row in chances])
-    return Choices([f"label {i}" for i in range(labels)], truth, scores * heat)
+    return LabelScores([f"label {i}" for i in range(labels)], truth, scores * heat)
 
 
 def test_by_hand() -> None:
@@ -28,7 +28,7 @@ def test_by_hand() -> None:
         {"a": math.log(0.6), "b": math.log(0.4)},
         {"a": math.log(0.1), "b": math.log(0.9)},
     ]
-    choices = Choices.of(scores, ["a", "b", "b"])
+    choices = LabelScores.of(scores, ["a", "b", "b"])
     assert choice_metrics.accuracy(choices).over_all() == pytest.approx(2 / 3)
     # a: one hit, chosen twice, right once; b: one hit, chosen once, right twice.
     assert choice_metrics.macro_f1(choices).over_all() == pytest.approx(2 / 3)
@@ -40,12 +40,12 @@ def test_by_hand() -> None:
     )
 
 
-def without_neutral_rows() -> Choices:
+def without_neutral_rows() -> LabelScores:
     """Forty rows, none of them neutral, which is chosen once."""
     scores = [{"positive": 0.0, "negative": -1.0, "neutral": -2.0}] * 20
     scores += [{"positive": -1.0, "negative": 0.0, "neutral": -2.0}] * 19
     scores += [{"positive": -2.0, "negative": -1.0, "neutral": 0.0}]
-    return Choices.of(scores, ["positive"] * 20 + ["negative"] * 20)
+    return LabelScores.of(scores, ["positive"] * 20 + ["negative"] * 20)
 
 
 def test_macro_f1_is_the_mean_over_the_labels_of_the_references() -> None:
@@ -84,7 +84,7 @@ def test_as_scikit_learn(labels: int) -> None:
 
 
 def test_a_label_that_was_not_offered_has_no_chance() -> None:
-    choices = Choices.of([{"a": -1.0, "b": -2.0}, {"b": -1.0, "c": -3.0}], ["a", "b"])
+    choices = LabelScores.of([{"a": -1.0, "b": -2.0}, {"b": -1.0, "c": -3.0}], ["a", "b"])
     assert np.exp(choices.log_chances())[0, 2] == 0
     assert np.isfinite(choice_metrics.log_loss(choices).over_all())
 
@@ -110,7 +110,7 @@ def test_the_temperature_is_found_again() -> None:
 
 
 def test_per_label() -> None:
-    choices = Choices.of([{"a": 0.0, "b": -1.0}] * 3, ["a", "a", "b"])
+    choices = LabelScores.of([{"a": 0.0, "b": -1.0}] * 3, ["a", "a", "b"])
     assert choice_metrics.per_label(choices)["a"] == pytest.approx(
         {"precision": 2 / 3, "recall": 1.0, "f1": 0.8, "rows": 2}
     )

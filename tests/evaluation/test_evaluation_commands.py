@@ -82,7 +82,7 @@ def test_a_real_kill(
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stderr=subprocess.DEVNULL,
     )
-    rows = killed / record.ROWS
+    rows = killed / record.ROWS_FILE
     while running.poll() is None and not (rows.exists() and rows.read_bytes().count(b"\n") > 5):
         time.sleep(0.02)
     running.send_signal(signal.SIGKILL)
@@ -230,7 +230,7 @@ def test_keep_and_the_commands_it_keeps(
         assert command(monkeypatch, *words[3:], "--profile", profile) == 0
     for name in ("base", "mine"):
         again = record.read(tmp_path / "runs" / name)
-        assert again.asked == record.read(tmp_path / name).asked
+        assert again.settings == record.read(tmp_path / name).settings
         assert again.figures == record.read(tmp_path / name).figures
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import tiny
 import yaml
-from judging import TASKS, job, reviews, write_rows
+from judging import TASKS, reviews, run_plan, write_rows
 
 from core import terminal
 from core.errors import AdapterError, InputError
@@ -51,7 +51,7 @@ def some(adapter: str, *names: str, limit: int | None = None, **data: Path) -> l
     return interference.probes(kept, TASKS, adapter, limit)
 
 
-def by_name(found: Interference) -> dict[str, interference.Touched]:
+def by_name(found: Interference) -> dict[str, interference.ProbeResult]:
     return {probe.name: probe for probe in found.probes}
 
 
@@ -59,8 +59,8 @@ def test_there_are_rows_for_every_shipped_task_and_they_can_be_judged() -> None:
     chosen = interference.files([], TASKS, None)
     assert set(chosen) == {"general", *TASKS}
     made = interference.probes(chosen, TASKS, "sentiment-en")
-    assert sum(len(p.questions) for p in made if p.name in {"general", "generation"}) == 40
-    assert all(len(probe.questions) >= 8 for probe in made)
+    assert sum(len(p.rows) for p in made if p.name in {"general", "generation"}) == 40
+    assert all(len(probe.rows) >= 8 for probe in made)
 
 
 def test_the_figures_are_those_of_a_run(tmp_path: Path, mine: str, small: TorchEngine) -> None:
@@ -71,7 +71,7 @@ def test_the_figures_are_those_of_a_run(tmp_path: Path, mine: str, small: TorchE
     found = interference.measure(made, "red", None, small)
     probes = by_name(found)
     for place, adapter in enumerate((None, "red")):
-        run = runner.run(job("sentiment", file, adapter), small, tmp_path / str(adapter))
+        run = runner.run(run_plan("sentiment", file, adapter), small, tmp_path / str(adapter))
         for one in probes["sentiment"].compared:
             value = run.figures[one.name].value
             assert (one.first, one.second)[place] == pytest.approx(value, abs=1e-6)

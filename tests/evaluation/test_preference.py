@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from judging import TASKS, job, reviews, write_rows
+from judging import TASKS, reviews, run_plan, write_rows
 
 from core.errors import InputError
 from engine.fake import FakeEngine
@@ -33,7 +33,7 @@ def runs(tmp_path: Path) -> tuple[Path, Path]:
     file = write_rows(tmp_path / "rows.jsonl", rows)
     folders = tmp_path / "base", tmp_path / "short"
     for folder, name in zip(folders, (None, "short"), strict=True):
-        runner.run(job("summarization", file, name), FakeEngine({"short": "abc"}), folder)
+        runner.run(run_plan("summarization", file, name), FakeEngine({"short": "abc"}), folder)
     return folders
 
 
@@ -58,6 +58,6 @@ def test_a_judge_that_looks_at_the_place_shows_nothing(runs: tuple[Path, Path]) 
 
 
 def test_labels_have_a_right_answer(tmp_path: Path) -> None:
-    runner.run(job("sentiment", reviews(tmp_path)), FakeEngine(), tmp_path / "run")
+    runner.run(run_plan("sentiment", reviews(tmp_path)), FakeEngine(), tmp_path / "run")
     with pytest.raises(InputError, match="use compare"):
         preference.judge(tmp_path / "run", tmp_path / "run", TASKS["sentiment"], FakeEngine())

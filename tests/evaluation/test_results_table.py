@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from judging import Failing, job, reviews, write_rows
+from judging import Failing, reviews, run_plan, write_rows
 
 from adapter_store.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, fingerprint_of
 from core.errors import InputError
@@ -16,7 +16,8 @@ from core.paths import REPOSITORY
 from engine.fake import FakeEngine
 from evaluation import record, runner, table
 
-MARKED = f"# Mine: {table.BEGIN} in a line is no marker\n\n{table.BEGIN}\n{table.END}\n\nthe rest\n"
+BEGIN, END = table.TABLE_BEGIN, table.TABLE_END
+MARKED = f"# Mine: {BEGIN} in a line is no marker\n\n{BEGIN}\n{END}\n\nthe rest\n"
 Runs = tuple[Path, Path]
 
 
@@ -39,7 +40,7 @@ def root(tmp_path: Path) -> Path:
     adapter.mkdir(parents=True)
     for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS):
         (adapter / name).write_text(name)
-    for words in table.WORDS.values():
+    for words in table.README_WORDS.values():
         (folder / words.file).write_text(MARKED)
     return folder
 
@@ -52,8 +53,8 @@ def runs(tmp_path: Path, root: Path) -> Runs:
     file = write_rows(tmp_path / "films" / "validation.jsonl", rows)
     engine = Reader({"mine": shipped(root)})
     for name in (None, "mine"):
-        asked = job("sentiment", file, name, limit=30, seed=3)
-        runner.run(asked, engine, tmp_path / str(name))
+        plan = run_plan("sentiment", file, name, limit=30, seed=3)
+        runner.run(plan, engine, tmp_path / str(name))
     return tmp_path / "mine", tmp_path / "None"
 
 
@@ -64,9 +65,9 @@ def shipped(root: Path) -> str:
 def test_the_readmes_show_what_the_records_hold() -> None:
     """If this fails, run `python -m evaluation table`."""
     records = table.read()
-    for lang, words in table.WORDS.items():
+    for lang, words in table.README_WORDS.items():
         text = (REPOSITORY / words.file).read_text(encoding="utf-8")
-        shown = text.split(table.BEGIN + "\n")[1].split(table.END)[0]
+        shown = text.split(BEGIN + "\n")[1].split(END)[0]
         assert shown == table.as_markdown(records, lang), words.file
     assert table.update(check=True) == []
 
@@ -76,7 +77,7 @@ def test_every_record_holds_for_the_adapter_and_the_task_that_ship() -> None:
 
 
 def test_a_record_has_both_sides_the_verdict_and_the_way_back(runs: Runs, root: Path) -> None:
-    kept = table.keep(*runs)
+    kept = table.shipped_result(*runs)
     ours, bare = (record.read(folder) for folder in runs)
     assert (kept.adapter, kept.task, kept.rows, kept.left_out) == ("mine", "sentiment", 30, 0)
     assert kept.data == "films/validation.jsonl"
@@ -97,7 +98,7 @@ def test_a_record_has_both_sides_the_verdict_and_the_way_back(runs: Runs, root: 
 
 
 def test_commands_name_every_option(runs: Runs) -> None:
-    asked = record.read(runs[0]).asked.model_copy(
+    settings = record.read(runs[0]).settings.model_copy(
         update={
             "columns": {"my text": "text"},
             "labels": "drawn",
@@ -110,7 +111,7 @@ def test_commands_name_every_option(runs: Runs) -> None:
             },
         }
     )
-    assert table.command(asked) == (
+    assert table.command(settings) == (
         "python -m evaluation run --task sentiment --data DIR/films/validation.jsonl "
         "--adapter mine --column 'my text=text' --labels drawn --reverse --profile starter "
         "--output runs/mine"
@@ -136,8 +137,8 @@ def test_each_kind_of_task_has_its_figures(
     file = write_rows(tmp_path / "rows.jsonl", [{**row, **langs}] * 3)
     engine = FakeEngine({"mine": "abc"})
     for name in (None, "mine"):
-        runner.run(job(task, file, name), engine, tmp_path / str(name))
-    kept = table.keep(tmp_path / "mine", tmp_path / "None")
+        runner.run(run_plan(task, file, name), engine, tmp_path / str(name))
+    kept = table.shipped_result(tmp_path / "mine", tmp_path / "None")
     assert list(kept.figures) == names
     for lang in ("en", "zh"):
         assert len(table.as_markdown({Path("a.json"): kept}, lang).splitlines()) == 4 + len(names)
@@ -149,8 +150,8 @@ def test_both_directions_of_a_translation_are_told_apart(tmp_path: Path) -> None
     file = write_rows(tmp_path / "rows.jsonl", [row] * 3)
     engine = FakeEngine({"mine": "abc"})
     for name in (None, "mine"):
-        runner.run(job("translation", file, name, reverse=True), engine, tmp_path / str(name))
-    kept = table.keep(tmp_path / "mine", tmp_path / "None")
+        runner.run(run_plan("translation", file, name, reverse=True), engine, tmp_path / str(name))
+    kept = table.shipped_result(tmp_path / "mine", tmp_path / "None")
     assert "--reverse" in kept.commands[1]
     assert ", reversed, 3 rows |" in table.as_markdown({Path("a.json"): kept}, "en")
     assert "，反向，3 行 |" in table.as_markdown({Path("a.json"): kept}, "zh")
@@ -159,9 +160,11 @@ def test_both_directions_of_a_translation_are_told_apart(tmp_path: Path) -> None
 def test_figures_rest_on_the_rows_that_both_answered(tmp_path: Path) -> None:
     rows = [{"text": "positive", "label": "positive"}, {"text": "unreadable", "label": "negative"}]
     file = write_rows(tmp_path / "a.jsonl", rows)
-    runner.run(job("sentiment", file, "mine"), Failing(adapters={"mine": "a"}), tmp_path / "mine")
-    runner.run(job("sentiment", file), FakeEngine(), tmp_path / "base")
-    kept = table.keep(tmp_path / "mine", tmp_path / "base")
+    runner.run(
+        run_plan("sentiment", file, "mine"), Failing(adapters={"mine": "a"}), tmp_path / "mine"
+    )
+    runner.run(run_plan("sentiment", file), FakeEngine(), tmp_path / "base")
+    kept = table.shipped_result(tmp_path / "mine", tmp_path / "base")
     assert (kept.rows, kept.left_out) == (1, 1)
     assert kept.figures["accuracy"].base.rows == kept.figures["accuracy"].adapter.rows == 1
 
@@ -169,23 +172,23 @@ def test_figures_rest_on_the_rows_that_both_answered(tmp_path: Path) -> None:
 def test_runs_that_do_not_fit_are_refused(runs: Runs, tmp_path: Path) -> None:
     ours, bare = runs
     with pytest.raises(InputError, match="name the adapter's run, then the base's"):
-        table.keep(bare, ours)
+        table.shipped_result(bare, ours)
     with pytest.raises(InputError, match="name the adapter's run, then the base's"):
-        table.keep(ours, ours)
+        table.shipped_result(ours, ours)
     other = tmp_path / "other"
-    runner.run(job("sentiment", reviews(tmp_path)), FakeEngine(), other)
+    runner.run(run_plan("sentiment", reviews(tmp_path)), FakeEngine(), other)
     with pytest.raises(InputError, match="different data files"):
-        table.keep(ours, other)
-    values = json.loads((bare / record.RECORD).read_text())
+        table.shipped_result(ours, other)
+    values = json.loads((bare / record.RUN_FILE).read_text())
     values["asked"]["fingerprints"]["base"] = "another"
-    (bare / record.RECORD).write_text(json.dumps(values))
+    (bare / record.RUN_FILE).write_text(json.dumps(values))
     with pytest.raises(InputError, match=r"more than the adapter \(fingerprints.base: 'another'"):
-        table.keep(*runs)
+        table.shipped_result(*runs)
 
 
 def test_a_new_record_is_missed_until_it_is_written(runs: Runs, root: Path) -> None:
     assert table.update(root) == [], "no records, nothing between the markers"
-    table.write(root / table.FOLDER / "mine.json", table.keep(*runs))
+    table.write(root / table.RESULTS_FOLDER / "mine.json", table.shipped_result(*runs))
     assert table.update(root, check=True) == ["README.md", "README.zh.md"]
     assert (root / "README.md").read_text() == MARKED
     table.update(root)
@@ -204,14 +207,14 @@ def test_a_new_record_is_missed_until_it_is_written(runs: Runs, root: Path) -> N
     assert "准确率" in (root / "README.zh.md").read_text()
     (root / "README.md").write_text(text.replace("100.0% to", "99.0% to"))
     assert table.update(root, check=True) == ["README.md"], "a figure was changed by hand"
-    (root / table.FOLDER / "mine.json").unlink()
+    (root / table.RESULTS_FOLDER / "mine.json").unlink()
     table.update(root)
     assert (root / "README.md").read_text() == MARKED
 
 
 def test_an_adapter_or_a_task_that_has_changed_is_caught(runs: Runs, root: Path) -> None:
-    file = root / table.FOLDER / "mine.json"
-    table.write(file, table.keep(*runs))
+    file = root / table.RESULTS_FOLDER / "mine.json"
+    table.write(file, table.shipped_result(*runs))
     assert table.outdated(root) == []
     weights = root / "adapters" / "mine" / ADAPTER_WEIGHTS
     weights.write_text("trained again")
@@ -227,7 +230,7 @@ def test_an_adapter_or_a_task_that_has_changed_is_caught(runs: Runs, root: Path)
     assert "the task of mine was sentiment-v0" in table.outdated(root)[0]
 
 
-@pytest.mark.parametrize("text", ["", table.END + "\n" + table.BEGIN, MARKED * 2])
+@pytest.mark.parametrize("text", ["", END + "\n" + BEGIN, MARKED * 2])
 def test_missing_or_doubled_markers(text: str, root: Path) -> None:
     (root / "README.md").write_text(text)
     with pytest.raises(InputError, match=r"README\.md needs the lines"):
@@ -236,7 +239,7 @@ def test_missing_or_doubled_markers(text: str, root: Path) -> None:
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"adapter": "mine"}'])
 def test_a_damaged_record_is_named(text: str, root: Path) -> None:
-    (root / table.FOLDER).mkdir(parents=True)
-    (root / table.FOLDER / "mine.json").write_text(text)
+    (root / table.RESULTS_FOLDER).mkdir(parents=True)
+    (root / table.RESULTS_FOLDER / "mine.json").write_text(text)
     with pytest.raises(InputError, match=r"mine\.json is no record of shipped figures"):
         table.update(root)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import tiny
 import yaml
-from judging import TASKS, Failing, job, reviews, write_rows
+from judging import TASKS, Failing, reviews, run_plan, write_rows
 
 from adapter_store.promotions import Promotions
 from adapter_store.scope import Scope
@@ -47,12 +47,12 @@ def mixed(tmp_path: Path) -> Path:
 
 def test_each_row_is_judged_with_what_the_chat_serves_it_with(mixed: Path, tmp_path: Path) -> None:
     engine = chat_engine()
-    made = runner.run(job("sentiment", mixed).as_served(engine), engine, tmp_path / "run")
+    made = runner.run(run_plan("sentiment", mixed).as_served(engine), engine, tmp_path / "run")
     by_turns = ["sentiment-en", None, "sentiment-en", None, "sentiment-en"]
     assert [call.adapter for call in engine.calls] == by_turns
-    assert made.asked.adapter is None
-    assert "adapter" not in made.asked.fingerprints
-    assert {name: (part.rows, part.fingerprint) for name, part in made.asked.served.items()} == {
+    assert made.settings.adapter is None
+    assert "adapter" not in made.settings.fingerprints
+    assert {name: (part.rows, part.fingerprint) for name, part in made.settings.served.items()} == {
         "sentiment-en": (3, "abc"),
         "base": (2, None),
     }
@@ -69,31 +69,33 @@ def test_each_row_is_judged_with_what_the_chat_serves_it_with(mixed: Path, tmp_p
 def test_a_promoted_adapter_stands_before_the_tasks_own(mixed: Path, tmp_path: Path) -> None:
     Promotions().promote("sentiment", "mine", "f1", {})
     engine = chat_engine()
-    made = runner.run(job("sentiment", mixed).as_served(engine), engine, tmp_path / "run")
+    made = runner.run(run_plan("sentiment", mixed).as_served(engine), engine, tmp_path / "run")
     assert {call.adapter for call in engine.calls} == {"mine"}
-    assert (made.asked.adapter, made.asked.fingerprints["adapter"]) == ("mine", "f1")
+    assert (made.settings.adapter, made.settings.fingerprints["adapter"]) == ("mine", "f1")
     assert report.as_text(made).startswith("judged what the chat serves: mine\n")
     Promotions().rollback("sentiment")
     with pytest.raises(InputError, match=r"other settings \(adapter was 'mine', is None"):
-        runner.run(job("sentiment", mixed).as_served(engine), engine, tmp_path / "run")
+        runner.run(run_plan("sentiment", mixed).as_served(engine), engine, tmp_path / "run")
 
 
 def test_a_run_that_names_its_adapter_is_recorded_as_ever(mixed: Path, tmp_path: Path) -> None:
-    runner.run(job("sentiment", mixed, "mine"), chat_engine(), tmp_path / "run")
-    stored = json.loads((tmp_path / "run" / record.RECORD).read_text())
+    runner.run(run_plan("sentiment", mixed, "mine"), chat_engine(), tmp_path / "run")
+    stored = json.loads((tmp_path / "run" / record.RUN_FILE).read_text())
     assert "served" not in stored["asked"]
-    assert "adapter" not in json.loads((tmp_path / "run" / record.ROWS).read_text().split("\n")[0])
+    assert "adapter" not in json.loads(
+        (tmp_path / "run" / record.ROWS_FILE).read_text().split("\n")[0]
+    )
 
 
 def test_a_killed_one_goes_on_with_the_same_adapters(mixed: Path, tmp_path: Path) -> None:
     whole = runner.run(
-        job("sentiment", mixed).as_served(chat_engine()), chat_engine(), tmp_path / "a"
+        run_plan("sentiment", mixed).as_served(chat_engine()), chat_engine(), tmp_path / "a"
     )
     broken = Failing(3, adapters={"sentiment-en": "abc"}, scopes=SCOPES)
     with pytest.raises(KeyboardInterrupt):
-        runner.run(job("sentiment", mixed).as_served(broken), broken, tmp_path / "b")
+        runner.run(run_plan("sentiment", mixed).as_served(broken), broken, tmp_path / "b")
     engine = chat_engine()
-    made = runner.run(job("sentiment", mixed).as_served(engine), engine, tmp_path / "b")
+    made = runner.run(run_plan("sentiment", mixed).as_served(engine), engine, tmp_path / "b")
     assert [call.adapter for call in engine.calls] == [None, "sentiment-en"]
     assert made.figures == whole.figures
 
@@ -101,15 +103,15 @@ def test_a_killed_one_goes_on_with_the_same_adapters(mixed: Path, tmp_path: Path
 def test_it_can_be_what_is_in_place_and_never_what_is_promoted(mixed: Path, tmp_path: Path) -> None:
     engine = chat_engine()
     served, mine = tmp_path / "served", tmp_path / "mine"
-    runner.run(job("sentiment", mixed).as_served(engine), engine, served)
-    runner.run(job("sentiment", mixed, "mine"), engine, mine)
+    runner.run(run_plan("sentiment", mixed).as_served(engine), engine, served)
+    runner.run(run_plan("sentiment", mixed, "mine"), engine, mine)
     assert not compare(served, mine).changed, "only the adapters differ"
     verdict = gate.judge(mine, served)
     assert {check.name for check in verdict.checks if check.passed} >= {"same conditions"}
     with pytest.raises(InputError, match=r"judged sentiment-en \(3 rows\), base \(2 rows\); only"):
         promotion.promote(served, mine, gate.judge(served, mine), "why not")
     with pytest.raises(InputError, match="name the adapter's run, then the base's"):
-        table.keep(mine, served)
+        table.shipped_result(mine, served)
 
 
 def command(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
@@ -134,7 +136,7 @@ def test_by_command(
     words = ["run", "--task", "sentiment", "--data", data, "--profile", profile]
     assert command(monkeypatch, *words, "--output", tmp_path / "before") == 0
     assert "What the chat serves is judged: base" in capsys.readouterr().err
-    named = record.read(tmp_path / "before").asked
+    named = record.read(tmp_path / "before").settings
     assert (named.adapter, list(named.served)) == (None, ["base"])
 
     from adapter_store.files import fingerprint_of
@@ -143,13 +145,13 @@ def test_by_command(
     assert command(monkeypatch, *words, "--output", tmp_path / "after") == 0
     assert "What the chat serves is judged: red" in capsys.readouterr().err
     after = record.read(tmp_path / "after")
-    assert after.asked.adapter == "red"
+    assert after.settings.adapter == "red"
     for name in ("red", "base"):
         assert command(monkeypatch, *words, "--adapter", name, "--output", tmp_path / name) == 0
         assert "What the chat serves" not in capsys.readouterr().err
     assert after.figures == record.read(tmp_path / "red").figures
     base = record.read(tmp_path / "base")
-    assert (base.asked.adapter, base.asked.served) == (None, {})
+    assert (base.settings.adapter, base.settings.served) == (None, {})
     assert base.figures == record.read(tmp_path / "before").figures != after.figures
 
     trained = {"data": [{"sha256": {data.name: sha256_file(data)}}]}
