@@ -7,8 +7,6 @@ from numpy.typing import NDArray
 
 BINS = 10
 
-Floats = NDArray[np.float64]
-
 
 def bin_of(confidence: NDArray) -> NDArray[np.int64]:
     """Which of ten equal bins each confidence, 0 to 1, falls into.
@@ -19,7 +17,7 @@ def bin_of(confidence: NDArray) -> NDArray[np.int64]:
     return placed
 
 
-def bin_sums(confidence: NDArray, right: NDArray) -> Floats:
+def bin_sums(confidence: NDArray, right: NDArray) -> NDArray[np.float64]:
     """(rows, 20): in its bin, each row's confidence minus whether it is right, and a count of 1.
 
     Args:
@@ -30,9 +28,9 @@ def bin_sums(confidence: NDArray, right: NDArray) -> Floats:
     return np.hstack([bins * (confidence - right)[:, None], bins])
 
 
-def error_of(sums: NDArray) -> Floats:
+def error_of(sums: NDArray) -> NDArray[np.float64]:
     """(n, 20) sums over rows of `bin_sums` -> (n,) expected calibration errors, 0 to 1."""
-    gaps: Floats = np.abs(sums[:, :BINS]).sum(axis=1) / sums[:, BINS:].sum(axis=1)
+    gaps: NDArray[np.float64] = np.abs(sums[:, :BINS]).sum(axis=1) / sums[:, BINS:].sum(axis=1)
     return gaps
 
 

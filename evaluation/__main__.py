@@ -158,8 +158,8 @@ def promote(
 
     verdict = gates.judge(candidate, in_place)
     print(verdict)
-    entry = promotion.promote(candidate, in_place, verdict, force)
-    aside(f"The chat uses {entry.adapter} for {entry.task} from now on.")
+    promoted = promotion.promote(candidate, in_place, verdict, force)
+    aside(f"The chat uses {promoted.adapter} for {promoted.task} from now on.")
 
 
 @app.command()
@@ -168,7 +168,7 @@ def rollback(task: Annotated[str, typer.Argument(help="name of the task")]) -> N
     from adapter_store.promotions import Promotions
 
     undone = Promotions().rollback(find_task(load_tasks(), task).name)
-    left = ", ".join(entry.adapter for entry in Promotions().current(undone.task))
+    left = ", ".join(event.adapter for event in Promotions().current(undone.task))
     aside(f"{undone.adapter} is no longer promoted. Still promoted: {left or 'none'}.")
 
 

@@ -17,12 +17,12 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from core.calibration import BINS, bin_of, bin_sums, error_of
 from evaluation.intervals import Array, Statistic, mean
 
-LOG_TEMPERATURE_BOUND = math.log(20)  # bounds of the fitted temperature, in logs: 1/20 to 20
+LOG_TEMPERATURE_BOUND = math.log(20)  # of the fitted temperature: 1/20 to 20
 
 
 @dataclass(frozen=True)
 class LabelScores:
-    """Choices among labels on rows whose right label is known.
+    """Label scores of rows whose right label is known.
 
     Attributes:
         labels: every label that occurs.
@@ -46,10 +46,10 @@ class LabelScores:
                 table[i, place[label]] = value
         return cls(labels, np.array([place[label] for label in truth], dtype=int), table)
 
-    def log_chances(self, temperature: float = 1.0) -> Array:
+    def log_probabilities(self, temperature: float = 1.0) -> Array:
         """(rows, labels) log probabilities: log softmax of the scores over temperature."""
-        chances: Array = log_softmax(self.logprobs / temperature, axis=1)
-        return chances
+        normalized: Array = log_softmax(self.logprobs / temperature, axis=1)
+        return normalized
 
     @property
     def best(self) -> Array:
@@ -164,11 +164,11 @@ def fit_temperature(scores: LabelScores) -> float:
 
 def _negative_log_likelihood(scores: LabelScores, temperature: float) -> Array:
     rows = np.arange(len(scores.truth))
-    losses: Array = -scores.log_chances(temperature)[rows, scores.truth]
+    losses: Array = -scores.log_probabilities(temperature)[rows, scores.truth]
     return losses
 
 
 def confidence(scores: LabelScores, temperature: float = 1.0) -> Array:
     """(rows,) probability of the likeliest label."""
-    top: Array = np.exp(scores.log_chances(temperature).max(axis=1))
+    top: Array = np.exp(scores.log_probabilities(temperature).max(axis=1))
     return top

@@ -11,7 +11,7 @@ import yaml
 from datasketch import MinHash, MinHashLSH
 
 from adapter_store.discovery import find_adapter
-from adapter_store.files import RECIPE
+from adapter_store.files import RECIPE_FILE
 from adapter_store.run_record import DataSetRecord, RunRecord, StartRecord, read_run_record
 from core import fingerprint
 from core.errors import AdapterError, InputError
@@ -161,7 +161,7 @@ def run_record_or_empty(folder: Path) -> RunRecord:
 def _recipe(folder: Path) -> dict[str, Any]:
     """An adapter's recipe; empty where it cannot be read."""
     try:
-        values = yaml.safe_load((folder / RECIPE).read_text(encoding="utf-8"))
+        values = yaml.safe_load((folder / RECIPE_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError):
         return {}
     return values if isinstance(values, dict) else {}

@@ -20,7 +20,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from adapter_store.discovery import finished_adapters
-from adapter_store.files import CARD, RECIPE
+from adapter_store.files import CARD, RECIPE_FILE
 from core.errors import AdapterError, UnknownName
 from finetune import gguf_file, model
 from finetune.recipe import Recipe
@@ -78,7 +78,7 @@ def find_finished(name: str) -> Path:
 
 
 def _merge(folder: Path, target: Path, form: Format) -> Drift:
-    recipe = Recipe(**yaml.safe_load((folder / RECIPE).read_text(encoding="utf-8")))
+    recipe = Recipe(**yaml.safe_load((folder / RECIPE_FILE).read_text(encoding="utf-8")))
     tokenizer = model.load_tokenizer(recipe)
     base = _base(recipe)
     adapted = PeftModel.from_pretrained(base, folder).eval()

@@ -22,7 +22,7 @@ from adapter_store.files import (
     ADAPTER_WEIGHTS,
     CARD,
     ORIGINS,
-    RECIPE,
+    RECIPE_FILE,
     fingerprint_of,
 )
 from adapter_store.run_record import DataSetRecord, RunRecord, write_run_record
@@ -133,7 +133,7 @@ def finish(
     folder = run_folder.folder
     save_adapter(trainable, adapter, folder, resolved.recipe.lora.keep)
     recipe = resolved.recipe.settled()
-    (folder / RECIPE).write_text(yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True))
+    (folder / RECIPE_FILE).write_text(yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True))
     (folder / ORIGINS).write_text(json.dumps(resolved.origins, indent=1))
     card.draw_curve(state, folder)
     record = _record(resolved, task, data_sets, trainable, state, processes, folder)

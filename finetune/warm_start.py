@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from adapter_store.discovery import finished_adapters
-from adapter_store.files import ADAPTER_CONFIG, RECIPE, RUN_RECORD, read_json
+from adapter_store.files import ADAPTER_CONFIG, RECIPE_FILE, RUN_RECORD, read_json
 from adapter_store.run_record import StartRecord, read_run_record
 from core.errors import SettingsError, UnknownName
 from finetune.recipe import Lora, Recipe
@@ -47,5 +47,5 @@ def start_folder(recipe: Recipe, base: str) -> Path | None:
 
 def start_record(adapter: Path) -> StartRecord:
     """What a run record says of the adapter it started from: its data with their licences too."""
-    recipe = yaml.safe_load((adapter / RECIPE).read_text(encoding="utf-8"))
+    recipe = yaml.safe_load((adapter / RECIPE_FILE).read_text(encoding="utf-8"))
     return read_run_record(adapter).as_start(recipe["data"])

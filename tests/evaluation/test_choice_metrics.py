@@ -69,7 +69,7 @@ def test_no_resample_averages_over_a_label_that_none_of_its_rows_has() -> None:
 @pytest.mark.parametrize("labels", [2, 3, 40])
 def test_as_scikit_learn(labels: int) -> None:
     choices = drawn(200, labels)
-    chances = np.exp(choices.log_chances())
+    chances = np.exp(choices.log_probabilities())
     assert choice_metrics.accuracy(choices).over_all() == pytest.approx(
         sk.accuracy_score(choices.truth, choices.best)
     )
@@ -85,7 +85,7 @@ def test_as_scikit_learn(labels: int) -> None:
 
 def test_a_label_that_was_not_offered_has_no_chance() -> None:
     choices = LabelScores.of([{"a": -1.0, "b": -2.0}, {"b": -1.0, "c": -3.0}], ["a", "b"])
-    assert np.exp(choices.log_chances())[0, 2] == 0
+    assert np.exp(choices.log_probabilities())[0, 2] == 0
     assert np.isfinite(choice_metrics.log_loss(choices).over_all())
 
 

@@ -141,6 +141,12 @@ def test_rows_that_fail_are_in_no_figure(tmp_path: Path, mine: str, small: Torch
 def test_whose_task_it_is(home: Path, mine: str) -> None:
     assert interference.own_task("sentiment-en", TASKS) == "sentiment", "its run record says so"
     assert interference.own_task(mine, TASKS) is None
+    record_file = home / "adapters" / mine / "run.json"
+    record_file.write_text('{"task": "summarization-v9-0123456789ab"}')
+    assert interference.own_task(mine, TASKS) == "summarization", "an older record"
+    record_file.write_text('{"task": "x-v1-0123456789ab", "task_name": "sentiment"}')
+    assert interference.own_task(mine, TASKS) == "sentiment", "it names its task"
+    record_file.unlink()
     spec = TASKS["translation"].model_copy(update={"adapters": [mine]})
     assert interference.own_task(mine, {**TASKS, "translation": spec}) == "translation"
     assert "sentiment" not in interference.files([], TASKS, "sentiment")
