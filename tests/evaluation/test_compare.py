@@ -39,18 +39,18 @@ def runs(tmp_path: Path) -> tuple[Path, Path]:
 
 def test_better_worse_and_no_difference(runs: tuple[Path, Path]) -> None:
     base, good = runs
-    found = compare(base, good)
-    accuracy = found.compared[0]
+    comparison = compare(base, good)
+    accuracy = comparison.compared[0]
     assert (accuracy.name, accuracy.first, accuracy.second) == ("accuracy", 0.0, 1.0)
     assert accuracy.difference.p == pytest.approx(2 * 0.5**20)
-    assert (accuracy.test, found.verdict, found.rows) == ("exact McNemar", "better", 20)
-    by_name = {one.name: one for one in found.compared}
+    assert (accuracy.test, comparison.verdict, comparison.rows) == ("exact McNemar", "better", 20)
+    by_name = {one.name: one for one in comparison.compared}
     assert by_name["log_loss"].difference.value < 0, "lower is better"
     assert by_name["log_loss"].verdict == "better"
     assert compare(good, base).verdict == "worse"
     assert compare(good, good).verdict == "no difference shown"
-    assert not found.changed
-    sides = found.record(base, good)["cost"]
+    assert not comparison.changed
+    sides = comparison.record(base, good)["cost"]
     assert sides["first"]["tokens"] == sides["second"]["tokens"] > 0
 
 
@@ -59,8 +59,8 @@ def test_rows_that_one_run_failed_are_left_out_of_both(tmp_path: Path) -> None:
     file = write_rows(tmp_path / "a.jsonl", rows)
     runner.run(run_plan("sentiment", file), Failing(), tmp_path / "one")
     runner.run(run_plan("sentiment", file), FakeEngine(), tmp_path / "two")
-    found = compare(tmp_path / "one", tmp_path / "two")
-    assert (found.rows, found.left_out) == (1, [2])
+    comparison = compare(tmp_path / "one", tmp_path / "two")
+    assert (comparison.rows, comparison.left_out) == (1, [2])
 
 
 def test_other_rows_are_refused(tmp_path: Path) -> None:

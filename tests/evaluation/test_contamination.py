@@ -28,7 +28,7 @@ def test_exact_near_and_new() -> None:
     training = TrainingTexts(
         [LONG, "图书馆从下月起延长开放时间，平日开到晚上十点，周末开到八点。"], {}
     )
-    found = training.find(
+    kinds = training.find(
         [
             LONG.upper() + "!",
             near,
@@ -37,7 +37,7 @@ def test_exact_near_and_new() -> None:
             "短",
         ]
     )
-    assert found == ["exact", "near", "", "near", ""]
+    assert kinds == ["exact", "near", "", "near", ""]
 
 
 def test_a_short_text_is_found_whole() -> None:
@@ -55,13 +55,13 @@ def test_the_figure_without_the_rows_seen(tmp_path: Path) -> None:
     plan = run_plan("sentiment", file)
     training = TrainingTexts.of([seen], {}, TASKS["sentiment"])
     plan = RunPlan(plan.task, plan.data, plan.rows, None, training)
-    made = runner.run(plan, FakeEngine(), tmp_path / "run")
-    assert made.contamination is not None
-    assert made.contamination.exact == [2]
-    assert made.contamination.near == []
-    assert made.contamination.files == {"seen/train.jsonl": sha256_file(seen)}
-    assert made.contamination.without is not None
-    assert made.contamination.without.rows == 5
+    run = runner.run(plan, FakeEngine(), tmp_path / "run")
+    assert run.contamination is not None
+    assert run.contamination.exact == [2]
+    assert run.contamination.near == []
+    assert run.contamination.files == {"seen/train.jsonl": sha256_file(seen)}
+    assert run.contamination.without is not None
+    assert run.contamination.without.rows == 5
 
 
 def put_adapter(

@@ -56,18 +56,18 @@ def test_run_and_compare(
     assert "accuracy" in capsys.readouterr().out
     assert command(monkeypatch, *words, "--adapter", "red", "--output", red, "--json") == 0
     printed = capsys.readouterr()
-    made = json.loads(printed.out)
-    assert made == json.loads((red / "run.json").read_text())
-    assert made["schema"] == 1
-    assert (made["status"], made["asked"]["rows"], made["failed"]) == ("finished", 6, 0)
-    assert set(made["asked"]["fingerprints"]) >= {"base", "quantization", "adapter"}
+    run = json.loads(printed.out)
+    assert run == json.loads((red / "run.json").read_text())
+    assert run["schema"] == 1
+    assert (run["status"], run["asked"]["rows"], run["failed"]) == ("finished", 6, 0)
+    assert set(run["asked"]["fingerprints"]) >= {"base", "quantization", "adapter"}
     assert {file.name for file in red.iterdir()} == {"run.json", "rows.jsonl", "report.html"}
     assert "row" in printed.err, "progress"
     file = tmp_path / "compared.json"
     assert command(monkeypatch, "compare", base, red, "--output", file) == 0
-    found = json.loads(file.read_text())
-    assert f"{red} against {base}: {found['verdict']} (accuracy)" in capsys.readouterr().out
-    assert found["rows"] == 6
+    comparison = json.loads(file.read_text())
+    assert f"{red} against {base}: {comparison['verdict']} (accuracy)" in capsys.readouterr().out
+    assert comparison["rows"] == 6
 
 
 def test_a_real_kill(
@@ -173,9 +173,9 @@ def test_the_shipped_adapter_on_the_real_starter(
     words = ["run", "--task", "sentiment", "--data", file, "--profile", "starter", "--json"]
     output = tmp_path / "run"
     assert command(monkeypatch, *words, "--adapter", "sentiment-en", "--output", output) == 0
-    made = json.loads(capsys.readouterr().out)
-    assert made["figures"]["accuracy"]["value"] >= 5 / 6
-    assert made["asked"]["fingerprints"]["quantization"] == "int8"
+    run = json.loads(capsys.readouterr().out)
+    assert run["figures"]["accuracy"]["value"] >= 5 / 6
+    assert run["asked"]["fingerprints"]["quantization"] == "int8"
 
 
 def test_gate_promote_and_rollback(
@@ -224,8 +224,8 @@ def test_keep_and_the_commands_it_keeps(
     assert command(monkeypatch, "keep", tmp_path / "mine", tmp_path / "base", "--to", file) == 0
     assert "mine.json" in capsys.readouterr().err
     monkeypatch.chdir(tmp_path)
-    for kept in json.loads(file.read_text())["commands"]:
-        words = shlex.split(kept.replace("DIR", str(tmp_path)))
+    for stored in json.loads(file.read_text())["commands"]:
+        words = shlex.split(stored.replace("DIR", str(tmp_path)))
         assert words[:3] == ["python", "-m", "evaluation"]
         assert command(monkeypatch, *words[3:], "--profile", profile) == 0
     for name in ("base", "mine"):

@@ -50,8 +50,8 @@ def runs(tmp_path: Path, adapter: Path) -> Runs:
         for i in range(80)
     ]
     file = write_rows(tmp_path / "rows.jsonl", rows)
-    made = fingerprint_of(adapter)
-    engine = Judge({"mine": made})
+    fingerprint = fingerprint_of(adapter)
+    engine = Judge({"mine": fingerprint})
     for name in ("base", "mine"):
         plan = run_plan("sentiment", file, None if name == "base" else name)
         runner.run(plan, engine, tmp_path / name)

@@ -38,23 +38,25 @@ def runs(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def test_the_second_wins(runs: tuple[Path, Path]) -> None:
-    found = preference.judge(*runs, TASKS["summarization"], Judge("[short]"))
-    assert found.wins == {"first": 0, "second": 12, "neither": 0}
-    assert found.verdict == "better"
-    assert found.share.value == 1
-    assert found.p == pytest.approx(2 * 0.5**12)
+    preferred = preference.judge(*runs, TASKS["summarization"], Judge("[short]"))
+    assert preferred.wins == {"first": 0, "second": 12, "neither": 0}
+    assert preferred.verdict == "better"
+    assert preferred.share.value == 1
+    assert preferred.p == pytest.approx(2 * 0.5**12)
 
 
 def test_the_other_way_round(runs: tuple[Path, Path]) -> None:
-    found = preference.judge(runs[1], runs[0], TASKS["summarization"], Judge("[short]"), limit=8)
-    assert (found.rows, found.wins["first"], found.verdict) == (8, 8, "worse")
+    preferred = preference.judge(
+        runs[1], runs[0], TASKS["summarization"], Judge("[short]"), limit=8
+    )
+    assert (preferred.rows, preferred.wins["first"], preferred.verdict) == (8, 8, "worse")
 
 
 def test_a_judge_that_looks_at_the_place_shows_nothing(runs: tuple[Path, Path]) -> None:
-    found = preference.judge(*runs, TASKS["summarization"], Judge("no such word"))
-    assert found.wins["neither"] == found.rows == 12
-    assert found.verdict == "no difference shown"
-    assert found.share.value == 0.5
+    preferred = preference.judge(*runs, TASKS["summarization"], Judge("no such word"))
+    assert preferred.wins["neither"] == preferred.rows == 12
+    assert preferred.verdict == "no difference shown"
+    assert preferred.share.value == 0.5
 
 
 def test_labels_have_a_right_answer(tmp_path: Path) -> None:

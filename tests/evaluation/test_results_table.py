@@ -77,22 +77,27 @@ def test_every_record_holds_for_the_adapter_and_the_task_that_ship() -> None:
 
 
 def test_a_record_has_both_sides_the_verdict_and_the_way_back(runs: Runs, root: Path) -> None:
-    kept = table.shipped_result(*runs)
+    result = table.shipped_result(*runs)
     ours, bare = (record.read(folder) for folder in runs)
-    assert (kept.adapter, kept.task, kept.rows, kept.left_out) == ("mine", "sentiment", 30, 0)
-    assert kept.data == "films/validation.jsonl"
-    assert list(kept.figures) == ["accuracy"], "macro_f1, log loss and calibration are not shown"
-    accuracy = kept.figures["accuracy"]
+    assert (result.adapter, result.task, result.rows, result.left_out) == (
+        "mine",
+        "sentiment",
+        30,
+        0,
+    )
+    assert result.data == "films/validation.jsonl"
+    assert list(result.figures) == ["accuracy"], "macro_f1, log loss and calibration are not shown"
+    accuracy = result.figures["accuracy"]
     assert accuracy.adapter == ours.figures["accuracy"]
     assert accuracy.base == bare.figures["accuracy"]
     assert (accuracy.verdict, accuracy.test) == ("better", "exact McNemar")
     assert accuracy.p < 0.05
-    assert kept.fingerprints["adapter"] == shipped(root)
-    assert set(kept.fingerprints) == {"base", "quantization", "adapter", "task"}
-    assert set(kept.tokens_per_second) == {"base", "adapter"}
-    said = [shlex.split(words)[3:] for words in kept.commands]
+    assert result.fingerprints["adapter"] == shipped(root)
+    assert set(result.fingerprints) == {"base", "quantization", "adapter", "task"}
+    assert set(result.tokens_per_second) == {"base", "adapter"}
+    options_of_each = [shlex.split(words)[3:] for words in result.commands]
     options = "--task sentiment --data DIR/films/validation.jsonl --adapter {} --limit 30 --seed 3"
-    assert [" ".join(words[1:-2]) for words in said] == [
+    assert [" ".join(words[1:-2]) for words in options_of_each] == [
         options.format(name) for name in ("base", "mine")
     ]
 
@@ -138,11 +143,11 @@ def test_each_kind_of_task_has_its_figures(
     engine = FakeEngine({"mine": "abc"})
     for name in (None, "mine"):
         runner.run(run_plan(task, file, name), engine, tmp_path / str(name))
-    kept = table.shipped_result(tmp_path / "mine", tmp_path / "None")
-    assert list(kept.figures) == names
+    result = table.shipped_result(tmp_path / "mine", tmp_path / "None")
+    assert list(result.figures) == names
     for lang in ("en", "zh"):
-        assert len(table.as_markdown({Path("a.json"): kept}, lang).splitlines()) == 4 + len(names)
-    assert set(kept.signatures) == {"bleu", "chrf"} & set(names)
+        assert len(table.as_markdown({Path("a.json"): result}, lang).splitlines()) == 4 + len(names)
+    assert set(result.signatures) == {"bleu", "chrf"} & set(names)
 
 
 def test_both_directions_of_a_translation_are_told_apart(tmp_path: Path) -> None:
@@ -151,10 +156,10 @@ def test_both_directions_of_a_translation_are_told_apart(tmp_path: Path) -> None
     engine = FakeEngine({"mine": "abc"})
     for name in (None, "mine"):
         runner.run(run_plan("translation", file, name, reverse=True), engine, tmp_path / str(name))
-    kept = table.shipped_result(tmp_path / "mine", tmp_path / "None")
-    assert "--reverse" in kept.commands[1]
-    assert ", reversed, 3 rows |" in table.as_markdown({Path("a.json"): kept}, "en")
-    assert "，反向，3 行 |" in table.as_markdown({Path("a.json"): kept}, "zh")
+    result = table.shipped_result(tmp_path / "mine", tmp_path / "None")
+    assert "--reverse" in result.commands[1]
+    assert ", reversed, 3 rows |" in table.as_markdown({Path("a.json"): result}, "en")
+    assert "，反向，3 行 |" in table.as_markdown({Path("a.json"): result}, "zh")
 
 
 def test_figures_rest_on_the_rows_that_both_answered(tmp_path: Path) -> None:
@@ -164,9 +169,9 @@ def test_figures_rest_on_the_rows_that_both_answered(tmp_path: Path) -> None:
         run_plan("sentiment", file, "mine"), Failing(adapters={"mine": "a"}), tmp_path / "mine"
     )
     runner.run(run_plan("sentiment", file), FakeEngine(), tmp_path / "base")
-    kept = table.shipped_result(tmp_path / "mine", tmp_path / "base")
-    assert (kept.rows, kept.left_out) == (1, 1)
-    assert kept.figures["accuracy"].base.rows == kept.figures["accuracy"].adapter.rows == 1
+    result = table.shipped_result(tmp_path / "mine", tmp_path / "base")
+    assert (result.rows, result.left_out) == (1, 1)
+    assert result.figures["accuracy"].base.rows == result.figures["accuracy"].adapter.rows == 1
 
 
 def test_runs_that_do_not_fit_are_refused(runs: Runs, tmp_path: Path) -> None:

@@ -47,21 +47,21 @@ def mixed(tmp_path: Path) -> Path:
 
 def test_each_row_is_judged_with_what_the_chat_serves_it_with(mixed: Path, tmp_path: Path) -> None:
     engine = chat_engine()
-    made = runner.run(run_plan("sentiment", mixed).as_served(engine), engine, tmp_path / "run")
+    run = runner.run(run_plan("sentiment", mixed).as_served(engine), engine, tmp_path / "run")
     by_turns = ["sentiment-en", None, "sentiment-en", None, "sentiment-en"]
     assert [call.adapter for call in engine.calls] == by_turns
-    assert made.settings.adapter is None
-    assert "adapter" not in made.settings.fingerprints
-    assert {name: (part.rows, part.fingerprint) for name, part in made.settings.served.items()} == {
+    assert run.settings.adapter is None
+    assert "adapter" not in run.settings.fingerprints
+    assert {name: (part.rows, part.fingerprint) for name, part in run.settings.served.items()} == {
         "sentiment-en": (3, "abc"),
         "base": (2, None),
     }
     outcomes = record.outcomes(tmp_path / "run")
     assert [outcome.adapter for outcome in outcomes] == [name or "base" for name in by_turns]
-    slices = {part.name: part.figure.rows for part in made.slices if part.kind == "adapter"}
+    slices = {part.name: part.figure.rows for part in run.slices if part.kind == "adapter"}
     assert slices == {"sentiment-en": 3, "base": 2}
     said = "judged what the chat serves: sentiment-en (3 rows), base (2 rows)"
-    assert report.as_text(made).splitlines()[0] == said
+    assert report.as_text(run).splitlines()[0] == said
     page = report.write(tmp_path / "run").read_text()
     assert "sentiment-en (3 rows), base (2 rows)" in page
 
@@ -69,10 +69,10 @@ def test_each_row_is_judged_with_what_the_chat_serves_it_with(mixed: Path, tmp_p
 def test_a_promoted_adapter_stands_before_the_tasks_own(mixed: Path, tmp_path: Path) -> None:
     Promotions().promote("sentiment", "mine", "f1", {})
     engine = chat_engine()
-    made = runner.run(run_plan("sentiment", mixed).as_served(engine), engine, tmp_path / "run")
+    run = runner.run(run_plan("sentiment", mixed).as_served(engine), engine, tmp_path / "run")
     assert {call.adapter for call in engine.calls} == {"mine"}
-    assert (made.settings.adapter, made.settings.fingerprints["adapter"]) == ("mine", "f1")
-    assert report.as_text(made).startswith("judged what the chat serves: mine\n")
+    assert (run.settings.adapter, run.settings.fingerprints["adapter"]) == ("mine", "f1")
+    assert report.as_text(run).startswith("judged what the chat serves: mine\n")
     Promotions().rollback("sentiment")
     with pytest.raises(InputError, match=r"other settings \(adapter was 'mine', is None"):
         runner.run(run_plan("sentiment", mixed).as_served(engine), engine, tmp_path / "run")
@@ -95,9 +95,9 @@ def test_a_killed_one_goes_on_with_the_same_adapters(mixed: Path, tmp_path: Path
     with pytest.raises(KeyboardInterrupt):
         runner.run(run_plan("sentiment", mixed).as_served(broken), broken, tmp_path / "b")
     engine = chat_engine()
-    made = runner.run(run_plan("sentiment", mixed).as_served(engine), engine, tmp_path / "b")
+    run = runner.run(run_plan("sentiment", mixed).as_served(engine), engine, tmp_path / "b")
     assert [call.adapter for call in engine.calls] == [None, "sentiment-en"]
-    assert made.figures == whole.figures
+    assert run.figures == whole.figures
 
 
 def test_it_can_be_what_is_in_place_and_never_what_is_promoted(mixed: Path, tmp_path: Path) -> None:

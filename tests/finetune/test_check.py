@@ -19,7 +19,7 @@ from tasks.spec import load_tasks
 HERE = DataSource(path="here.jsonl")
 
 
-def told(data_set: DataSet, encoder: ExampleEncoder) -> str:
+def findings_of(data_set: DataSet, encoder: ExampleEncoder) -> str:
     return "\n".join(map(str, checks.check_rows(data_set, encoder)))
 
 
@@ -31,17 +31,19 @@ def test_repeats_contradictions_and_leaks(sentiment: ExampleEncoder) -> None:
         Row("So, so!", "negative", line=4),
         Row("held out", "negative", line=5),
     ]
-    said = told(DataSet(HERE, train, [Row("Held out.", "negative")]), sentiment)
-    assert "1 rows repeat an earlier one (lines 2)" in said
-    assert "1 texts have several different answers (lines 3, 4)" in said
-    assert "1 training rows are in the validation data too" in said
-    assert "(lines 5)" in said
+    findings = findings_of(DataSet(HERE, train, [Row("Held out.", "negative")]), sentiment)
+    assert "1 rows repeat an earlier one (lines 2)" in findings
+    assert "1 texts have several different answers (lines 3, 4)" in findings
+    assert "1 training rows are in the validation data too" in findings
+    assert "(lines 5)" in findings
 
 
 def test_rare_and_single_labels(sentiment: ExampleEncoder) -> None:
     train = [Row(f"t{i}", "negative" if i == 0 else "positive") for i in range(40)]
-    assert "rare: negative (1)" in told(DataSet(HERE, train, []), sentiment)
-    assert "every row has the label 'positive'" in told(DataSet(HERE, train[1:], []), sentiment)
+    assert "rare: negative (1)" in findings_of(DataSet(HERE, train, []), sentiment)
+    assert "every row has the label 'positive'" in findings_of(
+        DataSet(HERE, train[1:], []), sentiment
+    )
 
 
 def test_text_in_another_language(recipe: Recipe) -> None:
@@ -50,9 +52,9 @@ def test_text_in_another_language(recipe: Recipe) -> None:
     english = "The library in the town is closed on Mondays and on holidays."
     french = "La bibliothèque de la ville est fermée le lundi et les jours fériés."
     data_set = DataSet(HERE, [Row(english, french, slots, 1), Row(english, english, slots, 2)], [])
-    said = told(data_set, words)
-    assert "1 rows: the answer looks like another language (lines 2)" in said
-    assert "the text looks" not in said
+    findings = findings_of(data_set, words)
+    assert "1 rows: the answer looks like another language (lines 2)" in findings
+    assert "the text looks" not in findings
 
 
 def test_refused_rows_are_written_beside_the_input(tmp_path: Path) -> None:
@@ -72,14 +74,14 @@ def test_a_folder_that_cannot_be_written_to(home: Path) -> None:
 def test_the_report_says_it_all(recipe: Recipe) -> None:
     path = Path(str(recipe.data[0].path))
     path.write_text(path.read_text() + "{\n")
-    said = preview.report(recipe)
-    assert "32 rows to train on, 8 to validate on, 1 refused" in said
-    assert "line 33: not JSON at character" in said
-    assert "refused rows are in" in said
-    assert "labels: positive 16, negative 16" in said
-    assert "tokens of text and answer: ≤32: 32" in said
-    assert "estimate: 6 steps" in said
-    assert "GB of memory" in said
+    report = preview.report(recipe)
+    assert "32 rows to train on, 8 to validate on, 1 refused" in report
+    assert "line 33: not JSON at character" in report
+    assert "refused rows are in" in report
+    assert "labels: positive 16, negative 16" in report
+    assert "tokens of text and answer: ≤32: 32" in report
+    assert "estimate: 6 steps" in report
+    assert "GB of memory" in report
 
 
 def test_mostly_bad_data_is_an_error(recipe: Recipe, sentiment: ExampleEncoder) -> None:

@@ -42,8 +42,8 @@ def test_folds_hold_out_every_row_once_and_are_recorded(
 ) -> None:
     assert command(monkeypatch, "run", str(recipe_file), "name=mine", "folds=3", "steps=2") == 0
     assert "Fold 3 of 3: validation loss" in capsys.readouterr().err
-    told = json.loads((home / "adapters" / "mine" / "run.json").read_text())
-    assert len(told["folds"]) == 3
+    stored = json.loads((home / "adapters" / "mine" / "run.json").read_text())
+    assert len(stored["folds"]) == 3
     assert "in 3 folds before" in (home / "adapters" / "mine" / "README.md").read_text()
     assert sorted(f.name for f in (home / "adapters").iterdir()) == ["mine"]
     held = []

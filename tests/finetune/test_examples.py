@@ -66,9 +66,9 @@ def test_unknown_labels_and_long_rows_are_refused(
     extra = '{"text": "meh", "label": "mixed"}\n{"text": "%s", "label": "positive"}\n'
     path.write_text(path.read_text() + extra % ("long " * 200))
     (data_set,) = data.load(recipe, TASKS["sentiment"], sentiment)
-    told = [str(refusal) for refusal in data_set.refused[str(path)]]
-    assert "line 33, column 'answer': 'mixed' is no label of sentiment" in told[0]
-    assert "line 34, column 'text': 1,007 tokens, more than max_tokens=512" in told[1]
+    refusals = [str(refusal) for refusal in data_set.refused[str(path)]]
+    assert "line 33, column 'answer': 'mixed' is no label of sentiment" in refusals[0]
+    assert "line 34, column 'text': 1,007 tokens, more than max_tokens=512" in refusals[1]
 
 
 def test_without_validation_data_a_share_is_split_off(

@@ -120,19 +120,19 @@ def test_the_loss_is_the_weighted_likelihood_of_whole_answers(
     net: torch.nn.Module, examples: list[Example], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     weight = sum(example.weight * len(example.answer) for example in examples)
-    known = torch.zeros(())
+    expected_loss = torch.zeros(())
     for example in examples:
         ids = torch.tensor([example.prompt + example.answer])
         logits = net(ids).logits[0, len(example.prompt) - 1 : -1]
         losses = F.cross_entropy(logits, torch.tensor(example.answer), reduction="sum")
-        known = known + example.weight / weight * losses
-    known.backward()
+        expected_loss = expected_loss + example.weight / weight * losses
+    expected_loss.backward()
     expected = gradients(net)
     net.zero_grad()
     monkeypatch.setattr(model, "HEAD_ROWS", 3)  # in several pieces, the last one not whole
     loss = AnswerLoss(net)(collate(examples, 0))
     loss.backward()
-    assert loss.item() == pytest.approx(known.item(), rel=1e-4)
+    assert loss.item() == pytest.approx(expected_loss.item(), rel=1e-4)
     for one, other in zip(gradients(net), expected, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-6)
 

@@ -45,18 +45,21 @@ def test_the_same_recipe_and_seed_give_the_same_adapter(recipe_file: Path) -> No
 
 def test_the_record_says_what_it_always_said_and_names_its_task(recipe_file: Path) -> None:
     folder = train.run(again(recipe_file, "name=mine"))
-    told = record(folder)
-    assert list(told) == [
+    stored = record(folder)
+    assert list(stored) == [
         "name", "finished", "adapter", "base", "task", "task_name", "task_version", "scope",
         "recipe", "seed", "data", "steps", "rows", "tokens", "seconds", "evaluations", "threads",
         "processes", "processor", "versions",
     ]  # fmt: skip
-    assert (told["task"], told["task_name"]) == (load_tasks()["sentiment"].fingerprint, "sentiment")
-    (data_set,) = told["data"]
+    assert (stored["task"], stored["task_name"]) == (
+        load_tasks()["sentiment"].fingerprint,
+        "sentiment",
+    )
+    (data_set,) = stored["data"]
     assert list(data_set) == [
         "name", "licence", "attribution", "train_rows", "validation_rows", "refused", "sha256",
     ]  # fmt: skip
-    assert [step for step, _ in told["evaluations"]] == [3, 6]
+    assert [step for step, _ in stored["evaluations"]] == [3, 6]
     assert (
         '"evaluations": [\n  [\n   3,\n'
         in (recipe_file.parent / "home" / "adapters" / "mine" / "run.json").read_text()
@@ -133,10 +136,10 @@ def test_the_engine_scores_what_training_lowered(
 def test_patience_keeps_the_best(recipe_file: Path) -> None:
     wild = again(recipe_file, "name=wild", "steps=24", "evaluations=12", "patience=2",
                  "learning_rate=2", "schedule=constant")  # fmt: skip
-    told = record(train.run(wild))
-    losses = [loss for _, loss in told["evaluations"]]
+    stored = record(train.run(wild))
+    losses = [loss for _, loss in stored["evaluations"]]
     assert losses[-1] > min(losses)
-    assert told["steps"] < 24
+    assert stored["steps"] < 24
 
 
 def test_a_time_budget_becomes_a_number_of_steps(recipe_file: Path) -> None:
@@ -204,5 +207,5 @@ def test_a_loss_that_is_no_number_keeps_the_last_checkpoint(
     monkeypatch.setattr(train.AnswerLoss, "forward", poisoned)
     with pytest.raises(TrainingError, match="smaller learning_rate"):
         train.run(resolved)
-    kept = RunFolder.at(home / "adapters", "tiny").load_checkpoint()
-    assert kept["state"]["step"] == 2
+    checkpoint = RunFolder.at(home / "adapters", "tiny").load_checkpoint()
+    assert checkpoint["state"]["step"] == 2
