@@ -258,9 +258,9 @@ def keep(
     to: Annotated[Path, typer.Option(help="the record, like results/adapters/sentiment-en.json")],
 ) -> None:
     """Keep the figures of a shipped adapter beside the bare base's, as one small file."""
-    from evaluation import table as tables
+    from evaluation import shipped_results
 
-    tables.write(to, tables.shipped_result(run, base))
+    shipped_results.write(to, shipped_results.shipped_result(run, base))
     aside(f"{to}. `python -m evaluation table` puts it into the README's table.")
 
 

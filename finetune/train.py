@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import itertools
 import math
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,8 +14,9 @@ from accelerate import Accelerator
 from tqdm import tqdm
 
 from core import paths
-from core.errors import PatchbayError, SettingsError
+from core.errors import SettingsError
 from finetune import checks, data, distributed, model, preview, record
+from finetune.errors import TrainingError, explained_errors
 from finetune.examples import Example, ExampleEncoder
 from finetune.model import AnswerLoss, Batch, TrainableModel, collate
 from finetune.recipe import Recipe, ResolvedRecipe
@@ -26,10 +25,6 @@ from finetune.state import TrainingState
 from tasks.spec import find_task, load_tasks
 
 PACE_STEPS = 10  # steps after which a time budget becomes a number of steps
-
-
-class TrainingError(PatchbayError):
-    """The training ended early; the message says why and what to change."""
 
 
 def run(
@@ -339,29 +334,3 @@ def _planned_steps(
     if recipe.minutes:
         return None
     return max(1, round(recipe.epochs * data.count_batches(recipe, data_sets, encoder) / processes))
-
-
-@contextmanager
-def explained_errors(run_folder: RunFolder, recipe: Recipe) -> Iterator[None]:
-    """Turn what ends a training into a sentence with the cause and what to change."""
-    try:
-        yield
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise TrainingError(
-            f"There was not enough memory. Use a smaller batch (it is {recipe.batch}) or "
-            f"max_tokens (it is {recipe.max_tokens}), or quantization=nf4 on a GPU."
-        ) from error
-    except RuntimeError as error:
-        if "memory" in str(error).lower():
-            raise TrainingError(
-                f"There was not enough memory. Use a smaller batch (it is {recipe.batch}) or "
-                f"max_tokens (it is {recipe.max_tokens})."
-            ) from error
-        raise
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise TrainingError(
-                f"The disk that holds {run_folder.folder.parent} is full. Free some space, or set "
-                "PATCHBAY_HOME to a folder on another disk, then go on with --resume."
-            ) from error
-        raise

@@ -14,7 +14,7 @@ from adapter_store.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, fingerprint_of
 from core.errors import InputError
 from core.paths import REPOSITORY
 from engine.fake import FakeEngine
-from evaluation import record, runner, table
+from evaluation import record, runner, shipped_results, table
 
 BEGIN, END = table.TABLE_BEGIN, table.TABLE_END
 MARKED = f"# Mine: {BEGIN} in a line is no marker\n\n{BEGIN}\n{END}\n\nthe rest\n"
@@ -64,7 +64,7 @@ def shipped(root: Path) -> str:
 
 def test_the_readmes_show_what_the_records_hold() -> None:
     """If this fails, run `python -m evaluation table`."""
-    records = table.read()
+    records = shipped_results.read()
     for lang, words in table.README_WORDS.items():
         text = (REPOSITORY / words.file).read_text(encoding="utf-8")
         shown = text.split(BEGIN + "\n")[1].split(END)[0]
@@ -73,11 +73,11 @@ def test_the_readmes_show_what_the_records_hold() -> None:
 
 
 def test_every_record_holds_for_the_adapter_and_the_task_that_ship() -> None:
-    assert table.outdated() == []
+    assert shipped_results.outdated() == []
 
 
 def test_a_record_has_both_sides_the_verdict_and_the_way_back(runs: Runs, root: Path) -> None:
-    result = table.shipped_result(*runs)
+    result = shipped_results.shipped_result(*runs)
     ours, bare = (record.read(folder) for folder in runs)
     assert (result.adapter, result.task, result.rows, result.left_out) == (
         "mine",
@@ -116,7 +116,7 @@ def test_commands_name_every_option(runs: Runs) -> None:
             },
         }
     )
-    assert table.command(settings) == (
+    assert shipped_results.command(settings) == (
         "python -m evaluation run --task sentiment --data DIR/films/validation.jsonl "
         "--adapter mine --column 'my text=text' --labels drawn --reverse --profile starter "
         "--output runs/mine"
@@ -143,7 +143,7 @@ def test_each_kind_of_task_has_its_figures(
     engine = FakeEngine({"mine": "abc"})
     for name in (None, "mine"):
         runner.run(run_plan(task, file, name), engine, tmp_path / str(name))
-    result = table.shipped_result(tmp_path / "mine", tmp_path / "None")
+    result = shipped_results.shipped_result(tmp_path / "mine", tmp_path / "None")
     assert list(result.figures) == names
     for lang in ("en", "zh"):
         assert len(table.as_markdown({Path("a.json"): result}, lang).splitlines()) == 4 + len(names)
@@ -156,7 +156,7 @@ def test_both_directions_of_a_translation_are_told_apart(tmp_path: Path) -> None
     engine = FakeEngine({"mine": "abc"})
     for name in (None, "mine"):
         runner.run(run_plan("translation", file, name, reverse=True), engine, tmp_path / str(name))
-    result = table.shipped_result(tmp_path / "mine", tmp_path / "None")
+    result = shipped_results.shipped_result(tmp_path / "mine", tmp_path / "None")
     assert "--reverse" in result.commands[1]
     assert ", reversed, 3 rows |" in table.as_markdown({Path("a.json"): result}, "en")
     assert "，反向，3 行 |" in table.as_markdown({Path("a.json"): result}, "zh")
@@ -169,7 +169,7 @@ def test_figures_rest_on_the_rows_that_both_answered(tmp_path: Path) -> None:
         run_plan("sentiment", file, "mine"), Failing(adapters={"mine": "a"}), tmp_path / "mine"
     )
     runner.run(run_plan("sentiment", file), FakeEngine(), tmp_path / "base")
-    result = table.shipped_result(tmp_path / "mine", tmp_path / "base")
+    result = shipped_results.shipped_result(tmp_path / "mine", tmp_path / "base")
     assert (result.rows, result.left_out) == (1, 1)
     assert result.figures["accuracy"].base.rows == result.figures["accuracy"].adapter.rows == 1
 
@@ -177,23 +177,25 @@ def test_figures_rest_on_the_rows_that_both_answered(tmp_path: Path) -> None:
 def test_runs_that_do_not_fit_are_refused(runs: Runs, tmp_path: Path) -> None:
     ours, bare = runs
     with pytest.raises(InputError, match="name the adapter's run, then the base's"):
-        table.shipped_result(bare, ours)
+        shipped_results.shipped_result(bare, ours)
     with pytest.raises(InputError, match="name the adapter's run, then the base's"):
-        table.shipped_result(ours, ours)
+        shipped_results.shipped_result(ours, ours)
     other = tmp_path / "other"
     runner.run(run_plan("sentiment", reviews(tmp_path)), FakeEngine(), other)
     with pytest.raises(InputError, match="different data files"):
-        table.shipped_result(ours, other)
+        shipped_results.shipped_result(ours, other)
     values = json.loads((bare / record.RUN_FILE).read_text())
     values["asked"]["fingerprints"]["base"] = "another"
     (bare / record.RUN_FILE).write_text(json.dumps(values))
     with pytest.raises(InputError, match=r"more than the adapter \(fingerprints.base: 'another'"):
-        table.shipped_result(*runs)
+        shipped_results.shipped_result(*runs)
 
 
 def test_a_new_record_is_missed_until_it_is_written(runs: Runs, root: Path) -> None:
     assert table.update(root) == [], "no records, nothing between the markers"
-    table.write(root / table.RESULTS_FOLDER / "mine.json", table.shipped_result(*runs))
+    shipped_results.write(
+        root / shipped_results.RESULTS_FOLDER / "mine.json", shipped_results.shipped_result(*runs)
+    )
     assert table.update(root, check=True) == ["README.md", "README.zh.md"]
     assert (root / "README.md").read_text() == MARKED
     table.update(root)
@@ -206,33 +208,33 @@ def test_a_new_record_is_missed_until_it_is_written(runs: Runs, root: Path) -> N
         "[`mine`](adapters/mine/README.md)",
         "[films/validation](results/adapters/mine.json), 30 rows",
         "accuracy",
-        f"{table.read(root)[Path('results/adapters/mine.json')].figures['accuracy'].base.value:.1%}",
+        f"{shipped_results.read(root)[Path('results/adapters/mine.json')].figures['accuracy'].base.value:.1%}",
         "**100.0% (100.0% to 100.0%)**",
     ]
     assert "准确率" in (root / "README.zh.md").read_text()
     (root / "README.md").write_text(text.replace("100.0% to", "99.0% to"))
     assert table.update(root, check=True) == ["README.md"], "a figure was changed by hand"
-    (root / table.RESULTS_FOLDER / "mine.json").unlink()
+    (root / shipped_results.RESULTS_FOLDER / "mine.json").unlink()
     table.update(root)
     assert (root / "README.md").read_text() == MARKED
 
 
 def test_an_adapter_or_a_task_that_has_changed_is_caught(runs: Runs, root: Path) -> None:
-    file = root / table.RESULTS_FOLDER / "mine.json"
-    table.write(file, table.shipped_result(*runs))
-    assert table.outdated(root) == []
+    file = root / shipped_results.RESULTS_FOLDER / "mine.json"
+    shipped_results.write(file, shipped_results.shipped_result(*runs))
+    assert shipped_results.outdated(root) == []
     weights = root / "adapters" / "mine" / ADAPTER_WEIGHTS
     weights.write_text("trained again")
-    assert "the adapter of mine was" in table.outdated(root)[0]
+    assert "the adapter of mine was" in shipped_results.outdated(root)[0]
     with pytest.raises(InputError, match="Judge it again, or remove the record"):
         table.update(root)
     weights.unlink()
-    assert "is not there now" in table.outdated(root)[0]
+    assert "is not there now" in shipped_results.outdated(root)[0]
     weights.write_text(ADAPTER_WEIGHTS)
     values = json.loads(file.read_text())
     values["fingerprints"]["task"] = "sentiment-v0"
     file.write_text(json.dumps(values))
-    assert "the task of mine was sentiment-v0" in table.outdated(root)[0]
+    assert "the task of mine was sentiment-v0" in shipped_results.outdated(root)[0]
 
 
 @pytest.mark.parametrize("text", ["", END + "\n" + BEGIN, MARKED * 2])
@@ -244,7 +246,7 @@ def test_missing_or_doubled_markers(text: str, root: Path) -> None:
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"adapter": "mine"}'])
 def test_a_damaged_record_is_named(text: str, root: Path) -> None:
-    (root / table.RESULTS_FOLDER).mkdir(parents=True)
-    (root / table.RESULTS_FOLDER / "mine.json").write_text(text)
+    (root / shipped_results.RESULTS_FOLDER).mkdir(parents=True)
+    (root / shipped_results.RESULTS_FOLDER / "mine.json").write_text(text)
     with pytest.raises(InputError, match=r"mine\.json is no record of shipped figures"):
         table.update(root)

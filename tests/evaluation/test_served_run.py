@@ -17,7 +17,7 @@ from core import terminal
 from core.errors import InputError
 from core.fingerprint import sha256_file
 from engine.fake import FakeEngine
-from evaluation import gate, promotion, record, report, runner, table
+from evaluation import gate, promotion, record, report, runner, shipped_results
 from evaluation.__main__ import app
 from evaluation.compare import compare
 
@@ -111,7 +111,7 @@ def test_it_can_be_what_is_in_place_and_never_what_is_promoted(mixed: Path, tmp_
     with pytest.raises(InputError, match=r"judged sentiment-en \(3 rows\), base \(2 rows\); only"):
         promotion.promote(served, mine, gate.judge(served, mine), "why not")
     with pytest.raises(InputError, match="name the adapter's run, then the base's"):
-        table.shipped_result(mine, served)
+        shipped_results.shipped_result(mine, served)
 
 
 def command(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:

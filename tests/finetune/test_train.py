@@ -17,10 +17,10 @@ from engine.adapters import AdapterLibrary
 from engine.base_model import load_base
 from engine.interface import ChooseRequest
 from finetune import train
+from finetune.errors import TrainingError
 from finetune.model import encoder
 from finetune.recipe import ResolvedRecipe, load_recipe
 from finetune.record import RunFolder
-from finetune.train import TrainingError
 from tasks.rows import Row
 from tasks.spec import load_tasks
 
