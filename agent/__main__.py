@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any
 
 import typer
@@ -28,7 +28,7 @@ from agent.plan import Plan, Step
 from core.errors import InputError, PatchbayError
 from core.settings import load_settings
 from core.terminal import aside, run
-from tasks.spec import Message, find_task, load_tasks
+from tasks.spec import Message, TaskSpec, find_task, load_tasks
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 Profile = Annotated[str | None, typer.Option(help="auto, starter, gpu, or a YAML file")]
@@ -70,7 +70,7 @@ def route(
     for number, line in lines:
         try:
             text, history = _parse(line)
-            result = _routed(planner.plan(text, history))
+            result = _routed(planner.plan(text, history), planner.tasks)
         except PatchbayError as error:
             bad += 1
             aside(f"error: {file}, line {number}: {error}")
@@ -111,11 +111,11 @@ def _is_message(turn: Any) -> bool:
     )
 
 
-def _routed(plan: Plan) -> dict[str, Any]:
+def _routed(plan: Plan, tasks: Mapping[str, TaskSpec]) -> dict[str, Any]:
     steps = []
     for step in plan.steps:
-        target = {"target_lang": step.slots["target"]} if "target" in step.slots else {}
-        steps.append({"task": step.task, **target})
+        target = tasks[step.task].target_language(step.slots)
+        steps.append({"task": step.task, **({"target_lang": target} if target else {})})
     return {
         "plan": steps,
         "confidence": round(plan.confidence, 4),

@@ -18,7 +18,7 @@ from agent.steps import Turn, Work, run
 from core.errors import PatchbayError
 from core.settings import Settings
 from engine.interface import Engine
-from tasks.spec import Message, TaskSpec
+from tasks.spec import Message, TaskSpec, conversation_task
 
 Watch = Callable[[Iterator[Event]], Iterator[Event]]
 
@@ -89,9 +89,8 @@ class Agent:
         What is not wished comes from the task that the adapter serves, or else from conversation.
         Ends as `answer`.
         """
-        serving = [task for task in self.tasks.values() if adapter in task.adapters]
-        chatting = [task for task in self.tasks.values() if task.conversation]
-        own = next(task.decoding for task in serving + chatting)
+        serving = (task for task in self.tasks.values() if adapter in task.adapters)
+        own = next(serving, conversation_task(self.tasks)).decoding
         most = min(wishes.max_tokens or own.max_new_tokens, self.limits.answer_tokens)
         turn = Turn(stop=stop or threading.Event(), wishes=replace(wishes, max_tokens=most))
 

@@ -73,8 +73,7 @@ class Work:
 
     def labels(self) -> dict[str, str]:
         """Label as the prompt says it -> label as the task names it."""
-        own = self.step.slots.get("labels")
-        if isinstance(own, list) and own:
+        if own := self.task.own_labels(self.step.slots):
             return {label: label for label in own}
         return {both.en: name for name, both in self.task.labels.items()}
 
@@ -171,8 +170,8 @@ def _written(work: Work, history: Sequence[Message]) -> Iterator[Delta | Usage]:
 def _pieces(work: Work) -> Iterator[segments.Piece]:
     if work.task.split == "none":
         return iter([segments.Piece("", work.content, "")])
-    source = work.step.slots.get("source")
-    return segments.sentences(work.content, source if isinstance(source, str) else "en")
+    language = work.task.source_language(work.step.slots) or "en"
+    return segments.sentences(work.content, language)
 
 
 def _decoding(work: Work, core: str, left: int) -> Decoding:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from agent.agent import Agent
 from agent.cleaning import clean
 from agent.options import Wishes
-from agent.plan import Plan, SlotValue, Step
+from agent.plan import Plan, Step
 from api.answer import Answer
 from api.background_turn import Turns, unless_gone
 from api.errors import documented
@@ -23,7 +23,7 @@ from api.schemas import (
 )
 from core.access import Visitor
 from core.errors import InputError
-from tasks.spec import TaskSpec, find_task
+from tasks.spec import SlotValue, TaskSpec, find_task
 
 DEFAULT = "classification"
 ERRORS = documented(400, 401, 403, 404, 413, 422, 429, 500, 503)
@@ -72,13 +72,10 @@ def _plan(body: ClassifyRequest, task: TaskSpec) -> Plan:
         raise InputError(f"The task {task.name!r} has no labels, it writes. Name another.")
     slots: dict[str, SlotValue] = {}
     if body.labels:
-        slot = next((name for name, slot in task.slots.items() if slot.type == "labels"), None)
-        if slot is None:
-            known = ", ".join(task.labels)
-            raise InputError(
-                f"The task {task.name!r} has labels already: {known}. Leave yours out."
-            )
-        slots[slot] = body.labels
+        if task.labels_slot is None:
+            own = ", ".join(task.labels)
+            raise InputError(f"The task {task.name!r} has labels already: {own}. Leave yours out.")
+        slots[task.labels_slot] = body.labels
     return Plan((Step(task.name, 1.0, slots, text=clean(body.input)),), "chosen")
 
 

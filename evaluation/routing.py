@@ -150,8 +150,7 @@ def _planned(planner: Planner, request: Request) -> Planned:
         return Planned(request, [], error=str(error))
     found: Wanted = []
     for step in plan.steps:
-        target = step.slots.get("target")
-        found.append((step.task, target if isinstance(target, str) else None))
+        found.append((step.task, planner.tasks[step.task].target_language(step.slots)))
     return Planned(request, found, plan.confidence, 1000 * (time.perf_counter() - started))
 
 

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from agent import steps
 from agent.events import StepFinished
 from agent.options import Wishes
-from agent.plan import SlotValue, Step
+from agent.plan import Step
 from agent.steps import Turn, Work
 from core.errors import InputError, PatchbayError
 from engine.interface import ChooseRequest, Engine
@@ -25,7 +25,7 @@ from evaluation import figures, record
 from evaluation.contamination import Training
 from evaluation.record import Asked, Outcome, Run
 from evaluation.rows import Question, Selection
-from tasks.spec import TaskSpec
+from tasks.spec import SlotValue, TaskSpec
 
 PACKAGES = ("numpy", "scipy", "scikit-learn", "sacrebleu", "rouge_score", "torch", "transformers")
 
@@ -134,12 +134,12 @@ def summarize(
     if not good:
         return Run(**common)
     primary = asked.metrics[0]
-    statistics = {name: figures.BUILDERS[name](good) for name in asked.metrics}
+    statistics = {name: figures.statistic(name, good, job.task) for name in asked.metrics}
     return Run(
         **common,
         figures={name: figures.figure(s, asked.seed) for name, s in statistics.items()},
-        signatures=figures.signatures(good, asked.metrics),
-        slices=figures.slices(good, primary, asked.seed),
+        signatures=figures.signatures(good, asked.metrics, job.task),
+        slices=figures.slices(good, primary, asked.seed, job.task),
         chosen=figures.chosen(good) if job.task.kind == "choose" else None,
         contamination=job.training.found_in(good, statistics[primary], asked.seed)
         if job.training
@@ -198,8 +198,8 @@ def _tried(ask: Ask, work: Judged, question: Question) -> Outcome:
 
 def _work(job: Job, engine: Engine, question: Question) -> Judged:
     slots: dict[str, SlotValue] = dict(question.slots)
-    if question.labels:
-        slots["labels"] = list(question.labels)
+    if question.labels and job.task.labels_slot:
+        slots[job.task.labels_slot] = list(question.labels)
     return Judged(
         engine=engine,
         task=job.task,

@@ -21,7 +21,7 @@ from evaluation.compare import Compared, Verdict
 from evaluation.promotion import FILES
 from evaluation.record import Asked, Figure, Outcome, Run
 from evaluation.report import number
-from tasks.spec import load_tasks
+from tasks.spec import TaskSpec, load_tasks
 
 FOLDER = Path("results") / "adapters"
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
@@ -145,7 +145,7 @@ def keep(run: Path, base: Path) -> Kept:
         said = "; ".join(f"{key}: {a!r} and {b!r}" for key, (a, b) in compared.changed.items())
         raise InputError(f"The runs differ in more than the adapter ({said}). Run both alike.")
     before, after = (_answered(folder, compared.left_out) for folder in (base, run))
-    seed = ours.asked.seed
+    task, seed = load_tasks().get(ours.asked.task_name), ours.asked.seed
     return Kept(
         adapter=name,
         task=ours.asked.task_name,
@@ -155,7 +155,8 @@ def keep(run: Path, base: Path) -> Kept:
         rows=compared.rows,
         left_out=len(compared.left_out),
         figures={
-            one.name: _beside(one, before, after, seed) for one in _headline(compared.compared)
+            one.name: _beside(one, before, after, seed, task)
+            for one in _headline(compared.compared)
         },
         signatures=ours.signatures,
         fingerprints={**ours.asked.fingerprints, "task": ours.asked.task},
@@ -276,9 +277,15 @@ def _headline(compared: Sequence[Compared]) -> list[Compared]:
 
 
 def _beside(
-    one: Compared, base: Sequence[Outcome], adapter: Sequence[Outcome], seed: int
+    one: Compared,
+    base: Sequence[Outcome],
+    adapter: Sequence[Outcome],
+    seed: int,
+    task: TaskSpec | None,
 ) -> Beside:
-    made = [figures.figure(figures.BUILDERS[one.name](rows), seed) for rows in (base, adapter)]
+    made = [
+        figures.figure(figures.statistic(one.name, rows, task), seed) for rows in (base, adapter)
+    ]
     return Beside(
         base=made[0], adapter=made[1], verdict=one.verdict, p=one.difference.p, test=one.test
     )

@@ -73,8 +73,8 @@ def _part(recipe: Recipe, source: Source, task: TaskSpec, encoder: Encoder) -> P
     if not rows or not validation:
         raise InputError(f"{place}: no rows are left to train and validate on.")
     if source.both_ways:
-        rows += map(exchanged, _share(rows, source.both_ways, recipe.seed))
-        validation += map(exchanged, _share(validation, source.both_ways, recipe.seed))
+        for part in (rows, validation):
+            part += [exchanged(row, task) for row in _share(part, source.both_ways, recipe.seed)]
     return Part(source, rows, validation, refused)
 
 

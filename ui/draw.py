@@ -108,15 +108,14 @@ def _in_line(place: int) -> str:
 
 
 def _name(step: StepView, tasks: Tasks) -> str:
-    slot = _language(step, "target", "route.to")
-    more = f' <span class="pb-soft">{slot}</span>' if slot else ""
+    task = tasks.get(step.task)
+    code = task.target_language(step.slots) if task else None
+    more = f' <span class="pb-soft">{_language(code, "route.to")}</span>' if code else ""
     return f"<strong>{show(task_title(step.task, tasks))}</strong>{more}"
 
 
-def _language(step: StepView, slot: str, key: str) -> str:
-    code = step.slots.get(slot)
-    if not isinstance(code, str):
-        return ""
+def _language(code: str, key: str) -> str:
+    """A phrase of words.yaml about a language; what is no code stands as it is."""
     try:
         name = Both(en=languages.name(code), zh=languages.name(code, "zh"))
     except (LookupError, ValueError, UnknownName):
@@ -138,9 +137,9 @@ def _why(turn: Turn, tasks: Tasks) -> str:
     for step in turn.steps:
         title = show(task_title(step.task, tasks))
         rows.append(("route.answered", f"{title} {percent(step.confidence)}, {_adapter(step)}"))
-        source = _language(step, "source", "route.from")
-        if source:
-            rows.append(("route.answered", source))
+        task = tasks.get(step.task)
+        if code := task.source_language(step.slots) if task else None:
+            rows.append(("route.answered", _language(code, "route.from")))
         if step.nearest:
             rows.append(("route.nearest", f"<q>{escape(step.nearest)}</q>"))
     if turn.fingerprints:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 
 import regex
 
-from agent.plan import SlotValue, Step
+from agent.plan import Step
 from agent.planning import slots
 from agent.planning.drafting import Draft
 from tasks import languages
-from tasks.spec import TaskSpec
+from tasks.spec import SlotValue, TaskSpec
 
 ENDS = regex.compile(
     r"(?:[\s,，;；、]|\b(?:and|then|also)\b|并且?|再|然后|接着|随后|and then)+$", regex.I
@@ -40,13 +40,13 @@ class Assembler:
 
     def __init__(self, tasks: Mapping[str, TaskSpec]) -> None:
         self._tasks = tasks
-        self._into = next((task for task in tasks.values() if slots.target_slot(task)), None)
+        self._into = next((task for task in tasks.values() if task.target_slot), None)
 
     def steps(self, drafts: list[Draft], job: Job) -> list[Step]:
         """One step a draft, and one more when the result is wanted in another language."""
         language = languages.detect(job.content)
         request = languages.detect(job.asked or job.text)
-        translated = any(slots.target_slot(self._tasks[draft.task]) for draft in drafts)
+        translated = any(self._tasks[draft.task].target_slot for draft in drafts)
         steps: list[Step] = []
         for draft in drafts:
             task = self._tasks[draft.task]
@@ -58,7 +58,7 @@ class Assembler:
                 job.earlier.get(task.name, {}),
             )
             text = None if steps and not task.conversation else self._text(draft, drafts, job)
-            slot = slots.target_slot(task)
+            slot = task.target_slot
             if slot and values[slot] == language and len(drafts) > 1:
                 continue  # the text is in that language already
             step = Step(task.name, draft.confidence, values, draft.nearest, text)
@@ -84,16 +84,16 @@ class Assembler:
         steps = []
         for position, step in enumerate(before):
             values = dict(step.slots)
-            for name, slot in self._tasks[step.task].slots.items():
-                if slot.type == "language" and slot.default == "detected" and position == 0:
-                    values[name] = language
+            source = self._tasks[step.task].source_slot
+            if source and position == 0:
+                values[source] = language
             steps.append(replace(step, slots=values, text=content if position == 0 else None))
         return steps
 
     def _says(self, draft: Draft, job: Job, alone: bool) -> str:
         """The words to look for slot values in: the draft's own, or all of them."""
         task = self._tasks[draft.task]
-        if alone or (slots.target_slot(task) and slots.find_target(draft.asked) is None):
+        if alone or (task.target_slot and slots.find_target(draft.asked) is None):
             return job.asked
         return draft.asked
 
@@ -109,7 +109,7 @@ class Assembler:
     def _language_after(
         self, task: TaskSpec, values: Mapping[str, SlotValue], language: str, request: str
     ) -> str:
-        slot = slots.target_slot(task)
+        slot = task.target_slot
         if slot:
             return str(values[slot])
         return language if task.kind == "write" and not task.conversation else request
@@ -118,7 +118,7 @@ class Assembler:
         self, into: TaskSpec, last: TaskSpec, draft: Draft, asked: str, language: str
     ) -> list[Step]:
         target = slots.find_target(asked, language)
-        slot = slots.target_slot(into)
+        slot = into.target_slot
         # A written text is wanted in any language that is named; a label only when it is clear.
         if target is None or slot is None or target.code == language:
             return []

@@ -7,11 +7,10 @@ from dataclasses import dataclass, replace
 
 import regex
 
-from agent.planning import slots
 from agent.planning.clauses import Clause
 from agent.planning.router import AGAIN, ASIDE, Router, Scored
 from tasks import languages
-from tasks.spec import TaskSpec
+from tasks.spec import TaskSpec, conversation_task
 
 COUNTS = 0.5  # probability from which a clause asks for its task
 CLEAR = 0.9  # and from which it does so without any cue beside another clause
@@ -71,8 +70,8 @@ class Drafter:
     def __init__(self, tasks: Mapping[str, TaskSpec], router: Router) -> None:
         self._tasks = tasks
         self._router = router
-        self._chat = next(name for name, task in tasks.items() if task.conversation)
-        self._into = next((n for n, task in tasks.items() if slots.target_slot(task)), None)
+        self._chat = conversation_task(tasks).name
+        self._into = next((name for name, task in tasks.items() if task.target_slot), None)
 
     def drafts(self, rows: list[Row], setting: Setting) -> list[Draft]:
         """What the clauses ask for, in the order of doing; empty when none is clear."""

@@ -17,7 +17,7 @@ from agent.planning.reading import Reader, Reading
 from agent.planning.router import Router
 from core.errors import InputError, UnknownName
 from tasks import languages
-from tasks.spec import Message, TaskSpec, find_task
+from tasks.spec import Message, TaskSpec, conversation_task, find_task
 
 SURE = 0.97  # probability from which a task is believed though no text came with the request
 COMMAND = regex.compile(r"/(?P<name>[A-Za-z][\w-]*)(?=\s|$)(?P<rest>.*)", regex.S)
@@ -32,13 +32,17 @@ Decision = tuple[list[Step], Reason]
 
 
 class Planner:
-    """Plans requests. Keeps nothing between calls; safe to share between threads."""
+    """Plans requests. Keeps nothing between calls; safe to share between threads.
+
+    Attributes:
+        tasks: the tasks that steps may have, by name.
+    """
 
     def __init__(self, tasks: Mapping[str, TaskSpec], router: Router) -> None:
-        self._tasks = dict(tasks)
+        self.tasks = dict(tasks)
         self._reader = Reader(tasks, router)
         self._assembler = Assembler(tasks)
-        self._chat = next(name for name, task in tasks.items() if task.conversation)
+        self._chat = conversation_task(tasks).name
 
     def plan(self, text: str, history: Sequence[Message] = (), task: str | None = None) -> Plan:
         """Decide what to do with a request.
@@ -62,7 +66,7 @@ class Planner:
         task = turn.get("task")
         try:
             return self._decide(
-                clean(turn["content"]), before, task if task in self._tasks else None
+                clean(turn["content"]), before, task if task in self.tasks else None
             )[0]
         except InputError:
             return None
@@ -70,7 +74,7 @@ class Planner:
     def _decide(self, text: str, earlier: Conversation, task: str | None) -> Decision:
         command = self._command(text)
         if task is not None:
-            name = find_task(self._tasks, task).name
+            name = find_task(self.tasks, task).name
             return [self._one(name, command[1] if command else text, earlier)], "chosen"
         if command:
             return [self._one(*command, earlier)], "command"
@@ -81,15 +85,15 @@ class Planner:
         if match is None:
             return None
         try:
-            task = find_task(self._tasks, match["name"].lower())
+            task = find_task(self.tasks, match["name"].lower())
         except UnknownName as error:
-            known = [name for task in self._tasks.values() for name in (task.name, *task.commands)]
+            known = [name for task in self.tasks.values() for name in (task.name, *task.commands)]
             raise UnknownName("command", match["name"], known) from error
         return task.name, match["rest"].strip()
 
     def _one(self, name: str, text: str, earlier: Conversation) -> Step:
         """One step of a task that the person named."""
-        task = self._tasks[name]
+        task = self.tasks[name]
         if task.conversation:
             return Step(name, 1.0, text=text or EMPTY)
         asked, content = self._taken_apart(task, text)
@@ -104,7 +108,7 @@ class Planner:
     def _taken_apart(self, task: TaskSpec, text: str) -> tuple[str, str | None]:
         """Instruction and content of what follows a command: `fr The shop is open.`"""
         first, _, rest = text.partition(" ")
-        if slots.target_slot(task) and languages.parse(first.strip(":：,，")):
+        if task.target_slot and languages.parse(first.strip(":：,，")):
             return f"to {first}", rest.strip() or None
         if not text:
             return "", None
@@ -142,13 +146,13 @@ class Planner:
         self, drafts: list[Draft], reading: Reading, text: str, content: str, earlier: Conversation
     ) -> list[Step]:
         known = {}
-        if earlier and any(self._tasks[draft.task].slots for draft in drafts):
+        if earlier and any(self.tasks[draft.task].slots for draft in drafts):
             known = {step.task: step.slots for step in earlier.before() or []}
         return self._assembler.steps(drafts, Job(text, content, reading.asked, known))
 
     def _names_a_text(self, draft: Draft, asked: str) -> bool:
         """Whether a request without content still points at some, or holds it unmarked."""
-        wanted = slots.target_slot(self._tasks[draft.task]) and slots.find_target(asked)
+        wanted = self.tasks[draft.task].target_slot and slots.find_target(asked)
         points = bool(wanted) or POINTS.search(asked) is not None or _is_bare(asked)
         return draft.confidence > 0.6 and points
 
@@ -162,7 +166,7 @@ class Planner:
             pasted = request is not None and self._reader.read(request).idle
             return request if pasted else earlier.answer or request
         # A task done again, or a judgement, is about the original rather than the answer.
-        same = any(step.task == name for step in before) or self._tasks[name].kind == "choose"
+        same = any(step.task == name for step in before) or self.tasks[name].kind == "choose"
         return before[0].text if same else earlier.answer or before[0].text
 
 

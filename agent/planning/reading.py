@@ -12,7 +12,7 @@ from agent.planning.clauses import Clause
 from agent.planning.drafting import POINTS, Draft, Drafter, Row, Setting
 from agent.planning.router import AGAIN, ASIDE, Router, Scored
 from tasks import languages
-from tasks.spec import TaskSpec
+from tasks.spec import TaskSpec, conversation_task
 
 SPOKEN = ("en", "zh")  # languages of the samples
 # How much likelier a task becomes beside conversation when the request brings a text, points
@@ -47,7 +47,7 @@ class Reader:
     def __init__(self, tasks: Mapping[str, TaskSpec], router: Router) -> None:
         self._router = router
         self._drafter = Drafter(tasks, router)
-        self._chat = next(name for name, task in tasks.items() if task.conversation)
+        self._chat = conversation_task(tasks).name
 
     def asks(self, sentences: list[str]) -> list[float]:
         """The probability that each sentence asks for something."""

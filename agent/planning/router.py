@@ -131,7 +131,7 @@ def own_words(tasks: Mapping[str, TaskSpec]) -> frozenset[str]:
     """Words of fixed labels, in both languages: they say which task a list of choices is for."""
     words: set[str] = set()
     for task in tasks.values():
-        if not any(slot.type == "labels" for slot in task.slots.values()):
+        if task.labels_slot is None:
             for label, name in task.labels.items():
                 words |= {label.casefold(), name.en.casefold(), name.zh}
     return frozenset(words)

@@ -8,11 +8,10 @@ from types import MappingProxyType
 
 import regex
 
-from agent.plan import SlotValue
 from agent.planning import wording
 from tasks import languages
 from tasks.languages import Mention
-from tasks.spec import Slot, TaskSpec
+from tasks.spec import Slot, SlotValue, TaskSpec
 
 LEADS_TARGET = regex.compile(
     r"(?:\b(?:in|into|to|for|of|only|reads?|speaks?|make (?:this|it)|then|and)\s+"
@@ -180,14 +179,6 @@ def _default(
     if place is not None and place != content_language:
         return place
     return _implied(content_language, request_language)
-
-
-def target_slot(task: TaskSpec) -> str | None:
-    """The name of the task's slot for a wanted language, None if it has none."""
-    for name, slot in task.slots.items():
-        if slot.type == "language" and slot.default != "detected":
-            return name
-    return None
 
 
 def _implied(content_language: str, request_language: str) -> str:

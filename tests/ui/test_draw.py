@@ -39,9 +39,8 @@ def answered(text: str = "answer", **step: object) -> Turn:
 def test_nothing_a_person_or_a_model_wrote_becomes_markup() -> None:
     turn = answered(NASTY, nearest=NASTY)
     turn.text, turn.steps[0].adapter = NASTY, NASTY
-    turn.steps.append(
-        StepView(task=NASTY, labels={NASTY: 1.0}, pieces=[(NASTY, 0.5)], slots={"target": NASTY})
-    )
+    turn.steps.append(StepView(task=NASTY, labels={NASTY: 1.0}, pieces=[(NASTY, 0.5)]))
+    turn.steps.append(StepView(task="translation", slots={"target": NASTY, "source": NASTY}))
     page = drawn(turn)
     assert "<script" not in page
     assert "<img" not in page
@@ -51,6 +50,16 @@ def test_nothing_a_person_or_a_model_wrote_becomes_markup() -> None:
 def test_route_says_task_confidence_adapter_and_why() -> None:
     page = drawn(answered(nearest="Tell me a joke"))
     for words_ in ("Chat", "对话", "88%", "base, no adapter yet", "Tell me a joke", "the router"):
+        assert words_ in page
+
+
+def test_languages_are_shown_whatever_their_slots_are_called() -> None:
+    shipped = TASKS["translation"]
+    slots = {"into": shipped.slots["target"], "from": shipped.slots["source"]}
+    tasks = {"translation": shipped.model_copy(update={"slots": slots})}
+    step = StepView(task="translation", slots={"into": "fr", "from": "de"})
+    page = str(draw_turn(Turn(text="request", steps=[step]), tasks))
+    for words_ in ("to French", "译成法语", "from German"):
         assert words_ in page
 
 
