@@ -27,7 +27,7 @@ class Agent:
     """Routes and answers. Holds no visitor's words between turns.
 
     Attributes:
-        limits: how much a visitor may ask for, and the line where every turn waits.
+        limits: how much a visitor may ask for, and the queue where every turn waits.
         stand_in: answers, with its own adapters, while the engine is away.
         watch: what every turn's events pass through, unchanged, on their way out.
     """
@@ -91,7 +91,7 @@ class Agent:
         """
         serving = (task for task in self.tasks.values() if adapter in task.adapters)
         own = next(serving, conversation_task(self.tasks)).decoding
-        most = min(wishes.max_tokens or own.max_new_tokens, self.limits.answer_tokens)
+        most = min(wishes.max_tokens or own.max_new_tokens, self.limits.max_answer_tokens)
         turn = Turn(stop=stop or threading.Event(), wishes=replace(wishes, max_tokens=most))
 
         def attempt(engine: Engine) -> Iterator[Event]:
@@ -106,14 +106,14 @@ class Agent:
                 engine.close()
 
     def _told(self, events: Iterator[Event], turn: Turn) -> Iterator[Event]:
-        return self.watch(self._ended(self._in_line(events, turn)))
+        return self.watch(self._ended(self._queued(events, turn)))
 
-    def _in_line(self, events: Iterator[Event], turn: Turn) -> Iterator[Event]:
-        with self.limits.line.turn(turn.wishes.visitor, turn.stop) as places:
+    def _queued(self, events: Iterator[Event], turn: Turn) -> Iterator[Event]:
+        with self.limits.queue.enqueue(turn.wishes.visitor, turn.stop) as positions:
             waited = False
-            for place in places:
+            for position in positions:
                 waited = True
-                yield Waiting(place)
+                yield Waiting(position)
             if waited and turn.stop.is_set():
                 yield Finished("", {}, 0, 0.0, "stop")
             else:
@@ -132,7 +132,8 @@ class Agent:
     def _run(self, plan: Plan, turn: Turn, text: str) -> Iterator[Event]:
         yield Planned(plan)
         results: list[StepFinished] = []
-        left = min(turn.wishes.max_tokens or self.limits.answer_tokens, self.limits.answer_tokens)
+        most = self.limits.max_answer_tokens
+        left = min(turn.wishes.max_tokens or most, most)
         stopped = "end"
         for index, step in enumerate(plan.steps):
             spec = self.tasks[step.task]

@@ -28,14 +28,14 @@ class Api:
 
     Attributes:
         app: the ASGI app.
-        line: where the answers wait.
+        queue: where the answers wait.
         metrics: counts of the whole process: from now on they watch the agent.
     """
 
     def __init__(self, agent: Agent, settings: Settings, keys: Keys) -> None:
-        self.line = agent.limits.line
-        self.metrics = Metrics(agent.engine, self.line)
-        turns = Turns(settings, self.line)
+        self.queue = agent.limits.queue
+        self.metrics = Metrics(agent.engine, self.queue)
+        turns = Turns(settings, self.queue)
         agent.watch = self.metrics.watch
         self.app = FastAPI(
             title="Patchbay",
@@ -51,7 +51,7 @@ class Api:
         )
         handle_errors(self.app)
         self.app.exception_handler(Gone)(_gone)
-        self.app.include_router(health_routes(self.line))
+        self.app.include_router(health_routes(self.queue))
         router = guarded(keys, agent.limits)
         metric_routes(router, self.metrics)
         model_routes(router, agent)

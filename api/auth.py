@@ -33,7 +33,7 @@ def guarded(keys: Keys, limits: Limits) -> APIRouter:
                 request.state.visitor = visitor
                 # An address is a person's own.
                 request.state.told["visitor"] = visitor.name if keys else None
-                limits.count(visitor.name)
+                limits.count_request(visitor.name)
                 return await answer(request)
 
             return enter

@@ -10,7 +10,7 @@ from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from agent.events import Event, Failed, Notice, Planned, StepFinished, StepStarted, Waiting
-from agent.fair_queue import Line
+from agent.fair_queue import FairQueue
 from engine.interface import Engine
 
 SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 300)
@@ -21,15 +21,15 @@ BY = ("task", "adapter")
 class Metrics:
     """Counters of one process. Safe to use from many threads; they hold nobody's words."""
 
-    def __init__(self, engine: Engine, line: Line) -> None:
+    def __init__(self, engine: Engine, queue: FairQueue) -> None:
         self.registry = CollectorRegistry()
         on = self.registry
         ProcessCollector(registry=on)
         self.registry.register(_Passes(engine))
         running = Gauge("patchbay_turns_running", "Turns that run", registry=on)
-        running.set_function(lambda: line.running)
+        running.set_function(lambda: queue.running)
         waiting = Gauge("patchbay_waiting", "Turns that wait in the line", registry=on)
-        waiting.set_function(lambda: line.waiting)
+        waiting.set_function(lambda: queue.waiting)
         self.requests = Counter(
             "patchbay_requests", "HTTP requests to the API", ("route", "status"), registry=on
         )

@@ -29,7 +29,7 @@ class Connection(H11Protocol):
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
-        self.access_log = False  # paths are visitors' words; the ledger has its own line
+        self.access_log = False  # paths are visitors' words; the request log has its own line
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first byte."""
@@ -74,7 +74,7 @@ class Server(uvicorn.Server):
     ) -> None:
         """`ready` is told the address when the port is open."""
         self.page = page
-        self._line = api.line
+        self._queue = api.queue
         self._ready = ready
         self._drain = settings.drain_seconds
         super().__init__(
@@ -105,9 +105,9 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let the running answers end, then close."""
-        self._line.draining = True
+        self._queue.draining = True
         until = time.monotonic() + self._drain
-        while self._line.held and time.monotonic() < until and not self.force_exit:
+        while self._queue.admitted and time.monotonic() < until and not self.force_exit:
             await asyncio.sleep(0.1)
         await super().shutdown(sockets)
 

@@ -10,7 +10,7 @@
     ├── AdapterError       an adapter was refused
     ├── NotAllowed         the visitor may not use the adapter that would answer
     ├── TooMany            one visitor asks too much
-    ├── EngineBusy         the line is full
+    ├── EngineBusy         the queue is full
     ├── EngineAway         what runs the base is elsewhere, and does not answer
     └── Draining           the server is on its way out
 
@@ -73,7 +73,7 @@ class TooMany(PatchbayError):
 
 
 class EngineBusy(PatchbayError):
-    """The line, or the engine's own queue, is full."""
+    """The queue of turns, or the engine's own, is full."""
 
 
 class EngineAway(PatchbayError):

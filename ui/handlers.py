@@ -134,7 +134,7 @@ class Desk:
         events = self.agent.answer(turn.text, past.messages(), task, switch, wishes=wishes)
         drawn = 0.0
         try:
-            self.agent.limits.count(visitor.name)
+            self.agent.limits.count_request(visitor.name)
             for event in events:
                 turn.apply(event)
                 if time.monotonic() - drawn >= REDRAW_SECONDS:
