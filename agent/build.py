@@ -29,15 +29,15 @@ def build_agent(settings: Settings, progress: Progress = lambda line: None) -> A
     tasks = load_tasks()
     with ThreadPoolExecutor(1) as beside:
         planner = beside.submit(_planner, tasks, settings)
-        stand_in = load_stand_in(settings, progress)
+        fallback = load_stand_in(settings, progress)
         engine = load_engine(settings, progress)
-    return Agent(engine, tasks, planner.result(), Limits(settings), stand_in)
+    return Agent(engine, tasks, planner.result(), limits=Limits(settings), fallback=fallback)
 
 
 def assemble(engine: Engine, settings: Settings) -> Agent:
     """An agent around an engine that is already there, the fake one included."""
     tasks = load_tasks()
-    return Agent(engine, tasks, _planner(tasks, settings), Limits(settings))
+    return Agent(engine, tasks, _planner(tasks, settings), limits=Limits(settings))
 
 
 def build_planner(settings: Settings) -> Planner:

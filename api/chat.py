@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from agent.agent import Agent
 from agent.events import Event, Failed, StepFinished, TextDelta, Waiting
-from agent.options import Wishes
+from agent.options import TurnOptions
 from api.answer import Answer, Piece, logprobs
 from api.background_turn import Start, Turn, Turns, unless_gone
 from api.errors import ApiError, documented
@@ -62,14 +62,14 @@ def chat_routes(router: APIRouter, agent: Agent, turns: Turns, settings: Setting
         visitor: Visitor = request.state.visitor
         adapter = adapter_of(body.model, agent)
         request.state.told["model"] = body.model
-        wishes = _wishes(body, visitor, settings)
-        turn = turns.begin(_start(agent, body, adapter, wishes))
-        answer = Answer(wishes.seed)
+        options = _options(body, visitor, settings)
+        turn = turns.begin(_start(agent, body, adapter, options))
+        answer = Answer(options.seed)
         completion = _Completion(answer, body, turn, request.state.told, settings.log_words)
         return await (completion.stream() if body.stream else completion.whole(request))
 
 
-def _start(agent: Agent, body: ChatRequest, adapter: str | None, wishes: Wishes) -> Start:
+def _start(agent: Agent, body: ChatRequest, adapter: str | None, options: TurnOptions) -> Start:
     """The turn that the body asks for.
 
     Raises:
@@ -77,14 +77,16 @@ def _start(agent: Agent, body: ChatRequest, adapter: str | None, wishes: Wishes)
     """
     messages = as_messages(body.messages)
     if body.model != AUTO:
-        return lambda stop: agent.go_on(messages, adapter, stop, wishes)
+        return lambda stop: agent.complete(messages, adapter, stop=stop, options=options)
     *history, last = messages
     if last["role"] != "user":
         raise InputError(f"The last message must be the user's, not one by the {last['role']}.")
-    return lambda stop: agent.answer(last["content"], history, None, stop, False, wishes)
+    return lambda stop: agent.answer(
+        last["content"], history, stop=stop, explain=False, options=options
+    )
 
 
-def _wishes(body: ChatRequest, visitor: Visitor, settings: Settings) -> Wishes:
+def _options(body: ChatRequest, visitor: Visitor, settings: Settings) -> TurnOptions:
     """What the body asks for.
 
     Raises:
@@ -97,7 +99,7 @@ def _wishes(body: ChatRequest, visitor: Visitor, settings: Settings) -> Wishes:
             message = f"{name} is too large: {wanted}. This server writes at most {most} tokens."
             raise ApiError(400, message, param=name)
     seed = secrets.randbits(32) if body.seed is None else body.seed
-    return Wishes(
+    return TurnOptions(
         temperature=body.temperature,
         top_p=body.top_p,
         repetition_penalty=body.repetition_penalty,

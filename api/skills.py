@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 
 from agent.agent import Agent
 from agent.cleaning import clean
-from agent.options import Wishes
+from agent.options import TurnOptions
 from agent.plan import Plan, Step
 from api.answer import Answer
 from api.background_turn import Turns, unless_gone
@@ -46,14 +46,15 @@ def skill_routes(router: APIRouter, agent: Agent, turns: Turns) -> None:
         """Find a text's label, with the probability of each."""
         visitor: Visitor = request.state.visitor
         plan = _plan(body, find_task(agent.tasks, body.task or DEFAULT))
-        wishes = Wishes(allowed=visitor.allowed, visitor=visitor.name)
+        options = TurnOptions(allowed=visitor.allowed, visitor=visitor.name)
         answer = Answer(seed=0)
 
         async def finish() -> None:
             while (event := await turn.next()) is not None:
                 list(answer.take(event))
 
-        with closing(turns.begin(lambda stop: agent.carry_out(plan, stop, wishes))) as turn:
+        turn = turns.begin(lambda stop: agent.run_plan(plan, stop=stop, options=options))
+        with closing(turn):
             await unless_gone(request, finish())
         request.state.told |= answer.told
         step = answer.made.steps[0]

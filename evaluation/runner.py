@@ -16,9 +16,9 @@ from tqdm import tqdm
 
 from agent import steps
 from agent.events import StepFinished
-from agent.options import Wishes
+from agent.options import TurnOptions
 from agent.plan import Step
-from agent.steps import Turn, Work
+from agent.steps import StepRun, TurnContext
 from core.errors import InputError, PatchbayError
 from engine.interface import ChooseRequest, Engine
 from evaluation import figures, record
@@ -31,7 +31,7 @@ PACKAGES = ("numpy", "scipy", "scikit-learn", "sacrebleu", "rouge_score", "torch
 
 
 @dataclass(frozen=True)
-class Judged(Work):
+class Judged(StepRun):
     """A step as the chat runs it, with the adapter that is judged in place of the chat's pick."""
 
     judged: str | None = None
@@ -206,7 +206,7 @@ def _work(job: Job, engine: Engine, question: Question) -> Judged:
         index=0,
         step=Step(job.task.name, 1.0, slots, text=question.text),
         content=question.text,
-        turn=Turn(explain=False, wishes=Wishes(seed=job.selection.seed)),
+        turn=TurnContext(explain=False, options=TurnOptions(seed=job.selection.seed)),
         judged=job.adapter,
     )
 
@@ -219,7 +219,7 @@ def _answered(work: Judged, question: Question, score_reference: bool) -> Outcom
     """
     if work.task.kind == "choose":
         return _chosen(work, question)
-    finished = next(event for event in steps.run(work) if isinstance(event, StepFinished))
+    finished = next(event for event in steps.run_step(work) if isinstance(event, StepFinished))
     require_whole(finished.stopped)
     outcome = outcome_of(
         question,

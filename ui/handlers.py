@@ -19,7 +19,7 @@ import gradio as gr
 from agent.agent import Agent
 from agent.feedback.hub_backup import Keeping
 from agent.feedback.store import Correction, Feedback, FeedbackError, Rating
-from agent.options import Wishes
+from agent.options import TurnOptions
 from core.access import Keys
 from core.errors import TooMany
 from ui.conversation import Conversation, Turn, read
@@ -130,8 +130,12 @@ class Desk:
         switch = self._stops[str(request.session_hash)] = threading.Event()
         visitor = self.keys.named(request.username, request.client.host if request.client else "")
         # Answering again may give another answer.
-        wishes = Wishes(seed=secrets.randbits(32), allowed=visitor.allowed, visitor=visitor.name)
-        events = self.agent.answer(turn.text, past.messages(), task, switch, wishes=wishes)
+        options = TurnOptions(
+            seed=secrets.randbits(32), allowed=visitor.allowed, visitor=visitor.name
+        )
+        events = self.agent.answer(
+            turn.text, past.messages(), task=task, stop=switch, options=options
+        )
         drawn = 0.0
         try:
             self.agent.limits.count_request(visitor.name)

@@ -15,7 +15,7 @@ from agent.agent import Agent
 from agent.events import Event, Failed, Finished, Planned, Waiting
 from agent.fair_queue import FairQueue
 from agent.limits import Limits
-from agent.options import Wishes
+from agent.options import TurnOptions
 from agent.planning.planner import Planner
 from core.errors import Draining, EngineBusy, TooMany
 from core.settings import Settings
@@ -124,8 +124,8 @@ def agent(planner: Planner) -> Agent:
 
 
 def ask(agent: Agent, stop: threading.Event | None = None, words: int = 10) -> list[Event]:
-    wishes = Wishes(visitor="somebody")
-    return list(agent.answer("/chat " + "word " * words, stop=stop, wishes=wishes))
+    options = TurnOptions(visitor="somebody")
+    return list(agent.answer("/chat " + "word " * words, stop=stop, options=options))
 
 
 def test_a_turn_waits_for_another_and_says_so(agent: Agent) -> None:

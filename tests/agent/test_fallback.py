@@ -75,7 +75,7 @@ def settings(server: Server) -> Settings:
 @pytest.fixture
 def agent(server: Server, starter_engine: TorchEngine, planner: Planner) -> Iterator[Agent]:
     there = load_engine(settings(server))
-    yield Agent(there, load_tasks(), planner, stand_in=starter_engine)
+    yield Agent(there, load_tasks(), planner, fallback=starter_engine)
     there.close()
 
 
