@@ -25,6 +25,7 @@ from agent.events import (
     TextDelta,
 )
 from agent.plan import Plan, Step
+from agent.turn_record import StepRecord, TurnRecord
 from core.errors import InputError, PatchbayError
 from core.settings import load_settings
 from core.terminal import aside, run
@@ -129,31 +130,37 @@ def _record(events: Iterable[Event]) -> dict[str, Any]:
     Raises:
         PatchbayError: the turn failed.
     """
-    plan: list[dict[str, Any]] = []
-    made: list[dict[str, str]] = []
-    notices: list[str] = []
-    record: dict[str, Any] = {}
+    record = TurnRecord()
     for event in events:
-        match event:
-            case StepStarted(index=index, step=step, adapter=adapter):
-                del plan[index:]  # another engine begins the step anew
-                plan.append(
-                    {
-                        "task": step.task,
-                        "confidence": round(step.confidence, 4),
-                        "adapter": adapter,
-                        "slots": step.slots,
-                    }
-                )
-            case Notice(message=message):
-                notices.append(message)
-            case StepFinished(fingerprints=fingerprints):
-                made.append(fingerprints)
-            case Finished(text=text, labels=labels, tokens=tokens, seconds=seconds):
-                record = {"text": text, "labels": labels, "tokens": tokens, "seconds": seconds}
-            case Failed(message=message):
-                raise PatchbayError(message)
-    return {"plan": plan, **record, "notices": notices, "fingerprints": {**made[-1], "steps": made}}
+        record.apply(event)
+    if record.failed:
+        raise PatchbayError(record.failed.message)
+    fingerprints = [result.fingerprints for result in record.results]
+    return {
+        "plan": [_step_object(step) for step in record.started],
+        **(_totals(record.finished) if record.finished else {}),
+        "notices": [notice.message for notice in record.notices],
+        "fingerprints": {**fingerprints[-1], "steps": fingerprints},
+    }
+
+
+def _totals(finished: Finished) -> dict[str, Any]:
+    return {
+        "text": finished.text,
+        "labels": finished.labels,
+        "tokens": finished.tokens,
+        "seconds": finished.seconds,
+    }
+
+
+def _step_object(record: StepRecord) -> dict[str, Any]:
+    step = record.step
+    return {
+        "task": step.task,
+        "confidence": round(step.confidence, 4),
+        "adapter": record.adapter,
+        "slots": step.slots,
+    }
 
 
 def _draw(events: Iterable[Event]) -> None:

@@ -11,12 +11,12 @@ from agent.agent import Agent
 from api.auth import guarded
 from api.background_turn import Gone, Turns
 from api.body import BodyLimit
-from api.chat import MOST_TOKENS, chat_routes
+from api.chat import MAX_TOKENS_FIELDS, chat_routes
 from api.errors import handle_errors
 from api.health import health_routes, metric_routes
 from api.metrics import Metrics
 from api.models import model_routes
-from api.request_log import LEFT, Ledger
+from api.request_log import CLIENT_CLOSED_REQUEST, RequestLog
 from api.schemas import STREAMED
 from api.skills import skill_routes
 from core.access import Keys
@@ -45,8 +45,8 @@ class Api:
             docs_url=None,  # its scripts come from elsewhere
             redoc_url=None,
             middleware=[
-                Middleware(Ledger, metrics=self.metrics),
-                Middleware(BodyLimit, most=settings.max_request_bytes),
+                Middleware(RequestLog, metrics=self.metrics),
+                Middleware(BodyLimit, max_bytes=settings.max_request_bytes),
             ],
         )
         handle_errors(self.app)
@@ -60,9 +60,9 @@ class Api:
         router.get("/openapi.json", include_in_schema=False)(self._openapi)
         self.app.include_router(router)
         schema = self.app.openapi()
-        asked = schema["components"]["schemas"]["ChatRequest"]["properties"]
-        for name in MOST_TOKENS:
-            asked[name]["anyOf"][0]["maximum"] = settings.max_answer_tokens
+        fields = schema["components"]["schemas"]["ChatRequest"]["properties"]
+        for name in MAX_TOKENS_FIELDS:
+            fields[name]["anyOf"][0]["maximum"] = settings.max_answer_tokens
         schema["components"]["schemas"] |= STREAMED
         self._paths = {"/openapi.json", *schema["paths"]}
 
@@ -82,4 +82,4 @@ class Api:
 
 
 async def _gone(request: Request, error: Exception) -> Response:
-    return Response(status_code=LEFT)
+    return Response(status_code=CLIENT_CLOSED_REQUEST)

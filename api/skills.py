@@ -25,7 +25,7 @@ from core.access import Visitor
 from core.errors import InputError
 from tasks.spec import SlotValue, TaskSpec, find_task
 
-DEFAULT = "classification"
+DEFAULT_TASK = "classification"
 ERRORS = documented(400, 401, 403, 404, 413, 422, 429, 500, 503)
 
 
@@ -38,28 +38,28 @@ def skill_routes(router: APIRouter, agent: Agent, turns: Turns) -> None:
         visitor: Visitor = request.state.visitor
         history = as_messages(body.history or [])
         plan = await turns.call(visitor.name, lambda: agent.planner.plan(body.input, history))
-        request.state.told["tasks"] = [step.task for step in plan.steps]
+        request.state.log_fields["tasks"] = [step.task for step in plan.steps]
         return _route(plan)
 
     @router.post("/v1/classify", responses=ERRORS)
     async def classify(request: Request, body: ClassifyRequest) -> Classified:
         """Find a text's label, with the probability of each."""
         visitor: Visitor = request.state.visitor
-        plan = _plan(body, find_task(agent.tasks, body.task or DEFAULT))
+        plan = _plan(body, find_task(agent.tasks, body.task or DEFAULT_TASK))
         options = TurnOptions(allowed=visitor.allowed, visitor=visitor.name)
         answer = Answer(seed=0)
 
         async def finish() -> None:
             while (event := await turn.next()) is not None:
-                list(answer.take(event))
+                answer.take(event)
 
         turn = turns.begin(lambda stop: agent.run_plan(plan, stop=stop, options=options))
         with closing(turn):
             await unless_gone(request, finish())
-        request.state.told |= answer.told
-        step = answer.made.steps[0]
+        request.state.log_fields |= answer.log_fields
+        step, *_ = answer.patchbay.steps
         return Classified(
-            label=step.text, labels=step.labels, usage=answer.usage, patchbay=answer.made
+            label=step.text, labels=step.labels, usage=answer.usage, patchbay=answer.patchbay
         )
 
 

@@ -11,7 +11,7 @@ from tasks import languages
 from tasks.spec import Both, TaskSpec
 from ui import markdown
 from ui.bars import draw_bars, percent
-from ui.conversation import Conversation, StepView, Turn
+from ui.conversation import Conversation, StepView, TurnView
 from ui.icons import icon
 from ui.words import phrase, say, show, words
 
@@ -32,7 +32,7 @@ def draw_conversation(conversation: Conversation, tasks: Tasks) -> list[ChatMess
     ]
 
 
-def draw_turn(turn: Turn, tasks: Tasks, latest: bool = True) -> list[ChatMessage]:
+def draw_turn(turn: TurnView, tasks: Tasks, latest: bool = True) -> list[ChatMessage]:
     """A request and its answer. Only the latest can be answered again or taken back."""
     routed, running = bool(turn.steps), turn.status == "running"
     parts = [_html(_route(turn, tasks))] if routed or running else []
@@ -52,7 +52,7 @@ def task_title(name: str, tasks: Tasks) -> Both:
     return task.title if task else Both(en=name, zh=name)
 
 
-def button(act: str, turn: Turn, name: str, **more: str) -> str:
+def button(act: str, turn: TurnView, name: str, **more: str) -> str:
     """An icon button; its name is its tooltip, too."""
     done = f'<span class="pb-tip pb-done">{say("act.copied")}</span>' if act == "copy" else ""
     extra = "".join(f' {key.replace("_", "-")}="{escape(value)}"' for key, value in more.items())
@@ -77,7 +77,7 @@ def _text(text: str) -> Content:
     return {"type": "text", "text": markdown.safe(text)}
 
 
-def _request(turn: Turn) -> str:
+def _request(turn: TurnView) -> str:
     shown = turn.text[:LONGEST_SHOWN] + ("…" if len(turn.text) > LONGEST_SHOWN else "")
     edit = button("edit", turn, "act.edit")
     return (
@@ -86,7 +86,7 @@ def _request(turn: Turn) -> str:
     )
 
 
-def _route(turn: Turn, tasks: Tasks) -> str:
+def _route(turn: TurnView, tasks: Tasks) -> str:
     if not turn.steps:
         said = _in_line(turn.place) if turn.place else say("route.working")
         return f'<div class="pb-route pb-wait"><i></i>{said}</div>'
@@ -128,7 +128,7 @@ def _adapter(step: StepView) -> str:
     return say("route.adapter", name=step.adapter) if step.adapter else say("route.base")
 
 
-def _why(turn: Turn, tasks: Tasks) -> str:
+def _why(turn: TurnView, tasks: Tasks) -> str:
     reason = f"reason.{turn.reason}"
     rows = [
         ("route.decided", say(reason) if reason in words() else escape(turn.reason)),
@@ -177,7 +177,7 @@ def _notice(kind: str, message: str, numbers: Mapping[str, int]) -> str:
     return f'<p class="pb-note">{said}</p>'
 
 
-def _foot(turn: Turn, tasks: Tasks, latest: bool) -> str:
+def _foot(turn: TurnView, tasks: Tasks, latest: bool) -> str:
     if turn.status == "running":
         return (
             f'<div class="pb-working" role="status"><i></i><i></i><i></i>'
@@ -190,11 +190,11 @@ def _foot(turn: Turn, tasks: Tasks, latest: bool) -> str:
     return error + ended + thanks + _actions(turn, latest) + again
 
 
-def _cut_short(turn: Turn) -> bool:
+def _cut_short(turn: TurnView) -> bool:
     return turn.stopped in {"stop", "time", "length"}
 
 
-def _error(turn: Turn, latest: bool) -> str:
+def _error(turn: TurnView, latest: bool) -> str:
     key = f"error.{turn.error_kind}"
     advice = phrase(key if key in words() else "error.other")
     # The Chinese sentence says what happened and what to do; English has the error's own message.
@@ -208,14 +208,14 @@ def _error(turn: Turn, latest: bool) -> str:
     )
 
 
-def _plain_button(act: str, turn: Turn, name: str) -> str:
+def _plain_button(act: str, turn: TurnView, name: str) -> str:
     return (
         f'<button type="button" class="pb-plain" data-act="{act}" data-turn="{escape(turn.id)}">'
         f"{say(name)}</button>"
     )
 
 
-def _actions(turn: Turn, latest: bool) -> str:
+def _actions(turn: TurnView, latest: bool) -> str:
     found = []
     if turn.answer:
         found.append(button("copy", turn, "act.copy"))
@@ -231,7 +231,7 @@ def _actions(turn: Turn, latest: bool) -> str:
     return f'<div class="pb-actions">{"".join(found)}{kept}{shown}</div>'
 
 
-def _again(turn: Turn, tasks: Tasks) -> str:
+def _again(turn: TurnView, tasks: Tasks) -> str:
     used = [step.task for step in turn.steps]
     others = [name for name in tasks if [name] != used]
     if not others:

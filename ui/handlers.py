@@ -17,12 +17,13 @@ from typing import Any, Literal
 import gradio as gr
 
 from agent.agent import Agent
-from agent.feedback.hub_backup import Keeping
+from agent.events import Failed
+from agent.feedback.hub_backup import HubBackup
 from agent.feedback.store import Correction, Feedback, FeedbackError, Rating
 from agent.options import TurnOptions
 from core.access import Keys
 from core.errors import TooMany
-from ui.conversation import Conversation, Turn, read
+from ui.conversation import Conversation, TurnView, read
 from ui.draw import ChatMessage, draw_conversation, draw_turn
 from ui.words import say
 
@@ -32,15 +33,15 @@ REDRAW_SECONDS = 0.06  # text that comes faster is drawn together
 Shown = tuple[list[ChatMessage], Any]  # the chat, and the conversation for the browser to keep
 
 
-class Desk:
+class PageHandlers:
     """What the page's events call. One for all visitors; it holds no one's words."""
 
     def __init__(
-        self, agent: Agent, feedback: Feedback, keys: Keys, keeping: Keeping | None = None
+        self, agent: Agent, feedback: Feedback, keys: Keys, backup: HubBackup | None = None
     ) -> None:
         self.agent = agent
         self.feedback = feedback
-        self.keeping = keeping
+        self.backup = backup
         self.keys = keys
         self._stops: dict[str, threading.Event] = {}
 
@@ -80,7 +81,7 @@ class Desk:
         task = str(_data(event).get("task", ""))
         if conversation.turns and task in self.agent.tasks:
             old = conversation.turns.pop()
-            turn = Turn(text=old.text, corrects=self._correct(conversation, old, task))
+            turn = TurnView(text=old.text, corrects=self._correct(conversation, old, task))
             conversation.turns.append(turn)
             yield from self._answer(conversation, turn, task, request)
 
@@ -108,7 +109,7 @@ class Desk:
             switch.set()
 
     def _answer(
-        self, conversation: Conversation, turn: Turn, task: str | None, request: gr.Request
+        self, conversation: Conversation, turn: TurnView, task: str | None, request: gr.Request
     ) -> Iterator[Shown]:
         past = conversation.model_copy(update={"turns": conversation.turns[:-1]})
         before = [
@@ -123,7 +124,7 @@ class Desk:
         yield before + draw_turn(turn, self.agent.tasks), conversation.model_dump()
 
     def _run(
-        self, turn: Turn, past: Conversation, task: str | None, request: gr.Request
+        self, turn: TurnView, past: Conversation, task: str | None, request: gr.Request
     ) -> Generator[None]:
         """Let the agent answer into the turn; yields when it is worth drawing again."""
         self.stop(request)
@@ -145,16 +146,16 @@ class Desk:
                     drawn = time.monotonic()
                     yield
         except TooMany as error:
-            turn.fail(str(error), type(error).__name__)
+            turn.apply(Failed(str(error), type(error).__name__))
         except Exception:  # a bug, not a person's mistake: the page must still come to rest
             log.exception("A turn ended unexpectedly")
-            turn.fail("", "unexpected")
+            turn.apply(Failed("", "unexpected"))
         finally:  # also when the page has gone and this generator is closed
             switch.set()
             if self._stops.get(str(request.session_hash)) is switch:
                 del self._stops[str(request.session_hash)]
 
-    def _correct(self, before: Conversation, turn: Turn, task: str) -> str:
+    def _correct(self, before: Conversation, turn: TurnView, task: str) -> str:
         """Keep a routing example; the id it is kept under, or nothing where that failed."""
         steps = before.turns[-1].steps if before.turns else []
         correction = Correction(
@@ -168,7 +169,7 @@ class Desk:
         )
         return correction.turn if self._kept(lambda: self.feedback.correct(correction)) else ""
 
-    def _rate(self, turn: Turn, rating: Literal[-1, 0, 1]) -> None:
+    def _rate(self, turn: TurnView, rating: Literal[-1, 0, 1]) -> None:
         tasks = [step.task for step in turn.steps]
         row = Rating(turn.id, rating, turn.text, turn.answer, tasks, turn.fingerprints)
         if self._kept(lambda: self.feedback.rate(row)):
@@ -181,8 +182,8 @@ class Desk:
             log.warning("%s", error)
             gr.Warning(say("error.kept"), title="Patchbay")
             return False
-        if self.keeping and self.keeping.problem:
-            gr.Warning(say("kept.behind", name=self.keeping.name), title="Patchbay")
+        if self.backup and self.backup.problem:
+            gr.Warning(say("kept.behind", name=self.backup.name), title="Patchbay")
         return True
 
 
