@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from agent.agent import Agent
 from agent.limits import Limits
-from agent.planning.encoder import Encoder
+from agent.planning.encoder import SentenceEncoder
 from agent.planning.planner import Planner
 from agent.planning.router import Router
 from core.settings import Settings
@@ -46,6 +46,6 @@ def build_planner(settings: Settings) -> Planner:
 
 
 def _planner(tasks: Mapping[str, TaskSpec], settings: Settings) -> Planner:
-    planner = Planner(tasks, Router(tasks, Encoder(settings.encoder)))
+    planner = Planner(tasks, Router(tasks, SentenceEncoder(settings.encoder)))
     planner.plan("Translate into French: hello")  # reads the language tables before anyone waits
     return planner

@@ -19,8 +19,8 @@ ENDS = regex.compile(
 
 
 @dataclass(frozen=True)
-class Job:
-    """What a list of drafts is about.
+class DraftedRequest:
+    """A request of which a list of drafts was made.
 
     Attributes:
         text: the whole request.
@@ -42,31 +42,34 @@ class Assembler:
         self._tasks = tasks
         self._into = next((task for task in tasks.values() if task.target_slot), None)
 
-    def steps(self, drafts: list[Draft], job: Job) -> list[Step]:
+    def steps(self, drafts: list[Draft], drafted: DraftedRequest) -> list[Step]:
         """One step a draft, and one more when the result is wanted in another language."""
-        language = languages.detect(job.content)
-        request = languages.detect(job.asked or job.text)
+        language = languages.detect(drafted.content)
+        request = languages.detect(drafted.asked or drafted.text)
         translated = any(self._tasks[draft.task].target_slot for draft in drafts)
         steps: list[Step] = []
         for draft in drafts:
             task = self._tasks[draft.task]
+            asked = self._says(draft, drafted, alone=len(drafts) == 1)
             values = slots.fill(
                 task,
-                self._says(draft, job, alone=len(drafts) == 1),
-                language,
-                request,
-                job.earlier.get(task.name, {}),
+                asked,
+                content_language=language,
+                request_language=request,
+                earlier=drafted.earlier.get(task.name, {}),
             )
-            text = None if steps and not task.conversation else self._text(draft, drafts, job)
+            text = None if steps and not task.conversation else self._text(draft, drafts, drafted)
             slot = task.target_slot
             if slot and values[slot] == language and len(drafts) > 1:
                 continue  # the text is in that language already
-            step = Step(task.name, draft.confidence, values, draft.nearest, text)
-            steps += self._into_each(step, slot, self._says(draft, job, len(drafts) == 1), language)
+            step = Step(task.name, draft.confidence, values, nearest=draft.nearest, text=text)
+            steps += self._into_each(step, slot, asked, language)
             language = self._language_after(task, steps[-1].slots, language, request)
         last = self._tasks[drafts[-1].task]
         if self._into and not translated and not last.conversation:
-            steps += self._into_wanted(self._into, last, drafts[-1], job.asked, language)
+            steps += self._into_wanted(
+                self._into, last, drafts[-1], asked=drafted.asked, language=language
+            )
         return steps
 
     def _into_each(
@@ -90,21 +93,21 @@ class Assembler:
             steps.append(replace(step, slots=values, text=content if position == 0 else None))
         return steps
 
-    def _says(self, draft: Draft, job: Job, alone: bool) -> str:
+    def _says(self, draft: Draft, drafted: DraftedRequest, alone: bool) -> str:
         """The words to look for slot values in: the draft's own, or all of them."""
         task = self._tasks[draft.task]
         if alone or (task.target_slot and slots.find_target(draft.asked) is None):
-            return job.asked
+            return drafted.asked
         return draft.asked
 
-    def _text(self, draft: Draft, drafts: list[Draft], job: Job) -> str:
+    def _text(self, draft: Draft, drafts: list[Draft], drafted: DraftedRequest) -> str:
         if not self._tasks[draft.task].conversation:
-            return job.content
+            return drafted.content
         if draft is not drafts[0]:
             return draft.asked
         if len(drafts) == 1:
-            return job.text
-        return _before_next(drafts[1], job)
+            return drafted.text
+        return _before_next(drafts[1], drafted)
 
     def _language_after(
         self, task: TaskSpec, values: Mapping[str, SlotValue], language: str, request: str
@@ -115,7 +118,7 @@ class Assembler:
         return language if task.kind == "write" and not task.conversation else request
 
     def _into_wanted(
-        self, into: TaskSpec, last: TaskSpec, draft: Draft, asked: str, language: str
+        self, into: TaskSpec, last: TaskSpec, draft: Draft, *, asked: str, language: str
     ) -> list[Step]:
         target = slots.find_target(asked, language)
         slot = into.target_slot
@@ -129,12 +132,12 @@ class Assembler:
         return self._into_each(step, slot, asked, language)
 
 
-def _before_next(following: Draft, job: Job) -> str:
+def _before_next(following: Draft, drafted: DraftedRequest) -> str:
     """The request without the clauses of later steps, which the writer must not answer too."""
-    place = job.text.find(following.asked.split(", ")[0])
+    place = drafted.text.find(following.asked.split(", ")[0])
     if place < 1:
-        return job.text
-    head = ENDS.sub("", job.text[:place])
-    if job.content in head or job.content == job.text:
-        return head or job.text
-    return f"{head}\n{job.content}"
+        return drafted.text
+    head = ENDS.sub("", drafted.text[:place])
+    if drafted.content in head or drafted.content == drafted.text:
+        return head or drafted.text
+    return f"{head}\n{drafted.content}"

@@ -23,7 +23,7 @@ Vectors = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Fit:
+class FittedClassifier:
     """What was learned from n samples with d-dimensional vectors and g n-grams and cues.
 
     Attributes:
@@ -53,12 +53,12 @@ class Fit:
         return _softmax((grams @ self.quick_weights.T + self.quick_bias) / self.temperatures[1])
 
 
-def fitted(
+def load_or_fit(
     key: Sequence[object],
     grams: csr_matrix,
     answers: NDArray[np.str_],
     encode: Callable[[], Vectors],
-) -> Fit:
+) -> FittedClassifier:
     """The fit for these samples: read from the cache, else made and kept there.
 
     Args:
@@ -68,12 +68,12 @@ def fitted(
         encode: makes the samples' vectors when they are needed.
     """
     file = paths.cache_dir() / "router" / f"{fingerprint.of_value([VERSION, *key])}.npz"
-    kept = _read(file, len(answers), grams.shape[1])
-    if kept is not None:
-        return kept
-    made = _make(grams, answers, encode())
-    _write(file, made)
-    return made
+    cached = _read(file, len(answers), grams.shape[1])
+    if cached is not None:
+        return cached
+    fitted = _fit(grams, answers, encode())
+    _write(file, fitted)
+    return fitted
 
 
 def calibration_error(confidence: Floats, correct: NDArray[np.bool_], bins: int = 10) -> float:
@@ -86,18 +86,18 @@ def calibration_error(confidence: Floats, correct: NDArray[np.bool_], bins: int 
     return float(sum(gaps))
 
 
-def _make(grams: csr_matrix, answers: NDArray[np.str_], vectors: Vectors) -> Fit:
+def _fit(grams: csr_matrix, answers: NDArray[np.str_], vectors: Vectors) -> FittedClassifier:
     both = hstack([grams, csr_matrix(vectors)], format="csr")
     full, quick = _regression(both, answers), _regression(grams, answers)
     measured = [_calibrate(both, answers), _calibrate(grams, answers)]
-    return Fit(
-        vectors,
-        full.coef_,
-        full.intercept_,
-        quick.coef_,
-        quick.intercept_,
-        np.array([temperature for temperature, _ in measured]),
-        np.array([error for _, error in measured]),
+    return FittedClassifier(
+        vectors=vectors,
+        weights=full.coef_,
+        bias=full.intercept_,
+        quick_weights=quick.coef_,
+        quick_bias=quick.intercept_,
+        temperatures=np.array([temperature for temperature, _ in measured]),
+        calibration_error=np.array([error for _, error in measured]),
     )
 
 
@@ -124,8 +124,9 @@ def _calibrate(features: csr_matrix, answers: NDArray[np.str_]) -> tuple[float, 
         for t in np.geomspace(0.3, 5, 40)
     }
     best = min(losses, key=losses.__getitem__)
-    found = softmax(logits / best, axis=1)
-    return best, calibration_error(found.max(axis=1), found.argmax(axis=1) == right)
+    probabilities = softmax(logits / best, axis=1)
+    correct = probabilities.argmax(axis=1) == right
+    return best, calibration_error(probabilities.max(axis=1), correct)
 
 
 def _softmax(logits: Floats) -> Floats:
@@ -133,18 +134,19 @@ def _softmax(logits: Floats) -> Floats:
     return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
 
 
-def _read(file: Path, samples: int, grams: int) -> Fit | None:
-    """A kept fit; None when there is none, or it is damaged or of another shape."""
+def _read(file: Path, samples: int, grams: int) -> FittedClassifier | None:
+    """A cached fit; None when there is none, or it is damaged or of another shape."""
     try:
-        with np.load(file, allow_pickle=False) as kept:
-            fit = Fit(**{field.name: kept[field.name] for field in fields(Fit)})
+        with np.load(file, allow_pickle=False) as cached:
+            names = [field.name for field in fields(FittedClassifier)]
+            fit = FittedClassifier(**{name: cached[name] for name in names})
     except (OSError, ValueError, KeyError, EOFError):
         return None
     right = len(fit.vectors) == samples and fit.quick_weights.shape[1] == grams
     return fit if right else None
 
 
-def _write(file: Path, fit: Fit) -> None:
+def _write(file: Path, fit: FittedClassifier) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         part = file.with_name(f"{file.stem}.part.npz")

@@ -18,7 +18,7 @@ MAX_TOKENS = 64  # an instruction is short; more would only cost time
 Vectors = NDArray[np.float32]
 
 
-class Encoder:
+class SentenceEncoder:
     """A sentence-transformers model that makes unit vectors. Safe to share between threads.
 
     Args:

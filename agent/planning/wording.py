@@ -55,7 +55,7 @@ TRIM = regex.compile(
 
 
 @dataclass(frozen=True)
-class Choices:
+class ChoiceList:
     """A list of choices in a text: the choices, and the place, `text[start:end]`."""
 
     names: tuple[str, ...]
@@ -63,14 +63,14 @@ class Choices:
     end: int
 
 
-def find_choices(text: str) -> Choices | None:
+def find_choices(text: str) -> ChoiceList | None:
     """The first list of choices: `a, b or c`, `a/b/c`, 甲、乙还是丙, `labels: a, b, c`."""
     for pattern in LISTS:
         match = pattern.search(text)
         if match:
             names = tuple(_trim(name) for name in match.captures("item"))
             if len(names) > 1 and all(names):
-                return Choices(names, match.start(), match.end())
+                return ChoiceList(names, match.start(), match.end())
     return None
 
 
