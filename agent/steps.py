@@ -207,7 +207,7 @@ def _fitting(run: StepRun) -> tuple[Sequence[Message], int]:
     if fits(0):
         return system + turns, 0
     drops = [*range(2, len(turns), 2), len(turns)]  # a question leaves with its answer
-    dropped = drops[min(bisect_left(drops, True, key=fits), len(drops) - 1)]
+    dropped = drops[min(bisect_left(drops, x=True, key=fits), len(drops) - 1)]
     return system + turns[dropped:], dropped
 
 

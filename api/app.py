@@ -17,7 +17,7 @@ from api.health import health_routes, metric_routes
 from api.metrics import Metrics
 from api.models import model_routes
 from api.request_log import CLIENT_CLOSED_REQUEST, RequestLog
-from api.schemas import STREAMED
+from api.schemas import STREAM_SCHEMAS
 from api.skills import skill_routes
 from core.access import Keys
 from core.settings import Settings
@@ -63,7 +63,7 @@ class Api:
         fields = schema["components"]["schemas"]["ChatRequest"]["properties"]
         for name in MAX_TOKENS_FIELDS:
             fields[name]["anyOf"][0]["maximum"] = settings.max_answer_tokens
-        schema["components"]["schemas"] |= STREAMED
+        schema["components"]["schemas"] |= STREAM_SCHEMAS
         self._paths = {"/openapi.json", *schema["paths"]}
 
     def before(self, page: ASGIApp) -> ASGIApp:

@@ -12,7 +12,7 @@ from api.errors import documented
 from api.metrics import Metrics
 from api.schemas import Health
 
-PLAIN: dict[int | str, dict[str, Any]] = {
+PLAIN_TEXT: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/plain": {"schema": {"type": "string"}}}}
 }
 NOT_READY: dict[int | str, dict[str, Any]] = {
@@ -46,7 +46,7 @@ def metric_routes(router: APIRouter, metrics: Metrics) -> None:
     @router.get(
         "/metrics",
         response_class=Response,
-        responses=PLAIN | documented(401, 429),
+        responses=PLAIN_TEXT | documented(401, 429),
     )
     async def read_metrics() -> Response:
         """Counters and histograms in Prometheus' text format."""

@@ -17,7 +17,7 @@ from tasks.spec import Message
 
 Status = Literal["pending", "running", "done", "stopped"]
 TITLE_LENGTH = 60
-LONGEST_INSTRUCTIONS = 2000  # characters; the page takes no more
+MAX_INSTRUCTIONS = 2000  # characters; the page takes no more
 
 
 class _Data(BaseModel):
@@ -155,7 +155,7 @@ class Conversation(_Data):
 
     id: str = Field(default_factory=new_id)
     title: str = ""
-    instructions: str = Field(default="", max_length=LONGEST_INSTRUCTIONS)
+    instructions: str = Field(default="", max_length=MAX_INSTRUCTIONS)
     turns: list[TurnView] = []
 
     def begin(self, text: str) -> TurnView:

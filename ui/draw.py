@@ -15,14 +15,14 @@ from ui.conversation import Conversation, StepView, TurnView
 from ui.icons import icon
 from ui.words import phrase, say, show, words
 
-ChatMessage = dict[str, Any]
-Content = dict[str, Any]
+GradioMessage = dict[str, Any]  # of a chat
+GradioContent = dict[str, Any]  # a part of a message
 Tasks = Mapping[str, TaskSpec]
 
-LONGEST_SHOWN = 20_000  # characters of a request; the whole of it is still answered
+MAX_REQUEST_SHOWN = 20_000  # characters of a request; the whole of it is still answered
 
 
-def draw_conversation(conversation: Conversation, tasks: Tasks) -> list[ChatMessage]:
+def draw_conversation(conversation: Conversation, tasks: Tasks) -> list[GradioMessage]:
     """All turns as chat messages."""
     last = len(conversation.turns) - 1
     return [
@@ -32,7 +32,7 @@ def draw_conversation(conversation: Conversation, tasks: Tasks) -> list[ChatMess
     ]
 
 
-def draw_turn(turn: TurnView, tasks: Tasks, latest: bool = True) -> list[ChatMessage]:
+def draw_turn(turn: TurnView, tasks: Tasks, latest: bool = True) -> list[GradioMessage]:
     """A request and its answer. Only the latest can be answered again or taken back."""
     routed, running = bool(turn.steps), turn.status == "running"
     parts = [_html(_route(turn, tasks))] if routed or running else []
@@ -62,7 +62,7 @@ def button(act: str, turn: TurnView, name: str, **more: str) -> str:
     )
 
 
-def _html(text: str) -> Content:
+def _html(text: str) -> GradioContent:
     props = {"apply_default_css": False}
     return {
         "type": "component",
@@ -73,12 +73,12 @@ def _html(text: str) -> Content:
     }
 
 
-def _text(text: str) -> Content:
+def _text(text: str) -> GradioContent:
     return {"type": "text", "text": markdown.safe(text)}
 
 
 def _request(turn: TurnView) -> str:
-    shown = turn.text[:LONGEST_SHOWN] + ("…" if len(turn.text) > LONGEST_SHOWN else "")
+    shown = turn.text[:MAX_REQUEST_SHOWN] + ("…" if len(turn.text) > MAX_REQUEST_SHOWN else "")
     edit = button("edit", turn, "act.edit")
     return (
         f'<div class="pb-request"><span class="pb-hidden">{say("you.said")}: </span>'
@@ -88,8 +88,8 @@ def _request(turn: TurnView) -> str:
 
 def _route(turn: TurnView, tasks: Tasks) -> str:
     if not turn.steps:
-        said = _in_line(turn.place) if turn.place else say("route.working")
-        return f'<div class="pb-route pb-wait"><i></i>{said}</div>'
+        progress = _queue_position(turn.place) if turn.place else say("route.working")
+        return f'<div class="pb-route pb-wait"><i></i>{progress}</div>'
     names = '<span class="pb-then">→</span>'.join(_name(step, tasks) for step in turn.steps)
     alone = turn.steps[0] if len(turn.steps) == 1 else None
     by = f'<span class="pb-soft">{_adapter(alone)}</span>' if alone else ""
@@ -101,7 +101,7 @@ def _route(turn: TurnView, tasks: Tasks) -> str:
     )
 
 
-def _in_line(place: int) -> str:
+def _queue_position(place: int) -> str:
     both, teens = words()["route.line"], place % 100 in {11, 12, 13}
     ending = "th" if teens else {1: "st", 2: "nd", 3: "rd"}.get(place % 10, "th")
     return show(Both(en=both.en.format(place=f"{place}{ending}"), zh=both.zh.format(place=place)))
@@ -143,13 +143,13 @@ def _why(turn: TurnView, tasks: Tasks) -> str:
         if step.nearest:
             rows.append(("route.nearest", f"<q>{escape(step.nearest)}</q>"))
     if turn.fingerprints:
-        made = " ".join(f"{key}={value}" for key, value in sorted(turn.fingerprints.items()))
-        rows.append(("route.made", f"<code>{escape(made)}</code>"))
+        prints = " ".join(f"{key}={value}" for key, value in sorted(turn.fingerprints.items()))
+        rows.append(("route.made", f"<code>{escape(prints)}</code>"))
     listed = "".join(f"<div><dt>{say(key)}</dt><dd>{value}</dd></div>" for key, value in rows)
     return f"<dl>{listed}</dl>"
 
 
-def _step(index: int, step: StepView, tasks: Tasks, alone: bool) -> Iterator[Content]:
+def _step(index: int, step: StepView, tasks: Tasks, alone: bool) -> Iterator[GradioContent]:
     head = "" if alone else _step_head(index, step, tasks)
     notes = "".join(_notice(note.kind, note.message, note.numbers) for note in step.notices)
     if head or notes:
@@ -173,8 +173,8 @@ def _step_head(index: int, step: StepView, tasks: Tasks) -> str:
 
 def _notice(kind: str, message: str, numbers: Mapping[str, int]) -> str:
     key = f"notice.{kind}"
-    said = say(key, **numbers) if key in words() else escape(message)
-    return f'<p class="pb-note">{said}</p>'
+    text = say(key, **numbers) if key in words() else escape(message)
+    return f'<p class="pb-note">{text}</p>'
 
 
 def _foot(turn: TurnView, tasks: Tasks, latest: bool) -> str:
@@ -198,12 +198,12 @@ def _error(turn: TurnView, latest: bool) -> str:
     key = f"error.{turn.error_kind}"
     advice = phrase(key if key in words() else "error.other")
     # The Chinese sentence says what happened and what to do; English has the error's own message.
-    said = Both(en=f"{turn.error} {advice.en}".strip(), zh=advice.zh)
+    sentences = Both(en=f"{turn.error} {advice.en}".strip(), zh=advice.zh)
     detail = f'<p class="pb-detail" lang="zh">{escape(turn.error)}</p>' if turn.error else ""
     retry = _plain_button("retry", turn, "error.again") if latest else ""
     return (
         f'<div class="pb-error" role="alert"><strong>{say("error.title")}</strong>'
-        f"<p>{show(said)}</p>{detail}"
+        f"<p>{show(sentences)}</p>{detail}"
         f'<p class="pb-choices">{retry}{_plain_button("edit", turn, "error.change")}</p></div>'
     )
 
@@ -216,19 +216,19 @@ def _plain_button(act: str, turn: TurnView, name: str) -> str:
 
 
 def _actions(turn: TurnView, latest: bool) -> str:
-    found = []
+    buttons = []
     if turn.answer:
-        found.append(button("copy", turn, "act.copy"))
+        buttons.append(button("copy", turn, "act.copy"))
     if latest:
-        found += [button("retry", turn, "act.retry"), button("undo", turn, "act.undo")]
+        buttons += [button("retry", turn, "act.retry"), button("undo", turn, "act.undo")]
     if turn.answer and turn.status == "done":
         for act, rating in (("like", 1), ("dislike", -1)):
             pressed = "true" if turn.rating == rating else "false"
-            found.append(button(act, turn, f"act.{act}", aria_pressed=pressed))
-    kept = f'<span class="pb-soft pb-kept">{say("act.rated")}</span>' if turn.rating else ""
+            buttons.append(button(act, turn, f"act.{act}", aria_pressed=pressed))
+    rated = f'<span class="pb-soft pb-kept">{say("act.rated")}</span>' if turn.rating else ""
     cost = say("end.cost", tokens=turn.tokens, seconds=f"{turn.seconds:.1f}")
     shown = f'<span class="pb-cost">{cost}</span>' if turn.status == "done" and turn.tokens else ""
-    return f'<div class="pb-actions">{"".join(found)}{kept}{shown}</div>'
+    return f'<div class="pb-actions">{"".join(buttons)}{rated}{shown}</div>'
 
 
 def _again(turn: TurnView, tasks: Tasks) -> str:

@@ -26,17 +26,17 @@ from ui.handlers import PageHandlers
 from ui.login import Gate, Login
 from ui.safety import Shield
 
-HERE = Path(__file__).parent
-STYLES = ("style.css", "frame.css", "start.css", "answers.css", "narrow.css")
-SCRIPTS = ("store.js", "looks.js", "page.js")
+UI_FOLDER = Path(__file__).parent
+STYLE_SHEETS = ("style.css", "frame.css", "start.css", "answers.css", "narrow.css")
+PAGE_SCRIPTS = ("store.js", "looks.js", "page.js")
 LATEX: list[dict[str, str | bool]] = [
     {"left": "$$", "right": "$$", "display": True},
     {"left": "\\[", "right": "\\]", "display": True},
     {"left": "\\(", "right": "\\)", "display": False},
 ]
 # Gradio remembers what the latest sessions show, for a feature not used here: so, hardly any.
-SESSIONS = 32
-QUEUED = 10_000  # events of Gradio's own queue, which our limits keep short
+MAX_SESSIONS = 32
+MAX_GRADIO_EVENTS = 10_000  # events of Gradio's own queue, which our limits keep short
 OTHER_THREADS = 40  # for all that does not wait, as many as Gradio takes by itself
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Noto Sans", "PingFang SC", "Microsoft YaHei"]
 # The script calls these by name through the bridge; Gradio finds them as quoted words.
@@ -101,8 +101,8 @@ def as_app(page: gr.Blocks, keys: Keys, settings: Settings) -> FastAPI:
     # A turn that waits for others holds a thread. Gradio's own queue would hold it back unseen.
     page.max_threads = settings.max_running + settings.max_waiting + OTHER_THREADS
     # Without a size Gradio's queue holds one event on ZeroGPU.
-    page.queue(max_size=QUEUED, default_concurrency_limit=None, api_open=False)
-    page.state_session_capacity = SESSIONS
+    page.queue(max_size=MAX_GRADIO_EVENTS, default_concurrency_limit=None, api_open=False)
+    page.state_session_capacity = MAX_SESSIONS
     host = FastAPI(openapi_url=None, max_body_size=settings.max_request_bytes)
     if login:
         login.attach(host)
@@ -121,7 +121,7 @@ def as_app(page: gr.Blocks, keys: Keys, settings: Settings) -> FastAPI:
         pwa=False,
         mcp_server=False,
         max_file_size=0,
-        favicon_path=HERE / "icon.svg",
+        favicon_path=UI_FOLDER / "icon.svg",
         theme=gr.themes.Base(font=FONTS, font_mono=["ui-monospace", "monospace"]),
         head=_head(),
         app_kwargs={"middleware": guards},
@@ -131,8 +131,8 @@ def as_app(page: gr.Blocks, keys: Keys, settings: Settings) -> FastAPI:
 
 def _head() -> str:
     # Gradio rewrites the selectors of style sheets handed to it as `css`; these are meant as is.
-    style = "".join((HERE / name).read_text(encoding="utf-8") for name in STYLES)
-    script = "".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS)
+    style = "".join((UI_FOLDER / name).read_text(encoding="utf-8") for name in STYLE_SHEETS)
+    script = "".join((UI_FOLDER / name).read_text(encoding="utf-8") for name in PAGE_SCRIPTS)
     return f"<style>{style}</style><script>{script}</script>"
 
 

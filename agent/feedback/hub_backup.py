@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 SYNC_SECONDS = 120.0  # as much is lost where the disk goes without a word
 RESYNC_SECONDS = 15.0  # while the copy is behind
 HUB_TIMEOUT = 10.0  # seconds the hub may take to say what it has
-CLOSE_TIMEOUT = 20.0  # seconds for the last copy at the end
+LAST_SYNC_TIMEOUT = 20.0  # seconds for the last copy at the end
 ADAPTERS = "adapters"
 # Of an adapter's folder; no checkpoints.
 ADAPTER_FILES = (CONFIG, WEIGHTS, RECORD, CALIBRATION, "README.md")
@@ -83,7 +83,7 @@ class HubBackup:
     def close(self) -> None:
         """Copy what is new for the last time."""
         self._closing.set()
-        self._thread.join(CLOSE_TIMEOUT)
+        self._thread.join(LAST_SYNC_TIMEOUT)
 
     def sync(self) -> None:
         """Bring the two together; a failure becomes the `problem` and a line in the log."""

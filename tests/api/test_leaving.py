@@ -115,7 +115,7 @@ def test_leaving_at_once_leaves_nothing(slow: Site) -> None:
 def test_a_reader_who_stops_holds_neither_place_nor_connection(
     serve: Callable[..., Site], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Connection, "stalled", 1.0)
+    monkeypatch.setattr(Connection, "read_timeout", 1.0)
     site = serve()
     many = {"logprobs": True, "top_logprobs": 20, "stream": True, "max_tokens": 4000}
     words = [{"role": "user", "content": "word " * 4000}]  # 6 MB: more than the sockets hold
@@ -134,7 +134,7 @@ def test_a_reader_who_stops_holds_neither_place_nor_connection(
 def test_a_thousand_silent_connections_do_no_harm(
     serve: Callable[..., Site], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Connection, "silent", 3.0)
+    monkeypatch.setattr(Connection, "first_byte_timeout", 3.0)
     site = serve()
     host, port = site.address.removeprefix("http://").split(":")
     with ExitStack() as lines:
