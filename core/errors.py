@@ -43,8 +43,8 @@ class InputError(PatchbayError):
 class UnknownName(InputError):
     """No task, adapter or profile has that name; the message lists near matches."""
 
-    def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
-        choices = sorted(known)
+    def __init__(self, what: str, name: str, names: Iterable[str]) -> None:
+        choices = sorted(names)
         near = difflib.get_close_matches(name, choices, n=3)
         hint = f"Did you mean {' or '.join(near)}? " if near else ""
         listed = ", ".join(choices) if choices else "none"

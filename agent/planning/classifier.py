@@ -13,13 +13,13 @@ from scipy.special import log_softmax, softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 
+from agent.planning.encoder import Vectors
 from core import fingerprint, paths
 
 VERSION = 3  # of the method; another one makes every start fit again
 STRENGTH = 20.0  # inverse regularization, chosen by cross-validation on the samples
 FOLDS = 3
-Floats = NDArray[np.float64]
-Vectors = NDArray[np.float32]
+Float64s = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -35,20 +35,20 @@ class FittedClassifier:
     """
 
     vectors: Vectors
-    weights: Floats
-    bias: Floats
-    quick_weights: Floats
-    quick_bias: Floats
-    temperatures: Floats
-    calibration_error: Floats
+    weights: Float64s
+    bias: Float64s
+    quick_weights: Float64s
+    quick_bias: Float64s
+    temperatures: Float64s
+    calibration_error: Float64s
 
-    def score(self, grams: csr_matrix, vectors: Vectors) -> Floats:
+    def score(self, grams: csr_matrix, vectors: Vectors) -> Float64s:
         """Probabilities, (texts, names)."""
         split = grams.shape[1]
         logits = grams @ self.weights[:, :split].T + vectors @ self.weights[:, split:].T
         return _softmax((logits + self.bias) / self.temperatures[0])
 
-    def quick(self, grams: csr_matrix) -> Floats:
+    def quick(self, grams: csr_matrix) -> Float64s:
         """Probabilities by the wording alone, (texts, names)."""
         return _softmax((grams @ self.quick_weights.T + self.quick_bias) / self.temperatures[1])
 
@@ -76,7 +76,7 @@ def load_or_fit(
     return fitted
 
 
-def calibration_error(confidence: Floats, correct: NDArray[np.bool_], bins: int = 10) -> float:
+def calibration_error(confidence: Float64s, correct: NDArray[np.bool_], bins: int = 10) -> float:
     """Expected calibration error: mean gap between confidence and accuracy, over equal bins."""
     which = np.minimum((confidence * bins).astype(int), bins - 1)
     gaps = [
@@ -129,7 +129,7 @@ def _calibrate(features: csr_matrix, answers: NDArray[np.str_]) -> tuple[float, 
     return best, calibration_error(probabilities.max(axis=1), correct)
 
 
-def _softmax(logits: Floats) -> Floats:
+def _softmax(logits: Float64s) -> Float64s:
     shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
 

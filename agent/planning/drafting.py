@@ -198,8 +198,8 @@ class Drafter:
         joined = any(row.clause.joined and row.clause.text in drafts[0].asked for row in rows)
         if not joined or sure < 0.2 or first.clause.text in drafts[0].asked:
             return drafts
-        made = Draft(self._chat, sure, first.scored.nearest[self._chat], first.clause.text)
-        return [made, *drafts]
+        making = Draft(self._chat, sure, first.scored.nearest[self._chat], first.clause.text)
+        return [making, *drafts]
 
 
 def _merge(drafts: list[Draft], index: int, draft: Draft) -> None:

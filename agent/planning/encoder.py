@@ -86,10 +86,10 @@ def _sentence_transformer() -> Any:
     utils: Any = importlib.import_module("transformers.utils")
     import_utils: Any = importlib.import_module("transformers.utils.import_utils")
 
-    known = utils.is_peft_available
+    is_peft_available = utils.is_peft_available
     utils.is_peft_available = import_utils.is_peft_available = lambda *_, **__: False
     try:
         from sentence_transformers import SentenceTransformer
     finally:
-        utils.is_peft_available = import_utils.is_peft_available = known
+        utils.is_peft_available = import_utils.is_peft_available = is_peft_available
     return SentenceTransformer

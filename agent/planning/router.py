@@ -20,7 +20,7 @@ from scipy.sparse import csr_matrix, hstack
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from agent.planning import wording
-from agent.planning.classifier import Floats, load_or_fit
+from agent.planning.classifier import Float64s, load_or_fit
 from agent.planning.encoder import SentenceEncoder
 from tasks.spec import Requests, TaskSpec
 
@@ -116,10 +116,10 @@ class Router:
         columns = CUE_WEIGHT * np.array(hits, np.float32).reshape(len(texts), -1)
         return hstack([self._vectorizer.transform(texts), csr_matrix(columns)], format="csr")
 
-    def _by_name(self, row: Floats) -> dict[str, float]:
+    def _by_name(self, row: Float64s) -> dict[str, float]:
         return dict(zip(self._names, row.tolist(), strict=True))
 
-    def _nearest(self, alike: Floats) -> dict[str, str]:
+    def _nearest(self, alike: Float64s) -> dict[str, str]:
         nearest: dict[str, str] = {}
         for index in np.argsort(-alike):
             name = str(self._answers[index])

@@ -106,13 +106,13 @@ def find_source(text: str) -> str | None:
 def find_choice(slot: Slot, text: str) -> str | None:
     """The named choice whose longest word is in the text."""
     low = text.casefold()
-    found = [
+    named = [
         (len(word), name)
         for name, choice in slot.choices.items()
         for word in choice.words
         if _has_word(low, word.casefold())
     ]
-    return max(found)[1] if found else None
+    return max(named)[1] if named else None
 
 
 def find_labels(text: str) -> list[str] | None:
@@ -124,8 +124,8 @@ def find_labels(text: str) -> list[str] | None:
         names = [pair["a"], pair["b"]] if pair else []
     if len(names) == 2 and names[1].casefold() == "not":
         names[1] = f"not {names[0]}"
-    kept = list(dict.fromkeys(names))
-    return kept if len(kept) > 1 else None
+    distinct = list(dict.fromkeys(names))
+    return distinct if len(distinct) > 1 else None
 
 
 def fill(
