@@ -8,7 +8,14 @@ from typing import Any, Literal
 from agent.events import Event, Failed, StepFinished, TextDelta
 from agent.turn_record import StepRecord, TurnRecord
 from api.errors import ApiError
-from api.schemas import Logprobs, Made, MadeStep, TokenLogprob, TopLogprob, Usage
+from api.schemas import (
+    AnsweredStep,
+    CompletionUsage,
+    Logprobs,
+    Provenance,
+    TokenLogprob,
+    TopLogprob,
+)
 from core import fingerprint
 from engine.interface import Token
 
@@ -52,19 +59,21 @@ class Answer:
         return delta
 
     @property
-    def patchbay(self) -> Made:
+    def patchbay(self) -> Provenance:
         """What made it: the `patchbay` of the response."""
         plan = self.record.plan
-        steps = [_made_step(step) for step in self.record.started]
-        return Made(reason=plan.reason if plan else None, seed=self._seed, steps=steps)
+        steps = [_answered_step(step) for step in self.record.started]
+        return Provenance(reason=plan.reason if plan else None, seed=self._seed, steps=steps)
 
     @property
-    def usage(self) -> Usage:
+    def usage(self) -> CompletionUsage:
         """Tokens of all steps."""
         results = self.record.results
         prompt = sum(result.prompt_tokens for result in results)
         written = sum(result.tokens for result in results if not result.labels)
-        return Usage(prompt_tokens=prompt, completion_tokens=written, total_tokens=prompt + written)
+        return CompletionUsage(
+            prompt_tokens=prompt, completion_tokens=written, total_tokens=prompt + written
+        )
 
     @property
     def finish(self) -> Literal["stop", "length"]:
@@ -112,9 +121,9 @@ def _top(text: str, logprob: float) -> TopLogprob:
     return TopLogprob(token=text, logprob=logprob, bytes=list(text.encode()) if whole else None)
 
 
-def _made_step(record: StepRecord) -> MadeStep:
+def _answered_step(record: StepRecord) -> AnsweredStep:
     result = record.result
-    return MadeStep(
+    return AnsweredStep(
         task=record.step.task or None,
         confidence=record.step.confidence,
         slots=record.step.slots,

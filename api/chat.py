@@ -28,8 +28,8 @@ from api.schemas import (
     ChatChunk,
     ChatCompletion,
     ChatRequest,
+    ChoiceDelta,
     ChunkChoice,
-    Delta,
     as_messages,
 )
 from core.access import Visitor
@@ -197,7 +197,7 @@ class _Completion:
 
     async def _lines(self, early: list[Event]) -> AsyncIterator[str]:
         """The stream's lines, beginning with events that have come already."""
-        yield self._data([ChunkChoice(delta=Delta(role="assistant", content=""))])
+        yield self._data([ChunkChoice(delta=ChoiceDelta(role="assistant", content=""))])
         try:
             for event in early:
                 for line in self._event_lines(event):
@@ -216,7 +216,7 @@ class _Completion:
             self._log_fields["error"] = error.code
             yield f"data: {JSONResponse(error.body).body.decode()}\n\n"  # type: ignore[union-attr]
             return
-        end = [ChunkChoice(delta=Delta(), finish_reason=self._answer.finish)]
+        end = [ChunkChoice(delta=ChoiceDelta(), finish_reason=self._answer.finish)]
         provenance = {
             "patchbay": self._answer.patchbay,
             "system_fingerprint": self._answer.fingerprint,
@@ -243,7 +243,9 @@ class _Completion:
             yield f": number {event.place} in line\n\n"  # a comment, which clients pass over
         if delta := self._take(event):
             logprobs = self._logprobs(list(delta.tokens))
-            yield self._data([ChunkChoice(delta=Delta(content=delta.text), logprobs=logprobs)])
+            yield self._data(
+                [ChunkChoice(delta=ChoiceDelta(content=delta.text), logprobs=logprobs)]
+            )
 
     def _data(self, choices: list[ChunkChoice], **more: Any) -> str:
         chunk = ChatChunk(**self._head, choices=choices, **more)

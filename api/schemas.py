@@ -206,7 +206,7 @@ class ModelList(BaseModel):
     data: list[Model]
 
 
-class Usage(BaseModel):
+class CompletionUsage(BaseModel):
     """Tokens read and written; a task that chooses writes none."""
 
     prompt_tokens: int = 0
@@ -233,7 +233,7 @@ class Route(BaseModel):
     milliseconds: float
 
 
-class MadeStep(BaseModel):
+class AnsweredStep(BaseModel):
     """A step that was run. Of an answer that was not routed the task is null."""
 
     task: str | None
@@ -250,12 +250,12 @@ class MadeStep(BaseModel):
     notices: list[str]
 
 
-class Made(BaseModel):
+class Provenance(BaseModel):
     """What answered: the route that was taken and every fingerprint."""
 
     reason: Reason | None = Field(description="who decided the route; null: nothing was routed")
     seed: int = Field(description="of the sampling; with it the answer can be had again")
-    steps: list[MadeStep]
+    steps: list[AnsweredStep]
 
 
 class TopLogprob(BaseModel):
@@ -304,12 +304,12 @@ class ChatCompletion(BaseModel):
     created: int
     model: str
     choices: list[AnswerChoice]
-    usage: Usage
+    usage: CompletionUsage
     system_fingerprint: str
-    patchbay: Made
+    patchbay: Provenance
 
 
-class Delta(BaseModel):
+class ChoiceDelta(BaseModel):
     """More of the answer."""
 
     role: Annotated[Literal["assistant"] | None, OMITTED_IF_NONE] = None
@@ -320,7 +320,7 @@ class ChunkChoice(BaseModel):
     """A piece of the one answer."""
 
     index: Literal[0] = 0
-    delta: Delta
+    delta: ChoiceDelta
     logprobs: Logprobs | None = None
     finish_reason: Literal["stop", "length"] | None = None
 
@@ -333,9 +333,9 @@ class ChatChunk(BaseModel):
     created: int
     model: str
     choices: list[ChunkChoice]
-    usage: Annotated[Usage | None, OMITTED_IF_NONE] = None
+    usage: Annotated[CompletionUsage | None, OMITTED_IF_NONE] = None
     system_fingerprint: Annotated[str | None, OMITTED_IF_NONE] = None
-    patchbay: Annotated[Made | None, OMITTED_IF_NONE] = None
+    patchbay: Annotated[Provenance | None, OMITTED_IF_NONE] = None
 
 
 class Classified(BaseModel):
@@ -343,8 +343,8 @@ class Classified(BaseModel):
 
     label: str
     labels: dict[str, float] = Field(description="label -> probability, the likeliest first")
-    usage: Usage
-    patchbay: Made
+    usage: CompletionUsage
+    patchbay: Provenance
 
 
 class Health(BaseModel):
