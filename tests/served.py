@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import uvicorn
+from polling import eventually
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp
 
@@ -42,8 +43,8 @@ def served_app(app: ASGIApp, address: str) -> Iterator[None]:
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    while not server.started:
-        assert thread.is_alive()
+    assert eventually(lambda: server.started or not thread.is_alive())
+    assert server.started
     try:
         yield
     finally:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from browse import send
 from playwright.sync_api import Page, expect
+from polling import eventually
 
 from agent.agent import Agent
 
@@ -36,10 +36,7 @@ def test_the_place_in_line_is_shown_and_moves_and_stop_leaves(
     assert queue.waiting == 2
 
     chinese.context.close()
-    until = time.monotonic() + 10
-    while queue.waiting > 1 and time.monotonic() < until:
-        time.sleep(0.05)
-    assert (queue.running, queue.waiting) == (1, 1)
+    assert eventually(lambda: (queue.running, queue.waiting) == (1, 1))
 
     first.get_by_role("button", name="Stop").click()
     expect(behind[1]).to_contain_text("word word")
