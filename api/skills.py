@@ -25,7 +25,7 @@ from core.access import Visitor
 from core.errors import InputError
 from tasks.spec import SlotValue, TaskSpec, find_task
 
-DEFAULT_TASK = "classification"
+DEFAULT_CHOICE_TASK = "classification"
 ERRORS = documented(400, 401, 403, 404, 413, 422, 429, 500, 503)
 
 
@@ -45,7 +45,7 @@ def skill_routes(router: APIRouter, agent: Agent, turns: Turns) -> None:
     async def classify(request: Request, body: ClassifyRequest) -> Classified:
         """Find a text's label, with the probability of each."""
         visitor: Visitor = request.state.visitor
-        plan = _plan(body, find_task(agent.tasks, body.task or DEFAULT_TASK))
+        plan = _plan(body, find_task(agent.tasks, body.task or DEFAULT_CHOICE_TASK))
         options = TurnOptions(allowed=visitor.allowed, visitor=visitor.name)
         answer = Answer(seed=0)
 

@@ -9,7 +9,7 @@ import regex
 
 from agent.cleaning import clean, clean_or_none
 from agent.plan import Plan, Reason, Step
-from agent.planning import parts, slots, wording
+from agent.planning import parts, slots
 from agent.planning.assembly import Assembler, DraftedRequest
 from agent.planning.drafting import POINTS, Draft
 from agent.planning.earlier_turns import EarlierTurns
@@ -177,5 +177,5 @@ class Planner:
 def _is_bare(asked: str) -> bool:
     """Whether an instruction is so short that the text was plainly forgotten: "summarize"."""
     return len(regex.findall(r"\p{Han}|[\p{L}\p{N}]+", asked)) <= (
-        6 if wording.HAN.search(asked) else 2
+        6 if languages.HAN.search(asked) else 2
     )

@@ -22,6 +22,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from agent.planning import wording
 from agent.planning.classifier import Float64s, load_or_fit
 from agent.planning.encoder import SentenceEncoder
+from tasks import languages
 from tasks.spec import Requests, TaskSpec
 
 SAMPLES_FILE = Path(__file__).with_name("samples.yaml")
@@ -84,7 +85,7 @@ class Router:
         rows = self._fit.quick(grams)
         alike = (grams @ self._by_gram).toarray()
         enough = [
-            ENOUGH_WORDING_CHINESE if wording.HAN.search(text) else ENOUGH_WORDING
+            ENOUGH_WORDING_CHINESE if languages.HAN.search(text) else ENOUGH_WORDING
             for text in masked
         ]
         doubtful = np.flatnonzero(rows.max(axis=1) < enough)

@@ -206,7 +206,7 @@ def _weight(text: str, mention: Mention) -> int:
 
 
 def _has_word(text: str, word: str) -> bool:
-    if wording.HAN.search(word):
+    if languages.HAN.search(word):
         return word in text
     return regex.search(rf"(?<!\p{{L}}){regex.escape(word)}(?!\p{{L}})", text) is not None
 

@@ -12,7 +12,6 @@ import regex
 
 from tasks import languages
 
-HAN = regex.compile(r"\p{Han}")
 # One choice: a few words without sentence punctuation.
 _ITEM = (
     r"(?P<item>(?!(?:plus|and|then|please|but|with)\b)"
@@ -84,14 +83,18 @@ def mask(text: str, own: Collection[str] = ()) -> str:
     """
     choices = find_choices(text)
     if choices and len(choices.names) > 2 and not any(n.casefold() in own for n in choices.names):
-        other = "甲、乙还是丙" if HAN.search(text[choices.start : choices.end]) else "A, B or C"
+        other = (
+            "甲、乙还是丙"
+            if languages.HAN.search(text[choices.start : choices.end])
+            else "A, B or C"
+        )
         text = text[: choices.start] + other + text[choices.end :]
     bare = POLITE.sub("", text)
-    long_enough = len(bare) > (1 if HAN.search(bare) else 3)
+    long_enough = len(bare) > (1 if languages.HAN.search(bare) else 3)
     text = bare if long_enough else text
     parts, end = [], 0
     for mention in languages.find(text):
-        name = "法语" if HAN.search(text[mention.start : mention.end]) else "French"
+        name = "法语" if languages.HAN.search(text[mention.start : mention.end]) else "French"
         parts += [text[end : mention.start], name]
         end = mention.end
     return "".join([*parts, text[end:]])
