@@ -24,8 +24,8 @@ from core.access import ApiKey
 from core.errors import SettingsError, UnknownName
 
 PROFILE_DIR = Path(__file__).parent / "profiles"
-FOUND = {"zero": "ZeroGPU found", "gpu": "CUDA found", "starter": "no CUDA found"}
-Source = tuple[str, dict[str, Any]]  # where the values came from, and the values
+AUTO_REASONS = {"zero": "ZeroGPU found", "gpu": "CUDA found", "starter": "no CUDA found"}
+_Source = tuple[str, dict[str, Any]]  # where the values came from, and the values
 KeyName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,40}$")]
 
 
@@ -132,7 +132,7 @@ def load_settings(**flags: Any) -> Settings:
                 merged[key], origins[key] = value, source
     merged["profile"] = name
     if wanted == "auto":
-        origins["profile"] = f"auto: {FOUND[name]}"
+        origins["profile"] = f"auto: {AUTO_REASONS[name]}"
     settings = _validated(merged, origins)
     if settings.device == "cuda" and not has_cuda():
         raise SettingsError(
@@ -193,7 +193,7 @@ def _environment() -> dict[str, Any]:
         ) from error
 
 
-def _file(path: Path) -> Source:
+def _file(path: Path) -> _Source:
     if not path.is_file():
         return str(path), {}
     try:

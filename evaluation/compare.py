@@ -10,6 +10,7 @@ from core.errors import InputError
 from evaluation import figures, record
 from evaluation.intervals import Better, Difference, mcnemar, paired
 from evaluation.record import Outcome, Run
+from tasks.spec import TaskSpec, load_tasks
 
 Verdict = Literal["better", "worse", "no difference shown"]
 SIGNIFICANCE_LEVEL = 0.05  # p-value under which a difference counts as shown
@@ -73,14 +74,16 @@ def compare(first: Path, second: Path, seed: int = 0) -> Comparison:
 
     Raises:
         InputError: a folder holds no finished run, or they did not judge the same rows.
+        TaskError: a task's files are wrong.
     """
     one, two = same_rows(first, second)
     runs = [record.read(folder) for folder in (first, second)]
     lines = {outcome.line for outcome in one}
+    task = load_tasks().get(runs[0].settings.task_name)
     return Comparison(
         rows=len(one),
         left_out=[row.line for row in record.outcomes(first) if row.line not in lines],
-        compared=[compare_figure(name, one, two, seed) for name in runs[0].settings.metrics],
+        compared=[compare_figure(name, one, two, seed, task) for name in runs[0].settings.metrics],
         changed=_changed(runs[0], runs[1]),
     )
 
@@ -107,10 +110,14 @@ def answered_by_both(
 
 
 def compare_figure(
-    name: str, first: list[Outcome], second: list[Outcome], seed: int
+    name: str,
+    first: list[Outcome],
+    second: list[Outcome],
+    seed: int,
+    task: TaskSpec | None = None,
 ) -> FigureComparison:
-    """One figure over the same rows, answered twice."""
-    one, two = figures.BUILDERS[name](first), figures.BUILDERS[name](second)
+    """One figure over the same rows, answered twice; see `figures.statistic` for the task."""
+    one, two = (figures.statistic(name, rows, task) for rows in (first, second))
     difference = paired(one, two, seed)
     exact = name == "accuracy"
     if exact:

@@ -36,8 +36,14 @@ def _sources(outcomes: Sequence[Outcome]) -> list[str]:
     return [row.text for row in outcomes]
 
 
-def _targets(outcomes: Sequence[Outcome]) -> list[str]:
-    return [row.slots.get("target") or languages.detect(row.reference) for row in outcomes]
+def _targets(outcomes: Sequence[Outcome], task: TaskSpec | None) -> list[str]:
+    """The language of each answer, detected where the task has no slot for it."""
+    slot = task.target_slot if task else None
+    return [row.slots.get(slot or "") or languages.detect(row.reference) for row in outcomes]
+
+
+def _bleu(rows: Sequence[Outcome], task: TaskSpec | None = None) -> Statistic:
+    return text_metrics.bleu(_answers(rows), _references(rows), _targets(rows, task))
 
 
 def _rouge(place: int) -> Builder:
@@ -54,7 +60,7 @@ BUILDERS: dict[str, Builder] = {
     "macro_f1": lambda rows: choice_metrics.macro_f1(label_scores(rows)),
     "log_loss": lambda rows: choice_metrics.log_loss(label_scores(rows)),
     "calibration_error": lambda rows: choice_metrics.calibration_error(label_scores(rows)),
-    "bleu": lambda rows: text_metrics.bleu(_answers(rows), _references(rows), _targets(rows)),
+    "bleu": _bleu,
     "chrf": lambda rows: text_metrics.chrf(_answers(rows), _references(rows)),
     "rouge_1": _rouge(0),
     "rouge_2": _rouge(1),
@@ -69,6 +75,17 @@ BUILDERS: dict[str, Builder] = {
 }
 CHOOSING = ["accuracy", "macro_f1", "log_loss", "calibration_error"]
 WRITING = ["length_ratio", "novel_2", "distinct_2", "repetition", "answer_length"]
+
+
+def statistic(name: str, outcomes: Sequence[Outcome], task: TaskSpec | None = None) -> Statistic:
+    """A figure as a statistic over the rows of a task.
+
+    Args:
+        name: one of `BUILDERS`.
+        task: says which of the rows' slots holds the language of the answers, by which BLEU cuts
+            them into tokens; without a task it is detected.
+    """
+    return _bleu(outcomes, task) if name == "bleu" else BUILDERS[name](outcomes)
 
 
 def metric_names(task: TaskSpec) -> list[str]:
@@ -117,7 +134,7 @@ def score(primary: str, outcome: Outcome) -> float | None:
     return round(value, 6) if math.isfinite(value) else None
 
 
-def signatures(outcomes: Sequence[Outcome], named: Sequence[str]) -> dict[str, str]:
+def signatures(outcomes: Sequence[Outcome], named: Sequence[str], task: TaskSpec) -> dict[str, str]:
     """How scores were made that can be made in several ways; sacrebleu's as it prints them."""
     signed = {}
     if "macro_f1" in named:
@@ -126,7 +143,7 @@ def signatures(outcomes: Sequence[Outcome], named: Sequence[str]) -> dict[str, s
     if "bleu" in named:
         of_languages = {
             text_metrics.signature(text_metrics.bleu_metric(code))
-            for code in set(_targets(outcomes))
+            for code in set(_targets(outcomes, task))
         }
         signed["bleu"] = " and ".join(sorted(of_languages))
     if "chrf" in named:
@@ -134,10 +151,10 @@ def signatures(outcomes: Sequence[Outcome], named: Sequence[str]) -> dict[str, s
     return signed
 
 
-def slices(outcomes: Sequence[Outcome], primary: str, seed: int) -> list[Slice]:
+def slices(outcomes: Sequence[Outcome], primary: str, seed: int, task: TaskSpec) -> list[Slice]:
     """The primary figure by length, language, label and adapter, where there are several."""
-    statistic = BUILDERS[primary](outcomes)
-    groups = {"length": _lengths(outcomes), "language": _languages(outcomes)}
+    whole = statistic(primary, outcomes, task)
+    groups = {"length": _lengths(outcomes), "language": _languages(outcomes, task)}
     if outcomes[0].logprobs:
         groups["label"] = _references(outcomes)
     groups["adapter"] = [row.adapter for row in outcomes]
@@ -146,7 +163,7 @@ def slices(outcomes: Sequence[Outcome], primary: str, seed: int) -> list[Slice]:
         by_size = sorted(set(values), key=lambda name: (-values.count(name), name))
         for name in by_size if len(by_size) > 1 else ():
             places = [i for i, value in enumerate(values) if value == name]
-            sliced.append(Slice(kind=kind, name=name, figure=figure(statistic.of(places), seed)))
+            sliced.append(Slice(kind=kind, name=name, figure=figure(whole.of(places), seed)))
     return sliced
 
 
@@ -158,11 +175,12 @@ def _lengths(outcomes: Sequence[Outcome]) -> list[str]:
     return [f"{bounds[0 if n <= low else 1 if n <= high else 2]} characters" for n in lengths]
 
 
-def _languages(outcomes: Sequence[Outcome]) -> list[str]:
+def _languages(outcomes: Sequence[Outcome], task: TaskSpec) -> list[str]:
     """The pair of a translation, else the language of the text; rare ones together."""
+    slots = [task.source_slot or "", task.target_slot or ""]
     groups = [
-        f"{row.slots['source']}-{row.slots['target']}"
-        if {"source", "target"} <= set(row.slots)
+        "-".join(row.slots[slot] for slot in slots)
+        if set(slots) <= set(row.slots)
         else languages.detect(row.text)
         for row in outcomes
     ]

@@ -160,8 +160,7 @@ def _plan(planner: Planner, request: LabelledRequest) -> PlannedRequest:
         return PlannedRequest(request, [], error=str(error))
     label: PlanLabel = []
     for step in plan.steps:
-        target = step.slots.get("target")
-        label.append((step.task, target if isinstance(target, str) else None))
+        label.append((step.task, planner.tasks[step.task].target_language(step.slots)))
     return PlannedRequest(request, label, plan.confidence, 1000 * (time.perf_counter() - started))
 
 

@@ -67,9 +67,9 @@ class EvaluationData:
         table = read(self.file, layout(self.columns, task), task)
         rows = _drawn_rows(table, self)
         if self.reverse:
-            if "target" not in task.slots:
+            if task.target_slot is None:
                 raise InputError(f"--reverse is for translation; {task.name} has one direction.")
-            rows = [exchanged(row) for row in rows]
+            rows = [exchanged(row, task) for row in rows]
         references = self._references(task, rows)
         all_labels = sorted(set(references))
         evaluated = []

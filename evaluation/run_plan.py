@@ -8,19 +8,19 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 
-from agent.options import Wishes
-from agent.plan import SlotValue, Step
-from agent.steps import Turn, Work
+from agent.options import TurnOptions
+from agent.plan import Step
+from agent.steps import StepRun, TurnContext
 from engine.interface import Engine
 from evaluation import figures
 from evaluation.contamination import TrainingTexts
 from evaluation.record import RunSettings, Served
 from evaluation.rows import EvaluationData, EvaluationRow
-from tasks.spec import TaskSpec
+from tasks.spec import SlotValue, TaskSpec
 
 
 @dataclass(frozen=True)
-class JudgedWork(Work):
+class JudgedStep(StepRun):
     """A step as the chat runs it, with the adapter that is judged in place of the chat's pick."""
 
     judged: str | None = None
@@ -104,21 +104,21 @@ class RunPlan:
             rows=len(self.rows),
         )
 
-    def steps(self, engine: Engine, done: int = 0) -> Iterator[tuple[JudgedWork, EvaluationRow]]:
+    def steps(self, engine: Engine, done: int = 0) -> Iterator[tuple[JudgedStep, EvaluationRow]]:
         """Each row but the first `done`, behind the step that is run for it."""
         for row, adapter in islice(zip(self.rows, self.adapters, strict=True), done, None):
-            yield JudgedWork(**vars(self._work(engine, row)), judged=adapter), row
+            yield JudgedStep(**vars(self._work(engine, row)), judged=adapter), row
 
-    def _work(self, engine: Engine, row: EvaluationRow) -> Work:
+    def _work(self, engine: Engine, row: EvaluationRow) -> StepRun:
         """The step that the chat would run."""
         slots: dict[str, SlotValue] = dict(row.slots)
-        if row.labels:
-            slots["labels"] = list(row.labels)
-        return Work(
+        if row.labels and self.task.labels_slot:
+            slots[self.task.labels_slot] = list(row.labels)
+        return StepRun(
             engine=engine,
             task=self.task,
             index=0,
             step=Step(self.task.name, 1.0, slots, text=row.text),
             content=row.text,
-            turn=Turn(explain=False, wishes=Wishes(seed=self.data.seed)),
+            turn=TurnContext(explain=False, options=TurnOptions(seed=self.data.seed)),
         )

@@ -20,13 +20,13 @@ from engine.interface import ChooseRequest, Engine
 from evaluation import figures, record
 from evaluation.record import Outcome, Run, RunSettings
 from evaluation.rows import EvaluationRow
-from evaluation.run_plan import JudgedWork, RunPlan
+from evaluation.run_plan import JudgedStep, RunPlan
 
 FIGURE_PACKAGES = (
     "numpy", "scipy", "scikit-learn", "sacrebleu", "rouge_score", "torch", "transformers",
 )  # fmt: skip
 
-Judge = Callable[[JudgedWork, EvaluationRow], Outcome]
+Judge = Callable[[JudgedStep, EvaluationRow], Outcome]
 
 
 def run(plan: RunPlan, engine: Engine, folder: Path) -> Run:
@@ -78,12 +78,12 @@ def summarize(
     if not good:
         return Run(**common)
     primary, seed = settings.metrics[0], settings.seed
-    statistics = {name: figures.BUILDERS[name](good) for name in settings.metrics}
+    statistics = {name: figures.statistic(name, good, plan.task) for name in settings.metrics}
     return Run(
         **common,
         figures={name: figures.figure(s, seed) for name, s in statistics.items()},
-        signatures=figures.signatures(good, settings.metrics),
-        slices=figures.slices(good, primary, seed),
+        signatures=figures.signatures(good, settings.metrics, plan.task),
+        slices=figures.slices(good, primary, seed, plan.task),
         chosen=figures.choice_report(good) if plan.task.kind == "choose" else None,
         contamination=plan.training.contamination_of(good, statistics[primary], seed)
         if plan.training
@@ -136,7 +136,7 @@ def _judged(plan: RunPlan, engine: Engine, metrics: Sequence[str], done: int) ->
         yield outcome
 
 
-def _outcome_or_error(judge: Judge, work: JudgedWork, row: EvaluationRow) -> Outcome:
+def _outcome_or_error(judge: Judge, work: JudgedStep, row: EvaluationRow) -> Outcome:
     """The answer, or why there is none."""
     try:
         return judge(work, row)
@@ -144,7 +144,7 @@ def _outcome_or_error(judge: Judge, work: JudgedWork, row: EvaluationRow) -> Out
         return outcome_of(row, error=str(error) or type(error).__name__)
 
 
-def _answer(work: JudgedWork, row: EvaluationRow, score_reference: bool) -> Outcome:
+def _answer(work: JudgedStep, row: EvaluationRow, score_reference: bool) -> Outcome:
     """Ask the engine.
 
     Raises:
@@ -152,7 +152,7 @@ def _answer(work: JudgedWork, row: EvaluationRow, score_reference: bool) -> Outc
     """
     if work.task.kind == "choose":
         return _choose(work, row)
-    finished = next(event for event in steps.run(work) if isinstance(event, StepFinished))
+    finished = next(event for event in steps.run_step(work) if isinstance(event, StepFinished))
     require_whole(finished.stopped)
     outcome = outcome_of(
         row,
@@ -164,7 +164,7 @@ def _answer(work: JudgedWork, row: EvaluationRow, score_reference: bool) -> Outc
     return _with_log_likelihood(work, outcome) if score_reference else outcome
 
 
-def _choose(work: JudgedWork, row: EvaluationRow) -> Outcome:
+def _choose(work: JudgedStep, row: EvaluationRow) -> Outcome:
     names = work.labels()
     request = ChooseRequest(work.messages(work.content), tuple(names), work.adapter)
     choice = work.engine.choose(request)
@@ -180,11 +180,11 @@ def _choose(work: JudgedWork, row: EvaluationRow) -> Outcome:
     )
 
 
-def _score_reference(work: JudgedWork, row: EvaluationRow) -> Outcome:
+def _score_reference(work: JudgedStep, row: EvaluationRow) -> Outcome:
     return _with_log_likelihood(work, outcome_of(row))
 
 
-def _with_log_likelihood(work: JudgedWork, outcome: Outcome) -> Outcome:
+def _with_log_likelihood(work: JudgedStep, outcome: Outcome) -> Outcome:
     """The outcome with the log-likelihood of its reference, scored as the engine scores a label."""
     request = ChooseRequest(work.messages(work.content), (outcome.reference,), work.adapter)
     choice = work.engine.choose(request)

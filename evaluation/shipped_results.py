@@ -18,7 +18,7 @@ from core.settings import PROFILE_DIR
 from evaluation import compare, figures, record
 from evaluation.compare import FigureComparison, Verdict
 from evaluation.record import Figure, Outcome, Run, RunSettings
-from tasks.spec import load_tasks
+from tasks.spec import TaskSpec, load_tasks
 
 RESULTS_FOLDER = Path("results") / "adapters"
 HEADLINE = ("accuracy", "bleu", "chrf", "rouge_1", "rouge_2", "rouge_l", "perplexity")
@@ -79,7 +79,7 @@ def shipped_result(run: Path, base: Path) -> ShippedResult:
         raise InputError(f"The runs differ in more than the adapter ({changes}). Run both alike.")
     shown = {one.name: one for one in _headline_figures(comparison.compared)}
     before, after = (_answered(folder, comparison.left_out) for folder in (base, run))
-    seed = ours.settings.seed
+    task, seed = load_tasks().get(ours.settings.task_name), ours.settings.seed
     return ShippedResult(
         adapter=name,
         task=ours.settings.task_name,
@@ -88,7 +88,7 @@ def shipped_result(run: Path, base: Path) -> ShippedResult:
         reverse=ours.settings.reverse,
         rows=comparison.rows,
         left_out=len(comparison.left_out),
-        figures={name: _figure_pair(one, before, after, seed) for name, one in shown.items()},
+        figures={name: _figure_pair(one, before, after, seed, task) for name, one in shown.items()},
         signatures={n: text for n, text in ours.signatures.items() if n in shown},
         fingerprints={**ours.settings.fingerprints, "task": ours.settings.task},
         tokens_per_second={"base": _speed(bare), "adapter": _speed(ours)},
@@ -160,9 +160,15 @@ def _headline_figures(compared: Sequence[FigureComparison]) -> list[FigureCompar
 
 
 def _figure_pair(
-    one: FigureComparison, base: Sequence[Outcome], adapter: Sequence[Outcome], seed: int
+    one: FigureComparison,
+    base: Sequence[Outcome],
+    adapter: Sequence[Outcome],
+    seed: int,
+    task: TaskSpec | None,
 ) -> FigurePair:
-    both = [figures.figure(figures.BUILDERS[one.name](rows), seed) for rows in (base, adapter)]
+    both = [
+        figures.figure(figures.statistic(one.name, rows, task), seed) for rows in (base, adapter)
+    ]
     return FigurePair(
         base=both[0], adapter=both[1], verdict=one.verdict, p=one.difference.p, test=one.test
     )

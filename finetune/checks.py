@@ -113,10 +113,10 @@ def _imbalance(rows: Sequence[Row]) -> list[Finding]:
 
 def _other_languages(rows: Sequence[Row], encoder: ExampleEncoder) -> list[Finding]:
     """Rows whose text or answer is in another language than the slots, or the rest, say."""
-    slots = [n for n, slot in encoder.task.slots.items() if slot.type == "language"]
+    task = encoder.task
     findings = []
-    for side, slot in (("text", "source"), ("answer", "target")):
-        if side == "answer" and slot not in slots:
+    for side, slot in (("text", task.source_slot), ("answer", task.target_slot)):
+        if side == "answer" and slot is None:
             continue
         guesses = {
             i: languages.detect(getattr(row, side))
@@ -126,7 +126,7 @@ def _other_languages(rows: Sequence[Row], encoder: ExampleEncoder) -> list[Findi
         common = Counter(guesses.values()).most_common(1)
         lines = []
         for i, guess in guesses.items():
-            expected = rows[i].slots.get(slot) if slot in slots else common[0][0]
+            expected = rows[i].slots.get(slot) if slot else common[0][0]
             if expected and guess != expected:
                 lines.append(rows[i].line)
         if lines:

@@ -76,8 +76,8 @@ def _load_one(
     if not rows or not validation:
         raise InputError(f"{origin}: no rows are left to train and validate on.")
     if source.both_ways:
-        rows += map(exchanged, _share(rows, source.both_ways, recipe.seed))
-        validation += map(exchanged, _share(validation, source.both_ways, recipe.seed))
+        for part in (rows, validation):
+            part += [exchanged(row, task) for row in _share(part, source.both_ways, recipe.seed)]
     return DataSet(source, rows, validation, refused)
 
 

@@ -82,10 +82,15 @@ def duplicate_key(text: str) -> str:
     return str(regex.sub(r"[\W_]+", "", text.casefold()))
 
 
-def exchanged(row: Row) -> Row:
+def exchanged(row: Row, task: TaskSpec) -> Row:
     """Answer -> text, with the languages exchanged: the other direction of a translation."""
     slots = dict(row.slots)
-    slots["source"], slots["target"] = slots.get("target", ""), slots.get("source", "")
+    for name, other in (
+        (task.source_slot, task.target_language(row.slots)),
+        (task.target_slot, task.source_language(row.slots)),
+    ):
+        if name:
+            slots[name] = other or ""
     return Row(row.answer, row.text, slots, row.line)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict
 
@@ -17,6 +17,7 @@ from tasks import languages
 
 Lang = Literal["en", "zh"]
 TASK_NAME = r"^[a-z][a-z0-9_-]{0,39}$"
+SlotValue = str | list[str]  # ISO 639-1 code, name of a choice, or label list
 
 
 class Message(TypedDict):
@@ -150,19 +151,51 @@ class TaskSpec(_Strict):
         answer = self.model_dump(include={"kind", "prompt", "labels", "slots", "decoding", "split"})
         return f"{self.name}-v{self.version}-{fingerprint.of_value(answer)}"
 
-    def fills(
-        self, slots: Mapping[str, str | list[str]], labels: Iterable[str] = ()
-    ) -> dict[str, str]:
+    @property
+    def labels_slot(self) -> str | None:
+        """The slot for a label list of the person's own, whatever it is called."""
+        return self._slot(lambda slot: slot.type == "labels")
+
+    @property
+    def target_slot(self) -> str | None:
+        """The slot for the language of the answer."""
+        return self._slot(lambda slot: slot.type == "language" and slot.default != "detected")
+
+    @property
+    def source_slot(self) -> str | None:
+        """The slot for the language of the content, which is detected where nobody names it."""
+        return self._slot(lambda slot: slot.type == "language" and slot.default == "detected")
+
+    def own_labels(self, slots: Mapping[str, SlotValue]) -> list[str]:
+        """The person's own label list among a step's slot values; empty where there is none."""
+        labels = slots.get(self.labels_slot or "")
+        return labels if isinstance(labels, list) else []
+
+    def target_language(self, slots: Mapping[str, SlotValue]) -> str | None:
+        """ISO 639-1 code of the answer's language among a step's slot values."""
+        return _language(slots, self.target_slot)
+
+    def source_language(self, slots: Mapping[str, SlotValue]) -> str | None:
+        """ISO 639-1 code of the content's language among a step's slot values."""
+        return _language(slots, self.source_slot)
+
+    def _slot(self, fits: Callable[[Slot], bool]) -> str | None:
+        return next((name for name, slot in self.slots.items() if fits(slot)), None)
+
+    def fills(self, slots: Mapping[str, SlotValue], labels: Iterable[str] = ()) -> dict[str, str]:
         """What each slot says in the prompt.
 
         Args:
             slots: slot -> value; a slot without one takes its default.
-            labels: the label list that the prompt of a `choose` task shows.
+            labels: the label list that the prompt of a `choose` task shows, as `{labels}` and
+                under the name of its slot.
 
         Raises:
             InputError: a value is no choice of its slot, or no language.
         """
-        filled = {"labels": ", ".join(labels)} if self.kind == "choose" else {}
+        filled: dict[str, str] = {}
+        if self.kind == "choose":
+            filled = dict.fromkeys(["labels", self.labels_slot or "labels"], ", ".join(labels))
         for name, slot in self.slots.items():
             value = slots.get(name) or slot.default
             if slot.type == "labels" or not isinstance(value, str):
@@ -207,6 +240,11 @@ def task_name_of(task_fingerprint: str) -> str:
     return task_fingerprint.rpartition("-v")[0] or task_fingerprint
 
 
+def _language(slots: Mapping[str, SlotValue], name: str | None) -> str | None:
+    code = slots.get(name or "")
+    return code if isinstance(code, str) else None
+
+
 def _insert(template: str, values: Mapping[str, str]) -> str:
     parts = []
     for literal, field, _, _ in string.Formatter().parse(template):
@@ -243,6 +281,18 @@ def find_task(tasks: Mapping[str, TaskSpec], name: str) -> TaskSpec:
         if name == task.name or name in task.commands:
             return task
     raise UnknownName("task", name, tasks)
+
+
+def conversation_task(tasks: Mapping[str, TaskSpec]) -> TaskSpec:
+    """The first task that converses: what is asked of no other skill is answered by it.
+
+    Raises:
+        TaskError: there is none.
+    """
+    for task in tasks.values():
+        if task.conversation:
+            return task
+    raise TaskError("No task has `conversation: true`, and one must answer what no other does.")
 
 
 def _load_task(file: Path) -> TaskSpec:

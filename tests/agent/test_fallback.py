@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 import tiny
+from polling import eventually
 from served import free_port, served
 
 from agent.agent import Agent
@@ -44,15 +45,15 @@ class Server:
             [sys.executable, REPOSITORY / "tests" / "scripted.py", str(self.port)],
             stderr=subprocess.DEVNULL,
         )
-        until = time.monotonic() + 30
-        while True:
-            try:
-                httpx.get(f"{self.address}/models")
-                return
-            except httpx.TransportError:
-                assert self.process.poll() is None
-                assert time.monotonic() < until
-                time.sleep(0.2)
+        assert eventually(self.answers, 30)
+
+    def answers(self) -> bool:
+        assert self.process
+        assert self.process.poll() is None
+        try:
+            return httpx.get(f"{self.address}/models").is_success
+        except httpx.TransportError:
+            return False
 
     def kill(self) -> None:
         if self.process:
@@ -75,7 +76,7 @@ def settings(server: Server) -> Settings:
 @pytest.fixture
 def agent(server: Server, starter_engine: TorchEngine, planner: Planner) -> Iterator[Agent]:
     there = load_engine(settings(server))
-    yield Agent(there, load_tasks(), planner, stand_in=starter_engine)
+    yield Agent(there, load_tasks(), planner, fallback=starter_engine)
     there.close()
 
 
@@ -94,10 +95,7 @@ def base_of(events: list[Event]) -> str:
 
 
 def wait_until_back(agent: Agent) -> None:
-    until = time.monotonic() + 30
-    while base_of(ask(agent)[0]) != "base":
-        assert time.monotonic() < until
-        time.sleep(0.5)
+    assert eventually(lambda: base_of(ask(agent)[0]) == "base", 30)
 
 
 def test_a_server_that_is_away_or_dead_is_stood_in_for_until_it_is_back(
@@ -130,7 +128,7 @@ def assert_stood_in_for(agent: Agent, starter: TorchEngine) -> None:
 
 def test_a_server_that_hangs_is_not_waited_for(server: Server, agent: Agent) -> None:
     assert base_of(ask(agent)[0]) == "base"
-    time.sleep(1.5)
+    time.sleep(1.5)  # not heard for longer than it is taken to be there unasked
     assert server.process
     server.process.send_signal(signal.SIGSTOP)
     try:

@@ -38,7 +38,8 @@ def test_a_row_with_an_unknown_language_is_named_by_its_line(tiny_base: Base) ->
 
 
 def test_exchanged_turns_the_languages_around() -> None:
-    row = exchanged(Row("hi", "salut", {"source": "en", "target": "fr"}, 3))
+    pair = Row("hi", "salut", {"source": "en", "target": "fr"}, 3)
+    row = exchanged(pair, TASKS["translation"])
     assert row == Row("salut", "hi", {"source": "fr", "target": "en"}, 3)
 
 

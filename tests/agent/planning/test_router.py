@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from agent.planning import clauses, parts, wording
-from agent.planning.encoder import Encoder, starter_folder
+from agent.planning.encoder import SentenceEncoder, starter_folder
 from agent.planning.router import Router
 from core.errors import SetupError
 from tasks.spec import load_tasks
@@ -55,14 +55,14 @@ def test_a_damaged_cache_is_made_again(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_the_encoder_makes_unit_vectors_offline(monkeypatch: pytest.MonkeyPatch) -> None:
     assert starter_folder().is_dir()
-    vectors = Encoder().encode(["hello", "你好"])
+    vectors = SentenceEncoder().encode(["hello", "你好"])
     assert vectors.dtype == np.float32
     assert np.linalg.norm(vectors, axis=1) == pytest.approx([1, 1], abs=1e-5)
 
 
 def test_a_missing_encoder_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match="starter"):
-        Encoder(str(tmp_path))
+        SentenceEncoder(str(tmp_path))
 
 
 @pytest.mark.parametrize(
