@@ -7,7 +7,7 @@ import logging
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 
 from starlette.requests import Request
@@ -15,44 +15,13 @@ from starlette.requests import Request
 from agent.events import Event, Failed
 from agent.fair_queue import FairQueue
 from core.settings import Settings
+from core.thread_stream import ThreadStream
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 REFUSING = 4  # threads
 Start = Callable[[threading.Event], Iterator[Event]]  # the turn, given the switch that ends it
-
-
-class Turn:
-    """A turn that runs; see `Turns.begin`."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._events: asyncio.Queue[Event | None] = asyncio.Queue()
-        self._stop = threading.Event()
-
-    async def next(self) -> Event | None:
-        """The next event; None when there are no more."""
-        return await self._events.get()
-
-    def close(self) -> None:
-        """End the computation, if it has not ended."""
-        self._stop.set()
-
-    def work(self, start: Start) -> None:
-        """Compute, in a thread."""
-        try:
-            for event in start(self._stop):
-                self._tell(event)
-        except Exception:
-            log.exception("A turn ended unexpectedly")
-            failed = Failed("The server made a mistake. It is in its log.", "unexpected")
-            self._tell(failed)
-        finally:
-            self._tell(None)
-
-    def _tell(self, event: Event | None) -> None:
-        with suppress(RuntimeError):  # the loop has ended, and with it everyone who listened
-            self._loop.call_soon_threadsafe(self._events.put_nowait, event)
+Turn = ThreadStream[Event]
 
 
 class Turns:
@@ -71,7 +40,7 @@ class Turns:
     def begin(self, start: Start) -> Turn:
         """Begin a turn. Whoever gets it must close it, however it ends."""
         turn = Turn()
-        self._pool.submit(turn.work, start)
+        self._pool.submit(turn.produce, partial(_with_failure, start))
         return turn
 
     async def call(self, visitor: str, work: Callable[[], T]) -> T:
@@ -86,6 +55,15 @@ class Turns:
                 return work()
 
         return await asyncio.get_running_loop().run_in_executor(self._pool, held)
+
+
+def _with_failure(start: Start, stop: threading.Event) -> Iterator[Event]:
+    """The turn's events; an error that nobody expected is logged, and told by the last of them."""
+    try:
+        yield from start(stop)
+    except Exception:
+        log.exception("A turn ended unexpectedly")
+        yield Failed("The server made a mistake. It is in its log.", "unexpected")
 
 
 class Gone(Exception):

@@ -29,11 +29,10 @@ import typer
 from core.settings import Settings
 from core.terminal import aside
 from engine import starter
-from engine.adapters import AdapterLibrary
-from engine.base_model import load_base
+from engine.adapters import library_of
 from engine.engine import TorchEngine
-from engine.interface import Usage, WriteRequest
-from engine.load import ON_GPU
+from engine.interface import CompletionRequest, Usage
+from engine.load_base import load_base
 from tasks.spec import Decoding
 
 SHAPE: dict[str, Any] = {
@@ -56,7 +55,7 @@ TINY = {
     "head_dim": 64,
     "vocab_size": 49152,
 }
-RANK, ADAPTERS, PROMPT, TOKENS, ROUNDS = 16, 4, 64, 64, 3
+RANK, ADAPTER_COUNT, PROMPT, TOKENS, ROUNDS = 16, 4, 64, 64, 3
 RECIPE = """
 task: classification
 base: {base}
@@ -87,18 +86,18 @@ def main(
         print(json.dumps(measure(folder, quantization, device, sizes)))
         return
     results: dict[str, Any] = {"machine": machine(device), "tiny": tiny}
-    with tempfile.TemporaryDirectory() as made:
-        make(Path(made), SHAPE | (TINY if tiny else {}))
+    with tempfile.TemporaryDirectory() as temporary:
+        make(Path(temporary), SHAPE | (TINY if tiny else {}))
         for quantization in ("nf4", "none"):
             for way in ("patchbay", "transformers"):
                 options = [f"--device={device}", f"--batches={batches}"]
-                options += [f"--only={way}:{quantization}", f"--folder={made}"]
+                options += [f"--only={way}:{quantization}", f"--folder={temporary}"]
                 name = f"{way}, {'NF4' if quantization == 'nf4' else 'bfloat16'}"
                 results[name] = child("benchmarks.gpu", options)
                 aside(f"{name}: {results[name]}")
         if training:
-            recipe = Path(made) / "qlora.yaml"
-            recipe.write_text(RECIPE.format(base=Path(made) / "base"))
+            recipe = Path(temporary) / "qlora.yaml"
+            recipe.write_text(RECIPE.format(base=Path(temporary) / "base"))
             results["QLoRA"] = child("benchmarks.training", [str(recipe), "--steps=12"])
     results["ratios"] = ratios(results, sizes)
     print(json.dumps(results))
@@ -109,8 +108,8 @@ def child(module: str, options: list[str]) -> dict[str, Any]:
     done = subprocess.run(
         [sys.executable, "-m", module, *options], stdout=subprocess.PIPE, check=True, text=True
     )
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return figures
 
 
 def machine(device: str) -> str:
@@ -123,18 +122,18 @@ def make(folder: Path, shape: dict[str, Any]) -> None:
     from peft import LoraConfig, get_peft_model
     from transformers import AutoTokenizer, Qwen3Config, Qwen3ForCausalLM
 
-    words = AutoTokenizer.from_pretrained(starter.prepare())
-    ends = {"bos_token_id": None, "eos_token_id": words.eos_token_id}
+    tokenizer = AutoTokenizer.from_pretrained(starter.prepare())
+    ends = {"bos_token_id": None, "eos_token_id": tokenizer.eos_token_id}
     config = Qwen3Config(**shape, **ends, dtype="bfloat16")
     torch.manual_seed(0)
     model: Any = Qwen3ForCausalLM(config)
     model.to(torch.bfloat16)
     model.save_pretrained(folder / "base")
-    words.save_pretrained(folder / "base")
+    tokenizer.save_pretrained(folder / "base")
     lora = LoraConfig(r=RANK, lora_alpha=RANK, target_modules="all-linear")
     wrapped = get_peft_model(model, lora)
     wrapped.peft_config["default"].base_model_name_or_path = str(folder / "base")
-    for index in range(ADAPTERS):
+    for index in range(ADAPTER_COUNT):
         for name, value in wrapped.named_parameters():
             if "lora_B" in name:
                 value.data.normal_(std=1e-3)
@@ -152,9 +151,7 @@ def ours(folder: Path, quantization: str, device: str, sizes: list[int]) -> dict
     """Through the app's engine, requests from threads."""
     chosen: dict[str, Any] = {"quantization": quantization, "dtype": "bfloat16", "device": device}
     base = load_base(Settings(base=str(folder / "base"), **chosen), aside)
-    library = AdapterLibrary(
-        [folder / "adapters"], base.name, base.switch.shapes, base.lay_out, resident_bytes=ON_GPU
-    )
+    library = library_of(base, [folder / "adapters"])
     engine = TorchEngine(base, library, max_running=max(sizes))
     ids = tuple(range(1000, 1000 + PROMPT))
 
@@ -162,7 +159,7 @@ def ours(folder: Path, quantization: str, device: str, sizes: list[int]) -> dict
         def ask(index: int) -> int:
             decoding = Decoding(max_new_tokens=tokens, temperature=0)
             name = names[index % len(names)] if names else None
-            *_, last = engine.write(WriteRequest((), name, decoding, prompt=ids))
+            *_, last = engine.write(CompletionRequest(ids, name, decoding))
             assert isinstance(last, Usage)
             return last.tokens
 
@@ -172,9 +169,9 @@ def ours(folder: Path, quantization: str, device: str, sizes: list[int]) -> dict
         assert counts == [tokens] * size, "a random base ended an answer by itself"
         return time.perf_counter() - began
 
-    made = figures(sizes, library.names(), work)
+    measured = figures(sizes, library.names(), work)
     engine.close()
-    return {**made, **memory(device)}
+    return {**measured, **memory(device)}
 
 
 def theirs(folder: Path, quantization: str, device: str, sizes: list[int]) -> dict[str, Any]:
@@ -215,24 +212,24 @@ def theirs(folder: Path, quantization: str, device: str, sizes: list[int]) -> di
         return time.perf_counter() - began
 
     with torch.inference_mode():
-        made = figures(sizes, [one.name for one in folders], work)
-    return {**made, **memory(device)}
+        measured = figures(sizes, [one.name for one in folders], work)
+    return {**measured, **memory(device)}
 
 
 def figures(
     sizes: list[int], names: list[str], work: Callable[[int, list[str], int], float]
 ) -> dict[str, Any]:
     """First token, and tokens a second for each number of requests."""
-    made: dict[str, Any] = {}
+    measured: dict[str, Any] = {}
     for size in sizes:
         kinds = {"bare": [], "one adapter": names[:1], "four adapters": names}
-        made[str(size)] = {
+        measured[str(size)] = {
             kind: round(size * rate(partial(work, size, chosen)), 1)
             for kind, chosen in kinds.items()
             if size > 1 or kind != "four adapters"
         }
-        made[str(size)]["first_token"] = round(work(size, names[:1], 1), 4)
-    return made
+        measured[str(size)]["first_token"] = round(work(size, names[:1], 1), 4)
+    return measured
 
 
 def memory(device: str) -> dict[str, float]:
@@ -244,21 +241,21 @@ def memory(device: str) -> dict[str, float]:
 
 def ratios(results: dict[str, Any], sizes: list[int]) -> dict[str, float]:
     """What the engine is judged by."""
-    found = {}
+    ratio = {}
     for kind in ("NF4", "bfloat16"):
         mine, plain = results[f"patchbay, {kind}"], results[f"transformers, {kind}"]
         for size in map(str, sizes):
             name = f"{kind}, {size} at a time"
             one = mine[size]["one adapter"]
-            found[f"{name}: with an adapter / transformers + PEFT"] = (
+            ratio[f"{name}: with an adapter / transformers + PEFT"] = (
                 one / plain[size]["one adapter"]
             )
             if mixed := mine[size].get("four adapters"):
-                found[f"{name}: four adapters / one"] = mixed / one
-                found[f"{name}: four adapters / transformers + PEFT"] = (
+                ratio[f"{name}: four adapters / one"] = mixed / one
+                ratio[f"{name}: four adapters / transformers + PEFT"] = (
                     mixed / plain[size]["four adapters"]
                 )
-    return {name: round(value, 3) for name, value in found.items()}
+    return {name: round(value, 3) for name, value in ratio.items()}
 
 
 if __name__ == "__main__":

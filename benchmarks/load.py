@@ -41,12 +41,12 @@ import typer
 from core.paths import REPOSITORY
 from core.terminal import aside
 
-WATCHER = "watcher"
-STARTUP = 300  # seconds
-TIMES = 10  # that memory is looked at
+METRICS_VISITOR = "watcher"
+STARTUP_TIMEOUT = 300  # seconds
+MEMORY_SAMPLES = 10  # that memory is looked at
 MARK = re.compile(r"mark[0-9a-f]{8}")
 # Task, adapter, what is asked; `{}` is the mark.
-ASKED = [
+REQUESTS = [
     ("generation", "generation-en", "/chat Tell me one thing about the sea. My name is {}."),
     ("translation", "translation-en-fr", "Translate into French: The train to {} leaves at nine."),
     ("translation", "translation-en-de", "Translate into German: The train to {} leaves at nine."),
@@ -67,7 +67,7 @@ ASKED = [
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
-class Seen:
+class Measurements:
     """What the visitors were answered."""
 
     def __init__(self) -> None:
@@ -77,47 +77,47 @@ class Seen:
         self.keys: list[str] = []
 
 
-SEEN = Seen()
+MEASURED = Measurements()
 
 
-class Visitor(HttpUser):
+class SimulatedVisitor(HttpUser):
     """Asks, reads, thinks."""
 
     wait_time = between(2, 8)
 
     def on_start(self) -> None:
-        self.client.headers["Authorization"] = f"Bearer {SEEN.keys.pop()}"
+        self.client.headers["Authorization"] = f"Bearer {MEASURED.keys.pop()}"
         self.mark = f"mark{secrets.token_hex(4)}"
 
     @task  # type: ignore[untyped-decorator]
     def ask(self) -> None:
-        kind, adapter, text = random.choice(ASKED)
+        kind, adapter, template = random.choice(REQUESTS)
         body = {
             "model": "auto",
-            "messages": [{"role": "user", "content": text.format(self.mark)}],
+            "messages": [{"role": "user", "content": template.format(self.mark)}],
             "stream": random.random() < 0.5,
         }
         began = time.perf_counter()
         try:
-            said, made = self._streamed(kind, body) if body["stream"] else self._whole(body)
+            text, patchbay = self._streamed(kind, body) if body["stream"] else self._whole(body)
         except Exception as error:  # noqa: BLE001  whatever it is, nobody was answered
-            SEEN.faults.append(f"{kind}: {type(error).__name__}: {error}"[:300])
+            MEASURED.faults.append(f"{kind}: {type(error).__name__}: {error}"[:300])
             return
-        SEEN.total[kind].append(time.perf_counter() - began)
-        by = [(step["task"], step["adapter"]) for step in made["steps"]]
+        MEASURED.total[kind].append(time.perf_counter() - began)
+        by = [(step["task"], step["adapter"]) for step in patchbay["steps"]]
         if by != [(kind, adapter)]:
-            SEEN.faults.append(f"{kind}: answered by {by}")
-        if strangers := set(MARK.findall(said)) - {self.mark}:
-            SEEN.faults.append(f"{kind}: the marks {strangers} in an answer to {self.mark}")
+            MEASURED.faults.append(f"{kind}: answered by {by}")
+        if strangers := set(MARK.findall(text)) - {self.mark}:
+            MEASURED.faults.append(f"{kind}: the marks {strangers} in an answer to {self.mark}")
 
     def _whole(self, body: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         answer = self.client.post("/v1/chat/completions", json=body)
         answer.raise_for_status()
-        made = answer.json()
-        return made["choices"][0]["message"]["content"], made["patchbay"]
+        completion = answer.json()
+        return completion["choices"][0]["message"]["content"], completion["patchbay"]
 
     def _streamed(self, kind: str, body: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-        began, said = time.perf_counter(), ""
+        began, whole = time.perf_counter(), ""
         answer = self.client.post("/v1/chat/completions", json=body, stream=True)
         answer.raise_for_status()
         for line in answer.iter_lines():
@@ -125,10 +125,10 @@ class Visitor(HttpUser):
                 continue
             chunk: dict[str, Any] = json.loads(line[6:])
             text = chunk["choices"][0]["delta"].get("content") or ""
-            if text and not said:
-                SEEN.first[kind].append(time.perf_counter() - began)
-            said += text
-        return said, chunk["patchbay"]
+            if text and not whole:
+                MEASURED.first[kind].append(time.perf_counter() - began)
+            whole += text
+        return whole, chunk["patchbay"]
 
 
 @app.command()
@@ -139,35 +139,35 @@ def main(
     """Measure."""
     keys = {f"visitor-{i}": secrets.token_urlsafe(24) for i in range(visitors)}
     watcher = secrets.token_urlsafe(24)
-    with server({**keys, WATCHER: watcher}) as (address, process):
-        Visitor.host = address
-        rounds(watcher, address)
+    with server({**keys, METRICS_VISITOR: watcher}) as (address, process):
+        SimulatedVisitor.host = address
+        warm_up(watcher, address)
         before = memory(process.pid)
-        SEEN.keys = list(keys.values())
+        MEASURED.keys = list(keys.values())
         # Whoever waits at the end is still answered.
-        environment = Environment(user_classes=[Visitor], stop_timeout=600)
+        environment = Environment(user_classes=[SimulatedVisitor], stop_timeout=600)
         runner = environment.create_local_runner()
         runner.start(visitors, spawn_rate=visitors / min(10, seconds))
         course = []
-        for _ in range(TIMES):
-            gevent.sleep(seconds / TIMES)
+        for _ in range(MEMORY_SAMPLES):
+            gevent.sleep(seconds / MEMORY_SAMPLES)
             course.append(memory(process.pid))
         runner.stop()
-        after, waits = memory(process.pid), waited(watcher, address)
-    for fault in SEEN.faults[:10]:
+        after, waits = memory(process.pid), mean_wait(watcher, address)
+    for fault in MEASURED.faults[:10]:
         aside(fault)
-    made = {
+    figures = {
         "visitors": visitors,
         "seconds": seconds,
-        "answers": sum(map(len, SEEN.total.values())),
-        "faults": len(SEEN.faults),
-        "first_text_p95": percentiles(SEEN.first),
-        "answer_p95": percentiles(SEEN.total),
+        "answers": sum(map(len, MEASURED.total.values())),
+        "faults": len(MEASURED.faults),
+        "first_text_p95": percentiles(MEASURED.first),
+        "answer_p95": percentiles(MEASURED.total),
         "wait_in_line_mean": waits,
         "memory_mb": {"after_warm_up": before, "course": course, "end": after},
     }
-    print(json.dumps(made))
-    raise typer.Exit(int(bool(SEEN.faults)))
+    print(json.dumps(figures))
+    raise typer.Exit(int(bool(MEASURED.faults)))
 
 
 @contextmanager
@@ -187,7 +187,7 @@ def server(keys: dict[str, str]) -> Iterator[tuple[str, subprocess.Popen[str]]]:
         )
         address = f"http://127.0.0.1:{port}"
         try:
-            until = time.monotonic() + STARTUP
+            until = time.monotonic() + STARTUP_TIMEOUT
             while not ready(address):
                 if process.poll() is not None or time.monotonic() > until:
                     raise SystemExit("benchmarks.load: the server did not start: python app.py")
@@ -205,21 +205,21 @@ def ready(address: str) -> bool:
         return False
 
 
-def rounds(key: str, address: str) -> None:
+def warm_up(key: str, address: str) -> None:
     """Warm up: every request three times."""
-    for _, _, text in ASKED * 3:
+    for _, _, text in REQUESTS * 3:
         messages = [{"role": "user", "content": text.format("warm")}]
         body: dict[str, Any] = {"model": "auto", "messages": messages}
         head = {"Authorization": f"Bearer {key}"}
         requests.post(f"{address}/v1/chat/completions", json=body, headers=head, timeout=300)
 
 
-def waited(key: str, address: str) -> float:
+def mean_wait(key: str, address: str) -> float:
     """Seconds in the line, the mean of all."""
     head = {"Authorization": f"Bearer {key}"}
     text = requests.get(f"{address}/metrics", headers=head, timeout=30).text
-    found = dict(re.findall(r"^patchbay_wait_seconds_(sum|count) (\S+)", text, re.M))
-    return round(float(found["sum"]) / float(found["count"]), 3)
+    wait = dict(re.findall(r"^patchbay_wait_seconds_(sum|count) (\S+)", text, re.M))
+    return round(float(wait["sum"]) / float(wait["count"]), 3)
 
 
 def memory(pid: int) -> float:
@@ -228,11 +228,11 @@ def memory(pid: int) -> float:
     return round(int(re.findall(r"VmRSS:\s+(\d+)", status)[0]) / 1024, 1)
 
 
-def percentiles(found: dict[str, list[float]]) -> dict[str, float]:
+def percentiles(seconds: dict[str, list[float]]) -> dict[str, float]:
     """The 95th of each task's seconds."""
     return {
         kind: round(statistics.quantiles(times, n=20, method="inclusive")[-1], 2)
-        for kind, times in sorted(found.items())
+        for kind, times in sorted(seconds.items())
         if len(times) > 1
     }
 

@@ -16,8 +16,8 @@ Bar = tuple[str, float, str]
 
 def main() -> None:
     """Write results/speed.png."""
-    found = json.loads((REPOSITORY / "results" / "speed.json").read_text(encoding="utf-8"))
-    mine, plain, llama = (found.get(way, {}) for way in ("patchbay", "transformers", "llama.cpp"))
+    results = json.loads((REPOSITORY / "results" / "speed.json").read_text(encoding="utf-8"))
+    mine, plain, llama = (results.get(way, {}) for way in ("patchbay", "transformers", "llama.cpp"))
     figure = Figure(figsize=(11, 2.6), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     rates = [

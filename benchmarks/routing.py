@@ -40,7 +40,7 @@ from engine.load import load_engine
 from tasks.spec import Message, TaskSpec, load_tasks
 
 DATA = Path(__file__).parent.parent / "tests" / "data"
-FALLBACK = "generation"
+DEFAULT_TASK = "generation"
 Request = dict[str, Any]
 Decide = Callable[[Request], list[str]]
 
@@ -65,20 +65,20 @@ def measure(sides: Mapping[str, Decide], requests: list[Request]) -> dict[str, d
 
     The sides take turns at every request, so that other work on the machine slows all of them.
     """
-    found: dict[str, list[list[str]]] = {name: [] for name in sides}
-    took: dict[str, list[float]] = {name: [] for name in sides}
+    chosen: dict[str, list[list[str]]] = {name: [] for name in sides}
+    milliseconds: dict[str, list[float]] = {name: [] for name in sides}
     for request in requests:
         for name, decide in sides.items():
             started = time.perf_counter()
-            found[name].append(decide(request))
-            took[name].append(1000 * (time.perf_counter() - started))
+            chosen[name].append(decide(request))
+            milliseconds[name].append(1000 * (time.perf_counter() - started))
     wanted = [[step["task"] for step in request["plan"]] for request in requests]
     return {
         name: {
-            "exact": share(a == b for a, b in zip(found[name], wanted, strict=True)),
-            "first_task": share(a[:1] == b[:1] for a, b in zip(found[name], wanted, strict=True)),
-            "ms_median": round(statistics.median(took[name]), 2),
-            "ms_p90": round(statistics.quantiles(took[name], n=10)[-1], 2),
+            "exact": share(a == b for a, b in zip(chosen[name], wanted, strict=True)),
+            "first_task": share(a[:1] == b[:1] for a, b in zip(chosen[name], wanted, strict=True)),
+            "ms_median": round(statistics.median(milliseconds[name]), 2),
+            "ms_p90": round(statistics.quantiles(milliseconds[name], n=10)[-1], 2),
         }
         for name in sides
     }
@@ -112,7 +112,7 @@ def semantic(
 
     def decide(request: Request) -> list[str]:
         choice = router(request["text"])
-        return [getattr(choice, "name", None) or FALLBACK]
+        return [getattr(choice, "name", None) or DEFAULT_TASK]
 
     return decide
 

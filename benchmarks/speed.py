@@ -33,14 +33,14 @@ import typer
 from core.settings import load_settings
 from core.terminal import aside
 from engine import starter
-from engine.adapters import AdapterLibrary
-from engine.base_model import load_base
+from engine.adapters import library_of
 from engine.engine import TorchEngine
 from engine.interface import Delta, Usage, WriteRequest
-from engine.kv_cache import Next
+from engine.kv_cache import DecodeInput
+from engine.load_base import load_base
 from tasks.spec import Decoding, Message
 
-TOKENS, RANK, ADAPTERS = 50, 16, 4
+TOKENS, RANK, ADAPTER_COUNT = 50, 16, 4
 ROUNDS = 3
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -60,15 +60,15 @@ def main(
             "transformers": theirs,
             "start": start,
         }
-        made = quality(text) if only == "quality" and text else ways[only](shelf)
-        print(json.dumps(made))
+        figures = quality(text) if only == "quality" and text else ways[only](shelf)
+        print(json.dumps(figures))
         return
     results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         make_adapters(Path(folder))
         for way in ("start", "patchbay", "transformers", *(["quality"] if text else [])):
-            words = [f"--only={way}", f"--shelf={folder}", *([f"--text={text}"] if text else [])]
-            results[way] = _child([sys.executable, "-m", "benchmarks.speed", *words])
+            options = [f"--only={way}", f"--shelf={folder}", *([f"--text={text}"] if text else [])]
+            results[way] = _child([sys.executable, "-m", "benchmarks.speed", *options])
             aside(f"{way}: {results[way]}")
     if llama:
         file = next(llama.rglob("*.gguf"))
@@ -81,7 +81,7 @@ def main(
 def ratios(results: dict[str, Any]) -> dict[str, float]:
     """What the issue of speed is judged by."""
     mine, plain = results["patchbay"], results["transformers"]
-    found = {
+    ratio = {
         "decode with an adapter / transformers + PEFT": mine["decode_adapter"]
         / plain["decode_adapter"],
         "decode / transformers": mine["decode"] / plain["decode"],
@@ -93,17 +93,17 @@ def ratios(results: dict[str, Any]) -> dict[str, float]:
     }
     if "llama.cpp" in results:
         peer = results["llama.cpp"]
-        found["decode with an adapter / llama.cpp"] = mine["decode_adapter"] / peer["decode"]
-        found["first token of 512 / llama.cpp"] = (
+        ratio["decode with an adapter / llama.cpp"] = mine["decode_adapter"] / peer["decode"]
+        ratio["first token of 512 / llama.cpp"] = (
             mine["first_token"]["512"] / peer["first_token"]["512"]
         )
-    return {name: round(value, 3) for name, value in found.items()}
+    return {name: round(value, 3) for name, value in ratio.items()}
 
 
-def _child(words: list[str]) -> dict[str, Any]:
-    done = subprocess.run(words, stdout=subprocess.PIPE, check=True, text=True)
-    made: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return made
+def _child(command: list[str]) -> dict[str, Any]:
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
+    figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return figures
 
 
 def make_adapters(shelf: Path) -> None:
@@ -117,7 +117,7 @@ def make_adapters(shelf: Path) -> None:
     )
     wrapped = get_peft_model(model, config)
     wrapped.peft_config["default"].base_model_name_or_path = starter.NAME
-    for index in range(ADAPTERS):
+    for index in range(ADAPTER_COUNT):
         torch.manual_seed(index)
         for name, value in wrapped.named_parameters():
             if "lora_B" in name:
@@ -133,8 +133,8 @@ def median(measure: Callable[[], float]) -> float:
 
 def ours(shelf: Path) -> dict[str, Any]:
     """Through the app's engine."""
-    one = Ours(shelf)
-    made = {
+    one = OurEngine(shelf)
+    figures = {
         "decode": median(lambda: one.decode(None)),
         "decode_adapter": median(lambda: one.decode(one.names[0])),
         "first_token": {str(n): median(partial(one.first_token, n)) for n in (64, 512)},
@@ -151,15 +151,15 @@ def ours(shelf: Path) -> dict[str, Any]:
     for i in range(1000):
         one.ask(5 + i % 40, one.names[i % len(one.names)], 3)
     one.engine.close()
-    return {**made, "peak_gb": _peak(), "grown_gb_in_1000_requests": round(_peak() - before, 3)}
+    return {**figures, "peak_gb": _peak(), "grown_gb_in_1000_requests": round(_peak() - before, 3)}
 
 
-class Ours:
+class OurEngine:
     """The app's engine with the adapters of one folder."""
 
     def __init__(self, shelf: Path) -> None:
         base = load_base(load_settings(profile="starter"))
-        self.library = AdapterLibrary([shelf], base.name, base.switch.shapes, base.lay_out)
+        self.library = library_of(base, [shelf])
         self.names = self.library.names()
         self.loads = [_seconds(partial(self.library.get, name)) for name in self.names]
         self.engine = TorchEngine(base, self.library)
@@ -208,8 +208,8 @@ class Ours:
         began = time.perf_counter()
         with ThreadPoolExecutor(8 if together else 1) as pool:
             names = (adapters[i % len(adapters)] for i in range(8))
-            jobs = [pool.submit(self.ask, 20 + i, name, TOKENS) for i, name in enumerate(names)]
-            tokens = sum(job.result().tokens for job in jobs)
+            answers = [pool.submit(self.ask, 20 + i, name, TOKENS) for i, name in enumerate(names)]
+            tokens = sum(answer.result().tokens for answer in answers)
         return tokens / (time.perf_counter() - began)
 
     def newcomers(self) -> float:
@@ -249,12 +249,12 @@ def theirs(shelf: Path) -> dict[str, Any]:
     def decode() -> float:
         return (TOKENS - 1) / (generate(64, TOKENS) - generate(64, 1))
 
-    made: dict[str, Any] = {
+    figures: dict[str, Any] = {
         "decode": median(decode),
         "first_token": {str(n): median(partial(generate, n, 1)) for n in (64, 512)},
     }
     model = PeftModel.from_pretrained(model, str(shelf / "random-0"))
-    return {**made, "decode_adapter": median(decode), "peak_gb": _peak()}
+    return {**figures, "decode_adapter": median(decode), "peak_gb": _peak()}
 
 
 def start(shelf: Path) -> dict[str, Any]:
@@ -275,42 +275,42 @@ def quality(text: Path) -> dict[str, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     rows = [json.loads(line) for line in text.read_text(encoding="utf-8").splitlines()][:40]
-    words = AutoTokenizer.from_pretrained(starter.prepare())
-    texts = [words(f"{row['instruction']}\n{row['response']}").input_ids[:256] for row in rows]
-    found: dict[str, list[torch.Tensor]] = {}
+    tokenizer = AutoTokenizer.from_pretrained(starter.prepare())
+    texts = [tokenizer(f"{row['instruction']}\n{row['response']}").input_ids[:256] for row in rows]
+    logits_of: dict[str, list[torch.Tensor]] = {}
     for kind in ("float32", "bfloat16"):
         model = AutoModelForCausalLM.from_pretrained(starter.prepare(), dtype=getattr(torch, kind))
-        found[kind] = [model(torch.tensor([ids])).logits[0].float() for ids in texts]
+        logits_of[kind] = [model(torch.tensor([ids])).logits[0].float() for ids in texts]
     base = load_base(load_settings(profile="starter"))
-    assert base.direct
     for kind, count in (("decoded", 1), ("read", 64)):
-        found[kind] = []
+        logits_of[kind] = []
         for ids in texts:
-            memory = base.memory()
-            rows_of = []
+            cache = base.model.new_cache()
+            parts = []
             for begin in range(0, len(ids), count):
                 part = ids[begin : begin + count]
                 if count == 1:
-                    rows_of.append(base.direct.step([Next(part[0], memory, None)]))
+                    inputs = [DecodeInput(part[0], cache, None)]
+                    parts.append(torch.stack(list(base.model.decode(inputs))))
                 else:
-                    rows_of.append(base.read(part, memory, None, keep=len(part)))
-            found[kind].append(torch.cat(rows_of))
-    made: dict[str, Any] = {}
-    for kind, logits in found.items():
+                    parts.append(base.model.prefill(part, cache, None, keep=len(part)))
+            logits_of[kind].append(torch.cat(parts))
+    figures: dict[str, Any] = {}
+    for kind, logits in logits_of.items():
         losses = [
             torch.nn.functional.cross_entropy(row[:-1], torch.tensor(ids[1:]), reduction="sum")
             for row, ids in zip(logits, texts, strict=True)
         ]
         count = sum(len(ids) - 1 for ids in texts)
         same = sum(
-            int((row.argmax(-1) == known.argmax(-1)).sum())
-            for row, known in zip(logits, found["bfloat16"], strict=True)
+            int((row.argmax(-1) == other.argmax(-1)).sum())
+            for row, other in zip(logits, logits_of["bfloat16"], strict=True)
         )
-        made[kind] = {
+        figures[kind] = {
             "perplexity": round(math.exp(float(sum(losses)) / count), 3),
             "agrees_with_bfloat16": round(same / sum(map(len, texts)), 4),
         }
-    return made
+    return figures
 
 
 def _peak() -> float:

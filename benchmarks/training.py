@@ -29,7 +29,7 @@ from finetune.recipe import Recipe, load_recipe
 from tasks.spec import find_task, load_tasks
 
 WAYS = ("finetune", "trl", "trl default precision")
-RATE = 5e-4  # constant, no warm-up: both do the same steps
+LEARNING_RATE = 5e-4  # constant, no warm-up: both do the same steps
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -49,9 +49,9 @@ def main(
     results: dict[str, Any] = {}
     for way in WAYS:
         count = slow_steps if way == WAYS[2] else steps
-        words = [recipe, *(overrides or []), f"--steps={count}", f"--only={way}"]
+        arguments = [recipe, *(overrides or []), f"--steps={count}", f"--only={way}"]
         done = subprocess.run(
-            [sys.executable, "-m", "benchmarks.training", *words],
+            [sys.executable, "-m", "benchmarks.training", *arguments],
             stdout=subprocess.PIPE,
             check=True,
             text=True,
@@ -104,7 +104,7 @@ def _finetune(
     """Losses, and the times at which steps ended."""
     loss_of = AnswerLoss(net)
     trained = [p for p in net.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=RATE, weight_decay=0.0)
+    optimizer = torch.optim.AdamW(trained, lr=LEARNING_RATE, weight_decay=0.0)
     losses, times = [], []
     for batch in batches:
         loss = loss_of(collate(batch, 0, recipe.round_to))
@@ -151,7 +151,7 @@ def _trl(
         output_dir="/tmp/patchbay-trl",
         per_device_train_batch_size=recipe.batch,
         max_steps=len(batches),
-        learning_rate=RATE,
+        learning_rate=LEARNING_RATE,
         lr_scheduler_type="constant",
         max_grad_norm=recipe.clip,
         completion_only_loss=True,

@@ -27,19 +27,23 @@ from core.errors import PatchbayError, SettingsError
 from core.paths import REPOSITORY
 from engine import starter
 
-FREE = "cpu-basic"
-CPU_INDEX = "--extra-index-url https://download.pytorch.org/whl/cpu"
-DATA = ("adapters", "LICENSE")
-LARGE = "".join(f"*.{end} filter=lfs diff=lfs merge=lfs -text\n" for end in ("safetensors", "png"))
-ON_ZERO = "3.12"  # ZeroGPU has Python 3.10 and this
-SHORT = 60  # characters of a Space's description, at most
+FREE_HARDWARE = "cpu-basic"
+CPU_TORCH_INDEX = "--extra-index-url https://download.pytorch.org/whl/cpu"
+DATA_FILES = ("adapters", "LICENSE")
+GIT_ATTRIBUTES = "".join(
+    f"*.{end} filter=lfs diff=lfs merge=lfs -text\n" for end in ("safetensors", "png")
+)
+ZERO_PYTHON = "3.12"  # ZeroGPU has Python 3.10 and this
+MAX_DESCRIPTION = 60  # characters of a Space's description, at most
 
 
 def main(
     folder: Annotated[Path, typer.Option(help="where to; what is there is replaced")] = Path(
         "build/space"
     ),
-    hardware: Annotated[str, typer.Option(help="the Space's machine, see its settings")] = FREE,
+    hardware: Annotated[
+        str, typer.Option(help="the Space's machine, see its settings")
+    ] = FREE_HARDWARE,
     name: Annotated[str | None, typer.Option(help="upload as OWNER/NAME")] = None,
     login: Annotated[bool, typer.Option("--login", help="visitors log in to the page")] = False,
 ) -> None:
@@ -58,7 +62,7 @@ def main(
         raise SystemExit(f"deploy.space: {error}") from error
 
 
-def assemble(folder: Path, hardware: str = FREE, login: bool = False) -> None:
+def assemble(folder: Path, hardware: str = FREE_HARDWARE, login: bool = False) -> None:
     """Make the folder anew; `login`: with Hugging Face.
 
     Raises:
@@ -68,30 +72,30 @@ def assemble(folder: Path, hardware: str = FREE, login: bool = False) -> None:
         raise SettingsError(f"{folder} holds something else. Name an empty or a new --folder.")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    for part in (*sorted(packages("app.py")), "app.py", *DATA):
+    for part in (*sorted(packages("app.py")), "app.py", *DATA_FILES):
         source, skip = REPOSITORY / part, shutil.ignore_patterns("__pycache__", ".*")
         if source.is_dir():
             shutil.copytree(source, folder / part, ignore=skip)
         else:
             shutil.copy(source, folder / part)
     pins = (REPOSITORY / "requirements.txt").read_text(encoding="utf-8")
-    index = f"{CPU_INDEX}\n" if hardware.startswith("cpu") else ""
+    index = f"{CPU_TORCH_INDEX}\n" if hardware.startswith("cpu") else ""
     (folder / "requirements.txt").write_text(index + pins, encoding="utf-8")
-    (folder / ".gitattributes").write_text(LARGE, encoding="utf-8")
+    (folder / ".gitattributes").write_text(GIT_ATTRIBUTES, encoding="utf-8")
     (folder / "README.md").write_text(card(pins, hardware, login), encoding="utf-8")
     check(folder)
 
 
 def packages(file: str) -> set[str]:
     """Our own packages that a file of the repository imports, directly or through each other."""
-    found: set[str] = set()
-    waiting = [REPOSITORY / file]
-    while waiting:
-        for name in _imports(waiting.pop()):
-            if name not in found and (REPOSITORY / name / "__init__.py").is_file():
-                found.add(name)
-                waiting += (REPOSITORY / name).rglob("*.py")
-    return found
+    imported: set[str] = set()
+    unread = [REPOSITORY / file]
+    while unread:
+        for name in _imports(unread.pop()):
+            if name not in imported and (REPOSITORY / name / "__init__.py").is_file():
+                imported.add(name)
+                unread += (REPOSITORY / name).rglob("*.py")
+    return imported
 
 
 def card(pins: str, hardware: str, login: bool) -> str:
@@ -103,15 +107,15 @@ def card(pins: str, hardware: str, login: bool) -> str:
     pinned = re.search(r"^gradio==(\S+)", pins, re.MULTILINE)
     if not pinned:
         raise SettingsError("requirements.txt has no line gradio==VERSION, which a Space needs.")
-    about = (REPOSITORY / "README.md").read_text(encoding="utf-8").split("\n\n")[1]
-    facts = {
+    introduction = (REPOSITORY / "README.md").read_text(encoding="utf-8").split("\n\n")[1]
+    settings = {
         "title": "Patchbay",
         "emoji": "🎛️",
         "colorFrom": "indigo",
         "colorTo": "blue",
         "sdk": "gradio",
         "sdk_version": pinned[1],
-        "python_version": ON_ZERO if hardware == SpaceHardware.ZERO_A10G else "3.11",
+        "python_version": ZERO_PYTHON if hardware == SpaceHardware.ZERO_A10G else "3.11",
         "app_file": "app.py",
         "suggested_hardware": hardware,
         "license": "apache-2.0",
@@ -119,9 +123,9 @@ def card(pins: str, hardware: str, login: bool) -> str:
         "short_description": "Your own models for your own work, routed in sight",
     }
     if login:
-        facts["hf_oauth"] = True
-    front = yaml.safe_dump(facts, allow_unicode=True, sort_keys=False)
-    return f"---\n{front}---\n\n# Patchbay\n\n{about}\n"
+        settings["hf_oauth"] = True
+    front = yaml.safe_dump(settings, allow_unicode=True, sort_keys=False)
+    return f"---\n{front}---\n\n# Patchbay\n\n{introduction}\n"
 
 
 def check(folder: Path) -> None:
@@ -130,18 +134,18 @@ def check(folder: Path) -> None:
     Raises:
         SettingsError: a named file is not there, a package is missing, or a text is too long.
     """
-    facts = RepoCard.load(folder / "README.md").data.to_dict()
-    if not (folder / facts["app_file"]).is_file():
-        raise SettingsError(f"{folder} has no {facts['app_file']}, which its README starts.")
-    if len(facts["short_description"]) > SHORT:
-        raise SettingsError(f"short_description is longer than {SHORT} characters.")
+    settings = RepoCard.load(folder / "README.md").data.to_dict()
+    if not (folder / settings["app_file"]).is_file():
+        raise SettingsError(f"{folder} has no {settings['app_file']}, which its README starts.")
+    if len(settings["short_description"]) > MAX_DESCRIPTION:
+        raise SettingsError(f"short_description is longer than {MAX_DESCRIPTION} characters.")
     own = {path.parent.name for path in REPOSITORY.glob("*/__init__.py")}
     for file in folder.rglob("*.py"):
         if missing := {name for name in _imports(file) & own if not (folder / name).is_dir()}:
             raise SettingsError(f"{file} imports {sorted(missing)}, which the Space lacks.")
 
 
-def upload(folder: Path, name: str, hardware: str = FREE) -> str:
+def upload(folder: Path, name: str, hardware: str = FREE_HARDWARE) -> str:
     """Make the Space where there is none, and put the folder there.
 
     Returns:
@@ -154,7 +158,7 @@ def upload(folder: Path, name: str, hardware: str = FREE) -> str:
     try:
         space = api.create_repo(name, repo_type="space", space_sdk="gradio", exist_ok=True)
         api.upload_folder(folder_path=folder, repo_id=name, repo_type="space", delete_patterns="*")
-        if hardware != FREE:
+        if hardware != FREE_HARDWARE:
             api.request_space_hardware(name, SpaceHardware(hardware))
     except (HfHubHTTPError, OSError) as error:
         raise SettingsError(

@@ -20,11 +20,14 @@ from adapter_store.folder_check import SERVED_FILES, require_readable
 from adapter_store.peft_config import read_peft_config
 from adapter_store.run_record import read_run_record
 from adapter_store.scope import Scope
+from core import paths
 from core.errors import AdapterError, UnknownName
-from engine.lora import LoraWeights, Pairs
+from engine.base_model import Base
+from engine.lora import LoraAdapter, LoraFactors
 
 MAX_RANK = 512
-RESIDENT_BYTES = 2**28
+RESIDENT_BYTES = 2**28  # of adapters in memory
+RESIDENT_BYTES_ON_GPU = 2**31  # one of rank 16 for a base of 4 billion weights takes 66 MB
 _LAYER = re.compile(r"base_model\.model\.(.+)\.lora_([AB])(?:\.default)?\.weight")
 
 
@@ -56,7 +59,7 @@ class AdapterLibrary:
         folders: Sequence[Path],
         base: str,
         shapes: dict[str, tuple[int, int]] | None,
-        lay_out: Callable[[Pairs], Any] = lambda pairs: pairs,
+        prepare: Callable[[LoraFactors], Any] = lambda factors: factors,
         resident_bytes: int = RESIDENT_BYTES,
     ) -> None:
         """
@@ -65,17 +68,17 @@ class AdapterLibrary:
             base: the name of the base that is loaded.
             shapes: layer name -> (out, in) of the layers an adapter may change; None where the
                 base is elsewhere and nothing is known of them.
-            lay_out: puts an adapter's factors into the form its base runs them in.
+            prepare: puts an adapter's factors into the form its base runs them in.
             resident_bytes: of adapters kept in memory; the least recently used leaves.
         """
         self._folders = list(folders)
         self._base = base
         self._shapes = shapes
-        self._lay_out = lay_out
+        self._prepare = prepare
         self._resident_bytes = resident_bytes
         self._lock = threading.RLock()
         self._checked: dict[tuple[Path, int, int], CheckedAdapter | AdapterError] = {}
-        self._resident: OrderedDict[str, LoraWeights] = OrderedDict()
+        self._resident: OrderedDict[str, LoraAdapter] = OrderedDict()
 
     def names(self) -> list[str]:
         """Ids that a request may carry, sorted."""
@@ -106,8 +109,8 @@ class AdapterLibrary:
         """Where the adapter lies. Raises as above."""
         return self._adapter(name).folder
 
-    def get(self, name: str) -> LoraWeights:
-        """The adapter's weights, from memory or from disk. Raises as `fingerprint`."""
+    def get(self, name: str) -> LoraAdapter:
+        """The adapter, ready to run, from memory or from disk. Raises as `fingerprint`."""
         adapter = self._adapter(name)
         with self._lock:
             weights = self._resident.get(adapter.fingerprint)
@@ -120,7 +123,7 @@ class AdapterLibrary:
             return weights
 
     def _size(self) -> int:
-        return sum(weights.size for weights in self._resident.values())
+        return sum(weights.nbytes for weights in self._resident.values())
 
     def unload(self, name: str) -> None:
         """Drop the adapter's weights from memory; requests that hold them are not touched."""
@@ -204,14 +207,14 @@ class AdapterLibrary:
         if not 1 <= down[0] <= MAX_RANK:
             raise AdapterError(f"{name}: rank {down[0]} is not between 1 and {MAX_RANK}.")
 
-    def _load(self, adapter: CheckedAdapter) -> LoraWeights:
+    def _load(self, adapter: CheckedAdapter) -> LoraAdapter:
         raw: dict[str, dict[str, torch.Tensor]] = {}
         with safe_open(adapter.folder / ADAPTER_WEIGHTS, "pt") as stored:
             for key in stored.keys():  # noqa: SIM118
                 match = _LAYER.fullmatch(key)
                 assert match, "checked before"
                 raw.setdefault(match.group(1), {})[match.group(2)] = stored.get_tensor(key).float()
-        layers: Pairs = {}
+        layers: LoraFactors = {}
         for layer, sides in raw.items():
             scaling = adapter.scalings[layer]
             layers[layer] = (sides["A"], sides["B"] * scaling)
@@ -220,4 +223,26 @@ class AdapterLibrary:
                     f"{adapter.folder.name}: {layer}, scaled by {scaling:g}, is not finite."
                 )
         size = sum(t.numel() * t.element_size() for pair in layers.values() for t in pair)
-        return LoraWeights(self._lay_out(layers), adapter.fingerprint, size)
+        return LoraAdapter(self._prepare(layers), adapter.fingerprint, size)
+
+
+def library_of(
+    base: Base, folders: Sequence[Path] | None = None, resident_bytes: int | None = None
+) -> AdapterLibrary:
+    """The adapters of a base that is loaded.
+
+    Args:
+        base: what they are patched into.
+        folders: those that ship and the person's own when None.
+        resident_bytes: more on a GPU than elsewhere when None.
+    """
+    model = base.model
+    if resident_bytes is None:
+        resident_bytes = RESIDENT_BYTES_ON_GPU if model.device.type == "cuda" else RESIDENT_BYTES
+    return AdapterLibrary(
+        paths.adapter_dirs() if folders is None else folders,
+        base.name,
+        model.lora_shapes,
+        model.prepare_lora,
+        resident_bytes,
+    )

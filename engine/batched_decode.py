@@ -1,9 +1,9 @@
-"""A token of each of several texts in one forward pass of a transformers base.
+"""A token of each of several requests in one forward pass of a transformers base.
 
-Each text keeps its own positions and its own adapter. The adapters' factors stand side by side in
-one pair of matrices a layer, and each text is let through its own only: a batch with many adapters
-costs what a batch with one does, but for the wider matrices. Punica (Chen et al. 2023, arXiv
-2310.18547) gathers them in a kernel of its own instead.
+Each request keeps its own positions and its own adapter. The adapters' factors stand side by side
+in one pair of matrices a layer, and each request is let through its own only: a batch with many
+adapters costs what a batch with one does, but for the wider matrices. Punica (Chen et al. 2023,
+arXiv 2310.18547) gathers them in a kernel of its own instead.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from torch import Tensor
 from transformers import Cache, DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-from engine.kv_cache import Next
-from engine.lora import LoraWeights, Switch
+from engine.kv_cache import DecodeInput
+from engine.lora import ActiveAdapter, LoraAdapter
 
-ROOM = 64  # positions that a batch has room for beyond its longest text; then it is copied
+SPARE_POSITIONS = 64  # that a batch has beyond its longest request; then it is copied
 
 
 def unsupported(model: Any) -> str | None:
-    """Why texts must be read one by one; None when they need not."""
+    """Why requests must be read one by one; None when they need not."""
     config = model.config
     if config._attn_implementation != "sdpa":
         return f"its attention is {config._attn_implementation}, not sdpa"
@@ -32,71 +32,71 @@ def unsupported(model: Any) -> str | None:
     return None
 
 
-class _Layer(DynamicLayer):
-    """Keys and values of one layer, a row a text; new ones go to each text's own end."""
+class _BatchedLayer(DynamicLayer):
+    """Keys and values of one layer, a row a request; new ones go to each request's own end."""
 
     keys: Tensor
     values: Tensor
 
-    def __init__(self, parts: Sequence[Any], room: int, ends: Tensor) -> None:
+    def __init__(self, layers: Sequence[Any], positions: int, ends: Tensor) -> None:
         super().__init__()
-        self._rows, self._ends = torch.arange(len(parts), device=ends.device), ends
-        self.keys = self._side_by_side([part.keys for part in parts], room)
-        self.values = self._side_by_side([part.values for part in parts], room)
+        self._rows, self._ends = torch.arange(len(layers), device=ends.device), ends
+        self.keys = self._stacked([layer.keys for layer in layers], positions)
+        self.values = self._stacked([layer.values for layer in layers], positions)
         self.dtype, self.device, self.is_initialized = self.keys.dtype, self.keys.device, True
 
     def update(
         self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor]:
-        """key_states, value_states: (texts, heads, 1, width)."""
+        """key_states, value_states: (requests, heads, 1, width)."""
         self.keys[self._rows, :, self._ends] = key_states[:, :, 0]
         self.values[self._rows, :, self._ends] = value_states[:, :, 0]
         return self.keys, self.values
 
     @staticmethod
-    def _side_by_side(parts: Sequence[Tensor], room: int) -> Tensor:
+    def _stacked(parts: Sequence[Tensor], positions: int) -> Tensor:
         _, heads, _, width = parts[0].shape
-        made = parts[0].new_zeros(len(parts), heads, room, width)  # what is masked is read too
-        for row, part in zip(made, parts, strict=True):
+        # Zeros, because what is masked is read too.
+        stacked = parts[0].new_zeros(len(parts), heads, positions, width)
+        for row, part in zip(stacked, parts, strict=True):
             row[:, : part.shape[2]] = part[0]
-        return made
+        return stacked
 
 
-class Together:
-    """The batch that is being read, kept from one token to the next while its texts stay."""
+class BatchedDecode:
+    """The batch that is being read, kept from one token to the next while its requests stay."""
 
-    def __init__(self, model: Any, switch: Switch) -> None:
-        self._model, self._switch = model, switch
-        self._texts: list[Any] = []
-        self._adapters: list[LoraWeights | None] = []
-        self._beside: LoraWeights | None = None
+    def __init__(self, model: Any, active: ActiveAdapter) -> None:
+        self._model, self._active = model, active
+        self._caches: list[Any] = []
+        self._adapters: list[LoraAdapter | None] = []
+        self._combined: LoraAdapter | None = None
         self._lengths: list[int] = []
         self._layers: list[Any] = []
         self._ends = torch.empty(0)
-        self._room = 0
+        self._positions = 0
 
-    def step(self, texts: Sequence[Next]) -> Tensor:
-        """Read one token of each text on top of its memory, which grows.
+    def decode(self, inputs: Sequence[DecodeInput[Cache]]) -> Tensor:
+        """Read one token of each request on top of its KV cache, which grows.
 
         Returns:
-            (texts, vocabulary) logits of the next ones.
+            (requests, vocabulary) logits of the next ones.
         """
-        memories: list[Any] = [text.memory for text in texts]
-        same = len(memories) == len(self._texts) and all(map(_is, memories, self._texts))
-        if not same or max(self._lengths) >= self._room:
-            self.part()
-            self._join(memories)
-        adapters = [text.weights for text in texts]
-        if not (len(adapters) == len(self._adapters) and all(map(_is, adapters, self._adapters))):
-            self._adapters, self._beside = adapters, side_by_side(adapters)
+        caches: list[Any] = [one.cache for one in inputs]
+        if not _same(caches, self._caches) or max(self._lengths) >= self._positions:
+            self.unbatch()
+            self._batch(caches)
+        adapters = [one.adapter for one in inputs]
+        if not _same(adapters, self._adapters):
+            self._adapters, self._combined = adapters, combined(adapters)
         device = self._ends.device
         self._ends.copy_(torch.tensor(self._lengths))
-        seen = torch.arange(self._room, device=device) <= self._ends[:, None]
-        with self._switch.to(self._beside):
+        visible = torch.arange(self._positions, device=device) <= self._ends[:, None]
+        with self._active.using(self._combined):
             out = self._model(
-                torch.tensor([[text.token] for text in texts], device=device),
+                torch.tensor([[one.token] for one in inputs], device=device),
                 position_ids=self._ends[:, None],
-                attention_mask=seen[:, None, None],
+                attention_mask=visible[:, None, None],
                 past_key_values=Cache(layers=self._layers),
                 use_cache=True,
             )
@@ -104,46 +104,51 @@ class Together:
         logits: Tensor = out.logits[:, -1]
         return logits
 
-    def part(self) -> None:
-        """Give every text its own memory back: a view of what the batch has read of it."""
-        for row, (memory, length) in enumerate(zip(self._texts, self._lengths, strict=True)):
-            for own, shared in zip(memory.layers, self._layers, strict=True):
+    def unbatch(self) -> None:
+        """Give every request its own KV cache back: a view of what the batch has read of it."""
+        for row, (cache, length) in enumerate(zip(self._caches, self._lengths, strict=True)):
+            for own, shared in zip(cache.layers, self._layers, strict=True):
                 own.keys = shared.keys[row : row + 1, :, :length]
                 own.values = shared.values[row : row + 1, :, :length]
-        self._texts, self._lengths = [], []
+        self._caches, self._lengths = [], []
 
-    def _join(self, memories: Sequence[Any]) -> None:
-        self._texts = list(memories)
-        self._lengths = [memory.get_seq_length() for memory in memories]
-        self._room = max(self._lengths) + ROOM
-        self._ends = torch.tensor(self._lengths, device=memories[0].layers[0].keys.device)
-        layers = zip(*(memory.layers for memory in memories), strict=True)
-        self._layers = [_Layer(parts, self._room, self._ends) for parts in layers]
+    def _batch(self, caches: Sequence[Any]) -> None:
+        self._caches = list(caches)
+        self._lengths = [cache.get_seq_length() for cache in caches]
+        self._positions = max(self._lengths) + SPARE_POSITIONS
+        self._ends = torch.tensor(self._lengths, device=caches[0].layers[0].keys.device)
+        layers = zip(*(cache.layers for cache in caches), strict=True)
+        self._layers = [_BatchedLayer(own, self._positions, self._ends) for own in layers]
 
 
-def side_by_side(adapters: Sequence[LoraWeights | None]) -> LoraWeights | None:
-    """The adapters of a batch as one; None where every text goes through the bare base.
+def combined(adapters: Sequence[LoraAdapter | None]) -> LoraAdapter | None:
+    """The adapters of a batch as one; None where every request goes through the bare base.
 
     Args:
-        adapters: of each text, its factors by layer, (rank, in) and (out, rank).
+        adapters: of each request, its factors by layer, (rank, in) and (out, rank).
 
     Returns:
-        of each layer (ranks, in) and (out, ranks), and which ranks are whose: (texts, 1, ranks).
+        of each layer (ranks, in) and (out, ranks), and which ranks are whose: (requests, 1, ranks).
     """
-    apart = list(dict.fromkeys(adapter for adapter in adapters if adapter))
-    layers: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
+    distinct = list(dict.fromkeys(adapter for adapter in adapters if adapter))
+    weights: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
     masks: dict[tuple[tuple[int, int], ...], Tensor] = {}
-    for name in dict.fromkeys(name for adapter in apart for name in adapter.layers):
-        pairs = [(i, *one.layers[name]) for i, one in enumerate(apart) if name in one.layers]
-        ranks = tuple((i, len(down)) for i, down, _ in pairs)
-        down = torch.cat([down for _, down, _ in pairs])
+    for name in dict.fromkeys(name for adapter in distinct for name in adapter.weights):
+        factors = [(i, *one.weights[name]) for i, one in enumerate(distinct) if name in one.weights]
+        ranks = tuple((i, len(a)) for i, a, _ in factors)
+        a = torch.cat([a for _, a, _ in factors])
         if ranks not in masks:
             owners = torch.tensor([i for i, rank in ranks for _ in range(rank)])
-            whose = [apart.index(one) if one else -1 for one in adapters]
-            own = torch.tensor(whose)[:, None, None] == owners
-            masks[ranks] = own.to(down.device, down.dtype)
-        layers[name] = down, torch.cat([up for _, _, up in pairs], 1), masks[ranks]
-    return LoraWeights(layers, "") if layers else None
+            own = [distinct.index(one) if one else -1 for one in adapters]
+            mask = torch.tensor(own)[:, None, None] == owners
+            masks[ranks] = mask.to(a.device, a.dtype)
+        weights[name] = a, torch.cat([b for _, _, b in factors], 1), masks[ranks]
+    return LoraAdapter(weights, "") if weights else None
+
+
+def _same(some: Sequence[object], others: Sequence[object]) -> bool:
+    """Whether both hold the same objects in the same order."""
+    return len(some) == len(others) and all(map(_is, some, others))
 
 
 def _is(one: object, other: object) -> bool:

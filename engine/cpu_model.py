@@ -17,173 +17,180 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine import kernels
-from engine.kernels import LANES, TOGETHER, Floats, Patch
-from engine.kv_cache import Memory, Next
-from engine.lora import LoraWeights, Pairs
-from engine.packed import GROUPS, Packed, smallest, spans
+from engine.kernels import GROUPS, LANES, QUERY_BLOCK, Float32Array, PackedLora
+from engine.kv_cache import DecodeInput, KVCache
+from engine.lora import LoraAdapter, LoraFactors
+from engine.packed_model import PackedModel, spans
+from engine.packing import smallest
 
-Whole = NDArray[np.int64]
-Part = TypeVar("Part")
+IntArray = NDArray[np.int64]
+WorkT = TypeVar("WorkT")
+# Of a core: hidden states, rows of the table, what is visible, and queries, keys and values.
+Share = tuple[Float32Array, IntArray, IntArray, Float32Array]
 
 
-class Direct:
-    """A base's weights and the cores that read with them.
+class CPUModel:
+    """A base's weights and the cores that read with them. See `engine.base_model.BaseModel`.
 
     Attributes:
         cores: how many may read one prompt; fewer where other requests are read beside it.
     """
 
-    def __init__(self, packed: Packed) -> None:
+    device = torch.device("cpu")
+
+    def __init__(self, packed: PackedModel) -> None:
         """Compile, or read what was compiled before."""
-        self._packed, self._weights, self.facts = packed, packed.weights, packed.facts
-        self._shape = (packed.layers, self.facts.key_heads, self.facts.width)
-        self.cores = torch.get_num_threads()
-        self._crew = ThreadPoolExecutor(self.cores)
-        self._bare = self.lay_out({})
-        self.step([Next(0, self.memory(), None)])
-        self.read([0], self.memory(), None)
+        self._packed, self._weights, self._config = packed, packed.weights, packed.config
+        self.end_tokens = frozenset(packed.config.end_tokens)
+        self.lora_shapes = packed.config.lora_shapes
+        self.max_threads = self.cores = torch.get_num_threads()
+        self._pool = ThreadPoolExecutor(self.cores)
+        self._no_lora = self.prepare_lora({})
+        self.decode([DecodeInput(0, self.new_cache(), None)])
+        self.prefill([0], self.new_cache(), None)
 
-    def memory(self) -> Memory:
-        """An empty one for a new request."""
-        return Memory(*self._shape)
+    def new_cache(self) -> KVCache:
+        """An empty KV cache for a new request."""
+        return KVCache(self._packed.layers, self._config.key_heads, self._config.head_width)
 
-    def step(self, texts: Sequence[Next]) -> Tensor:
-        """Read one token of each text on top of its memory, which grows.
+    def decode(self, inputs: Sequence[DecodeInput[KVCache]]) -> Sequence[Tensor]:
+        """Read one token of each request: (vocabulary,) float32 logits of each."""
+        table, loras = [], [self._lora(one.adapter) for one in inputs]
+        for one, lora in zip(inputs, loras, strict=True):
+            cache = one.cache
+            cache.reserve(1)
+            cache.length += 1
+            arrays = cache.keys.numpy(), cache.values.numpy()
+            table.append(kernels.token_row(*arrays, cache.length - 1, lora))
+        x = self._packed.embed([one.token for one in inputs])
+        logits = kernels.decode(x, np.array(table, np.int64), self._config.key_heads, self._weights)
+        return list(torch.from_numpy(logits)[:, : self._config.vocabulary])
 
-        Returns:
-            (texts, vocabulary) float32 logits of the next ones.
-        """
-        table, patches = [], [self._patch(text.weights) for text in texts]
-        for text, patch in zip(texts, patches, strict=True):
-            memory = text.memory
-            assert isinstance(memory, Memory)
-            memory.make_room(1)
-            memory.length += 1
-            arrays = memory.keys.numpy(), memory.values.numpy()
-            table.append(kernels.row(*arrays, memory.length - 1, patch))
-        x = self._packed.embed([text.token for text in texts])
-        logits = kernels.step(x, np.array(table, np.int64), self._shape[1], self._weights)
-        return torch.from_numpy(logits)[:, : self.facts.vocabulary]
-
-    def read(
-        self, ids: Sequence[int], memory: Memory, adapter: LoraWeights | None, keep: int = 1
+    def prefill(
+        self, ids: Sequence[int], cache: KVCache, adapter: LoraAdapter | None, keep: int = 1
     ) -> Tensor:
-        """Read many tokens on top of the memory, which grows.
-
-        Returns:
-            (keep, vocabulary) float32 logits after the last ones.
-        """
-        places = np.arange(memory.length, memory.length + len(ids))
-        x = self._pass(ids, places, np.zeros((len(ids), 2), np.int64), memory, adapter)
-        memory.length += len(ids)
+        """Read tokens on top of a KV cache: (keep, vocabulary) float32 logits."""
+        positions = np.arange(cache.length, cache.length + len(ids))
+        x = self._forward(ids, positions, np.zeros((len(ids), 2), np.int64), cache, adapter)
+        cache.length += len(ids)
         return self._logits(x[len(ids) - keep :])
 
-    def branches(
+    def prefill_branches(
         self,
-        rows: Sequence[Sequence[int]],
-        memory: Memory,
-        adapter: LoraWeights | None,
+        branches: Sequence[Sequence[int]],
+        cache: KVCache,
+        adapter: LoraAdapter | None,
         trunk: Sequence[int] = (),
     ) -> list[Tensor]:
-        """Read a trunk and its continuations in one pass; see `Base.branches`."""
-        stem, sizes = len(trunk), [len(row) for row in rows]
-        fork = memory.length + stem
-        places = [np.arange(memory.length, fork), *(np.arange(fork, fork + n) for n in sizes)]
+        """Read a trunk and its continuations in one pass."""
+        stem, sizes = len(trunk), [len(branch) for branch in branches]
+        fork = cache.length + stem
+        positions = [np.arange(cache.length, fork), *(np.arange(fork, fork + n) for n in sizes)]
         begins = fork + np.cumsum([0, *sizes[:-1]])
-        seen = [np.zeros((stem, 2), np.int64)]
-        seen += [np.full((n, 2), (fork, begin)) for n, begin in zip(sizes, begins, strict=True)]
-        ids = [*trunk, *(token for row in rows for token in row)]
-        x = self._pass(ids, np.concatenate(places), np.concatenate(seen), memory, adapter)
-        memory.length = fork
+        visible = [np.zeros((stem, 2), np.int64)]
+        visible += [np.full((n, 2), (fork, begin)) for n, begin in zip(sizes, begins, strict=True)]
+        ids = [*trunk, *(token for branch in branches for token in branch)]
+        x = self._forward(ids, np.concatenate(positions), np.concatenate(visible), cache, adapter)
+        cache.length = fork
         if stem:
             return list(self._logits(x[stem - 1 :]).split([1, *sizes]))
         return list(self._logits(x).split(sizes))
 
-    def _pass(
+    def truncate(self, cache: KVCache, count: int) -> None:
+        """Drop the last tokens from a KV cache."""
+        cache.length -= count
+
+    def share_cores(self, threads: int) -> None:
+        """Each of so many threads gets its share of the cores for a prompt."""
+        self.cores = self.max_threads // threads
+
+    def prepare_lora(self, factors: LoraFactors) -> PackedLora:
+        """An adapter's factors by group; layers and ranks that it lacks are zero."""
+        rank = max((len(a) for a, _ in factors.values()), default=0)
+        architecture, layers = self._packed.architecture, self._packed.layers
+        arrays: dict[str, Float32Array] = {}
+        for group in GROUPS:
+            names, edges = architecture.layer.groups[group], self._config.edges[group]
+            rows, width = edges[-1], getattr(self._weights, group).shape[2]
+            group_a = np.zeros((layers, len(names), rank, width), np.float32)
+            group_b = np.zeros((layers, rank, rows), np.float32)
+            for layer in range(layers):
+                for part, (begin, end) in enumerate(spans(edges)):
+                    if pair := factors.get(f"{architecture.layers}.{layer}.{names[part]}"):
+                        a, b = (side.float().numpy() for side in pair)
+                        group_a[layer, part, : len(a)] = a
+                        group_b[layer, : len(a), begin:end] = b.T
+            arrays[f"{group}_a"], arrays[f"{group}_b"] = group_a, group_b
+        return PackedLora(**arrays)
+
+    def _forward(
         self,
         ids: Sequence[int],
-        places: Whole,
-        seen: Whole,
-        memory: Memory,
-        adapter: LoraWeights | None,
-    ) -> Floats:
+        positions: IntArray,
+        visible: IntArray,
+        cache: KVCache,
+        adapter: LoraAdapter | None,
+    ) -> Float32Array:
         """Through all layers.
 
         Args:
             ids: N tokens.
-            places: (N,) of the tokens in their text.
-            seen: (N, 2) what each attends to, see `kernels.read`.
-            memory: its filled part is read, the keys and values of the tokens are written after.
+            positions: (N,) of the tokens in their text.
+            visible: (N, 2) what each attends to, see `kernels.prefill_layer`.
+            cache: its filled part is read, the keys and values of the tokens are written after.
 
         Returns:
             (N, H) hidden states, normed.
         """
-        memory.make_room(len(ids))
-        arrays, patch = (memory.keys.numpy(), memory.values.numpy()), self._patch(adapter)
-        line = np.array(kernels.row(*arrays, memory.length, patch), np.int64)
-        table = np.tile(line, (len(ids), 1))
-        table[:, kernels.READ] += np.arange(len(ids))
-        table[:, kernels.PLACE] = places
+        cache.reserve(len(ids))
+        arrays, lora = (cache.keys.numpy(), cache.values.numpy()), self._lora(adapter)
+        row = np.array(kernels.token_row(*arrays, cache.length, lora), np.int64)
+        table = np.tile(row, (len(ids), 1))
+        table[:, kernels.FILLED] += np.arange(len(ids))
+        table[:, kernels.POSITION] = positions
         x = self._packed.embed(ids)
-        # In turn, because the last ones see most.
-        turns = np.arange(len(ids)) // TOGETHER % self.cores
-        shares = [np.flatnonzero(turns == core) for core in range(turns.max() + 1)]
+        # Dealt out in turn, because the last tokens attend to most.
+        cores = np.arange(len(ids)) // QUERY_BLOCK % self.cores
+        owned = [np.flatnonzero(cores == core) for core in range(cores.max() + 1)]
         width = len(self._weights.qkv_scale[0])
-        parts = [
-            (x[share], table[share], seen[share], np.empty((len(share), width), np.float32))
-            for share in shares
+        shares = [
+            (x[own], table[own], visible[own], np.empty((len(own), width), np.float32))
+            for own in owned
         ]
+        shape = self._config.key_heads, self._config.head_width
 
-        def go_on(layer: int, part: tuple[Floats, Whole, Whole, Floats]) -> None:
-            own, lines, spans, qkv = part
-            kernels.read(own, lines, spans, layer, *self._shape[1:], self._weights, qkv)
+        def advance(layer: int, share: Share) -> None:
+            hidden, rows, ranges, qkv = share
+            kernels.prefill_layer(hidden, rows, ranges, layer, *shape, self._weights, qkv)
 
-        for layer in range(-1, self._shape[0]):
-            self._each(partial(go_on, layer), parts)
-        for share, part in zip(shares, parts, strict=True):
-            x[share] = part[0]
+        for layer in range(-1, self._packed.layers):
+            self._each(partial(advance, layer), shares)
+        for own, share in zip(owned, shares, strict=True):
+            x[own] = share[0]
         return x
 
-    def _logits(self, x: Floats) -> Tensor:
+    def _logits(self, x: Float32Array) -> Tensor:
         """(N, H) -> (N, vocabulary) float32."""
         head = self._weights.head
         logits = np.empty((len(x), len(head) * LANES), np.float32)
-        shares = [slice(i, i + TOGETHER) for i in range(0, len(x), TOGETHER)]
+        blocks = [slice(i, i + QUERY_BLOCK) for i in range(0, len(x), QUERY_BLOCK)]
 
-        def project(share: slice) -> None:
-            kernels.product(head, self._weights.head_scale, x[share], logits[share])
+        def project(block: slice) -> None:
+            kernels.matmul(head, self._weights.head_scale, x[block], logits[block])
 
-        self._each(project, shares)
-        return torch.from_numpy(logits)[:, : self.facts.vocabulary]
+        self._each(project, blocks)
+        return torch.from_numpy(logits)[:, : self._config.vocabulary]
 
-    def _each(self, work: Callable[[Part], None], parts: Sequence[Part]) -> None:
+    def _each(self, work: Callable[[WorkT], None], parts: Sequence[WorkT]) -> None:
         """Do the parts on the cores, and wait for all."""
-        on = map if self.cores == 1 or len(parts) == 1 else self._crew.map
-        list(on(work, parts))
+        run = map if self.cores == 1 or len(parts) == 1 else self._pool.map
+        list(run(work, parts))
 
-    def _patch(self, adapter: LoraWeights | None) -> Patch:
-        patch: Patch = self._bare if adapter is None else adapter.layers
-        return patch
-
-    def lay_out(self, pairs: Pairs) -> Patch:
-        """An adapter's factors by group; layers and ranks that it lacks are zero."""
-        rank = max((len(down) for down, _ in pairs.values()), default=0)
-        made: dict[str, Floats] = {}
-        for name, parts in GROUPS.items():
-            edges, layers = self.facts.edges[name], self._packed.layers
-            rows, width = edges[-1], getattr(self._weights, name).shape[2]
-            a = np.zeros((layers, len(parts), rank, width), np.float32)
-            b = np.zeros((layers, rank, rows), np.float32)
-            for layer in range(layers):
-                for part, (begin, end) in enumerate(spans(edges)):
-                    if pair := pairs.get(f"model.layers.{layer}.{parts[part]}"):
-                        down, up = (side.float().numpy() for side in pair)
-                        a[layer, part, : len(down)] = down
-                        b[layer, : len(down), begin:end] = up.T
-            made[f"{name}_a"], made[f"{name}_b"] = a, b
-        return Patch(**made)
+    def _lora(self, adapter: LoraAdapter | None) -> PackedLora:
+        lora: PackedLora = self._no_lora if adapter is None else adapter.weights
+        return lora
 
 
 def compile_ahead() -> None:
     """Compile what every base needs, and keep it on disk for the processes that come."""
-    Direct(smallest())
+    CPUModel(smallest())

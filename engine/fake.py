@@ -14,7 +14,9 @@ from core.errors import TooLong, UnknownName
 from engine.interface import (
     Choice,
     ChooseRequest,
+    CompletionRequest,
     Delta,
+    EngineRequest,
     Scored,
     ScoreRequest,
     Scores,
@@ -23,7 +25,7 @@ from engine.interface import (
     Usage,
     WriteRequest,
 )
-from engine.stop_strings import Until
+from engine.stop_strings import StopStrings
 from tasks.spec import Message
 
 
@@ -31,18 +33,18 @@ from tasks.spec import Message
 class FakeAdapters:
     """Adapters that exist by name only."""
 
-    known: Mapping[str, str] = field(default_factory=dict)
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
     scopes: Mapping[str, Scope] = field(default_factory=dict)
 
     def names(self) -> list[str]:
         """Ids a request may carry."""
-        return sorted(self.known)
+        return sorted(self.fingerprints)
 
     def fingerprint(self, name: str) -> str:
         """The fingerprint given for the name."""
-        if name not in self.known:
-            raise UnknownName("adapter", name, self.known)
-        return self.known[name]
+        if name not in self.fingerprints:
+            raise UnknownName("adapter", name, self.fingerprints)
+        return self.fingerprints[name]
 
     def scope(self, name: str) -> Scope:
         """The scope given for the name, or one that covers everything."""
@@ -57,8 +59,8 @@ class FakeEngine:
     """Answers `write` with the last message's words behind the adapter's name, one at a time.
 
     `choose` favours the label that occurs most often in the last message. A token is a byte, and
-    to `score` each is as likely as any other. `calls` keeps every request; `made` counts the tokens
-    made, so that a test can see them stop.
+    to `score` each is as likely as any other. `calls` keeps every request; `passes` counts the
+    tokens that were written, so that a test can see them stop.
     """
 
     start_token = 256
@@ -73,13 +75,8 @@ class FakeEngine:
         self.adapters = FakeAdapters(adapters or {}, scopes or {})
         self.delay = delay
         self.context_tokens = context_tokens
-        self.calls: list[WriteRequest | ChooseRequest | ScoreRequest] = []
-        self.made = 0
-
-    @property
-    def passes(self) -> int:
-        """A pass a token."""
-        return self.made
+        self.calls: list[EngineRequest] = []
+        self.passes = 0
 
     @property
     def waiting(self) -> int:
@@ -87,7 +84,7 @@ class FakeEngine:
         return 0
 
     def write(
-        self, request: WriteRequest, stop: threading.Event | None = None
+        self, request: WriteRequest | CompletionRequest, stop: threading.Event | None = None
     ) -> Iterator[Delta | Usage]:
         """Stream the answer a word at a time, `delay` seconds apart."""
         prompt = self._accept(request)
@@ -95,7 +92,7 @@ class FakeEngine:
         first = 0.0
         words = re.findall(r"\s*\S+|\s+$", self._answer(request)) or ["…"]
         stopped: StopReason = "end"
-        tokens, until = 0, Until(request.until)
+        tokens, stops = 0, StopStrings(request.until)
         for word in words:
             if stop is not None and stop.wait(self.delay):
                 stopped = "stop"
@@ -106,15 +103,15 @@ class FakeEngine:
                 stopped = "length"
                 break
             tokens += 1
-            self.made += 1
+            self.passes += 1
             first = first or time.perf_counter() - started
-            text, scored = until.add(word), _scored(word, request.logprobs)
+            text, scored = stops.feed(word), _scored(word, request.logprobs)
             if text or scored:
                 yield Delta(text, scored)
-            if until.found:
+            if stops.matched:
                 stopped = "until"
                 break
-        if rest := until.rest():
+        if rest := stops.flush():
             yield Delta(rest)
         yield Usage(prompt, tokens, time.perf_counter() - started, first, stopped)
 
@@ -158,7 +155,7 @@ class FakeEngine:
     def close(self) -> None:
         """Nothing to free."""
 
-    def _accept(self, request: WriteRequest | ChooseRequest | ScoreRequest) -> int:
+    def _accept(self, request: EngineRequest) -> int:
         self.calls.append(request)
         if request.adapter is not None:
             self.adapters.fingerprint(request.adapter)
@@ -169,16 +166,18 @@ class FakeEngine:
             )
         return prompt
 
-    def _length(self, request: WriteRequest | ChooseRequest | ScoreRequest) -> int:
-        if isinstance(request, ScoreRequest):
+    def _length(self, request: EngineRequest) -> int:
+        if isinstance(request, ScoreRequest | CompletionRequest):
             return len(request.prompt)
-        plain = request.prompt if isinstance(request, WriteRequest) else ()
-        return len(plain) or self.count_tokens(request.messages)
+        return self.count_tokens(request.messages)
 
-    def _answer(self, request: WriteRequest) -> str:
+    def _answer(self, request: WriteRequest | CompletionRequest) -> str:
         speaker = request.adapter or "base"
-        plain = bytes(i for i in request.prompt if i < 256).decode(errors="replace")
-        return f"[{speaker}] " + (plain or request.messages[-1]["content"])
+        if isinstance(request, CompletionRequest):
+            text = bytes(i for i in request.prompt if i < 256).decode(errors="replace")
+        else:
+            text = request.messages[-1]["content"]
+        return f"[{speaker}] {text}"
 
 
 def _scored(word: str, count: int | None) -> tuple[Token, ...]:

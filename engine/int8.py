@@ -28,13 +28,13 @@ class Int8Linear(nn.Module):
     packed: Tensor
     scale: Tensor
 
-    def __init__(self, linear: nn.Linear, narrow: bool = False) -> None:
-        """`narrow`: prompts in bfloat16. Else the weight stays one with a tied embedding's."""
+    def __init__(self, linear: nn.Linear, bfloat16: bool = False) -> None:
+        """`bfloat16`: prompts in that. Else the weight stays one with a tied embedding's."""
         super().__init__()
         self.in_features, self.out_features = linear.in_features, linear.out_features
         weight = linear.weight.requires_grad_(False)
         packed, scale = quantize(weight.data)
-        if narrow:
+        if bfloat16:
             weight = nn.Parameter(weight.to(torch.bfloat16), requires_grad=False)
         self.weight = weight
         self.register_buffer("packed", packed)
@@ -89,8 +89,8 @@ def one_thread() -> AbstractContextManager[None]:
 def quantize_model(model: nn.Module) -> None:
     """Replace every linear layer, in place. A head tied to the embedding stays tied to it."""
     head = model.get_output_embeddings()  # type: ignore[operator]
-    narrow = torch.cpu._is_avx512_bf16_supported()
+    bfloat16 = torch.cpu._is_avx512_bf16_supported()
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, nn.Linear):
-                setattr(parent, name, Int8Linear(child, narrow and child is not head))
+                setattr(parent, name, Int8Linear(child, bfloat16 and child is not head))

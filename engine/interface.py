@@ -17,15 +17,24 @@ StopReason = Literal["end", "length", "until", "stop", "time"]
 class WriteRequest:
     """Generate text after the messages. `adapter` None is the bare base.
 
-    `prompt` is token ids to go on from as they stand, without a chat template; `messages` is then
-    empty. The text ends before any of the strings in `until`. With `logprobs` each token comes with
+    The text ends before any of the stop strings in `until`. With `logprobs` each token comes with
     its log-likelihood, and with that many of the likeliest ones.
     """
 
     messages: tuple[Message, ...]
     adapter: str | None = None
     decoding: Decoding = field(default_factory=Decoding)
-    prompt: tuple[int, ...] = ()
+    until: tuple[str, ...] = ()
+    logprobs: int | None = None
+
+
+@dataclass(frozen=True)
+class CompletionRequest:
+    """Generate text after token ids as they stand, without a chat template; else a WriteRequest."""
+
+    prompt: tuple[int, ...]
+    adapter: str | None = None
+    decoding: Decoding = field(default_factory=Decoding)
     until: tuple[str, ...] = ()
     logprobs: int | None = None
 
@@ -43,7 +52,8 @@ class ChooseRequest:
 class ScoreRequest:
     """Score each continuation of a prompt, all token ids as they stand: no chat template, no end.
 
-    Nothing may be empty. A text that nothing stands before goes on from `Engine.start_token`.
+    Nothing may be empty. A text that nothing stands before goes on from
+    `ScoringEngine.start_token`.
     """
 
     prompt: tuple[int, ...]
@@ -107,6 +117,10 @@ class Scores:
     usage: Usage
 
 
+EngineRequest = WriteRequest | CompletionRequest | ChooseRequest | ScoreRequest
+EngineReply = Delta | Usage | Choice | Scores
+
+
 class Adapters(Protocol):
     """The adapters an engine can attach."""
 
@@ -132,10 +146,9 @@ class Adapters(Protocol):
 
 
 class Engine(Protocol):
-    """Runs the base. Safe to call from many threads at once."""
+    """Runs the base, here or elsewhere. Safe to call from many threads at once."""
 
     context_tokens: int
-    start_token: int
 
     @property
     def passes(self) -> int:
@@ -170,17 +183,6 @@ class Engine(Protocol):
         """Score the labels. Raises as `write`."""
         ...
 
-    def score(self, request: ScoreRequest, stop: threading.Event | None = None) -> Scores:
-        """Score the continuations, the prompt being read once. Raises as `write`."""
-        ...
-
-    def tokens(self, text: str, begin: bool = False) -> list[int]:
-        """Text as token ids as it stands; names of special tokens are these tokens.
-
-        `begin` puts in front what the base's tokenizer puts before a text, if anything.
-        """
-        ...
-
     def count_tokens(self, messages: tuple[Message, ...]) -> int:
         """Length of the messages as a prompt, in tokens."""
         ...
@@ -191,4 +193,33 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """End every request and free the model."""
+        ...
+
+
+class ScoringEngine(Engine, Protocol):
+    """An engine that takes token ids and says how likely each is: what evaluation asks of a base.
+
+    A server that speaks OpenAI's chat protocol takes only messages, so it is none.
+
+    Attributes:
+        start_token: the id that a text goes on from which nothing stands before.
+    """
+
+    start_token: int
+
+    def write(
+        self, request: WriteRequest | CompletionRequest, stop: threading.Event | None = None
+    ) -> Iterator[Delta | Usage]:
+        """As `Engine.write`, also after token ids."""
+        ...
+
+    def score(self, request: ScoreRequest, stop: threading.Event | None = None) -> Scores:
+        """Score the continuations, the prompt being read once. Raises as `write`."""
+        ...
+
+    def tokens(self, text: str, begin: bool = False) -> list[int]:
+        """Text as token ids as it stands; names of special tokens are these tokens.
+
+        `begin` puts in front what the base's tokenizer puts before a text, if anything.
+        """
         ...

@@ -1,55 +1,56 @@
-"""Keys and values of one request, in arrays that grow."""
+"""The KV cache of one request, in arrays that grow."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 from mmap import mmap
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
-from transformers import Cache
 
-from engine.lora import LoraWeights
+from engine.lora import LoraAdapter
 
-FIRST = 128  # positions there is room for at the start; doubled as needed
+INITIAL_POSITIONS = 128  # there is room for at the start; doubled as needed
+CacheT = TypeVar("CacheT")
 
 
-class Memory:
-    """What one request has read.
+class KVCache:
+    """Keys and values of the tokens that one request has read.
 
     Attributes:
         keys: (layers, key heads, positions, head width) float32; `values` alike.
         length: positions that are filled.
     """
 
-    def __init__(self, layers: int, heads: int, width: int) -> None:
-        self.keys = _empty(layers, heads, FIRST, width)
-        self.values = _empty(layers, heads, FIRST, width)
+    def __init__(self, layers: int, key_heads: int, head_width: int) -> None:
+        self.keys = _zeros(layers, key_heads, INITIAL_POSITIONS, head_width)
+        self.values = _zeros(layers, key_heads, INITIAL_POSITIONS, head_width)
         self.length = 0
 
     @property
-    def size(self) -> int:
+    def nbytes(self) -> int:
         """Bytes in memory."""
         return 2 * self.keys.numel() * self.keys.element_size()
 
-    def make_room(self, count: int) -> None:
+    def reserve(self, count: int) -> None:
         """Have room for `count` further positions."""
-        needed, size = self.length + count, self.keys.shape[2]
-        if needed <= size:
+        needed, capacity = self.length + count, self.keys.shape[2]
+        if needed <= capacity:
             return
-        while size < needed:
-            size *= 2
-        self.keys, self.values = (self._grown(kept, size) for kept in (self.keys, self.values))
+        while capacity < needed:
+            capacity *= 2
+        self.keys, self.values = (self._resized(old, capacity) for old in (self.keys, self.values))
 
-    def _grown(self, kept: Tensor, size: int) -> Tensor:
-        layers, heads, _, width = kept.shape
-        grown = _empty(layers, heads, size, width)
-        grown[:, :, : self.length] = kept[:, :, : self.length]
-        return grown
+    def _resized(self, old: Tensor, capacity: int) -> Tensor:
+        layers, key_heads, _, head_width = old.shape
+        new = _zeros(layers, key_heads, capacity, head_width)
+        new[:, :, : self.length] = old[:, :, : self.length]
+        return new
 
 
-def _empty(*shape: int) -> Tensor:
+def _zeros(*shape: int) -> Tensor:
     """Float32 in pages of its own, which go back to the system with it.
 
     From the C library they would come among the scratch of every thread, and stay: 50 visitors took
@@ -58,13 +59,10 @@ def _empty(*shape: int) -> Tensor:
     return torch.frombuffer(mmap(-1, 4 * math.prod(shape)), dtype=torch.float32).view(shape)
 
 
-Reading = Cache | Memory  # what a request has read: transformers' own, or that of a direct base
-
-
 @dataclass(frozen=True)
-class Next:
-    """A token to be read on top of a memory, with an adapter or None."""
+class DecodeInput(Generic[CacheT]):
+    """A request's next token, to be read on top of its KV cache, with an adapter or None."""
 
     token: int
-    memory: Reading
-    weights: LoraWeights | None
+    cache: CacheT
+    adapter: LoraAdapter | None

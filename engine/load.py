@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from core import paths
 from core.errors import SettingsError
 from core.settings import Settings
-from engine.adapters import RESIDENT_BYTES, AdapterLibrary
-from engine.base_model import Base, Progress, load_base
+from engine.adapters import library_of
 from engine.engine import TorchEngine
-from engine.interface import Engine
+from engine.interface import Engine, ScoringEngine
+from engine.load_base import load_base
+from engine.starter import Progress
 
-OF_A_BASE = ("base", "revision", "quantization", "dtype", "device", "context_tokens")
-ON_GPU = 2**31  # a rank-16 adapter of a base of 4 billion weights takes 66 MB
+BASE_SETTINGS = ("base", "revision", "quantization", "dtype", "device", "context_tokens")
 
 
 def load_engine(settings: Settings, progress: Progress = lambda line: None) -> Engine:
@@ -20,15 +19,25 @@ def load_engine(settings: Settings, progress: Progress = lambda line: None) -> E
     Raises:
         SetupError, SettingsError: see `load_local`, `engine.remote` and `engine.zerogpu`.
     """
-    if settings.engine == "local":
-        return load_local(settings, progress)
-    if settings.engine == "zero":
-        from engine.zerogpu import load_zero  # its package is there on ZeroGPU alone
+    if settings.engine == "openai":
+        from engine.remote import RemoteEngine  # its client takes a second to import
 
-        return load_zero(settings, progress)
-    from engine.remote import RemoteEngine  # its client takes a second to import
+        return RemoteEngine(settings)
+    return _load_own(settings, progress)
 
-    return RemoteEngine(settings)
+
+def load_scoring_engine(
+    settings: Settings, progress: Progress = lambda line: None
+) -> ScoringEngine:
+    """The engine that the settings name, with the base at hand.
+
+    Raises:
+        SettingsError: it is a server's, which takes no token ids.
+        SetupError, SettingsError: see `load_engine`.
+    """
+    if settings.engine == "openai":
+        raise SettingsError("A server scores no token ids: judge with the local engine.")
+    return _load_own(settings, progress)
 
 
 def load_stand_in(settings: Settings, progress: Progress = lambda line: None) -> TorchEngine | None:
@@ -46,7 +55,7 @@ def load_stand_in(settings: Settings, progress: Progress = lambda line: None) ->
     if settings.engine == "local":
         raise SettingsError(f"stand_in={settings.stand_in} needs engine=openai and its address=.")
     progress("Loading the starter model, to stand in for the server")
-    own = {name: Settings.model_fields[name].default for name in OF_A_BASE}  # the starter's
+    own = {name: Settings.model_fields[name].default for name in BASE_SETTINGS}  # the starter's
     return load_local(settings.model_copy(update=own), progress)
 
 
@@ -58,11 +67,14 @@ def load_local(settings: Settings, progress: Progress = lambda line: None) -> To
     """
     base = load_base(settings, progress)
     return TorchEngine(
-        base, library(base), settings.max_running, settings.max_waiting, settings.time_limit
+        base, library_of(base), settings.max_running, settings.max_waiting, settings.time_limit
     )
 
 
-def library(base: Base) -> AdapterLibrary:
-    """The shipped and the person's own adapters, as far as they fit the base."""
-    most = ON_GPU if base.device.type == "cuda" else RESIDENT_BYTES
-    return AdapterLibrary(paths.adapter_dirs(), base.name, base.switch.shapes, base.lay_out, most)
+def _load_own(settings: Settings, progress: Progress) -> ScoringEngine:
+    """The engine in this process, or in those that ZeroGPU forks from it."""
+    if settings.engine == "zero":
+        from engine.zerogpu import load_zero  # its package is there on ZeroGPU alone
+
+        return load_zero(settings, progress)
+    return load_local(settings, progress)

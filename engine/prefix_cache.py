@@ -1,4 +1,4 @@
-"""What finished answers have read: the next turn of a conversation does not read it again."""
+"""KV caches of finished answers: the next turn of a conversation reads only what is new."""
 
 from __future__ import annotations
 
@@ -6,55 +6,60 @@ import threading
 from collections import deque
 from dataclasses import dataclass
 
-from engine.base_model import Base
-from engine.kv_cache import Memory, Reading
-from engine.lora import LoraWeights
+from engine.kv_cache import KVCache
+from engine.lora import LoraAdapter
 
-MOST_BYTES = 2**27  # kept in all; the oldest leaves
+PREFIX_CACHE_BYTES = 2**27  # in all; the oldest leaves
 
 
 @dataclass(frozen=True)
 class _Entry:
-    ids: list[int]
-    weights: LoraWeights | None
-    reading: Memory
+    tokens: list[int]
+    adapter: LoraAdapter | None
+    cache: KVCache
 
 
-class Kept:
-    """Readings by the tokens they hold. Safe to use from many threads.
+class PrefixCache:
+    """KV caches by the tokens they hold. Safe to use from many threads.
 
-    A reading is used again only whole, by a prompt that goes on where it ended: a request then
+    A cache is used again only whole, by a prompt that goes on where it ended: a request then
     computes the same whatever others have asked before, unless it continues them.
     """
 
-    def __init__(self, base: Base) -> None:
-        self._base = base
+    def __init__(self) -> None:
         self._entries: deque[_Entry] = deque()
         self._lock = threading.Lock()
 
-    def take(self, prompt: list[int], weights: LoraWeights | None) -> tuple[Reading, int]:
-        """The longest reading that the prompt continues, and how many of its tokens that holds."""
+    def take(self, prompt: list[int], adapter: LoraAdapter | None) -> tuple[KVCache, int] | None:
+        """The longest prefix that the prompt continues, out of the cache.
+
+        Returns:
+            its KV cache, and how many tokens of the prompt that holds; None where there is none.
+        """
         with self._lock:
-            fitting = [
+            prefixes = [
                 entry
                 for entry in self._entries
-                if entry.weights is weights
-                and len(entry.ids) < len(prompt)
-                and prompt[: len(entry.ids)] == entry.ids
+                if entry.adapter is adapter
+                and len(entry.tokens) < len(prompt)
+                and prompt[: len(entry.tokens)] == entry.tokens
             ]
-            if fitting:
-                best = max(fitting, key=lambda entry: len(entry.ids))
-                self._entries.remove(best)
-                return best.reading, len(best.ids)
-        return self._base.memory(), 0
+            if not prefixes:
+                return None
+            longest = max(prefixes, key=lambda entry: len(entry.tokens))
+            self._entries.remove(longest)
+            return longest.cache, len(longest.tokens)
 
-    def keep(self, ids: list[int], weights: LoraWeights | None, reading: Reading) -> None:
-        """Keep what a finished answer has read; its request must not use it any more."""
-        if not isinstance(reading, Memory):
-            return  # transformers' own says nothing of its size
+    def put(self, tokens: list[int], adapter: LoraAdapter | None, cache: object) -> None:
+        """Keep what a finished answer has read; its request must not use it any more.
+
+        Only a `KVCache` is kept: transformers' own says nothing of its size.
+        """
+        if not isinstance(cache, KVCache):
+            return
         with self._lock:
-            self._entries.append(_Entry(ids, weights, reading))
-            while sum(entry.reading.size for entry in self._entries) > MOST_BYTES:
+            self._entries.append(_Entry(tokens, adapter, cache))
+            while sum(entry.cache.nbytes for entry in self._entries) > PREFIX_CACHE_BYTES:
                 self._entries.popleft()
 
     def clear(self) -> None:

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from tasks.spec import Decoding
 
-MOST = 1024  # likeliest tokens that are sorted; the nucleus is nearly always among them
-Floats = NDArray[np.float32]
+SORTED_TOKENS = 1024  # likeliest ones that are sorted; the nucleus is nearly always among them
+Float32Array = NDArray[np.float32]
 
 
 class Sampler:
@@ -26,38 +26,39 @@ class Sampler:
         Args:
             logits: (vocabulary,), any floating dtype and device.
         """
-        values: Floats = logits.float().cpu().numpy()
+        values: Float32Array = logits.float().cpu().numpy()
         if self._decoding.repetition_penalty != 1.0:
             values = self._penalized(values)
-        token = int(values.argmax()) if self._decoding.temperature == 0 else self._draw(values)
+        token = int(values.argmax()) if self._decoding.temperature == 0 else self._sample(values)
         self._seen = np.union1d(self._seen, [token])
         return token
 
-    def _penalized(self, values: Floats) -> Floats:
+    def _penalized(self, logits: Float32Array) -> Float32Array:
         """Make seen tokens less likely (Keskar et al. 2019, arXiv 1909.05858)."""
         penalty = self._decoding.repetition_penalty
-        values = values.copy()
-        seen = values[self._seen]
-        values[self._seen] = np.where(seen > 0, seen / penalty, seen * penalty)
-        return values
+        logits = logits.copy()
+        seen = logits[self._seen]
+        logits[self._seen] = np.where(seen > 0, seen / penalty, seen * penalty)
+        return logits
 
-    def _draw(self, values: Floats) -> int:
+    def _sample(self, logits: Float32Array) -> int:
         """Sample from the smallest set with mass top_p (Holtzman et al. 2020, arXiv 1904.09751)."""
-        chances = np.exp((values - values.max()) / self._decoding.temperature)
-        chances /= chances.sum()
-        for most in (MOST, len(chances)):
-            order = _likeliest(chances, most)
-            mass = chances[order].cumsum()
+        probabilities = np.exp((logits - logits.max()) / self._decoding.temperature)
+        probabilities /= probabilities.sum()
+        for count in (SORTED_TOKENS, len(probabilities)):
+            order = _likeliest(probabilities, count)
+            mass = probabilities[order].cumsum()
             if mass[-1] >= self._decoding.top_p:
                 break
-        count = int((mass - chances[order] < self._decoding.top_p).sum())
-        at = int(np.searchsorted(mass, self._random.random() * mass[count - 1], side="right"))
-        return int(order[min(at, count - 1)])
+        nucleus = int((mass - probabilities[order] < self._decoding.top_p).sum())
+        drawn = self._random.random() * mass[nucleus - 1]
+        at = int(np.searchsorted(mass, drawn, side="right"))
+        return int(order[min(at, nucleus - 1)])
 
 
-def _likeliest(chances: Floats, most: int) -> NDArray[np.int64]:
-    """Ids of the `most` likeliest tokens, the likeliest first."""
-    if most >= len(chances):
-        return np.argsort(-chances, kind="stable")
-    some = np.argpartition(-chances, most)[:most]
-    return some[np.argsort(-chances[some], kind="stable")]
+def _likeliest(probabilities: Float32Array, count: int) -> NDArray[np.int64]:
+    """Ids of the `count` likeliest tokens, the likeliest first."""
+    if count >= len(probabilities):
+        return np.argsort(-probabilities, kind="stable")
+    top = np.argpartition(-probabilities, count)[:count]
+    return top[np.argsort(-probabilities[top], kind="stable")]

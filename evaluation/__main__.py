@@ -18,7 +18,7 @@ import json
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -32,7 +32,7 @@ from core import terminal
 from core.errors import InputError, SetupError
 from core.settings import load_settings
 from core.terminal import aside
-from engine.interface import Engine
+from engine.interface import Engine, ScoringEngine
 from tasks.spec import find_task, load_tasks
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -195,7 +195,7 @@ def interference(
     for name in sorted({*tasks} - {*files, own}):
         aside(f"There are no rows for {name}; give them with --data {name}=FILE.")
     probes = interferences.probes(files, tasks, adapter, limit, seed)
-    with _engine(profile) as engine:
+    with _scoring_engine(profile) as engine:
         result = interferences.measure(probes, adapter, own, engine, seed)
     record = result.record()
     _print_record(record, report.interference_as_text(record), as_json, output)
@@ -224,7 +224,7 @@ def harness(
     loaded = harnessed.load(
         [name for name in map(str.strip, tasks.split(",")) if name], include_path
     )
-    with _engine(profile) as engine:
+    with _scoring_engine(profile) as engine:
         result = harnessed.run(loaded, engine, None if adapter == "base" else adapter, limit)
     _print_record(result.record, result.table, as_json, output)
 
@@ -296,11 +296,18 @@ def _engine(profile: str | None) -> Iterator[Engine]:
     settings = load_settings(profile=profile)
     from engine.load import load_engine  # torch and transformers: seconds to import
 
-    engine = load_engine(settings, lambda line: aside(line + " …"))
-    try:
+    with closing(load_engine(settings, lambda line: aside(line + " …"))) as engine:
         yield engine
-    finally:
-        engine.close()
+
+
+@contextmanager
+def _scoring_engine(profile: str | None) -> Iterator[ScoringEngine]:
+    """The same where token ids are scored; a server cannot do that."""
+    settings = load_settings(profile=profile)
+    from engine.load import load_scoring_engine  # as above
+
+    with closing(load_scoring_engine(settings, lambda line: aside(line + " …"))) as engine:
+        yield engine
 
 
 def _print_record(record: object, text: str, as_json: bool, output: Path | None) -> None:

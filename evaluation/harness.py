@@ -30,7 +30,7 @@ from pydantic import ValidationError
 from tqdm import tqdm
 
 from core.errors import InputError, TooLong
-from engine.interface import Delta, Engine, ScoreRequest, WriteRequest
+from engine.interface import CompletionRequest, Delta, ScoreRequest, ScoringEngine
 from evaluation.intervals import RESAMPLES
 from evaluation.runner import require_whole
 from tasks.spec import Decoding
@@ -63,7 +63,7 @@ class EngineLM(TemplateLM):  # type: ignore[misc]  # the library has no types
     How text is divided into context and continuation is the harness's own.
     """
 
-    def __init__(self, engine: Engine, adapter: str | None) -> None:
+    def __init__(self, engine: ScoringEngine, adapter: str | None) -> None:
         super().__init__()
         self._engine = engine
         self._adapter = adapter
@@ -142,7 +142,7 @@ class EngineLM(TemplateLM):  # type: ignore[misc]  # the library has no types
                 "another task."
             )
         prompt = tuple(self.tok_encode(context)[-room:])
-        request = WriteRequest((), self._adapter, _decoding(wanted), prompt)
+        request = CompletionRequest(prompt, self._adapter, _decoding(wanted))
         stop, text = threading.Event(), ""
         for piece in self._engine.write(request, stop):
             if isinstance(piece, Delta):
@@ -213,7 +213,7 @@ def load(names: Sequence[str], include: Path | None) -> list[Any]:
 
 
 def run(
-    tasks: Sequence[Any], engine: Engine, adapter: str | None, limit: int | None
+    tasks: Sequence[Any], engine: ScoringEngine, adapter: str | None, limit: int | None
 ) -> HarnessResult:
     """Judge the base with the adapter, or bare.
 

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from adapter_store.discovery import find_adapter
 from core.errors import InputError, PatchbayError, UnknownName
-from engine.interface import Engine, ScoreRequest
+from engine.interface import ScoreRequest, ScoringEngine
 from evaluation import contamination, figures
 from evaluation.compare import FigureComparison, answered_by_both, compare_figure
 from evaluation.intervals import mean
@@ -157,7 +157,7 @@ def probes(
 
 
 def measure(
-    probes: Sequence[Probe], adapter: str, own: str | None, engine: Engine, seed: int = 0
+    probes: Sequence[Probe], adapter: str, own: str | None, engine: ScoringEngine, seed: int = 0
 ) -> Interference:
     """Score everything without the adapter, with it, and general text without it again.
 
@@ -191,7 +191,9 @@ class _ScoredRow:
     logprobs: tuple[float, ...] = ()
 
 
-def _scored(probe: Probe, adapter: str | None, engine: Engine, bar: tqdm[Any]) -> list[_ScoredRow]:
+def _scored(
+    probe: Probe, adapter: str | None, engine: ScoringEngine, bar: tqdm[Any]
+) -> list[_ScoredRow]:
     rows = []
     for row in _rows(probe, adapter, engine):
         rows.append(row)
@@ -199,7 +201,7 @@ def _scored(probe: Probe, adapter: str | None, engine: Engine, bar: tqdm[Any]) -
     return rows
 
 
-def _rows(probe: Probe, adapter: str | None, engine: Engine) -> Iterator[_ScoredRow]:
+def _rows(probe: Probe, adapter: str | None, engine: ScoringEngine) -> Iterator[_ScoredRow]:
     if probe.task is not None:
         plan = RunPlan(probe.task, probe.data, probe.rows, adapter)
         yield from map(_ScoredRow, log_likelihoods(plan, engine))
@@ -211,7 +213,7 @@ def _rows(probe: Probe, adapter: str | None, engine: Engine) -> Iterator[_Scored
             yield _ScoredRow(outcome_of(row, error=str(error) or type(error).__name__))
 
 
-def _general_text(row: EvaluationRow, adapter: str | None, engine: Engine) -> _ScoredRow:
+def _general_text(row: EvaluationRow, adapter: str | None, engine: ScoringEngine) -> _ScoredRow:
     """A text scored from its first token, without a chat template."""
     ids = tuple(engine.tokens(row.text))
     scores = engine.score(ScoreRequest((engine.start_token,), (ids,), adapter))

@@ -32,7 +32,7 @@ class Example:
 
 @dataclass(frozen=True)
 class ExampleEncoder:
-    """Makes examples with the code that serves: `TaskSpec.messages` and `Base.prompt_ids`.
+    """Makes examples with the code that serves: `TaskSpec.messages` and `ChatTemplate.prompt_ids`.
 
     Attributes:
         task: the skill.

@@ -16,8 +16,7 @@ from transformers.utils import logging as hub_logging
 
 from core.errors import SetupError
 from engine import starter
-from engine.base_model import Base
-from engine.lora import Switch
+from engine.chat_template import ChatTemplate
 from finetune.examples import Example, ExampleEncoder
 from finetune.fused import FusedLayers, fusable
 from finetune.recipe import Recipe
@@ -45,13 +44,8 @@ class TrainableModel:
 
 def encoder(tokenizer: Any, task: TaskSpec) -> ExampleEncoder:
     """The examples' maker for a base's tokenizer."""
-    base = Base(None, tokenizer, Switch({}), 0, {})
-    return ExampleEncoder(
-        task,
-        base.prompt_ids,
-        lambda text: list(tokenizer(text, add_special_tokens=False).input_ids),
-        tokenizer.eos_token_id,
-    )
+    template = ChatTemplate(tokenizer)
+    return ExampleEncoder(task, template.prompt_ids, template.text_ids, template.end_token)
 
 
 def base_source(recipe: Recipe) -> tuple[str, str]:

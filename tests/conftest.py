@@ -12,9 +12,10 @@ import tiny
 from agent.build import build_planner
 from agent.planning.planner import Planner
 from core.settings import Settings, load_settings
-from engine.base_model import Base, load_base
+from engine.base_model import Base
 from engine.engine import TorchEngine
 from engine.load import load_engine
+from engine.load_base import load_base
 
 # In this process a user's own settings and variables must not change what is tested.
 for variable in [name for name in os.environ if name.startswith("PATCHBAY_")]:

@@ -19,7 +19,7 @@ from transformers import (
 )
 
 from core.settings import Settings
-from engine.adapters import AdapterLibrary
+from engine.adapters import library_of
 from engine.base_model import Base
 from engine.engine import TorchEngine
 
@@ -100,5 +100,5 @@ def add_adapter(base_folder: Path, parent: Path, name: str, seed: int, **config:
 
 def engine(base: Base, adapters: Path, **limits: float) -> TorchEngine:
     """An engine over the base with the adapters of one folder."""
-    shelf = AdapterLibrary([adapters], base.name, base.switch.shapes, base.lay_out)
+    shelf = library_of(base, [adapters])
     return TorchEngine(base, shelf, **limits)

@@ -18,10 +18,10 @@ from core.settings import load_settings
 from deploy.ray.handles import HandleEngine
 from deploy.ray.replica import EngineReplica
 
-Engine = serve.deployment(EngineReplica, name="Engine")
+EngineDeployment = serve.deployment(EngineReplica, name="Engine")
 
 
-class Front:
+class ApiIngress:
     """The API of `api/app.py` around an agent whose engine is elsewhere."""
 
     async def __init__(  # type: ignore[misc]  # Serve waits for it
@@ -29,7 +29,7 @@ class Front:
     ) -> None:
         settings = load_settings(**flags)
         start_log(settings.log_words)
-        engine = HandleEngine(engines, await engines.about.remote())
+        engine = HandleEngine(engines, await engines.info.remote())
         agent = await asyncio.to_thread(assemble, engine, settings)
         self._api = app.Api(agent, settings, Keys(settings.api_keys))
 
@@ -38,9 +38,9 @@ class Front:
         return self._api.app
 
 
-Api = serve.deployment(serve.ingress()(Front), name="Api")
+ApiDeployment = serve.deployment(serve.ingress()(ApiIngress), name="Api")
 
 
 def build(flags: dict[str, dict[str, Any]]) -> Application:
     """The application; `flags` are settings of the `api` and of each `engine`."""
-    return Api.bind(Engine.bind(flags["engine"]), flags["api"])
+    return ApiDeployment.bind(EngineDeployment.bind(flags["engine"]), flags["api"])

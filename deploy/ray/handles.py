@@ -20,12 +20,15 @@ from ray.serve.handle import DeploymentHandle
 
 from core import paths
 from core.errors import EngineAway, EngineBusy
-from deploy.ray.replica import About, Refused, Request, again
+from core.thread_stream import Raised
+from deploy.ray.replica import Refused, ReplicaInfo, ReplicaReply
 from engine.adapters import AdapterLibrary
 from engine.interface import (
     Choice,
     ChooseRequest,
+    CompletionRequest,
     Delta,
+    EngineRequest,
     ScoreRequest,
     Scores,
     Usage,
@@ -34,49 +37,50 @@ from engine.interface import (
 from tasks.spec import Message
 
 log = logging.getLogger(__name__)
-TRIES = 4  # before the first token, never after
-PAUSE = 0.25  # seconds between two of them, in which Serve learns that a replica is gone
-PATIENCE = 60.0  # seconds for a first token
-TICK = 0.05  # seconds after which a stop is seen
-LOST = (RayActorError, WorkerCrashedError, ReplicaUnavailableError)
-END = object()
+ATTEMPTS = 4  # before the first token, never after
+RETRY_PAUSE = 0.25  # seconds between two of them, in which Serve learns that a replica is gone
+FIRST_REPLY_TIMEOUT = 60.0  # seconds
+STOP_POLL = 0.05  # seconds after which a stop is seen
+REPLICA_LOST = (RayActorError, WorkerCrashedError, ReplicaUnavailableError)
+ReplyQueue = SimpleQueue[ReplicaReply | Raised | None]  # None is the end
 
 
 class HandleEngine:
-    """See `engine.interface.Engine`.
+    """See `engine.interface.ScoringEngine`.
 
     `passes` counts what came from replicas, which count their own passes. The adapters are those of
     this machine's folders; a replica that has another version of one refuses it.
 
     Args:
         handle: of the deployment of replicas.
-        about: what any of them says.
+        info: of any of them.
     """
 
-    def __init__(self, handle: DeploymentHandle[Any], about: About) -> None:
-        self.context_tokens, self.start_token = about.context_tokens, about.start_token
+    def __init__(self, handle: DeploymentHandle[Any], info: ReplicaInfo) -> None:
+        self.context_tokens, self.start_token = info.context_tokens, info.start_token
         self.passes = 0
-        self.adapters = AdapterLibrary(paths.adapter_dirs(), about.fingerprints["base"], None)
-        self._fingerprints = about.fingerprints
+        self.adapters = AdapterLibrary(paths.adapter_dirs(), info.fingerprints["base"], None)
+        self._fingerprints = info.fingerprints
         self._handle = handle
-        self._silent: set[object] = set()  # requests that have had nothing yet
+        self._unanswered: set[object] = set()  # requests that have had no reply yet
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, name="handles", daemon=True).start()
 
     @property
     def waiting(self) -> int:
-        """Requests that have had nothing yet."""
-        return len(self._silent)
+        """Requests that have had no reply yet."""
+        return len(self._unanswered)
 
     def write(
-        self, request: WriteRequest, stop: threading.Event | None = None
+        self, request: WriteRequest | CompletionRequest, stop: threading.Event | None = None
     ) -> Iterator[Delta | Usage]:
         """Yield text as it comes, then one Usage. Closing the iterator ends the computation."""
         began, count = time.perf_counter(), 0
-        for item in self._ask(request, stop):
-            count += isinstance(item, Delta)
-            yield item
-            if isinstance(item, Usage):
+        for reply in self._replies(request, stop):
+            assert isinstance(reply, Delta | Usage)
+            count += isinstance(reply, Delta)
+            yield reply
+            if isinstance(reply, Usage):
                 return
         seconds = time.perf_counter() - began
         yield Usage(0, count, seconds, seconds, "stop")
@@ -84,29 +88,29 @@ class HandleEngine:
     def choose(self, request: ChooseRequest, stop: threading.Event | None = None) -> Choice:
         """Score the labels."""
         began = time.perf_counter()
-        for item in self._ask(request, stop):
-            assert isinstance(item, Choice)
-            return item
+        for reply in self._replies(request, stop):
+            assert isinstance(reply, Choice)
+            return reply
         seconds = time.perf_counter() - began
         return Choice({}, Usage(0, 0, seconds, seconds, "stop"))
 
     def score(self, request: ScoreRequest, stop: threading.Event | None = None) -> Scores:
         """Score the continuations."""
         began = time.perf_counter()
-        for item in self._ask(request, stop):
-            assert isinstance(item, Scores)
-            return item
+        for reply in self._replies(request, stop):
+            assert isinstance(reply, Scores)
+            return reply
         seconds = time.perf_counter() - began
         return Scores((), Usage(0, 0, seconds, seconds, "stop"))
 
     def tokens(self, text: str, begin: bool = False) -> list[int]:
         """Text as token ids, by any replica."""
-        found: list[int] = self._again("tokens", text, begin)
-        return found
+        ids: list[int] = self._call("tokens", text, begin)
+        return ids
 
     def count_tokens(self, messages: tuple[Message, ...]) -> int:
         """Length of the messages as a prompt, by any replica."""
-        count: int = self._again("count_tokens", messages)
+        count: int = self._call("count_tokens", messages)
         return count
 
     def fingerprints(self) -> dict[str, str]:
@@ -117,91 +121,99 @@ class HandleEngine:
         """Let go of the replicas, which are Serve's."""
         self._loop.call_soon_threadsafe(self._loop.stop)
 
-    def _ask(self, request: Request, stop: threading.Event | None) -> Iterator[Any]:
-        """What a replica gives; where one is lost before it said anything, what another gives.
+    def _replies(
+        self, request: EngineRequest, stop: threading.Event | None
+    ) -> Iterator[ReplicaReply]:
+        """A replica's replies; where one is lost before its first, those of another.
 
         Raises:
             EngineAway: it was lost later, or no other is left.
+            PatchbayError: the replica refused the request.
         """
         name = request.adapter
         expected = self.adapters.fingerprint(name) if name else ""
-        for left in reversed(range(TRIES)):
-            said = False
+        for left in reversed(range(ATTEMPTS)):
+            replied = False
             try:
-                for item in self._listen(request, expected, stop):
-                    if isinstance(item, Refused):
-                        raise again(item)
-                    said = True
+                for reply in self._attempt(request, expected, stop):
+                    if isinstance(reply, Refused):
+                        raise reply.as_error()
+                    replied = True
                     self.passes += 1
-                    yield item
+                    yield reply
                 return
-            except LOST as error:
-                if said or not left:
-                    raise _away(error) from error
+            except REPLICA_LOST as error:
+                if replied or not left:
+                    raise _replica_lost(error) from error
                 log.warning("A replica was lost before it said anything; another is asked")
-                time.sleep(PAUSE)
+                time.sleep(RETRY_PAUSE)
 
-    def _listen(
-        self, request: Request, expected: str, stop: threading.Event | None
-    ) -> Iterator[Any]:
-        """What one replica gives, until the person stops it."""
-        out: SimpleQueue[Any] = SimpleQueue()
-        call = asyncio.run_coroutine_threadsafe(self._fetch(request, expected, out), self._loop)
-        until = time.monotonic() + PATIENCE
-        self._silent.add(out)
+    def _attempt(
+        self, request: EngineRequest, expected: str, stop: threading.Event | None
+    ) -> Iterator[ReplicaReply]:
+        """The replies of one replica, until the person stops it."""
+        queue: ReplyQueue = SimpleQueue()
+        call = asyncio.run_coroutine_threadsafe(self._pump(request, expected, queue), self._loop)
+        deadline = time.monotonic() + FIRST_REPLY_TIMEOUT
+        self._unanswered.add(queue)
         try:
             while not (stop and stop.is_set()):
                 try:
-                    item = out.get(timeout=TICK)
+                    item = queue.get(timeout=STOP_POLL)
                 except Empty:
-                    if out in self._silent and time.monotonic() > until:
-                        raise EngineAway(f"No replica answered in {PATIENCE:.0f} s.") from None
+                    if queue in self._unanswered and time.monotonic() > deadline:
+                        seconds = f"{FIRST_REPLY_TIMEOUT:.0f} s"
+                        raise EngineAway(f"No replica answered in {seconds}.") from None
                     continue
-                self._silent.discard(out)
-                if item is END:
+                self._unanswered.discard(queue)
+                if item is None:
                     return
-                if isinstance(item, Exception):
-                    raise _said(item)
+                if isinstance(item, Raised):
+                    raise _explained(item.error)
                 yield item
         finally:
-            self._silent.discard(out)
+            self._unanswered.discard(queue)
             call.cancel()
 
-    async def _fetch(self, request: Request, expected: str, out: SimpleQueue[Any]) -> None:
-        """Put what a replica gives into the queue; cancelled, it cancels the replica's work."""
+    async def _pump(self, request: EngineRequest, expected: str, queue: ReplyQueue) -> None:
+        """Put a replica's replies into the queue; cancelled, it cancels the replica's work."""
         handle = self._handle.options(
             method_name="run", stream=True, multiplexed_model_id=request.adapter or ""
         )
         response: Any = handle.remote(request, expected)
         try:
-            async for item in response:
-                out.put(item)
+            async for reply in response:
+                queue.put(reply)
         except Exception as error:  # noqa: BLE001  whatever it is belongs to the caller
-            out.put(error)
+            queue.put(Raised(error))
         else:
-            out.put(END)
+            queue.put(None)
         finally:
             response.cancel()
 
-    async def _one(self, method: str, *given: Any) -> Any:
-        return await getattr(self._handle, method).remote(*given)
+    def _call(self, method: str, *arguments: Any) -> Any:
+        """What a method of any replica returns; where one is lost, of another.
 
-    def _again(self, method: str, *given: Any) -> Any:
-        """What any replica says; where one is lost, what another says. Raises as `_ask`."""
-        for left in reversed(range(TRIES)):
-            call = asyncio.run_coroutine_threadsafe(self._one(method, *given), self._loop)
+        Raises:
+            EngineAway: no other is left.
+        """
+        for left in reversed(range(ATTEMPTS)):
+            call = asyncio.run_coroutine_threadsafe(self._remote(method, *arguments), self._loop)
             try:
-                return call.result(PATIENCE)
-            except LOST as error:
+                return call.result(FIRST_REPLY_TIMEOUT)
+            except REPLICA_LOST as error:
                 if not left:
-                    raise _away(error) from error
-                time.sleep(PAUSE)
+                    raise _replica_lost(error) from error
+                time.sleep(RETRY_PAUSE)
             except Exception as error:
-                raise _said(error) from error
+                raise _explained(error) from error
         raise AssertionError("it has returned or raised")
 
+    async def _remote(self, method: str, *arguments: Any) -> Any:
+        return await getattr(self._handle, method).remote(*arguments)
 
-def _said(error: Exception) -> Exception:
+
+def _explained(error: Exception) -> Exception:
     """What Serve says of a full queue, or of no replicas, as a sentence; others as they are."""
     match error:
         case BackPressureError():
@@ -211,7 +223,7 @@ def _said(error: Exception) -> Exception:
     return error
 
 
-def _away(error: Exception) -> EngineAway:
+def _replica_lost(error: Exception) -> EngineAway:
     return EngineAway(
         f"The replica that ran this was lost ({type(error).__name__}). Send the request again."
     )

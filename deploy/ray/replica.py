@@ -12,19 +12,25 @@ from typing import Any
 
 from ray import serve
 
-from api.background_turn import Turn
 from core.errors import EngineAway, PatchbayError, SettingsError
 from core.settings import load_settings
-from engine.interface import ChooseRequest, ScoreRequest, WriteRequest
+from core.thread_stream import ThreadStream
+from engine.interface import (
+    ChooseRequest,
+    CompletionRequest,
+    EngineReply,
+    EngineRequest,
+    ScoreRequest,
+    WriteRequest,
+)
 from engine.load import load_local
 from tasks.spec import Message
 
-RESIDENT = 8  # adapters that Serve remembers of a replica; the engine's own limit is in bytes
-Request = WriteRequest | ChooseRequest | ScoreRequest
+RESIDENT_ADAPTERS = 8  # that Serve remembers of a replica; the engine's own limit is in bytes
 
 
 @dataclass(frozen=True)
-class About:
+class ReplicaInfo:
     """What an engine is, and what it has done."""
 
     context_tokens: int
@@ -39,8 +45,20 @@ class About:
 class Refused:
     """An error that is safe to show, on its way to the process that asked."""
 
-    error: type[PatchbayError]
+    kind: type[PatchbayError]
     message: str
+
+    @classmethod
+    def of(cls, error: PatchbayError) -> Refused:
+        """To be sent in the error's place."""
+        return cls(type(error), str(error))
+
+    def as_error(self) -> PatchbayError:
+        """The error as it was: of its own class, whatever that is otherwise made from."""
+        return self.kind.__new__(self.kind, self.message)
+
+
+ReplicaReply = EngineReply | Refused
 
 
 class EngineReplica:
@@ -58,10 +76,10 @@ class EngineReplica:
         self._pool = ThreadPoolExecutor(settings.max_running + settings.max_waiting)
         self._loads = 0
 
-    async def about(self) -> About:
+    async def info(self) -> ReplicaInfo:
         """Of this replica; which one answers is Serve's to say."""
         engine = self._engine
-        return About(
+        return ReplicaInfo(
             engine.context_tokens,
             engine.start_token,
             engine.fingerprints(),
@@ -70,44 +88,47 @@ class EngineReplica:
             engine.passes,
         )
 
-    async def run(self, request: Request, expected: str) -> AsyncIterator[Any]:
+    async def run(self, request: EngineRequest, expected: str) -> AsyncIterator[ReplicaReply]:
         """Yield what the engine gives for a request, or a Refused at last.
 
         Args:
             request: any kind.
             expected: fingerprint of its adapter where it was planned; empty without one.
+
+        Raises:
+            Exception: the engine made a mistake; Serve carries it to the one who asked.
         """
         try:
             if request.adapter:
-                await self.resident(request.adapter)
-                self._require(request.adapter, expected)
+                await self.load_adapter(request.adapter)
+                self._require_version(request.adapter, expected)
         except PatchbayError as error:
-            yield _refused(error)
+            yield Refused.of(error)
             return
-        turn = Turn()
-        self._pool.submit(turn.work, lambda stop: self._items(request, stop))
+        replies = ThreadStream[ReplicaReply]()
+        self._pool.submit(replies.produce, lambda stop: self._replies(request, stop))
         try:
-            while (item := await turn.next()) is not None:
-                yield item
+            while (reply := await replies.next()) is not None:
+                yield reply
         finally:
-            turn.close()
+            replies.close()
 
     async def tokens(self, text: str, begin: bool) -> list[int]:
-        """See `engine.interface.Engine.tokens`."""
+        """See `engine.interface.ScoringEngine.tokens`."""
         return await asyncio.to_thread(self._engine.tokens, text, begin)
 
     async def count_tokens(self, messages: tuple[Message, ...]) -> int:
         """See `engine.interface.Engine.count_tokens`."""
         return await asyncio.to_thread(self._engine.count_tokens, messages)
 
-    @serve.multiplexed(max_num_models_per_replica=RESIDENT)  # type: ignore[untyped-decorator]
-    async def resident(self, adapter: str) -> str:
+    @serve.multiplexed(max_num_models_per_replica=RESIDENT_ADAPTERS)  # type: ignore[untyped-decorator]
+    async def load_adapter(self, adapter: str) -> str:
         """Have the adapter in memory; Serve is told, and sends its next requests here."""
         await asyncio.to_thread(self._engine.adapters.get, adapter)
         self._loads += 1
         return adapter
 
-    def _require(self, adapter: str, expected: str) -> None:
+    def _require_version(self, adapter: str, expected: str) -> None:
         here = self._engine.adapters.fingerprint(adapter)
         if here != expected:
             raise EngineAway(
@@ -115,23 +136,14 @@ class EngineReplica:
                 "Send the request again."
             )
 
-    def _items(self, request: Request, stop: threading.Event) -> Iterator[Any]:
+    def _replies(self, request: EngineRequest, stop: threading.Event) -> Iterator[ReplicaReply]:
         try:
             match request:
-                case WriteRequest():
+                case WriteRequest() | CompletionRequest():
                     yield from self._engine.write(request, stop)
                 case ChooseRequest():
                     yield self._engine.choose(request, stop)
                 case ScoreRequest():
                     yield self._engine.score(request, stop)
         except PatchbayError as error:
-            yield _refused(error)
-
-
-def _refused(error: PatchbayError) -> Refused:
-    return Refused(type(error), str(error))
-
-
-def again(refused: Refused) -> PatchbayError:
-    """The error as it was: of its own class, whatever that is otherwise made from."""
-    return refused.error.__new__(refused.error, refused.message)
+            yield Refused.of(error)

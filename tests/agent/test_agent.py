@@ -190,7 +190,7 @@ def test_stop_ends_the_turn_and_later_steps_do_not_run(planner: Planner) -> None
             stop.set()
     assert events[-1].stopped == "stop"  # type: ignore[union-attr]
     assert len(only(events, StepStarted)) == 1
-    assert engine.made < 5
+    assert engine.passes < 5
 
 
 def test_control_characters_do_not_reach_the_model(planner: Planner) -> None:
@@ -228,7 +228,7 @@ def test_options_replace_the_decoding_and_bound_the_whole_turn(planner: Planner)
         1,
         3,
     )
-    assert engine.made == 9
+    assert engine.passes == 9
     assert events[-1].stopped == "length"
 
 

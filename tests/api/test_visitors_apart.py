@@ -12,7 +12,7 @@ from served import Site, served
 
 from agent.agent import Agent
 from agent.planning.planner import Planner
-from engine.base_model import Base
+from engine.chat_template import ChatTemplate
 from engine.engine import TorchEngine
 from tasks.spec import load_tasks
 
@@ -59,18 +59,18 @@ def test_nothing_of_one_visitor_reaches_another(
     site: Site, starter_engine: TorchEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[str] = []  # every prompt as the base gets it
-    prompt_ids = Base.prompt_ids
+    prompt_ids = ChatTemplate.prompt_ids
 
-    def watched(base: Base, messages: Any) -> list[int]:
-        ids = prompt_ids(base, messages)
-        read.append(base.tokenizer.decode(ids))
+    def watched(template: ChatTemplate, messages: Any) -> list[int]:
+        ids = prompt_ids(template, messages)
+        read.append(template.tokenizer.decode(ids))
         return ids
 
     alone = {}
     for name in MARKS:
         starter_engine.forget()  # as if nobody had ever asked anything
         alone[name] = talk(site, name, ATTACKS)
-    monkeypatch.setattr(Base, "prompt_ids", watched)
+    monkeypatch.setattr(ChatTemplate, "prompt_ids", watched)
     with ThreadPoolExecutor(2) as pool:
         for _ in range(2):  # the second time over what the first has left in memory
             talks = {name: pool.submit(talk, site, name, ATTACKS) for name in MARKS}

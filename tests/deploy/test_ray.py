@@ -34,7 +34,7 @@ pytestmark = [
         importlib.util.find_spec("ray") is None, reason="needs ray: requirements-ray.txt"
     ),
 ]
-AWAY = "engine_away"
+ENGINE_AWAY = "engine_away"
 BASE = "HuggingFaceTB/SmolLM2-135M-Instruct"
 REQUESTS = {
     "translation-en-fr": "/translate fr The train leaves at nine o'clock tomorrow morning.",
@@ -42,18 +42,19 @@ REQUESTS = {
     "sentiment-en": "/sentiment I loved every minute of this film.",
     "summarization-en": "/summarize We present a method for training small models on little data. "
     "It needs no labels. On five data sets it is as good as models of ten times the size.",
-    None: "/chat Tell me about the sea in three sentences.",
+    "generation-en": "/chat Tell me about the sea in three sentences.",
+    None: "/translate es The train leaves at nine o'clock tomorrow morning.",
 }
 CLIENTS, BEFORE, AFTER = 5, 15.0, 25.0  # clients at one time; seconds before and after the kill
-ABOUT = """
+LOADS_OF_REPLICAS = """
 import json, ray
 from ray import serve
 ray.init(address="auto", log_to_driver=False)
 engine = serve.get_deployment_handle("Engine", "patchbay")
-found = []
-while len({one.process for one in found}) < 2:
-    found += [one.result() for one in [engine.about.remote() for _ in range(20)]]
-print(json.dumps({one.process: one.loads for one in found}))
+replicas = []
+while len({one.process for one in replicas}) < 2:
+    replicas += [one.result() for one in [engine.info.remote() for _ in range(20)]]
+print(json.dumps({one.process: one.loads for one in replicas}))
 """
 
 
@@ -65,16 +66,16 @@ class Serving:
 
     def replicas(self) -> set[int]:
         """Processes of our engines; there may be others' on this machine."""
-        found = set()
+        processes = set()
         for folder in Path("/proc").glob("[0-9]*"):
             try:
                 if (folder / "cmdline").read_bytes().startswith(
                     b"ray::ServeReplica:patchbay:Engine"
                 ) and str(self.home).encode() in (folder / "environ").read_bytes():
-                    found.add(int(folder.name))
+                    processes.add(int(folder.name))
             except OSError:
                 continue  # it has ended
-        return found
+        return processes
 
     def work(self, pids: set[int] | None = None) -> float:
         """Seconds of CPU that replicas have used."""
@@ -84,23 +85,29 @@ class Serving:
         return sum(int(field[11]) + int(field[12]) for field in fields) / ticks
 
     def ask(self, text: str, **more: Any) -> httpx.Response:
-        asked = [{"role": "user", "content": text}]
-        body = {"model": "auto", "messages": asked, "temperature": 0, "seed": 1, "max_tokens": 40}
+        messages = [{"role": "user", "content": text}]
+        body = {
+            "model": "auto",
+            "messages": messages,
+            "temperature": 0,
+            "seed": 1,
+            "max_tokens": 40,
+        }
         url = f"{self.address}/v1/chat/completions"
         return httpx.post(url, json=body | more, timeout=120)
 
     def loads(self) -> dict[str, int]:
         """How often each replica has loaded an adapter."""
         done = subprocess.run(
-            [sys.executable, "-c", ABOUT],
+            [sys.executable, "-c", LOADS_OF_REPLICAS],
             env=self.environment,
             capture_output=True,
             text=True,
             check=True,
             timeout=90,
         )
-        found: dict[str, int] = json.loads(done.stdout.splitlines()[-1])
-        return found
+        loads: dict[str, int] = json.loads(done.stdout.splitlines()[-1])
+        return loads
 
 
 @pytest.fixture(scope="module")
@@ -122,10 +129,10 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
             stdout=out,
             stderr=out,
         )
-    until = time.monotonic() + 400
+    deadline = time.monotonic() + 400
     while "Ready:" not in log.read_text():
         assert process.poll() is None, log.read_text()
-        assert time.monotonic() < until, log.read_text()
+        assert time.monotonic() < deadline, log.read_text()
         time.sleep(1)
     yield Serving(f"http://127.0.0.1:{port}", folder, environment)
     process.terminate()
@@ -135,13 +142,13 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
 @pytest.fixture(scope="module")
 def alone(serving: Serving) -> dict[str | None, tuple[str, dict[str, str]]]:
     """Adapter -> the text and the fingerprints of its request, when nothing else is asked."""
-    found = {}
+    answers = {}
     for adapter, text in REQUESTS.items():
-        made = serving.ask(text).json()
-        (step,) = made["patchbay"]["steps"]
+        answer = serving.ask(text).json()
+        (step,) = answer["patchbay"]["steps"]
         assert step["adapter"] == adapter
-        found[adapter] = made["choices"][0]["message"]["content"], step["fingerprints"]
-    return found
+        answers[adapter] = answer["choices"][0]["message"]["content"], step["fingerprints"]
+    return answers
 
 
 def test_two_replicas_answer_by_the_adapters_of_this_machine(
@@ -149,10 +156,10 @@ def test_two_replicas_answer_by_the_adapters_of_this_machine(
 ) -> None:
     assert len(serving.replicas()) == 2
     shelf = AdapterLibrary([REPOSITORY / "adapters"], BASE, None)
-    for adapter, (text, made) in alone.items():
+    for adapter, (text, fingerprints) in alone.items():
         assert text
-        assert made["base"] == BASE
-        assert made.get("adapter") == (shelf.fingerprint(adapter) if adapter else None)
+        assert fingerprints["base"] == BASE
+        assert fingerprints.get("adapter") == (shelf.fingerprint(adapter) if adapter else None)
     assert len({text for text, _ in alone.values()}) == len(REQUESTS)
     assert alone["translation-en-fr"][0].startswith("Le train")
     assert alone["sentiment-en"][0] == "positive"
@@ -222,25 +229,25 @@ def test_what_had_begun_breaks_off_and_what_had_not_is_answered_by_another(
 ) -> None:
     """A story's stream may end with an error; a long text whose reading has begun is read again."""
     story = {"model": BASE, "max_tokens": 150, "stream": True}
-    asked = "Tell me a long story about the sea."
-    whole = written(serving.ask(asked, **story))[0]
+    question = "Tell me a long story about the sea."
+    whole = written(serving.ask(question, **story))[0]
     review = "/sentiment I loved every minute of this film. " + "The picture is good. " * 300
     began = {pid: serving.work({pid}) for pid in serving.replicas()}
     label = serving.ask(review).json()["choices"][0]["message"]["content"]
     victim = max(began, key=lambda pid: serving.work({pid}) - began[pid])  # it has the adapter
     with ThreadPoolExecutor(8) as pool:
-        stories = [pool.submit(serving.ask, asked, **story) for _ in range(4)]
+        stories = [pool.submit(serving.ask, question, **story) for _ in range(4)]
         time.sleep(1.5)
         labels = [pool.submit(serving.ask, review) for _ in range(4)]
         time.sleep(1)
         os.kill(victim, signal.SIGKILL)
         ends = [written(one.result()) for one in stories]
-        found = [one.result() for one in labels]
+        judged = [one.result() for one in labels]
     print(f"\nstories: {Counter(code or 'whole' for _, code in ends)}")
     for text, code in ends:
-        assert text == whole if code is None else (code, whole[: len(text)]) == (AWAY, text)
-    assert AWAY in {code for _, code in ends}
-    assert [one.json()["choices"][0]["message"]["content"] for one in found] == [label] * 4
+        assert text == whole if code is None else (code, whole[: len(text)]) == (ENGINE_AWAY, text)
+    assert ENGINE_AWAY in {code for _, code in ends}
+    assert [one.json()["choices"][0]["message"]["content"] for one in judged] == [label] * 4
 
 
 def written(answer: httpx.Response) -> tuple[str, str | None]:
@@ -289,9 +296,9 @@ class Load:
         answer = self.serving.ask(REQUESTS[adapter])
         if answer.status_code != 200:
             return self.retryable(answer)
-        made = answer.json()
-        (step,) = made["patchbay"]["steps"]
-        self.check(adapter, made["choices"][0]["message"]["content"], step["fingerprints"])
+        completion = answer.json()
+        (step,) = completion["patchbay"]["steps"]
+        self.check(adapter, completion["choices"][0]["message"]["content"], step["fingerprints"])
         return "answered"
 
     def streamed(self, adapter: str | None) -> str:
@@ -300,7 +307,7 @@ class Load:
             return self.retryable(answer)
         text, code = written(answer)
         if code:
-            assert code == AWAY
+            assert code == ENGINE_AWAY
             assert self.alone[adapter][0].startswith(text.rstrip()), "a part of the answer, once"
             return "broken off"
         (step,) = chunks_of(answer)[-1]["patchbay"]["steps"]
@@ -309,10 +316,10 @@ class Load:
 
     def retryable(self, answer: httpx.Response) -> str:
         assert answer.status_code == 503, answer.text
-        assert answer.json()["error"]["code"] == AWAY
+        assert answer.json()["error"]["code"] == ENGINE_AWAY
         assert "retry-after" in answer.headers
         return "503"
 
-    def check(self, adapter: str | None, text: str, made: dict[str, str]) -> None:
+    def check(self, adapter: str | None, text: str, fingerprints: dict[str, str]) -> None:
         assert text.strip() == self.alone[adapter][0].strip()
-        assert made == self.alone[adapter][1]
+        assert fingerprints == self.alone[adapter][1]

@@ -18,22 +18,22 @@ from deploy import space
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("space") / "folder"
-    space.assemble(made)
-    return made
+    assembled = tmp_path_factory.mktemp("space") / "folder"
+    space.assemble(assembled)
+    return assembled
 
 
 def test_the_front_matter_names_what_is_there(folder: Path) -> None:
-    facts = RepoCard.load(folder / "README.md").data.to_dict()
-    assert facts["sdk"] == "gradio"
-    assert f"gradio=={facts['sdk_version']}" in (folder / "requirements.txt").read_text()
-    assert (folder / facts["app_file"]).is_file()
+    settings = RepoCard.load(folder / "README.md").data.to_dict()
+    assert settings["sdk"] == "gradio"
+    assert f"gradio=={settings['sdk_version']}" in (folder / "requirements.txt").read_text()
+    assert (folder / settings["app_file"]).is_file()
 
 
 def test_zero_gpu_gets_a_python_that_it_has(tmp_path: Path) -> None:
     space.assemble(tmp_path / "zero", "zero-a10g")
-    facts = RepoCard.load(tmp_path / "zero" / "README.md").data.to_dict()
-    assert (facts["python_version"], facts["suggested_hardware"]) == ("3.12", "zero-a10g")
+    settings = RepoCard.load(tmp_path / "zero" / "README.md").data.to_dict()
+    assert (settings["python_version"], settings["suggested_hardware"]) == ("3.12", "zero-a10g")
     assert "pytorch.org" not in (tmp_path / "zero" / "requirements.txt").read_text()
     assert (tmp_path / "zero" / "core" / "profiles" / "zero.yaml").is_file()
 

@@ -13,9 +13,10 @@ from bad_adapters import BREAKS, Trap, set_config
 
 from adapter_store.scope import Scope
 from core.errors import AdapterError, UnknownName
-from engine.adapters import AdapterLibrary
-from engine.base_model import Base, load_base
+from engine.adapters import AdapterLibrary, library_of
+from engine.base_model import Base
 from engine.interface import Delta, Usage, WriteRequest
+from engine.load_base import load_base
 from tasks.spec import Decoding
 
 
@@ -37,7 +38,7 @@ def shelf(tmp_path: Path, good: Path) -> Path:
 
 
 def library(base: Base, shelf: Path) -> AdapterLibrary:
-    return AdapterLibrary([shelf], base.name, base.switch.shapes, base.lay_out)
+    return library_of(base, [shelf])
 
 
 @pytest.mark.parametrize("name", BREAKS)
@@ -45,32 +46,32 @@ def test_refused_with_the_reason_and_the_rest_work(base: Base, shelf: Path, name
     shutil.copytree(shelf / "good", shelf / "bad")
     break_it, reason = BREAKS[name]
     break_it(shelf / "bad")
-    found = library(base, shelf)
-    assert found.names() == ["good"]
-    ((refused, why),) = found.refused().items()
+    adapters = library(base, shelf)
+    assert adapters.names() == ["good"]
+    ((refused, why),) = adapters.refused().items()
     assert reason in why
     with pytest.raises(AdapterError):
-        found.get(refused)
-    assert found.get("good").layers
+        adapters.get(refused)
+    assert adapters.get("good").weights
     assert not list(shelf.rglob("sprung"))
 
 
 def test_what_it_was_trained_for_is_read_from_its_record(base: Base, shelf: Path) -> None:
-    found = library(base, shelf)
-    assert found.scope("good") == Scope()
+    adapters = library(base, shelf)
+    assert adapters.scope("good") == Scope()
     (shelf / "good" / "run.json").write_text('{"scope": {"slots": {"target": ["fr"]}}}')
-    assert found.scope("good") == Scope(slots={"target": ["fr"]})
+    assert adapters.scope("good") == Scope(slots={"target": ["fr"]})
     (shelf / "good" / "run.json").write_text('{"scope": {"slot": 1}}')
-    assert "run.json is not a run record" in found.refused()["good"]
+    assert "run.json is not a run record" in adapters.refused()["good"]
 
 
 def test_its_temperature_is_read(base: Base, shelf: Path) -> None:
-    found = library(base, shelf)
-    assert found.temperature("good") == 1
+    adapters = library(base, shelf)
+    assert adapters.temperature("good") == 1
     (shelf / "good" / "calibration.json").write_text('{"temperature": 1.7, "rows": 90}')
-    assert found.temperature("good") == 1.7
+    assert adapters.temperature("good") == 1.7
     (shelf / "good" / "calibration.json").write_text('{"temperature": 0}')
-    assert "is above 0, not 0" in found.refused()["good"]
+    assert "is above 0, not 0" in adapters.refused()["good"]
 
 
 def test_a_link_out_of_the_folder_is_refused(base: Base, shelf: Path, good: Path) -> None:
@@ -98,11 +99,11 @@ def test_a_folder_that_cannot_be_read_keeps_no_other_from_being_served(
         return read(file, **how)
 
     monkeypatch.setattr(Path, "read_text", broken)
-    found = library(base, shelf)
-    assert found.names() == ["good"]
-    assert found.refused() == {"bad": "bad cannot be read: Permission denied."}
+    adapters = library(base, shelf)
+    assert adapters.names() == ["good"]
+    assert adapters.refused() == {"bad": "bad cannot be read: Permission denied."}
     monkeypatch.undo()
-    assert found.names() == ["bad", "good"], "it is looked at again"
+    assert adapters.names() == ["bad", "good"], "it is looked at again"
 
 
 def test_what_else_lies_in_a_folder_is_not_read(base: Base, shelf: Path) -> None:
@@ -131,13 +132,13 @@ def test_a_name_is_an_id_and_never_a_path(base: Base, shelf: Path, name: str) ->
 
 
 def test_adapters_come_and_go_at_run_time(base: Base, shelf: Path) -> None:
-    found = library(base, shelf)
-    assert found.names() == ["good"]
+    adapters = library(base, shelf)
+    assert adapters.names() == ["good"]
     shutil.copytree(shelf / "good", shelf / "newer")
-    assert found.names() == ["good", "newer"]
-    assert found.fingerprint("newer") == found.fingerprint("good")
+    assert adapters.names() == ["good", "newer"]
+    assert adapters.fingerprint("newer") == adapters.fingerprint("good")
     shutil.rmtree(shelf / "good")
-    assert found.names() == ["newer"]
+    assert adapters.names() == ["newer"]
 
 
 def test_a_running_request_keeps_its_adapter(base: Base, shelf: Path) -> None:
@@ -156,8 +157,8 @@ def test_a_running_request_keeps_its_adapter(base: Base, shelf: Path) -> None:
 def test_the_least_recently_used_leaves_memory(base: Base, shelf: Path) -> None:
     shutil.copytree(shelf / "good", shelf / "other")
     set_config(shelf / "other", lora_alpha=3)
-    found = AdapterLibrary([shelf], base.name, base.switch.shapes, base.lay_out, resident_bytes=1)
-    first = found.get("good")
-    assert found.get("good") is first
-    found.get("other")
-    assert found.get("good") is not first
+    adapters = library_of(base, [shelf], resident_bytes=1)
+    first = adapters.get("good")
+    assert adapters.get("good") is first
+    adapters.get("other")
+    assert adapters.get("good") is not first

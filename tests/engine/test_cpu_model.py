@@ -17,14 +17,16 @@ from torch import nn
 from transformers import AutoModelForCausalLM
 
 from engine import int8
-from engine.adapters import AdapterLibrary
-from engine.base_model import Base, load_base
+from engine.adapters import AdapterLibrary, library_of
+from engine.base_model import Base
+from engine.cpu_model import CPUModel
 from engine.engine import TorchEngine
 from engine.interface import ChooseRequest, Delta, WriteRequest
-from engine.kernels import BYTES
-from engine.kv_cache import FIRST, Memory, Next
-from engine.lora import LoraWeights
-from engine.prefix_cache import Kept
+from engine.kernels import INT8_INPUTS
+from engine.kv_cache import INITIAL_POSITIONS, DecodeInput
+from engine.load_base import load_base
+from engine.prefix_cache import PrefixCache
+from engine.transformers_model import TransformersModel
 from tasks.spec import Decoding, Message
 
 IDS = list(range(40, 60))
@@ -38,39 +40,43 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture(scope="module")
 def shelf(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("adapters")
-    tiny.add_adapter(folder, made, "all", 1)
-    tiny.add_adapter(folder, made, "some", 2, r=3, target_modules=["k_proj", "up_proj"])
-    tiny.add_adapter(folder, made, "upper", 3, layers_to_transform=[1])
-    return made
+    parent = tmp_path_factory.mktemp("adapters")
+    tiny.add_adapter(folder, parent, "all", 1)
+    tiny.add_adapter(folder, parent, "some", 2, r=3, target_modules=["k_proj", "up_proj"])
+    tiny.add_adapter(folder, parent, "upper", 3, layers_to_transform=[1])
+    return parent
 
 
 @pytest.fixture
 def base(folder: Path) -> Base:
-    made = load_base(tiny.settings(folder, quantization="int8"))
-    assert made.direct
-    return made
+    return load_base(tiny.settings(folder, quantization="int8"))
+
+
+@pytest.fixture
+def model(base: Base) -> CPUModel:
+    assert isinstance(base.model, CPUModel)
+    return base.model
 
 
 @pytest.fixture
 def engine(base: Base, shelf: Path) -> Iterator[TorchEngine]:
-    made = tiny.engine(base, shelf)
-    yield made
-    made.close()
+    running = tiny.engine(base, shelf)
+    yield running
+    running.close()
 
 
-def weights(base: Base, shelf: Path, name: str | None) -> LoraWeights | None:
-    library = AdapterLibrary([shelf], base.name, base.switch.shapes, base.lay_out)
-    return library.get(name) if name else None
+@pytest.fixture
+def library(base: Base, shelf: Path) -> AdapterLibrary:
+    return library_of(base, [shelf])
 
 
 def rounded(folder: Path, adapter: Path | None) -> nn.Module:
     """Transformers' model with weights rounded to 8 bits, and PEFT's adapter on it."""
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    for module in model.modules():
+    plain = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    for module in plain.modules():
         if isinstance(module, nn.Linear):
             int8.quantize(module.weight.data)
-    return PeftModel.from_pretrained(model, adapter) if adapter else model
+    return PeftModel.from_pretrained(plain, adapter) if adapter else plain
 
 
 @torch.no_grad()
@@ -79,90 +85,90 @@ def expected(folder: Path, adapter: Path | None, ids: list[int]) -> torch.Tensor
     return logits
 
 
-def close(found: torch.Tensor, known: torch.Tensor) -> None:
+def close(logits: torch.Tensor, reference: torch.Tensor) -> None:
     """Equal, less what rounding the inputs to bytes takes where it is done."""
-    if BYTES:
-        assert (found - known).norm() < 0.06 * known.norm()
+    if INT8_INPUTS:
+        assert (logits - reference).norm() < 0.06 * reference.norm()
     else:
-        torch.testing.assert_close(found, known, atol=1e-3, rtol=0)
+        torch.testing.assert_close(logits, reference, atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize("name", [None, "all", "some", "upper"])
 @torch.inference_mode()
 def test_tokens_one_by_one_and_together(
-    folder: Path, base: Base, shelf: Path, name: str | None
+    folder: Path, model: CPUModel, library: AdapterLibrary, shelf: Path, name: str | None
 ) -> None:
-    known = expected(folder, shelf / name if name else None, IDS)
-    adapter = weights(base, shelf, name)
-    slow, quick = base.memory(), base.memory()
+    reference = expected(folder, shelf / name if name else None, IDS)
+    adapter = library.get(name) if name else None
+    decoded, prefilled = model.new_cache(), model.new_cache()
     for i, token in enumerate(IDS):
-        found = base.step([Next(token, slow, adapter)])[0]
-        close(found, known[i])
-    base.read(IDS[:7], quick, adapter)
-    found = base.read(IDS[7:], quick, adapter)[0]
-    close(found, known[-1])
+        close(model.decode([DecodeInput(token, decoded, adapter)])[0], reference[i])
+    model.prefill(IDS[:7], prefilled, adapter)
+    close(model.prefill(IDS[7:], prefilled, adapter)[0], reference[-1])
 
 
 @torch.inference_mode()
-def test_texts_read_together_get_the_bits_of_each_alone(base: Base, shelf: Path) -> None:
-    adapters = [weights(base, shelf, name) for name in (None, "all", "some", "all", "upper")]
+def test_texts_read_together_get_the_bits_of_each_alone(
+    model: CPUModel, library: AdapterLibrary
+) -> None:
+    names = (None, "all", "some", "all", "upper")
     alone, together = [], []
-    for i, adapter in enumerate(adapters):
-        for kept in (alone, together):
-            memory = base.memory()
-            base.read(IDS[: 3 + 2 * i], memory, adapter)
-            kept.append(Next(50 + i, memory, adapter))
+    for i, name in enumerate(names):
+        adapter = library.get(name) if name else None
+        for inputs in (alone, together):
+            cache = model.new_cache()
+            model.prefill(IDS[: 3 + 2 * i], cache, adapter)
+            inputs.append(DecodeInput(50 + i, cache, adapter))
     for _ in range(3):
-        expected = [base.step([text])[0] for text in alone]
-        for one, other in zip(expected, base.step(together), strict=True):
+        each = [model.decode([one])[0] for one in alone]
+        for one, other in zip(each, model.decode(together), strict=True):
             assert torch.equal(one, other)
 
 
 @torch.inference_mode()
-def test_a_prompt_gets_the_same_bits_on_any_number_of_cores(base: Base, shelf: Path) -> None:
-    assert base.direct
-    ids, adapter = [40 + i % 30 for i in range(150)], weights(base, shelf, "all")
-    found = []
-    for base.direct.cores in (1, 2, 3):
-        memory = base.memory()
-        first = base.read(ids[:90], memory, adapter, keep=90)
-        found.append(torch.cat([first, base.read(ids[90:], memory, adapter, keep=60)]))
-    assert torch.equal(found[0], found[1])
-    assert torch.equal(found[0], found[2])
+def test_a_prompt_gets_the_same_bits_on_any_number_of_cores(
+    model: CPUModel, library: AdapterLibrary
+) -> None:
+    ids, adapter = [40 + i % 30 for i in range(150)], library.get("all")
+    logits = []
+    for model.cores in (1, 2, 3):
+        cache = model.new_cache()
+        first = model.prefill(ids[:90], cache, adapter, keep=90)
+        logits.append(torch.cat([first, model.prefill(ids[90:], cache, adapter, keep=60)]))
+    assert torch.equal(logits[0], logits[1])
+    assert torch.equal(logits[0], logits[2])
 
 
 @torch.inference_mode()
-def test_branches_are_read_apart_and_leave_no_trace(folder: Path, base: Base, shelf: Path) -> None:
-    adapter, memory = weights(base, shelf, "all"), base.memory()
-    base.read(IDS, memory, adapter)
-    rows = [[70, 71], [72], [73, 74, 75]]
-    for row, logits in zip(rows, base.branches(rows, memory, adapter), strict=True):
-        known = expected(folder, shelf / "all", IDS + row)[len(IDS) :]
-        close(logits, known)
-    head, *others = base.branches(rows, memory, adapter, trunk=[76, 77])
+def test_branches_are_read_apart_and_leave_no_trace(
+    folder: Path, model: CPUModel, library: AdapterLibrary, shelf: Path
+) -> None:
+    adapter, cache = library.get("all"), model.new_cache()
+    model.prefill(IDS, cache, adapter)
+    branches = [[70, 71], [72], [73, 74, 75]]
+    read = model.prefill_branches(branches, cache, adapter)
+    for branch, logits in zip(branches, read, strict=True):
+        close(logits, expected(folder, shelf / "all", IDS + branch)[len(IDS) :])
+    head, *others = model.prefill_branches(branches, cache, adapter, trunk=[76, 77])
     trunk = [*IDS, 76, 77]
-    known = expected(folder, shelf / "all", trunk)[-1:]
-    close(head, known)
-    for row, logits in zip(rows, others, strict=True):
-        known = expected(folder, shelf / "all", trunk + row)[len(trunk) :]
-        close(logits, known)
-    after = base.read([80], memory, adapter)[0]
-    known = expected(folder, shelf / "all", [*trunk, 80])[-1]
-    close(after, known)
+    close(head, expected(folder, shelf / "all", trunk)[-1:])
+    for branch, logits in zip(branches, others, strict=True):
+        close(logits, expected(folder, shelf / "all", trunk + branch)[len(trunk) :])
+    after = model.prefill([80], cache, adapter)[0]
+    close(after, expected(folder, shelf / "all", [*trunk, 80])[-1])
 
 
 @torch.inference_mode()
-def test_a_long_text_makes_its_memory_grow(folder: Path, base: Base) -> None:
-    ids = [40 + i % 30 for i in range(FIRST + 20)]
-    memory = base.memory()
-    base.read(ids[: FIRST - 1], memory, None)
-    for token in ids[FIRST - 1 : -1]:
-        base.step([Next(token, memory, None)])
-    found = base.read(ids[-1:], memory, None)[0]
-    close(found, expected(folder, None, ids)[-1])
+def test_a_long_text_makes_its_cache_grow(folder: Path, model: CPUModel) -> None:
+    ids = [40 + i % 30 for i in range(INITIAL_POSITIONS + 20)]
+    cache = model.new_cache()
+    model.prefill(ids[: INITIAL_POSITIONS - 1], cache, None)
+    for token in ids[INITIAL_POSITIONS - 1 : -1]:
+        model.decode([DecodeInput(token, cache, None)])
+    close(model.prefill(ids[-1:], cache, None)[0], expected(folder, None, ids)[-1])
 
 
-@pytest.mark.skipif(not BYTES, reason="this processor does not multiply bytes: no other way")
+@pytest.mark.skipif(not INT8_INPUTS, reason="this processor does not multiply bytes: no other way")
 def test_it_is_exact_where_a_processor_does_not_multiply_bytes() -> None:
     """Some of this file again, compiled for another processor."""
     plain = {"NUMBA_CPU_NAME": "x86-64-v3", "NUMBA_CPU_FEATURES": "+avx,+avx2,+fma"}
@@ -184,10 +190,10 @@ def answer(engine: TorchEngine, messages: tuple[Message, ...], adapter: str | No
 
 
 def test_answers_at_the_same_time_are_those_of_each_alone(engine: TorchEngine) -> None:
-    asked = [(say(f"word {i} " * (1 + i)), [None, "all", "some"][i % 3]) for i in range(9)]
-    alone = [answer(engine, *one) for one in asked]
-    with ThreadPoolExecutor(len(asked)) as pool:
-        together = list(pool.map(lambda one: answer(engine, *one), asked))
+    requests = [(say(f"word {i} " * (1 + i)), [None, "all", "some"][i % 3]) for i in range(9)]
+    alone = [answer(engine, *one) for one in requests]
+    with ThreadPoolExecutor(len(requests)) as pool:
+        together = list(pool.map(lambda one: answer(engine, *one), requests))
     assert together == alone
     assert len(set(alone)) > 3
 
@@ -197,22 +203,20 @@ def test_choices_beside_writing_are_those_of_each_alone(engine: TorchEngine) -> 
     alone = engine.choose(request).logprobs
     with ThreadPoolExecutor(6) as pool:
         writing = [pool.submit(answer, engine, say("go on"), "some") for _ in range(3)]
-        found = [pool.submit(engine.choose, request) for _ in range(3)]
-        assert all(one.result().logprobs == alone for one in found)
+        choosing = [pool.submit(engine.choose, request) for _ in range(3)]
+        assert all(one.result().logprobs == alone for one in choosing)
     assert len({one.result() for one in writing}) == 1
 
 
-def test_the_next_turn_reads_only_what_is_new(base: Base, shelf: Path) -> None:
-    kept, other = Kept(base), weights(base, shelf, "all")
-    reading, known = kept.take(IDS, None)
-    assert known == 0
-    assert isinstance(reading, Memory)
-    kept.keep(IDS, None, reading)
-    assert kept.take([*IDS, 70], other)[1] == 0, "another adapter read otherwise"
-    assert kept.take(IDS, None)[1] == 0, "nothing would be left to read"
-    assert kept.take([*IDS[:-1], 99, 70], None)[1] == 0
-    assert kept.take([*IDS, 70], None) == (reading, len(IDS))
-    assert kept.take([*IDS, 70], None)[1] == 0, "it is in use"
+def test_the_next_turn_reads_only_what_is_new(model: CPUModel, library: AdapterLibrary) -> None:
+    prefixes, cache = PrefixCache(), model.new_cache()
+    assert prefixes.take(IDS, None) is None
+    prefixes.put(IDS, None, cache)
+    assert prefixes.take([*IDS, 70], library.get("all")) is None, "another adapter read otherwise"
+    assert prefixes.take(IDS, None) is None, "nothing would be left to read"
+    assert prefixes.take([*IDS[:-1], 99, 70], None) is None
+    assert prefixes.take([*IDS, 70], None) == (cache, len(IDS))
+    assert prefixes.take([*IDS, 70], None) is None, "it is in use"
 
 
 def test_a_conversation_gives_what_reading_it_anew_gives(base: Base, engine: TorchEngine) -> None:
@@ -227,10 +231,10 @@ def test_a_conversation_gives_what_reading_it_anew_gives(base: Base, engine: Tor
 
 def test_other_bases_are_left_to_transformers_and_it_is_said(tmp_path: Path) -> None:
     folder = tiny.build(tmp_path / "odd", "llama", hidden_act="gelu")
-    said: list[str] = []
-    base = load_base(tiny.settings(folder, quantization="int8"), said.append)
-    assert base.direct is None
-    assert "silu, not gelu" in "".join(said)
+    messages: list[str] = []
+    base = load_base(tiny.settings(folder, quantization="int8"), messages.append)
+    assert isinstance(base.model, TransformersModel)
+    assert "silu, not gelu" in "".join(messages)
     engine = tiny.engine(base, tmp_path)
     assert answer(engine, say("hello"))
     engine.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import socket
 import subprocess
@@ -30,9 +29,16 @@ from core.errors import (
     UnknownName,
 )
 from core.settings import Settings
-from engine.interface import ChooseRequest, Delta, Usage, WriteRequest
-from engine.load import load_engine
-from engine.remote import RemoteEngine, likelihood
+from engine.interface import (
+    ChooseRequest,
+    Delta,
+    Engine,
+    ScoringEngine,
+    Usage,
+    WriteRequest,
+)
+from engine.load import load_engine, load_scoring_engine
+from engine.remote import RemoteEngine
 from tasks.spec import Decoding
 
 HELLO = ({"role": "user", "content": "Hello"},)
@@ -40,9 +46,9 @@ HELLO = ({"role": "user", "content": "Hello"},)
 
 def remote(address: str, base: str, **changes: Any) -> RemoteEngine:
     values = {"engine": "openai", "address": address, "base": base, **changes}
-    made = load_engine(Settings(**values))
-    assert isinstance(made, RemoteEngine)
-    return made
+    engine = load_engine(Settings(**values))
+    assert isinstance(engine, RemoteEngine)
+    return engine
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +108,16 @@ def test_a_server_that_is_not_there_is_a_sentence() -> None:
         remote("", "base")
 
 
+def test_a_server_is_no_scoring_engine_and_the_settings_say_so() -> None:
+    only_scoring = set(dir(ScoringEngine)) | set(ScoringEngine.__annotations__)
+    only_scoring -= set(dir(Engine)) | set(Engine.__annotations__)
+    assert {"score", "tokens", "start_token"} <= only_scoring
+    assert not only_scoring & set(dir(RemoteEngine))
+    server = Settings(engine="openai", address="http://127.0.0.1:9/v1", base="base")
+    with pytest.raises(SettingsError, match="scores no token ids: judge with the local engine"):
+        load_scoring_engine(server)
+
+
 @pytest.fixture
 def scripted() -> Iterator[tuple[str, type[Scripted]]]:
     kind = type("Kind", (Scripted,), {"script": [], "asked": []})
@@ -116,10 +132,10 @@ def test_labels_are_scored_where_likely_tokens_are_named(
 ) -> None:
     engine = remote(scripted[0], "base")
     assert engine.fingerprints()["labels"] == "scored"
-    found = engine.choose(ChooseRequest(HELLO, ("positive", "negative", "neutral"))).logprobs
-    assert found["positive"] == pytest.approx(-0.3)
-    assert found["negative"] == -2.0
-    assert found["neutral"] < -2.0
+    scores = engine.choose(ChooseRequest(HELLO, ("positive", "negative", "neutral"))).logprobs
+    assert scores["positive"] == pytest.approx(-0.3)
+    assert scores["negative"] == -2.0
+    assert scores["neutral"] < -2.0
 
 
 def test_a_connection_is_tried_again_before_the_first_token_and_not_after(
@@ -197,23 +213,3 @@ def test_an_adapter_that_is_missing_there_is_loaded_or_refused(
         list(engine.write(WriteRequest(HELLO, "other")))
     with pytest.raises(UnknownName):
         list(engine.write(WriteRequest(HELLO, "nobody's")))
-
-
-STEPS = [
-    (" sci", {" sci": math.log(0.6), " sp": math.log(0.3), " S": math.log(0.1)}),
-    ("ence", {"ence": math.log(0.9), "-fi": math.log(0.1)}),
-]
-
-
-@pytest.mark.parametrize(
-    ("label", "chance"),
-    [
-        ("science", 0.6 * 0.9),
-        ("sci-fi", 0.6 * 0.1),
-        ("sports", 0.3),
-        ("sci", 0.6 * 0.1),  # the answer goes on in nine of ten
-        ("health", 0.1 * math.exp(-2)),
-    ],
-)
-def test_a_label_is_as_likely_as_the_tokens_that_begin_it(label: str, chance: float) -> None:
-    assert likelihood(label, STEPS) == pytest.approx(math.log(chance))

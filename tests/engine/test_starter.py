@@ -39,11 +39,11 @@ def test_a_damaged_cache_is_noticed_and_made_again(empty_cache: Path) -> None:
     folder = empty_cache / "bases" / "smollm2-135m-instruct"
     folder.mkdir(parents=True)
     (folder / "model.safetensors").write_bytes(b"half a file")
-    (folder / starter.RECORD).write_text('{"sha256": {"model.safetensors": "0"}}')
-    said: list[str] = []
+    (folder / starter.PREPARED).write_text('{"sha256": {"model.safetensors": "0"}}')
+    messages: list[str] = []
     with pytest.raises(SetupError, match="could not be fetched"):
-        starter.prepare(said.append)
-    assert "damaged" in said[0]
+        starter.prepare(messages.append)
+    assert "damaged" in messages[0]
 
 
 def test_a_cache_that_cannot_be_written_says_so(

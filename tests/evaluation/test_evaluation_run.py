@@ -11,9 +11,9 @@ import tiny
 from judging import TASKS, Failing, reviews, run_plan, write_rows
 
 from core.errors import InputError
-from engine.base_model import load_base
 from engine.engine import TorchEngine
 from engine.fake import FakeEngine
+from engine.load_base import load_base
 from evaluation import record, report, runner
 from evaluation.record import Outcome, Run
 from evaluation.run_plan import RunPlan

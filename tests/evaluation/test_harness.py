@@ -16,9 +16,9 @@ from judging import write_rows
 
 from core import terminal
 from core.errors import InputError, TooLong, UnknownName
-from engine.base_model import load_base
 from engine.engine import TorchEngine
 from engine.fake import FakeEngine
+from engine.load_base import load_base
 from evaluation.__main__ import app
 
 INSTALLED = importlib.util.find_spec("lm_eval") is not None
@@ -154,7 +154,7 @@ def test_answers_end_at_the_words_the_task_names() -> None:
     wanted = {"until": ["stop", "never"], "max_gen_toks": 30}
     text = "one two stop three four five six seven"
     assert EngineLM(engine, None).generate_until(asked((text, wanted))) == ["[base] one two "]
-    assert engine.made < 6, "it is not written to the end"
+    assert engine.passes < 6, "it is not written to the end"
 
 
 @needs_harness

@@ -16,10 +16,10 @@ from judging import TASKS, reviews, run_plan, write_rows
 from core import terminal
 from core.errors import AdapterError, InputError
 from core.fingerprint import sha256_file
-from engine.base_model import load_base
 from engine.engine import TorchEngine
 from engine.fake import FakeEngine
 from engine.interface import Scored, ScoreRequest, Scores
+from engine.load_base import load_base
 from evaluation import interference, record, report, runner
 from evaluation.__main__ import app
 from evaluation.interference import Interference, Probe

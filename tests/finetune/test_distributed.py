@@ -18,8 +18,8 @@ from safetensors.torch import load_file
 
 from core.errors import SettingsError
 from core.paths import REPOSITORY
-from engine.adapters import AdapterLibrary
-from engine.base_model import load_base
+from engine.adapters import library_of
+from engine.load_base import load_base
 from finetune import deepspeed_zero, train
 from finetune.recipe import ResolvedRecipe, load_recipe
 
@@ -143,7 +143,7 @@ def test_deepspeed_trains_and_resumes_to_the_adapter_of_one_process_with_a_doubl
     with pytest.raises(AssertionError):
         assert_alike(two, result(unclipped))
     base = load_base(tiny.settings(teachable_folder))
-    served = AdapterLibrary([shelf], base.name, base.switch.shapes, base.lay_out)
+    served = library_of(base, [shelf])
     assert "two" in served.names()
 
 

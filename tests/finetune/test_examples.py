@@ -26,13 +26,13 @@ def test_an_example_is_what_the_engine_scores(
     labels = ["positive", "negative", "neutral"]
     example = sentiment.example(Row("a fine film", "positive"), labels)
     messages = TASKS["sentiment"].messages("a fine film", {"labels": ", ".join(labels)})
-    assert example.prompt == tiny_base.prompt_ids(messages)
+    assert example.prompt == tiny_base.template.prompt_ids(messages)
     assert example.answer == engine._label("positive")
     engine.close()
 
 
 def test_a_row_with_an_unknown_language_is_named_by_its_line(tiny_base: Base) -> None:
-    translation = model.encoder(tiny_base.tokenizer, TASKS["translation"])
+    translation = model.encoder(tiny_base.template.tokenizer, TASKS["translation"])
     with pytest.raises(InputError, match="line 7: 'xx' is no ISO 639-1"):
         translation.example(Row("a", "b", {"source": "xx", "target": "fr"}, 7))
 

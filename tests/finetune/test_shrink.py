@@ -12,8 +12,8 @@ from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-from engine.adapters import AdapterLibrary
-from engine.base_model import load_base
+from engine.adapters import library_of
+from engine.load_base import load_base
 from finetune import train
 from finetune.recipe import load_recipe
 from finetune.shrink import shrunk
@@ -51,7 +51,7 @@ def test_a_kept_rank_is_what_is_written_and_served(
         assert torch.allclose(merged["small"][layer], wanted, atol=2e-3 * float(update.abs().max()))
 
     served = load_base(tiny.settings(teachable_folder))
-    shelf = AdapterLibrary([home / "adapters"], served.name, served.switch.shapes, served.lay_out)
+    shelf = library_of(served, [home / "adapters"])
     assert {"whole", "small"} <= set(shelf.names())
     sizes = [load_file(one / "adapter_model.safetensors") for one in (whole, small)]
     assert sum(t.numel() for t in sizes[0].values()) == 2 * sum(

@@ -13,9 +13,9 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from core.errors import SettingsError
-from engine.adapters import AdapterLibrary
-from engine.base_model import load_base
+from engine.adapters import library_of
 from engine.interface import ChooseRequest
+from engine.load_base import load_base
 from finetune import train
 from finetune.errors import TrainingError
 from finetune.model import encoder
@@ -91,7 +91,7 @@ def test_the_chat_sees_an_adapter_only_when_it_is_done(
     recipe_file: Path, teachable_folder: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base = load_base(tiny.settings(teachable_folder))
-    shelf = AdapterLibrary([home / "adapters"], base.name, base.switch.shapes, base.lay_out)
+    shelf = library_of(base, [home / "adapters"])
     seen: list[list[str]] = []
     step = train.Trainer._step
 
@@ -117,7 +117,7 @@ def test_the_engine_scores_what_training_lowered(
     train.run(again(recipe_file, "name=new", "steps=30"))
     base = load_base(tiny.settings(teachable_folder))
     engine = tiny.engine(base, home / "adapters")
-    words = encoder(base.tokenizer, load_tasks()["sentiment"])
+    words = encoder(base.template.tokenizer, load_tasks()["sentiment"])
     example = words.example(Row("good film 90", "positive"), LABELS)
     messages = tuple(words.task.messages("good film 90", {"labels": ", ".join(LABELS)}))
     with_adapter, without = (

@@ -81,9 +81,9 @@ def test_new_conversation_ends_what_runs_and_keeps_it(visit: Visit, slow: Any) -
 
 def assert_stays_ended(engine: FakeEngine) -> None:
     """Tokens stop being made soon, long before the 400 of the whole answer."""
-    before = engine.made
-    assert settled(lambda: engine.made, still=0.5)
-    assert engine.made - before < 40
+    before = engine.passes
+    assert settled(lambda: engine.passes, still=0.5)
+    assert engine.passes - before < 40
 
 
 def test_override_answers_again_and_is_kept_as_an_example(visit: Visit, quick: Any) -> None:

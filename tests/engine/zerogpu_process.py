@@ -1,4 +1,4 @@
-"""Run by test_zero.py in a process of its own: the real `spaces` on a machine without a GPU.
+"""Run by test_zerogpu.py in a process of its own: the real `spaces` on a machine without a GPU.
 
 Everything of it is real but for CUDA: the emulation while the base is loaded, the weights put aside
 on the disk, the scheduling over HTTP, the fork, the pickles. In the worker the weights come back
@@ -23,7 +23,7 @@ torch._C._cuda_init = lambda: None
 torch.cuda._is_in_bad_fork = bool
 
 import spaces  # noqa: E402, F401
-import spaces.zero.torch as lent  # noqa: E402
+import spaces.zero.torch as zero_torch  # noqa: E402
 from spaces.zero.torch import patching  # noqa: E402
 
 from core.errors import PatchbayError  # noqa: E402
@@ -44,8 +44,8 @@ def back_on_the_cpu(callback: object = None) -> None:
             at += aligned
 
 
-lent.init = lambda uuid: None
-lent.move = back_on_the_cpu
+zero_torch.init = lambda uuid: None
+zero_torch.move = back_on_the_cpu
 
 
 def main(base: Path) -> dict[str, object]:
@@ -53,17 +53,17 @@ def main(base: Path) -> dict[str, object]:
     engine = load_zero(Settings(**own, device="cuda", engine="zero", max_waiting=0))
     assert patching.tensor_packs, "the weights were not put aside"
     assert all(original is None for original in patching.cuda_aliases.values())
-    said = ({"role": "user", "content": "Hello 你好"},)
-    ask = WriteRequest(said, "own", Decoding(max_new_tokens=12), logprobs=1)
-    found: dict[str, object] = {}
+    messages = ({"role": "user", "content": "Hello 你好"},)
+    request = WriteRequest(messages, "own", Decoding(max_new_tokens=12), logprobs=1)
+    results: dict[str, object] = {}
 
     def in_a_thread() -> None:  # as Gradio and the API call it
-        items = list(engine.write(ask))
-        found["write"] = "".join(item.text for item in items if isinstance(item, Delta))
-        found["usage"] = asdict(items[-1])
-        found["choose"] = engine.choose(ChooseRequest(said, ("yes", "no"), "own")).logprobs
+        items = list(engine.write(request))
+        results["write"] = "".join(item.text for item in items if isinstance(item, Delta))
+        results["usage"] = asdict(items[-1])
+        results["choose"] = engine.choose(ChooseRequest(messages, ("yes", "no"), "own")).logprobs
         score = engine.score(ScoreRequest((1, 2), ((3, 4), (5,))))
-        found["score"] = [one.logprobs for one in score.continuations]
+        results["score"] = [one.logprobs for one in score.continuations]
 
     thread = threading.Thread(target=in_a_thread)
     thread.start()
@@ -71,20 +71,20 @@ def main(base: Path) -> dict[str, object]:
 
     stop = threading.Event()
     pieces = []
-    for item in engine.write(WriteRequest(said, None, Decoding(max_new_tokens=400)), stop):
+    for item in engine.write(WriteRequest(messages, None, Decoding(max_new_tokens=400)), stop):
         pieces.append(item)
         stop.set()
     assert isinstance(pieces[-1], Usage)
-    found["stopped"] = [len(pieces), pieces[-1].stopped]
+    results["stopped"] = [len(pieces), pieces[-1].stopped]
 
     Path(os.environ["QUOTA"]).write_text("none left")
     try:
-        list(engine.write(ask))
+        list(engine.write(request))
     except PatchbayError as error:
-        found["quota"] = [type(error).__name__, str(error)]
-    found["waiting"] = engine.waiting
+        results["quota"] = [type(error).__name__, str(error)]
+    results["waiting"] = engine.waiting
     engine.close()
-    return found
+    return results
 
 
 if __name__ == "__main__":

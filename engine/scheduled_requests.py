@@ -1,0 +1,260 @@
+"""What each kind of request computes: a generator that makes one forward pass a step.
+
+A generator that wants a single token read yields it, and is sent the logits: the scheduler reads
+the tokens of several requests together. Longer readings it does itself, and yields None after each.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from typing import Any
+
+import torch
+from tokenizers.decoders import DecodeStream
+from torch import Tensor
+
+from engine.base_model import Base
+from engine.interface import Choice, Delta, EngineReply, Scored, Scores, StopReason, Token, Usage
+from engine.kv_cache import DecodeInput
+from engine.lora import LoraAdapter
+from engine.prefix_cache import PrefixCache
+from engine.sampling import Sampler
+from engine.stop_strings import StopStrings
+from tasks.spec import Decoding
+
+PREFILL_CHUNK = 256  # tokens of a long prompt in one pass, so that others' answers go on meanwhile
+LABELS_PER_PASS = 16
+ForwardPasses = Generator[DecodeInput[Any] | None, Tensor | None, None]
+
+
+@dataclass
+class ScheduledRequest(ABC):
+    """A request that waits or runs.
+
+    Attributes:
+        prompt: token ids.
+        adapter: held for the request's whole life.
+        stop: set by the person; `closed` is set when nobody listens any more.
+        deadline: `time.perf_counter()` after which the answer ends.
+        out: what the caller receives, or the exception that ended it.
+    """
+
+    prompt: list[int]
+    adapter: LoraAdapter | None
+    stop: threading.Event
+    deadline: float
+    closed: threading.Event = field(default_factory=threading.Event)
+    out: SimpleQueue[EngineReply | BaseException] = field(default_factory=SimpleQueue)
+    started: float = field(default_factory=time.perf_counter)
+
+    @abstractmethod
+    def run(self, base: Base, prefixes: PrefixCache) -> ForwardPasses:
+        """The request's passes; what comes of them goes to `out`."""
+
+    def ended(self) -> StopReason | None:
+        """Why the request must end now, if it must."""
+        if self.stop.is_set() or self.closed.is_set():
+            return "stop"
+        return "time" if time.perf_counter() > self.deadline else None
+
+    def usage(self, tokens: int, first_token: float, stopped: StopReason) -> Usage:
+        """The cost so far."""
+        seconds = time.perf_counter() - self.started
+        return Usage(len(self.prompt), tokens, seconds, first_token or seconds, stopped)
+
+
+@dataclass
+class ScheduledWrite(ScheduledRequest):
+    """Generate up to `decoding.max_new_tokens` tokens, and no more than `room`."""
+
+    decoding: Decoding = field(default_factory=Decoding)
+    until: tuple[str, ...] = ()
+    logprobs: int | None = None
+    room: int = sys.maxsize
+
+    def run(self, base: Base, prefixes: PrefixCache) -> ForwardPasses:
+        """Text goes to `out` as it is made."""
+        sampler = Sampler(self.decoding, self.prompt)
+        detokenizer, stops = _Detokenizer(base), StopStrings(self.until)
+        max_tokens = min(self.decoding.max_new_tokens, self.room)
+        unsent: list[Token] = []  # whose text has not been put out
+        cache, cached = prefixes.take(self.prompt, self.adapter) or (base.model.new_cache(), 0)
+        generated: list[int] = []  # and read
+        tokens, first_token = 0, 0.0
+        stopped: StopReason | None = None
+        logits = yield from _prefill(base, self, self.prompt[cached:], cache)
+        while logits is not None and stopped is None:
+            token = sampler.pick(logits)
+            tokens += 1
+            first_token = first_token or time.perf_counter() - self.started
+            if token in base.end_tokens:
+                stopped = "end"
+            else:
+                if self.logprobs is not None:
+                    unsent.append(_with_likeliest(base, logits, token, self.logprobs))
+                if text := stops.feed(detokenizer.step(token)):
+                    self.out.put(Delta(text, tuple(unsent)))
+                    unsent = []
+                if stops.matched:
+                    stopped = "until"
+            if stopped is None and tokens >= max_tokens:
+                stopped = "length"
+            if stopped is None and (stopped := self.ended()) is None:
+                logits = yield DecodeInput(token, cache, self.adapter)
+                generated.append(token)
+        if (rest := stops.flush()) or unsent:
+            self.out.put(Delta(rest, tuple(unsent)))
+        if logits is not None:
+            prefixes.put([*self.prompt, *generated], self.adapter, cache)
+        self.out.put(self.usage(tokens, first_token, stopped or self.ended() or "stop"))
+
+
+@dataclass
+class ScheduledChoice(ScheduledRequest):
+    """Score each label, given as token ids that end with the end-of-turn token."""
+
+    labels: dict[str, list[int]] = field(default_factory=dict)
+
+    def run(self, base: Base, prefixes: PrefixCache) -> ForwardPasses:
+        """Read the prompt once, the first labels in the same pass as its end."""
+        cache, names = base.model.new_cache(), list(self.labels)
+        cut = (len(self.prompt) - 1) // PREFILL_CHUNK * PREFILL_CHUNK
+        trunk, head = self.prompt[cut:], None
+        if cut:
+            yield from _prefill(base, self, self.prompt[:cut], cache)
+            yield None
+        scores: dict[str, float] = {}
+        while len(scores) < len(names) and not self.ended():
+            batch = names[len(scores) : len(scores) + LABELS_PER_PASS]
+            labels = [self.labels[name] for name in batch]
+            branches = [label[:-1] for label in labels]
+            after = base.model.prefill_branches(branches, cache, self.adapter, trunk)
+            if trunk:
+                head, trunk = torch.log_softmax(after.pop(0)[-1].float(), -1), []
+            assert head is not None
+            scores.update(zip(batch, _log_likelihoods(head, labels, after), strict=True))
+            yield None
+        stopped = self.ended() if len(scores) < len(names) else "end"
+        tokens = len(self.prompt) + sum(len(label) for label in self.labels.values())
+        self.out.put(Choice(scores, self.usage(tokens, 0.0, stopped or "stop")))
+
+
+@dataclass
+class ScheduledScore(ScheduledRequest):
+    """Score each token of each continuation, given as token ids."""
+
+    continuations: list[list[int]] = field(default_factory=list)
+
+    def run(self, base: Base, prefixes: PrefixCache) -> ForwardPasses:
+        """Read the prompt once, then the continuations one by one on top of it."""
+        cache = base.model.new_cache()
+        head = yield from _prefill(base, self, self.prompt, cache)
+        done: list[Scored] = []
+        while head is not None and len(done) < len(self.continuations):
+            ids = self.continuations[len(done)]
+            scored = yield from _score_continuation(base, self, head, ids, cache)
+            if scored is None:
+                break
+            done.append(scored)
+        stopped = self.ended() if len(done) < len(self.continuations) else "end"
+        tokens = len(self.prompt) + sum(len(one.logprobs) for one in done)
+        self.out.put(Scores(tuple(done), self.usage(tokens, 0.0, stopped or "stop")))
+
+
+class _Detokenizer:
+    """Token ids to text, held back until characters are whole."""
+
+    def __init__(self, base: Base) -> None:
+        self._tokenizer = base.template.tokenizer.backend_tokenizer
+        self._stream = DecodeStream(skip_special_tokens=True)
+
+    def step(self, token: int) -> str:
+        try:
+            return self._stream.step(self._tokenizer, token) or ""
+        except Exception:  # noqa: BLE001  the library raises bare Exception on impossible bytes
+            self._stream = DecodeStream(skip_special_tokens=True)
+            return ""
+
+
+def _with_likeliest(base: Base, logits: Tensor, token: int, count: int) -> Token:
+    """A token and the likeliest ones with their log-likelihoods; logits: (vocabulary,)."""
+    logprobs = torch.log_softmax(logits.float(), -1)
+    top = logprobs.topk(count)
+    decode = base.template.tokenizer.decode
+    pairs = zip(top.indices.tolist(), top.values.tolist(), strict=True)
+    return Token(
+        decode([token]), float(logprobs[token]), tuple((decode([i]), value) for i, value in pairs)
+    )
+
+
+def _prefill(
+    base: Base, request: ScheduledRequest, ids: list[int], cache: Any
+) -> Generator[None, Tensor | None, Tensor | None]:
+    """Read ids on top of the KV cache, yielding between chunks.
+
+    Returns:
+        (vocabulary,) logits after the last id, or None when the request had to end.
+    """
+    logits = None
+    for start in range(0, len(ids), PREFILL_CHUNK):
+        if request.ended():
+            return None
+        chunk = ids[start : start + PREFILL_CHUNK]
+        logits = base.model.prefill(chunk, cache, request.adapter)[-1]
+        if start + PREFILL_CHUNK < len(ids):
+            yield None
+    return logits
+
+
+def _log_likelihoods(head: Tensor, labels: list[list[int]], after: list[Tensor]) -> list[float]:
+    """Log-likelihood of each label's ids.
+
+    Args:
+        head: (vocabulary,) log-likelihoods of their first tokens.
+        labels: token ids.
+        after: of each label, (length - 1, vocabulary) logits after each token but the last.
+    """
+    scores = [float(head[label[0]]) for label in labels]
+    for i, (label, logits) in enumerate(zip(labels, after, strict=True)):
+        targets = torch.tensor(label[1:], device=logits.device)
+        logprobs = torch.log_softmax(logits.float(), -1).gather(-1, targets[:, None])
+        scores[i] += float(logprobs.sum())
+    return scores
+
+
+def _score_continuation(
+    base: Base, request: ScheduledRequest, head: Tensor, ids: list[int], cache: Any
+) -> Generator[None, Tensor | None, Scored | None]:
+    """Score ids after a prompt, yielding after each chunk. The KV cache stays the prompt's.
+
+    Args:
+        head: (vocabulary,) logits after the prompt.
+
+    Returns:
+        None when the request had to end.
+    """
+    logprobs: list[float] = []
+    greedy: list[bool] = []
+    logits = head[None]  # before each token of a chunk
+    for start in range(0, len(ids), PREFILL_CHUNK):
+        if request.ended():
+            return None
+        chunk = ids[start : start + PREFILL_CHUNK]
+        read = chunk if start + PREFILL_CHUNK < len(ids) else chunk[:-1]
+        if read:
+            after = base.model.prefill(read, cache, request.adapter, keep=len(read))
+            logits = torch.cat([logits, after])
+        distribution = torch.log_softmax(logits[: len(chunk)].float(), -1)
+        targets = torch.tensor(chunk, device=distribution.device)
+        logprobs += distribution.gather(-1, targets[:, None])[:, 0].tolist()
+        greedy += (distribution.argmax(-1) == targets).tolist()
+        logits = logits[len(chunk) :]
+        yield None
+    base.model.truncate(cache, len(ids) - 1)
+    return Scored(tuple(logprobs), tuple(greedy))

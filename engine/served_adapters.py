@@ -1,0 +1,35 @@
+"""The adapters that a server at another address can attach."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+
+from adapter_store.scope import Scope
+from engine.adapters import AdapterLibrary
+
+
+class ServedAdapters:
+    """This machine's adapters of the base, and those that only the server has."""
+
+    def __init__(self, library: AdapterLibrary, served: Set[str]) -> None:
+        self._library = library
+        self._served = served
+
+    def names(self) -> list[str]:
+        """Ids that a request may carry."""
+        return sorted({*self._library.names(), *self._served})
+
+    def fingerprint(self, name: str) -> str:
+        """Hash of the adapter's files; of one that only the server has, that it is there."""
+        return f"served as {name}" if self._only_served(name) else self._library.fingerprint(name)
+
+    def scope(self, name: str) -> Scope:
+        """What its record says; one that only the server has may do everything."""
+        return Scope() if self._only_served(name) else self._library.scope(name)
+
+    def temperature(self, name: str) -> float:
+        """What its calibration says."""
+        return 1.0 if self._only_served(name) else self._library.temperature(name)
+
+    def _only_served(self, name: str) -> bool:
+        return name in self._served and name not in self._library.names()
