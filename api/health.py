@@ -31,7 +31,7 @@ def health_routes(queue: FairQueue) -> APIRouter:
 
     @router.get("/readyz", responses=NOT_READY)
     async def readyz(response: Response) -> Health:
-        """The model is loaded, the line has room, and the server is not on its way out."""
+        """The model is loaded, the queue has room, and the server is not on its way out."""
         if not (queue.full or queue.draining):
             return Health(status="ready")
         response.status_code = 503

@@ -28,7 +28,7 @@ class Metrics:
         self.registry.register(_Passes(engine))
         running = Gauge("patchbay_turns_running", "Turns that run", registry=on)
         running.set_function(lambda: queue.running)
-        waiting = Gauge("patchbay_waiting", "Turns that wait in the line", registry=on)
+        waiting = Gauge("patchbay_waiting", "Turns that wait in the queue", registry=on)
         waiting.set_function(lambda: queue.waiting)
         self.requests = Counter(
             "patchbay_requests", "HTTP requests to the API", ("route", "status"), registry=on
@@ -41,7 +41,7 @@ class Metrics:
             "patchbay_tokens", "Tokens of steps", ("kind", *STEP_LABELS), registry=on
         )
         self._waited = Histogram(
-            "patchbay_wait_seconds", "Time in the line", buckets=DURATION_BUCKETS, registry=on
+            "patchbay_wait_seconds", "Time in the queue", buckets=DURATION_BUCKETS, registry=on
         )
         self._first_token = Histogram(
             "patchbay_first_token_seconds",

@@ -56,7 +56,7 @@ class Settings(BaseSettings):
     context_tokens: int = Field(4096, ge=64, description="prompt plus answer, in tokens")
     threads: int | None = Field(None, ge=1, description="CPU threads; all cores when unset")
     max_running: int = Field(8, ge=1, description="answers made at one time")
-    max_waiting: int = Field(64, ge=0, description="answers that may wait in line behind them")
+    max_waiting: int = Field(64, ge=0, description="answers that may wait in the queue behind them")
     time_limit: float = Field(300.0, gt=0, description="seconds one answer may take")
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(7860, ge=1, le=65535, description="port to listen on")
