@@ -23,13 +23,13 @@ def build_agent(settings: Settings, progress: Progress = lambda line: None) -> A
     Raises:
         PatchbayError: a task, the weights, the encoder or the settings are wrong.
     """
-    from engine.load import load_engine, load_stand_in  # torch and transformers: seconds to import
+    from engine.load import load_engine, load_fallback  # torch and transformers: seconds to import
 
     progress("Fitting the router, loading the base model")
     tasks = load_tasks()
     with ThreadPoolExecutor(1) as beside:
         planner = beside.submit(_planner, tasks, settings)
-        fallback = load_stand_in(settings, progress)
+        fallback = load_fallback(settings, progress)
         engine = load_engine(settings, progress)
     return Agent(engine, tasks, planner.result(), limits=Limits(settings), fallback=fallback)
 

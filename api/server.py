@@ -17,15 +17,15 @@ from core.settings import Settings
 
 FIRST_BYTE_TIMEOUT = 20.0  # seconds a new connection may say nothing
 KEEP_ALIVE_TIMEOUT = 75  # seconds between two requests; as long as proxies keep theirs
-READ_TIMEOUT = 30.0  # seconds a reader may take nothing of what waits for it
+SEND_TIMEOUT = 30.0  # seconds a reader may take nothing of what waits for it
 CLOSE_TIMEOUT = 2  # seconds for connections after the last answer
 
 
 class Connection(H11Protocol):
     """A connection that may not hold on to the server while it does nothing."""
 
-    first_byte_timeout, read_timeout = FIRST_BYTE_TIMEOUT, READ_TIMEOUT
-    _read_timer: asyncio.TimerHandle | None = None
+    first_byte_timeout, send_timeout = FIRST_BYTE_TIMEOUT, SEND_TIMEOUT
+    _send_timer: asyncio.TimerHandle | None = None
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
@@ -41,7 +41,7 @@ class Connection(H11Protocol):
     def pause_writing(self) -> None:
         """The reader is behind: begin to wait for it."""
         super().pause_writing()
-        self._read_timer = self.loop.call_later(self.read_timeout, self.transport.abort)
+        self._send_timer = self.loop.call_later(self.send_timeout, self.transport.abort)
 
     def resume_writing(self) -> None:
         """The reader has caught up."""
@@ -54,9 +54,9 @@ class Connection(H11Protocol):
         super().connection_lost(exc)
 
     def _stop_timer(self) -> None:
-        if self._read_timer is not None:
-            self._read_timer.cancel()
-            self._read_timer = None
+        if self._send_timer is not None:
+            self._send_timer.cancel()
+            self._send_timer = None
 
 
 class Server(uvicorn.Server):

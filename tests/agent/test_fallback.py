@@ -25,7 +25,7 @@ from core.errors import SettingsError
 from core.paths import REPOSITORY
 from core.settings import Settings
 from engine.engine import TorchEngine
-from engine.load import load_engine, load_stand_in
+from engine.load import load_engine, load_fallback
 from tasks.spec import load_tasks
 
 pytestmark = pytest.mark.starter
@@ -200,11 +200,11 @@ def test_what_stands_in_is_the_starter_whatever_the_profile_says() -> None:
         engine="openai", address="http://127.0.0.1:9/v1", base="other/base", quantization="nf4",
         dtype="bfloat16", device="cuda", context_tokens=16384, stand_in="starter",
     )  # fmt: skip
-    engine = load_stand_in(given)
+    engine = load_fallback(given)
     assert engine is not None
     assert engine.fingerprints()["quantization"] == "int8"
     assert "translation-en-fr" in engine.adapters.names()
     engine.close()
-    assert load_stand_in(Settings(engine="openai")) is None
+    assert load_fallback(Settings(engine="openai")) is None
     with pytest.raises(SettingsError, match="needs engine=openai"):
-        load_stand_in(Settings(stand_in="starter"))
+        load_fallback(Settings(stand_in="starter"))

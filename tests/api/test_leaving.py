@@ -114,7 +114,7 @@ def test_leaving_at_once_leaves_nothing(slow: Site, stream: bool, stay: float) -
 def test_a_reader_who_stops_holds_neither_place_nor_connection(
     serve: Callable[..., Site], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Connection, "read_timeout", 1.0)
+    monkeypatch.setattr(Connection, "send_timeout", 1.0)
     site = serve()
     many = {"logprobs": True, "top_logprobs": 20, "stream": True, "max_tokens": 4000}
     words = [{"role": "user", "content": "word " * 4000}]  # 6 MB: more than the sockets hold

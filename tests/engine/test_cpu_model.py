@@ -18,6 +18,7 @@ from transformers import AutoModelForCausalLM
 
 from engine import int8
 from engine.adapters import AdapterLibrary, library_of
+from engine.architectures import ARCHITECTURES
 from engine.base_model import Base
 from engine.cpu_model import CPUModel
 from engine.engine import TorchEngine
@@ -30,10 +31,9 @@ from engine.transformers_model import TransformersModel
 from tasks.spec import Decoding, Message
 
 IDS = list(range(40, 60))
-KINDS = ["llama", "qwen2", "qwen3"]
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=ARCHITECTURES)
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.build(tmp_path_factory.mktemp("direct") / f"tiny-{request.param}", request.param)
 
