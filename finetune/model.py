@@ -88,11 +88,11 @@ def load(recipe: Recipe, sharded: bool = False) -> TrainableModel:
     layers = model.config.num_hidden_layers
     model.requires_grad_(False)
     if quantized:
-        model = prepare_model_for_kbit_training(model, False)
+        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
         for module in model.modules():  # an evaluation on the CPU would pack the weights for good,
             module.support_avx512bf16_for_cpu = False  # and no gradient passes a packed layer
     if recipe.gradient_checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+        model.activation_checkpointing_enable({"use_reentrant": False})
         model.enable_input_require_grads()
     torch.manual_seed(recipe.seed)
     if start:
