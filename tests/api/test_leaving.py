@@ -52,6 +52,7 @@ def test_closing_a_stream_ends_the_computation(slow: Site) -> None:
     assert slow.agent.engine.passes - made < 50  # of 2,000; the closing itself takes a moment
 
 
+@pytest.mark.slow
 def test_closing_before_a_whole_answer_ends_the_computation(slow: Site) -> None:
     before, started = slow.agent.engine.passes, begun(slow)
     with pytest.raises(httpx.ReadTimeout):
@@ -61,6 +62,7 @@ def test_closing_before_a_whole_answer_ends_the_computation(slow: Site) -> None:
     assert slow.agent.engine.passes - before < 100
 
 
+@pytest.mark.slow
 def test_closing_before_a_label_ends_the_computation(serve: Callable[..., Site]) -> None:
     site = serve(delay=3.0)
     with pytest.raises(httpx.ReadTimeout):
@@ -111,6 +113,7 @@ def test_leaving_at_once_leaves_nothing(slow: Site, stream: bool, stay: float) -
     assert_still(slow)
 
 
+@pytest.mark.slow
 def test_a_reader_who_stops_holds_neither_place_nor_connection(
     serve: Callable[..., Site], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,6 +133,7 @@ def test_a_reader_who_stops_holds_neither_place_nor_connection(
     assert httpx.get(f"{site.address}/healthz").status_code == 200
 
 
+@pytest.mark.slow
 def test_a_thousand_silent_connections_do_no_harm(
     serve: Callable[..., Site], monkeypatch: pytest.MonkeyPatch
 ) -> None:

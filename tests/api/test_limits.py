@@ -44,6 +44,7 @@ def test_too_many_answers_at_one_time(serve: Callable[..., Site]) -> None:
     assert alice.chat.completions.create(model="fake", messages=HELLO).choices
 
 
+@pytest.mark.slow
 def test_too_many_answers_of_all_together(serve: Callable[..., Site]) -> None:
     site = serve({"max_running": 1, "max_waiting": 1}, delay=0.05)
     client = client_of(site)
@@ -56,6 +57,7 @@ def test_too_many_answers_of_all_together(serve: Callable[..., Site]) -> None:
         stream.close()
 
 
+@pytest.mark.slow
 def test_a_visitor_with_many_requests_does_not_hold_back_one_with_one(
     serve: Callable[..., Site],
 ) -> None:
@@ -76,6 +78,7 @@ def test_a_visitor_with_many_requests_does_not_hold_back_one_with_one(
     assert len(ended) == 9
 
 
+@pytest.mark.slow
 def test_a_stream_that_waits_says_its_place_and_leaves_the_queue_when_it_is_closed(
     serve: Callable[..., Site],
 ) -> None:
@@ -121,6 +124,7 @@ def test_a_longer_answer_than_the_server_gives_is_refused(
     assert schema["ChatRequest"]["properties"][name]["anyOf"][0]["maximum"] == 5
 
 
+@pytest.mark.slow
 def test_every_visitor_gets_the_answer_to_the_own_request(site: Site) -> None:
     """Sixteen at a time, each with a mark of its own, over all tasks, whole and streamed."""
     texts = ["/chat {}", "/translate fr {} is here.", "/summarize {} was seen.", "{} and so on"]

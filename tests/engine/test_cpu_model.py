@@ -168,6 +168,7 @@ def test_a_long_text_makes_its_cache_grow(folder: Path, model: CPUModel) -> None
     close(model.prefill(ids[-1:], cache, None)[0], expected(folder, None, ids)[-1])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not INT8_INPUTS, reason="this processor does not multiply bytes: no other way")
 def test_it_is_exact_where_a_processor_does_not_multiply_bytes() -> None:
     """Some of this file again, compiled for another processor."""

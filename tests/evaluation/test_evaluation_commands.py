@@ -41,6 +41,7 @@ def profile(tmp_path: Path, tiny_folder: Path) -> Path:
     return file
 
 
+@pytest.mark.slow
 def test_run_and_compare(
     tmp_path: Path,
     home: Path,
@@ -70,6 +71,7 @@ def test_run_and_compare(
     assert comparison["rows"] == 6
 
 
+@pytest.mark.slow
 def test_a_real_kill(
     tmp_path: Path, profile: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
@@ -178,6 +180,7 @@ def test_the_shipped_adapter_on_the_real_starter(
     assert run["asked"]["fingerprints"]["quantization"] == "int8"
 
 
+@pytest.mark.slow
 def test_gate_promote_and_rollback(
     tmp_path: Path,
     home: Path,
@@ -204,6 +207,7 @@ def test_gate_promote_and_rollback(
     assert command(monkeypatch, "rollback", "sentiment") == 1
 
 
+@pytest.mark.slow
 def test_keep_and_the_commands_it_keeps(
     tmp_path: Path,
     home: Path,
@@ -241,6 +245,7 @@ def test_the_table_command_checks(
     assert "Both READMEs are up to date." in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_table_command_misses_a_figure_changed_by_hand(tmp_path: Path) -> None:
     """In a copy of the repository: the command reads the READMEs beside its own `core`."""
     copy = tmp_path / "copy"

@@ -191,6 +191,7 @@ def test_runs_that_do_not_fit_are_refused(runs: Runs, tmp_path: Path) -> None:
         shipped_results.shipped_result(*runs)
 
 
+@pytest.mark.slow
 def test_a_new_record_is_missed_until_it_is_written(runs: Runs, root: Path) -> None:
     assert table.update(root) == [], "no records, nothing between the markers"
     shipped_results.write(
@@ -219,6 +220,7 @@ def test_a_new_record_is_missed_until_it_is_written(runs: Runs, root: Path) -> N
     assert (root / "README.md").read_text() == MARKED
 
 
+@pytest.mark.slow
 def test_an_adapter_or_a_task_that_has_changed_is_caught(runs: Runs, root: Path) -> None:
     file = root / shipped_results.RESULTS_FOLDER / "mine.json"
     shipped_results.write(file, shipped_results.shipped_result(*runs))

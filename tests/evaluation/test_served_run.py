@@ -121,6 +121,7 @@ def command(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
     return int(ended.value.code or 0)
 
 
+@pytest.mark.slow
 def test_by_command(
     tmp_path: Path,
     home: Path,

@@ -37,6 +37,7 @@ def test_check_run_export(
     assert (home.parent / "copy" / "run.json").is_file()
 
 
+@pytest.mark.slow
 def test_folds_hold_out_every_row_once_and_are_recorded(
     recipe_file: Path, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

@@ -103,6 +103,7 @@ def assert_alike(
         assert difference <= 0.02 * tensor.float().norm(), name
 
 
+@pytest.mark.slow
 def test_a_split_base_trains_and_resumes_to_the_adapter_of_a_whole_one(
     recipe_file: Path, home: Path
 ) -> None:
@@ -123,6 +124,7 @@ def zero_stage(stage: int, tmp_path: Path) -> list[str]:
     return ["--use_deepspeed", "--deepspeed_config_file", str(file)]
 
 
+@pytest.mark.slow
 @needs_deepspeed
 @pytest.mark.parametrize(("stage", "later"), [(2, 3), (3, 2)])
 def test_deepspeed_trains_and_resumes_to_the_adapter_of_one_process_with_a_double_batch(
@@ -171,6 +173,7 @@ def test_what_a_recipe_decides_is_refused_in_deepspeeds_configuration(
         deepspeed_zero.check(config | change, accumulated)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["fsdp", pytest.param("zero", marks=needs_deepspeed)])
 def test_a_split_four_bit_base_learns(
     kind: str, recipe_file: Path, home: Path, tmp_path: Path

@@ -24,6 +24,7 @@ from finetune.record import RunFolder
 from tasks.rows import Row
 from tasks.spec import load_tasks
 
+pytestmark = pytest.mark.slow
 LABELS = ("positive", "negative", "neutral")
 
 

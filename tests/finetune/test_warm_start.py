@@ -15,6 +15,8 @@ from evaluation.contamination import refuse_training_file
 from finetune import train
 from finetune.recipe import ResolvedRecipe, load_recipe
 
+pytestmark = pytest.mark.slow
+
 
 def again(recipe_file: Path, *overrides: str) -> ResolvedRecipe:
     return load_recipe(str(recipe_file), overrides)

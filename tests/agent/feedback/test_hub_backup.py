@@ -164,6 +164,7 @@ def test_without_a_token_the_start_says_what_is_missing(
         HubBackup(NAME, Feedback())
 
 
+@pytest.mark.slow
 def test_the_app_brings_back_at_its_start_and_copies_at_its_end(
     there: Hub, disk: Disk, tmp_path: Path
 ) -> None:

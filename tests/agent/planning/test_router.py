@@ -31,6 +31,7 @@ def router(tmp_path_factory: pytest.TempPathFactory) -> Router:
         return Router(load_tasks(), Letters())  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_scores_are_probabilities_with_a_nearest_sample(router: Router) -> None:
     tasks = load_tasks()
     (scored,) = router.score(["Please summarize this article"])
@@ -39,10 +40,12 @@ def test_scores_are_probabilities_with_a_nearest_sample(router: Router) -> None:
     assert scored.nearest["summarization"] in tasks["summarization"].requests.all()
 
 
+@pytest.mark.slow
 def test_it_is_calibrated(router: Router) -> None:
     assert router.calibration_error < 0.05
 
 
+@pytest.mark.slow
 def test_a_damaged_cache_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATCHBAY_CACHE", str(tmp_path))
     tasks = {name: load_tasks()[name] for name in ("generation", "sentiment")}
