@@ -48,7 +48,7 @@ def main(
 def _serve(settings: Settings, fake: bool, started: float) -> None:
     _say(f"Profile {settings.profile} ({settings.origin('profile')})")
     from agent import build  # torch and gradio take seconds to import: after the checks
-    from agent.feedback.hub_backup import Keeping
+    from agent.feedback.hub_backup import HubBackup
     from agent.feedback.store import Feedback
     from api.app import Api
     from api.logs import start_log
@@ -58,10 +58,10 @@ def _serve(settings: Settings, fake: bool, started: float) -> None:
     start_log(settings.log_words)
     raise_file_limit()
     feedback = Feedback()
-    keeping = Keeping(settings.keep_in, feedback) if settings.keep_in else None
-    if keeping:
-        _say(f"Bringing back what is kept in {keeping.name}")
-        keeping.start()
+    backup = HubBackup(settings.keep_in, feedback) if settings.keep_in else None
+    if backup:
+        _say(f"Bringing back what is kept in {backup.name}")
+        backup.start()
     if fake:
         from engine.fake import FakeEngine
 
@@ -70,8 +70,10 @@ def _serve(settings: Settings, fake: bool, started: float) -> None:
         agent = build.build_agent(settings, _say)
     try:
         keys = Keys(settings.api_keys, closed=settings.hf_login)
-        drawn = build_page(agent, settings.profile, feedback, keys, keeping)
-        page = as_app(drawn, keys, settings)
+        blocks = build_page(
+            agent, profile=settings.profile, feedback=feedback, keys=keys, backup=backup
+        )
+        page = as_app(blocks, keys, settings)
         Server(
             Api(agent, settings, keys),
             page,
@@ -80,8 +82,8 @@ def _serve(settings: Settings, fake: bool, started: float) -> None:
         ).run()
     finally:
         agent.close()
-        if keeping:
-            keeping.close()
+        if backup:
+            backup.close()
 
 
 def _for_a_space(settings: Settings) -> Settings:

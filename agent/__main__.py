@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any
 
 import typer
@@ -25,10 +25,11 @@ from agent.events import (
     TextDelta,
 )
 from agent.plan import Plan, Step
+from agent.turn_record import StepRecord, TurnRecord
 from core.errors import InputError, PatchbayError
 from core.settings import load_settings
 from core.terminal import aside, run
-from tasks.spec import Message, find_task, load_tasks
+from tasks.spec import Message, TaskSpec, find_task, load_tasks
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 Profile = Annotated[str | None, typer.Option(help="auto, starter, gpu, or a YAML file")]
@@ -70,7 +71,7 @@ def route(
     for number, line in lines:
         try:
             text, history = _parse(line)
-            result = _routed(planner.plan(text, history))
+            result = _routed(planner.plan(text, history), planner.tasks)
         except PatchbayError as error:
             bad += 1
             aside(f"error: {file}, line {number}: {error}")
@@ -111,11 +112,11 @@ def _is_message(turn: Any) -> bool:
     )
 
 
-def _routed(plan: Plan) -> dict[str, Any]:
+def _routed(plan: Plan, tasks: Mapping[str, TaskSpec]) -> dict[str, Any]:
     steps = []
     for step in plan.steps:
-        target = {"target_lang": step.slots["target"]} if "target" in step.slots else {}
-        steps.append({"task": step.task, **target})
+        target = tasks[step.task].target_language(step.slots)
+        steps.append({"task": step.task, **({"target_lang": target} if target else {})})
     return {
         "plan": steps,
         "confidence": round(plan.confidence, 4),
@@ -129,31 +130,37 @@ def _record(events: Iterable[Event]) -> dict[str, Any]:
     Raises:
         PatchbayError: the turn failed.
     """
-    plan: list[dict[str, Any]] = []
-    made: list[dict[str, str]] = []
-    notices: list[str] = []
-    record: dict[str, Any] = {}
+    record = TurnRecord()
     for event in events:
-        match event:
-            case StepStarted(index=index, step=step, adapter=adapter):
-                del plan[index:]  # another engine begins the step anew
-                plan.append(
-                    {
-                        "task": step.task,
-                        "confidence": round(step.confidence, 4),
-                        "adapter": adapter,
-                        "slots": step.slots,
-                    }
-                )
-            case Notice(message=message):
-                notices.append(message)
-            case StepFinished(fingerprints=fingerprints):
-                made.append(fingerprints)
-            case Finished(text=text, labels=labels, tokens=tokens, seconds=seconds):
-                record = {"text": text, "labels": labels, "tokens": tokens, "seconds": seconds}
-            case Failed(message=message):
-                raise PatchbayError(message)
-    return {"plan": plan, **record, "notices": notices, "fingerprints": {**made[-1], "steps": made}}
+        record.apply(event)
+    if record.failed:
+        raise PatchbayError(record.failed.message)
+    fingerprints = [result.fingerprints for result in record.results]
+    return {
+        "plan": [_step_object(step) for step in record.started],
+        **(_totals(record.finished) if record.finished else {}),
+        "notices": [notice.message for notice in record.notices],
+        "fingerprints": {**fingerprints[-1], "steps": fingerprints},
+    }
+
+
+def _totals(finished: Finished) -> dict[str, Any]:
+    return {
+        "text": finished.text,
+        "labels": finished.labels,
+        "tokens": finished.tokens,
+        "seconds": finished.seconds,
+    }
+
+
+def _step_object(record: StepRecord) -> dict[str, Any]:
+    step = record.step
+    return {
+        "task": step.task,
+        "confidence": round(step.confidence, 4),
+        "adapter": record.adapter,
+        "slots": step.slots,
+    }
 
 
 def _draw(events: Iterable[Event]) -> None:

@@ -9,16 +9,16 @@ from dataclasses import replace
 from agent import passthrough
 from agent.cleaning import clean
 from agent.events import Event, Failed, Finished, Planned, StepFinished, Waiting
-from agent.fallback import answered
+from agent.fallback import with_fallback
 from agent.limits import Limits
-from agent.options import NO_WISHES, Wishes
+from agent.options import DEFAULT_OPTIONS, TurnOptions
 from agent.plan import Plan
 from agent.planning.planner import Planner
-from agent.steps import Turn, Work, run
+from agent.steps import StepRun, TurnContext, run_step
 from core.errors import PatchbayError
 from core.settings import Settings
 from engine.interface import Engine
-from tasks.spec import Message, TaskSpec
+from tasks.spec import Message, TaskSpec, conversation_task
 
 Watch = Callable[[Iterator[Event]], Iterator[Event]]
 
@@ -27,8 +27,8 @@ class Agent:
     """Routes and answers. Holds no visitor's words between turns.
 
     Attributes:
-        limits: how much a visitor may ask for, and the line where every turn waits.
-        stand_in: answers, with its own adapters, while the engine is away.
+        limits: how much a visitor may ask for, and the queue where every turn waits.
+        fallback: answers, with its own adapters, while the engine is away.
         watch: what every turn's events pass through, unchanged, on their way out.
     """
 
@@ -38,9 +38,9 @@ class Agent:
         tasks: Mapping[str, TaskSpec],
         planner: Planner,
         limits: Limits | None = None,
-        stand_in: Engine | None = None,
+        fallback: Engine | None = None,
     ) -> None:
-        self.engine, self.stand_in = engine, stand_in
+        self.engine, self.fallback = engine, fallback
         self.tasks = tasks
         self.planner = planner
         self.limits = limits or Limits(Settings())
@@ -50,10 +50,11 @@ class Agent:
         self,
         text: str,
         history: Sequence[Message] = (),
+        *,
         task: str | None = None,
         stop: threading.Event | None = None,
         explain: bool = True,
-        wishes: Wishes = NO_WISHES,
+        options: TurnOptions = DEFAULT_OPTIONS,
     ) -> Iterator[Event]:
         """Answer the last message of a conversation.
 
@@ -63,77 +64,84 @@ class Agent:
             task: answer with this task, whatever the router thinks.
             stop: set it to end the computation. Closing the iterator does the same.
             explain: say which words carried a choice (a dozen more forward passes).
-            wishes: what the person wants in place of the tasks' own decoding.
+            options: decoding in place of the tasks' own, and who may answer whom.
 
         Expected errors never raise: the last event is `Failed`.
         """
-        turn = Turn(history, stop or threading.Event(), explain, wishes)
-        return self._told(self._answer(text, task, turn), turn)
+        turn = TurnContext(
+            history=history, stop=stop or threading.Event(), explain=explain, options=options
+        )
+        return self._guarded(self._answer(text, task, turn), turn)
 
-    def carry_out(
-        self, plan: Plan, stop: threading.Event | None = None, wishes: Wishes = NO_WISHES
+    def run_plan(
+        self,
+        plan: Plan,
+        *,
+        stop: threading.Event | None = None,
+        options: TurnOptions = DEFAULT_OPTIONS,
     ) -> Iterator[Event]:
         """Run a plan that is made already; its first step has its text. Ends as `answer`."""
-        turn = Turn(stop=stop or threading.Event(), explain=False, wishes=wishes)
-        return self._told(self._run(plan, turn, plan.steps[0].text or ""), turn)
+        turn = TurnContext(stop=stop or threading.Event(), explain=False, options=options)
+        return self._guarded(self._run(plan, turn, plan.steps[0].text or ""), turn)
 
-    def go_on(
+    def complete(
         self,
         messages: Sequence[Message],
         adapter: str | None,
+        *,
         stop: threading.Event | None = None,
-        wishes: Wishes = NO_WISHES,
+        options: TurnOptions = DEFAULT_OPTIONS,
     ) -> Iterator[Event]:
         """Write after messages as they stand, with one adapter or the bare base: no task, no plan.
 
-        What is not wished comes from the task that the adapter serves, or else from conversation.
-        Ends as `answer`.
+        What the options leave comes from the task that the adapter serves, or else from
+        conversation. Ends as `answer`.
         """
-        serving = [task for task in self.tasks.values() if adapter in task.adapters]
-        chatting = [task for task in self.tasks.values() if task.conversation]
-        own = next(task.decoding for task in serving + chatting)
-        most = min(wishes.max_tokens or own.max_new_tokens, self.limits.answer_tokens)
-        turn = Turn(stop=stop or threading.Event(), wishes=replace(wishes, max_tokens=most))
+        serving = (task for task in self.tasks.values() if adapter in task.adapters)
+        default = next(serving, conversation_task(self.tasks)).decoding
+        most = min(options.max_tokens or default.max_new_tokens, self.limits.max_answer_tokens)
+        turn = TurnContext(
+            stop=stop or threading.Event(), options=replace(options, max_tokens=most)
+        )
 
         def attempt(engine: Engine) -> Iterator[Event]:
-            return passthrough.run(engine, messages, adapter, own, turn)
+            return passthrough.complete(
+                engine, messages, adapter=adapter, default=default, turn=turn
+            )
 
-        return self._told(answered(0, self.engine, self.stand_in, attempt), turn)
+        events = with_fallback(attempt, index=0, engine=self.engine, fallback=self.fallback)
+        return self._guarded(events, turn)
 
     def close(self) -> None:
         """End every request and free the model."""
-        for engine in (self.engine, self.stand_in):
+        for engine in (self.engine, self.fallback):
             if engine:
                 engine.close()
 
-    def _told(self, events: Iterator[Event], turn: Turn) -> Iterator[Event]:
-        return self.watch(self._ended(self._in_line(events, turn)))
+    def _guarded(self, events: Iterator[Event], turn: TurnContext) -> Iterator[Event]:
+        """The events once the queue lets the turn in; an expected error becomes the last one."""
+        return self.watch(_errors_as_events(self._queued(events, turn)))
 
-    def _in_line(self, events: Iterator[Event], turn: Turn) -> Iterator[Event]:
-        with self.limits.line.turn(turn.wishes.visitor, turn.stop) as places:
+    def _queued(self, events: Iterator[Event], turn: TurnContext) -> Iterator[Event]:
+        with self.limits.queue.enqueue(turn.options.visitor, turn.stop) as positions:
             waited = False
-            for place in places:
+            for position in positions:
                 waited = True
-                yield Waiting(place)
+                yield Waiting(position)
             if waited and turn.stop.is_set():
-                yield Finished("", {}, 0, 0.0, "stop")
+                yield Finished("", labels={}, tokens=0, seconds=0.0, stopped="stop")
             else:
                 yield from events
 
-    def _ended(self, events: Iterator[Event]) -> Iterator[Event]:
-        try:
-            yield from events
-        except PatchbayError as error:
-            yield Failed(str(error), type(error).__name__)
-
-    def _answer(self, text: str, task: str | None, turn: Turn) -> Iterator[Event]:
+    def _answer(self, text: str, task: str | None, turn: TurnContext) -> Iterator[Event]:
         text = clean(text)
         yield from self._run(self.planner.plan(text, turn.history, task), turn, text)
 
-    def _run(self, plan: Plan, turn: Turn, text: str) -> Iterator[Event]:
+    def _run(self, plan: Plan, turn: TurnContext, text: str) -> Iterator[Event]:
         yield Planned(plan)
         results: list[StepFinished] = []
-        left = min(turn.wishes.max_tokens or self.limits.answer_tokens, self.limits.answer_tokens)
+        most = self.limits.max_answer_tokens
+        left = min(turn.options.max_tokens or most, most)
         stopped = "end"
         for index, step in enumerate(plan.steps):
             spec = self.tasks[step.task]
@@ -142,9 +150,17 @@ class Agent:
                 break
             content = step.text or (results[-1].text if results else text)
             if results and step.text and spec.conversation:
-                content = f"{step.text}\n\n{self._worked_on(plan, index, results)}"
-            work = Work(self.engine, spec, index, step, content, turn, left)
-            for event in run(work, self.stand_in):
+                content = f"{step.text}\n\n{self._subject(plan, index, results)}"
+            step_run = StepRun(
+                engine=self.engine,
+                task=spec,
+                index=index,
+                step=step,
+                content=content,
+                turn=turn,
+                tokens_left=left,
+            )
+            for event in run_step(step_run, self.fallback):
                 if isinstance(event, StepFinished):
                     results.append(event)
                 yield event
@@ -153,13 +169,23 @@ class Agent:
                 left = max(0, left - results[-1].tokens)
             if stopped in {"stop", "time", "until"} or not results[-1].text:
                 break
-        last = results[-1]
-        tokens = sum(result.tokens for result in results)
-        seconds = sum(result.seconds for result in results)
-        yield Finished(last.text, last.labels, tokens, seconds, stopped)
+        yield Finished(
+            results[-1].text,
+            labels=results[-1].labels,
+            tokens=sum(result.tokens for result in results),
+            seconds=sum(result.seconds for result in results),
+            stopped=stopped,
+        )
 
-    def _worked_on(self, plan: Plan, index: int, results: list[StepFinished]) -> str:
+    def _subject(self, plan: Plan, index: int, results: list[StepFinished]) -> str:
         """What something is to be written about: a written result, or the text that was judged."""
         before = plan.steps[index - 1]
         written = self.tasks[before.task].kind == "write"
         return results[-1].text if written else plan.steps[0].text or results[-1].text
+
+
+def _errors_as_events(events: Iterator[Event]) -> Iterator[Event]:
+    try:
+        yield from events
+    except PatchbayError as error:
+        yield Failed(str(error), type(error).__name__)

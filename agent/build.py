@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from agent.agent import Agent
 from agent.limits import Limits
-from agent.planning.encoder import Encoder
+from agent.planning.encoder import SentenceEncoder
 from agent.planning.planner import Planner
 from agent.planning.router import Router
 from core.settings import Settings
@@ -23,21 +23,21 @@ def build_agent(settings: Settings, progress: Progress = lambda line: None) -> A
     Raises:
         PatchbayError: a task, the weights, the encoder or the settings are wrong.
     """
-    from engine.load import load_engine, load_stand_in  # torch and transformers: seconds to import
+    from engine.load import load_engine, load_fallback  # torch and transformers: seconds to import
 
     progress("Fitting the router, loading the base model")
     tasks = load_tasks()
     with ThreadPoolExecutor(1) as beside:
         planner = beside.submit(_planner, tasks, settings)
-        stand_in = load_stand_in(settings, progress)
+        fallback = load_fallback(settings, progress)
         engine = load_engine(settings, progress)
-    return Agent(engine, tasks, planner.result(), Limits(settings), stand_in)
+    return Agent(engine, tasks, planner.result(), limits=Limits(settings), fallback=fallback)
 
 
 def assemble(engine: Engine, settings: Settings) -> Agent:
     """An agent around an engine that is already there, the fake one included."""
     tasks = load_tasks()
-    return Agent(engine, tasks, _planner(tasks, settings), Limits(settings))
+    return Agent(engine, tasks, _planner(tasks, settings), limits=Limits(settings))
 
 
 def build_planner(settings: Settings) -> Planner:
@@ -46,6 +46,6 @@ def build_planner(settings: Settings) -> Planner:
 
 
 def _planner(tasks: Mapping[str, TaskSpec], settings: Settings) -> Planner:
-    planner = Planner(tasks, Router(tasks, Encoder(settings.encoder)))
+    planner = Planner(tasks, Router(tasks, SentenceEncoder(settings.encoder)))
     planner.plan("Translate into French: hello")  # reads the language tables before anyone waits
     return planner

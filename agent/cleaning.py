@@ -23,10 +23,10 @@ def clean(text: str) -> str:
             f"The text has {len(text):,} characters; at most {MAX_CHARACTERS:,} can be read at "
             "once. Send it in parts."
         )
-    kept = clean_or_none(text)
-    if kept is None:
+    cleaned = clean_or_none(text)
+    if cleaned is None:
         raise InputError("There is no text to answer. Write a request and send it again.")
-    return kept
+    return cleaned
 
 
 def clean_or_none(text: str) -> str | None:

@@ -20,7 +20,7 @@ from engine.interface import Token
 
 @dataclass(frozen=True)
 class Waiting:
-    """Others come first. `place` is the turn's in the line, 1 being next."""
+    """Others come first. `place` is the turn's in the queue, 1 being next."""
 
     place: int
 

@@ -1,8 +1,8 @@
-"""The line before the engine: visitors are answered in turn, however much each of them asks.
+"""The queue before the engine: visitors are answered in turn, however much each of them asks.
 
-Each place has a round: the one after that of the visitor's last place in the line or, with none,
-after that of the place which was let in last. Rounds are let in one after another, and the places
-of a round as they came. So a visitor's first place is never overtaken, and none waits for ever.
+Each ticket has a round: the one after that of the visitor's last ticket in the queue or, with none,
+after that of the ticket which was let in last. Rounds are let in one after another, and the tickets
+of a round as they came. So a visitor's first ticket is never overtaken, and none waits for ever.
 """
 
 from __future__ import annotations
@@ -16,35 +16,36 @@ from dataclasses import dataclass, field
 
 from core.errors import Draining, EngineBusy, TooMany
 
-PATIENCE = 0.2  # seconds after which somebody who waits looks whether to stop
+STOP_POLL_SECONDS = 0.2  # after so long somebody who waits looks whether to stop
 
 
 @dataclass(order=True)
-class Place:
-    """One turn's place, ordered as places are let in."""
+class Ticket:
+    """One turn in the queue, ordered as turns are let in."""
 
     round: int
     number: int
     visitor: str = field(compare=False)
 
 
-class Line:
+class FairQueue:
     """Lets so many turns run at one time, and the others wait. Safe to use from many threads.
 
     Attributes:
-        draining: set at the end of the process: nobody comes in any more.
+        draining: set at the end of the process: nobody is admitted any more.
         running: turns that run.
     """
 
-    def __init__(self, running: int, waiting: int, each: int) -> None:
+    def __init__(self, max_running: int, max_waiting: int, max_per_visitor: int) -> None:
         """How many may run, may wait behind them, and may be of one visitor, waiting or not."""
         self.draining = False
         self.running = 0
-        self._most, self._all, self._each = running, running + waiting, each
-        self._held: Counter[str] = Counter()  # places by visitor
-        self._round = 0  # of the place that was let in last
-        self._came = 0  # places there have been
-        self._waiting: list[Place] = []
+        self._max_running, self._max_admitted = max_running, max_running + max_waiting
+        self._max_per_visitor = max_per_visitor
+        self._admitted: Counter[str] = Counter()  # by visitor
+        self._last_round = 0  # of the ticket that was let in last
+        self._tickets = 0  # there have been
+        self._waiting: list[Ticket] = []
         self._moved = threading.Condition()
 
     @property
@@ -53,93 +54,96 @@ class Line:
         return len(self._waiting)
 
     @property
-    def held(self) -> int:
-        """Places that are taken: those that run, wait, or only plan."""
-        return self._held.total()
+    def admitted(self) -> int:
+        """Those who run, wait, or only plan."""
+        return self._admitted.total()
 
     @property
     def full(self) -> bool:
-        """Whether there is no place left."""
-        return self.held >= self._all
+        """Whether nobody more can be admitted."""
+        return self.admitted >= self._max_admitted
 
     @contextmanager
-    def place(self, visitor: str) -> Iterator[None]:
-        """Hold one of the visitor's places.
+    def admit(self, visitor: str) -> Iterator[None]:
+        """Count as one of the visitor's until the block ends, without waiting for others.
 
         Raises:
-            Draining, TooMany, EngineBusy: there is none, now or for this visitor.
+            Draining, TooMany, EngineBusy: there is no room, now or for this visitor.
         """
         with self._moved:
-            if self.draining:
-                raise Draining("The server is shutting down. Send the request again in a minute.")
-            if self._held[visitor] >= self._each:
-                raise TooMany(
-                    f"{self._each} of your requests are running or waiting, which is the limit. "
-                    "Wait until one has ended."
-                )
-            if self.full:
-                raise EngineBusy(
-                    f"{self._all} requests are running or waiting. Try again in a minute."
-                )
-            self._held[visitor] += 1
+            self._require_room(visitor)
+            self._admitted[visitor] += 1
         try:
             yield
         finally:
             with self._moved:
-                self._held[visitor] -= 1
-                if not self._held[visitor]:
-                    del self._held[visitor]
+                self._admitted[visitor] -= 1
+                if not self._admitted[visitor]:
+                    del self._admitted[visitor]
 
     @contextmanager
-    def turn(self, visitor: str, stop: threading.Event) -> Iterator[Iterator[int]]:
-        """Hold a place to run, which is to be waited for: iterate over what this gives.
+    def enqueue(self, visitor: str, stop: threading.Event) -> Iterator[Iterator[int]]:
+        """Be in the queue, and then run, until the block ends: first iterate over what this gives.
 
-        That yields the place in the line, 1 being next, whenever it is another, and ends when the
-        turn may run or `stop` is set. Raises as `place`.
+        That yields the position in the queue, 1 being next, whenever it is another, and ends when
+        the turn may run or `stop` is set. Raises as `admit`.
         """
-        with self.place(visitor):
-            place = self._line_up(visitor)
+        with self.admit(visitor):
+            ticket = self._draw_ticket(visitor)
             try:
-                yield self._wait(place, stop)
+                yield self._wait(ticket, stop)
             finally:
-                self._leave(place)
+                self._leave(ticket)
 
-    def _line_up(self, visitor: str) -> Place:
+    def _require_room(self, visitor: str) -> None:
+        if self.draining:
+            raise Draining("The server is shutting down. Send the request again in a minute.")
+        if self._admitted[visitor] >= self._max_per_visitor:
+            raise TooMany(
+                f"{self._max_per_visitor} of your requests are running or waiting, which is the "
+                "limit. Wait until one has ended."
+            )
+        if self.full:
+            raise EngineBusy(
+                f"{self._max_admitted} requests are running or waiting. Try again in a minute."
+            )
+
+    def _draw_ticket(self, visitor: str) -> Ticket:
         with self._moved:
-            self._came += 1
-            own = (place.round for place in self._waiting if place.visitor == visitor)
-            place = Place(max(own, default=self._round) + 1, self._came, visitor)
-            insort(self._waiting, place)
+            self._tickets += 1
+            own = (ticket.round for ticket in self._waiting if ticket.visitor == visitor)
+            ticket = Ticket(max(own, default=self._last_round) + 1, self._tickets, visitor)
+            insort(self._waiting, ticket)
             self._let_in()
-            return place
+            return ticket
 
-    def _wait(self, place: Place, stop: threading.Event) -> Iterator[int]:
+    def _wait(self, ticket: Ticket, stop: threading.Event) -> Iterator[int]:
         shown = 0
         while not stop.is_set():
             with self._moved:
-                if shown and self._position(place) == shown:
-                    self._moved.wait(PATIENCE)
-                position = self._position(place)
+                if shown and self._position(ticket) == shown:
+                    self._moved.wait(STOP_POLL_SECONDS)
+                position = self._position(ticket)
             if not position:
                 return
             if position != shown:
                 shown = position
                 yield shown
 
-    def _position(self, place: Place) -> int:
-        """Where the place is, 1 being next; 0 when it may run."""
-        return self._waiting.index(place) + 1 if place in self._waiting else 0
+    def _position(self, ticket: Ticket) -> int:
+        """Where the ticket is, 1 being next; 0 when it may run."""
+        return self._waiting.index(ticket) + 1 if ticket in self._waiting else 0
 
-    def _leave(self, place: Place) -> None:
+    def _leave(self, ticket: Ticket) -> None:
         with self._moved:
-            if place in self._waiting:
-                self._waiting.remove(place)
+            if ticket in self._waiting:
+                self._waiting.remove(ticket)
             else:
                 self.running -= 1
             self._let_in()
             self._moved.notify_all()
 
     def _let_in(self) -> None:
-        while self._waiting and self.running < self._most:
-            self._round = self._waiting.pop(0).round
+        while self._waiting and self.running < self._max_running:
+            self._last_round = self._waiting.pop(0).round
             self.running += 1

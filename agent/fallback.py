@@ -1,4 +1,4 @@
-"""A step is answered by the engine; while that is away, by what stands in for it."""
+"""Fallback: while a step's engine is away, another one answers in its place."""
 
 from __future__ import annotations
 
@@ -8,32 +8,36 @@ from agent.events import Event, Notice, StepFinished, StepStarted, TextDelta
 from core.errors import EngineAway, UnknownName
 from engine.interface import Engine
 
-Attempt = Callable[[Engine], Iterator[Event]]
-SAID = "The model server does not answer. The small starter model answers in its place."
+Attempt = Callable[[Engine], Iterator[Event]]  # the events of a step that an engine answers
+FALLBACK_NOTICE = "The model server does not answer. The small starter model answers in its place."
 
 
-def answered(
-    index: int, engine: Engine, stand_in: Engine | None, attempt: Attempt
+def with_fallback(
+    attempt: Attempt, *, index: int, engine: Engine, fallback: Engine | None
 ) -> Iterator[Event]:
     """The events of a step. Where the engine is away before it says anything, the step begins anew.
 
+    Args:
+        index: the step's place in the plan, for the notice.
+        fallback: answers while the engine is away, if there is one.
+
     Raises:
-        EngineAway: text is out already, or nothing stands in, or not for that adapter.
+        EngineAway: text is out already, or there is no fallback, or it lacks that adapter.
     """
-    said = False
+    answering = False
     try:
         for event in attempt(engine):
-            said = said or isinstance(event, TextDelta | StepFinished)
+            answering = answering or isinstance(event, TextDelta | StepFinished)
             yield event
         return
     except EngineAway as error:
-        if said or stand_in is None:
+        if answering or fallback is None:
             raise
         away = error
     try:
-        for event in attempt(stand_in):
+        for event in attempt(fallback):
             yield event
             if isinstance(event, StepStarted):
-                yield Notice(index, "stand_in", SAID)
+                yield Notice(index, "stand_in", FALLBACK_NOTICE)
     except UnknownName as error:
         raise EngineAway(f"{away} What stands in for it does not have this: {error}") from error

@@ -6,7 +6,7 @@ from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
-from agent.fair_queue import Line
+from agent.fair_queue import FairQueue
 from core.errors import TooMany
 from core.settings import Settings
 
@@ -15,18 +15,22 @@ class Limits:
     """The limits of the settings. Safe to use from many threads.
 
     Attributes:
-        line: where turns wait for each other.
-        answer_tokens: of one turn's texts together, at most.
+        queue: where turns wait for each other.
+        max_answer_tokens: of one turn's texts together.
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.line = Line(settings.max_running, settings.max_waiting, settings.visitor_running)
-        self.answer_tokens = settings.max_answer_tokens
+        self.queue = FairQueue(
+            max_running=settings.max_running,
+            max_waiting=settings.max_waiting,
+            max_per_visitor=settings.visitor_running,
+        )
+        self.max_answer_tokens = settings.max_answer_tokens
         self._rate = RateLimitItemPerMinute(settings.visitor_rate)
         self._recent = MovingWindowRateLimiter(MemoryStorage())
 
-    def count(self, visitor: str) -> None:
-        """Count a request.
+    def count_request(self, visitor: str) -> None:
+        """Count it towards the visitor's rate.
 
         Raises:
             TooMany: there were too many in the last minute.

@@ -1,4 +1,4 @@
-"""What a turn is to be like beside its words."""
+"""Request options: how a turn is to be answered beside its words."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from tasks.spec import Decoding
 
 
 @dataclass(frozen=True)
-class Wishes:
+class TurnOptions:
     """How the turn's texts are drawn, and by what. None leaves a value to the task.
 
     Attributes:
         max_tokens: written in the whole turn, over all its steps.
-        until: no text goes on past any of these.
+        until: stop strings: no text goes on past any of these.
         logprobs: give each written token's log-likelihood, and of so many others in its place.
         seed: of the sampling; another one gives another answer where the task samples.
         allowed: adapters that may answer; None is all of them.
-        visitor: who asks. The line is fair between visitors.
+        visitor: who asks. The queue is fair between visitors.
     """
 
     temperature: float | None = None
@@ -32,18 +32,18 @@ class Wishes:
     allowed: Collection[str] | None = None
     visitor: str = ""
 
-    def decoding(self, own: Decoding) -> Decoding:
-        """A task's own decoding, with what is wished in its place."""
-        wished = {
+    def decoding(self, default: Decoding) -> Decoding:
+        """A task's own decoding, with what these options set in its place."""
+        overrides = {
             "temperature": self.temperature,
             "top_p": self.top_p,
             "repetition_penalty": self.repetition_penalty,
             "max_new_tokens": self.max_tokens,
             "seed": self.seed,
         }
-        return own.model_copy(update={k: v for k, v in wished.items() if v is not None})
+        return default.model_copy(update={k: v for k, v in overrides.items() if v is not None})
 
-    def check(self, adapter: str | None) -> None:
+    def require_allowed(self, adapter: str | None) -> None:
         """See that the adapter may answer; the bare base always may.
 
         Raises:
@@ -57,4 +57,4 @@ class Wishes:
             )
 
 
-NO_WISHES = Wishes()
+DEFAULT_OPTIONS = TurnOptions()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-SlotValue = str | list[str]
+from tasks.spec import SlotValue
+
 Reason = Literal["command", "chosen", "router", "follow-up"]
 
 

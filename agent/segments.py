@@ -16,7 +16,7 @@ _WORDS = re.compile(r"[^\W\d_]")
 
 
 @dataclass(frozen=True)
-class Piece:
+class Segment:
     """A part of a text: `before` and `after` are kept as they are, `core` is worked on."""
 
     before: str
@@ -24,7 +24,7 @@ class Piece:
     after: str
 
 
-def sentences(text: str, language: str) -> Iterator[Piece]:
+def sentences(text: str, language: str) -> Iterator[Segment]:
     """The sentences of a text, line by line; joined again they give the text back.
 
     Lines without letters, code fences and what they hold have an empty `core`.
@@ -38,21 +38,21 @@ def sentences(text: str, language: str) -> Iterator[Piece]:
         fence = bool(_FENCE.match(line))
         if fence or fenced or not _WORDS.search(line):
             fenced = fenced != fence
-            yield Piece(line, "", "")
+            yield Segment(line, "", "")
         else:
             yield from _line(line, language)
 
 
-def _line(line: str, language: str) -> Iterator[Piece]:
+def _line(line: str, language: str) -> Iterator[Segment]:
     marker = _MARKER.match(line)
     before = marker.group() if marker else ""
     for sentence in sentencex.segment(language, line[len(before) :]):
         core = sentence.strip()
         if not _WORDS.search(core):
-            yield Piece(before + sentence, "", "")
+            yield Segment(before + sentence, "", "")
         else:
             start = sentence.index(core)
-            yield Piece(before + sentence[:start], core, sentence[start + len(core) :])
+            yield Segment(before + sentence[:start], core, sentence[start + len(core) :])
         before = ""
 
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from agent import segments
-from agent.adapter_choice import adapter_for
+from agent.adapter_choice import choose_adapter
 from agent.events import Event, Highlighted, Notice, StepFinished, StepStarted, TextDelta
-from agent.fallback import answered
-from agent.options import NO_WISHES, Wishes
+from agent.fallback import with_fallback
+from agent.options import DEFAULT_OPTIONS, TurnOptions
 from agent.plan import Step
 from core import fingerprint
 from engine.interface import (
@@ -28,43 +28,48 @@ from engine.interface import (
 )
 from tasks.spec import Decoding, Message, TaskSpec
 
-MOST_PIECES = 12  # occlusion costs one forward pass a piece
-LEAST_ROOM = 24  # tokens an answer may always have
+MAX_OCCLUDED = 12  # segments of a text; occlusion costs one forward pass each
+MIN_ANSWER_TOKENS = 24  # an answer may always have so many
+OUT_OF_TOKENS = Usage(prompt_tokens=0, tokens=0, seconds=0.0, first_token=0.0, stopped="length")
 
 
 @dataclass(frozen=True)
-class Turn:
+class TurnContext:
     """What every step of one turn shares; see `Agent.answer`."""
 
     history: Sequence[Message] = ()
     stop: threading.Event = field(default_factory=threading.Event)
     explain: bool = True
-    wishes: Wishes = NO_WISHES
+    options: TurnOptions = DEFAULT_OPTIONS
 
 
 @dataclass(frozen=True)
-class Work:
-    """A step with everything it needs to run. `left` is how many tokens it may write."""
+class StepRun:
+    """A step with everything it needs to run. `tokens_left` is how many it may write."""
 
     engine: Engine
     task: TaskSpec
     index: int
     step: Step
     content: str
-    turn: Turn
-    left: int = sys.maxsize
+    turn: TurnContext
+    tokens_left: int = sys.maxsize
 
     @cached_property
     def adapter(self) -> str | None:
-        """What answers the step, see `serving.adapter_for`; None is the bare base."""
-        labels = self.labels() if self.task.kind == "choose" else ()
-        shelf = self.engine.adapters
-        return adapter_for(self.task, self.step.slots, labels, self.content, shelf)
+        """What answers the step, see `choose_adapter`; None is the bare base."""
+        return choose_adapter(
+            self.task,
+            self.engine.adapters,
+            slots=self.step.slots,
+            labels=self.labels() if self.task.kind == "choose" else (),
+            text=self.content,
+        )
 
     @property
     def decoding(self) -> Decoding:
-        """The task's decoding with what this turn wishes in its place."""
-        return self.turn.wishes.decoding(self.task.decoding)
+        """The task's decoding with what this turn's options set in its place."""
+        return self.turn.options.decoding(self.task.decoding)
 
     @property
     def temperature(self) -> float:
@@ -73,8 +78,7 @@ class Work:
 
     def labels(self) -> dict[str, str]:
         """Label as the prompt says it -> label as the task names it."""
-        own = self.step.slots.get("labels")
-        if isinstance(own, list) and own:
+        if own := self.task.own_labels(self.step.slots):
             return {label: label for label in own}
         return {both.en: name for name, both in self.task.labels.items()}
 
@@ -88,156 +92,165 @@ class Work:
 
     def fingerprints(self) -> dict[str, str]:
         """What made the answer."""
-        made = {**self.engine.fingerprints(), "task": self.task.fingerprint}
-        made["decoding"] = fingerprint_of(self.decoding, self.turn.wishes)
+        prints = {**self.engine.fingerprints(), "task": self.task.fingerprint}
+        prints["decoding"] = decoding_fingerprint(self.decoding, self.turn.options)
         if self.adapter:
-            made["adapter"] = self.engine.adapters.fingerprint(self.adapter)
+            prints["adapter"] = self.engine.adapters.fingerprint(self.adapter)
             if self.task.kind == "choose":
-                made["temperature"] = f"{self.temperature:g}"
-        return made
+                prints["temperature"] = f"{self.temperature:g}"
+        return prints
 
 
-def fingerprint_of(decoding: Decoding, wishes: Wishes) -> str:
+def decoding_fingerprint(decoding: Decoding, options: TurnOptions) -> str:
     """Changes with anything about the decoding that can change a text."""
-    ends = {"until": wishes.until} if wishes.until else {}
-    return fingerprint.of_value(decoding.model_dump() | ends)
+    stop_strings = {"until": options.until} if options.until else {}
+    return fingerprint.of_value(decoding.model_dump() | stop_strings)
 
 
-def run(work: Work, stand_in: Engine | None = None) -> Iterator[Event]:
+def run_step(run: StepRun, fallback: Engine | None = None) -> Iterator[Event]:
     """Yield the events of one step, from StepStarted to StepFinished.
 
     Args:
-        stand_in: answers where the work's engine is away, with its own adapters.
+        fallback: answers while the run's engine is away, with its own adapters.
 
     Raises:
         NotAllowed: the turn may not use the adapter that answers the step.
     """
-    yield from answered(
-        work.index, work.engine, stand_in, lambda engine: _run(replace(work, engine=engine))
+    yield from with_fallback(
+        lambda engine: _run_once(replace(run, engine=engine)),
+        index=run.index,
+        engine=run.engine,
+        fallback=fallback,
     )
 
 
-def _run(work: Work) -> Iterator[Event]:
-    work.turn.wishes.check(work.adapter)
-    yield StepStarted(work.index, work.step, work.adapter)
-    yield from _choose(work) if work.task.kind == "choose" else _write(work)
+def _run_once(run: StepRun) -> Iterator[Event]:
+    run.turn.options.require_allowed(run.adapter)
+    yield StepStarted(run.index, run.step, run.adapter)
+    yield from _choose(run) if run.task.kind == "choose" else _write(run)
 
 
-def _write(work: Work) -> Iterator[Event]:
-    history, dropped = _fitting(work)
+def _write(run: StepRun) -> Iterator[Event]:
+    history, dropped = _fitting(run)
     if dropped:
         yield Notice(
-            work.index,
+            run.index,
             "history_dropped",
             f"The first {dropped} messages no longer fit and were left out of this answer.",
             {"dropped": dropped},
         )
     text, usages = "", list[Usage]()
-    for item in _written(work, history):
+    for item in _write_segments(run, history):
         if isinstance(item, Usage):
             usages.append(item)
         else:
             text += item.text
-            yield TextDelta(work.index, item.text, item.tokens)
-    yield _finished(work, text.strip(), {}, usages)
+            yield TextDelta(run.index, item.text, item.tokens)
+    yield _finished(run, text.strip(), usages)
 
 
-def _written(work: Work, history: Sequence[Message]) -> Iterator[Delta | Usage]:
-    wishes, left = work.turn.wishes, work.left
-    for piece in _pieces(work):
-        if piece.before:
-            yield Delta(piece.before)
-        if piece.core:
+def _write_segments(run: StepRun, history: Sequence[Message]) -> Iterator[Delta | Usage]:
+    options, left = run.turn.options, run.tokens_left
+    for segment in _segments(run):
+        if segment.before:
+            yield Delta(segment.before)
+        if segment.core:
             if left == 0:
-                yield Usage(0, 0, 0.0, 0.0, "length")
+                yield OUT_OF_TOKENS
                 return
             stopped: StopReason = "end"
-            messages = work.messages(piece.core, history)
-            decoding = _decoding(work, piece.core, left)
             request = WriteRequest(
-                messages, work.adapter, decoding, until=wishes.until, logprobs=wishes.logprobs
+                run.messages(segment.core, history),
+                run.adapter,
+                _decoding(run, segment.core, left),
+                until=options.until,
+                logprobs=options.logprobs,
             )
-            for item in work.engine.write(request, work.turn.stop):
+            for item in run.engine.write(request, run.turn.stop):
                 if isinstance(item, Usage):
                     stopped = item.stopped
                     left = max(0, left - item.tokens)
                 yield item
             if stopped in {"stop", "time", "until"}:
                 return
-        if piece.after:
-            yield Delta(piece.after)
+        if segment.after:
+            yield Delta(segment.after)
 
 
-def _pieces(work: Work) -> Iterator[segments.Piece]:
-    if work.task.split == "none":
-        return iter([segments.Piece("", work.content, "")])
-    source = work.step.slots.get("source")
-    return segments.sentences(work.content, source if isinstance(source, str) else "en")
+def _segments(run: StepRun) -> Iterator[segments.Segment]:
+    if run.task.split == "none":
+        return iter([segments.Segment("", run.content, "")])
+    language = run.task.source_language(run.step.slots) or "en"
+    return segments.sentences(run.content, language)
 
 
-def _decoding(work: Work, core: str, left: int) -> Decoding:
-    most = min(work.decoding.max_new_tokens, left)
-    if work.task.max_ratio is not None:
-        length = work.engine.count_tokens(({"role": "user", "content": core},))
-        most = min(most, max(LEAST_ROOM, math.ceil(work.task.max_ratio * length)))
-    return work.decoding.model_copy(update={"max_new_tokens": most})
+def _decoding(run: StepRun, core: str, left: int) -> Decoding:
+    most = min(run.decoding.max_new_tokens, left)
+    if run.task.max_ratio is not None:
+        length = run.engine.count_tokens(({"role": "user", "content": core},))
+        most = min(most, max(MIN_ANSWER_TOKENS, math.ceil(run.task.max_ratio * length)))
+    return run.decoding.model_copy(update={"max_new_tokens": most})
 
 
-def _fitting(work: Work) -> tuple[Sequence[Message], int]:
+def _fitting(run: StepRun) -> tuple[Sequence[Message], int]:
     """The latest turns that fit beside the request and a full answer; how many were left out."""
-    if not work.task.conversation:
+    if not run.task.conversation:
         return (), 0
-    system = [turn for turn in work.turn.history if turn["role"] == "system"]
-    turns = [turn for turn in work.turn.history if turn["role"] != "system"]
-    room = work.engine.context_tokens - work.task.decoding.max_new_tokens
+    system = [turn for turn in run.turn.history if turn["role"] == "system"]
+    turns = [turn for turn in run.turn.history if turn["role"] != "system"]
+    room = run.engine.context_tokens - run.task.decoding.max_new_tokens
 
     def fits(dropped: int) -> bool:
-        messages = work.messages(work.content, system + turns[dropped:])
-        return work.engine.count_tokens(messages) <= room
+        messages = run.messages(run.content, system + turns[dropped:])
+        return run.engine.count_tokens(messages) <= room
 
     if fits(0):
         return system + turns, 0
     drops = [*range(2, len(turns), 2), len(turns)]  # a question leaves with its answer
-    dropped = drops[min(bisect_left(drops, True, key=fits), len(drops) - 1)]
+    dropped = drops[min(bisect_left(drops, x=True, key=fits), len(drops) - 1)]
     return system + turns[dropped:], dropped
 
 
-def _choose(work: Work) -> Iterator[Event]:
-    choice = _score(work, work.content)
+def _choose(run: StepRun) -> Iterator[Event]:
+    choice = _score(run, run.content)
     if choice.usage.stopped != "end":
-        yield _finished(work, "", {}, [choice.usage])
+        yield _finished(run, "", [choice.usage])
         return
-    chances = _weighed(work, choice)
-    best = next(iter(chances))
-    yield _finished(work, best, chances, [choice.usage])
-    if work.turn.explain and not work.turn.stop.is_set():
-        weights = list(_weights(work, chances[best], best))
-        if not work.turn.stop.is_set():
-            yield Highlighted(work.index, weights)
+    labels = _probabilities(run, choice)
+    best = next(iter(labels))
+    yield _finished(run, best, [choice.usage], labels)
+    if run.turn.explain and not run.turn.stop.is_set():
+        weights = list(_occlusion(run, best, labels[best]))
+        if not run.turn.stop.is_set():
+            yield Highlighted(run.index, weights)
 
 
-def _weighed(work: Work, choice: Choice) -> dict[str, float]:
+def _probabilities(run: StepRun, choice: Choice) -> dict[str, float]:
     """Label as the task names it -> calibrated probability, the likeliest first."""
-    return _named(calibrated(choice.logprobs, work.temperature), work.labels())
+    names = run.labels()
+    ordered = sorted(
+        calibrated(choice.logprobs, run.temperature).items(), key=lambda item: -item[1]
+    )
+    return {names[label]: probability for label, probability in ordered}
 
 
-def _score(work: Work, content: str) -> Choice:
-    request = ChooseRequest(work.messages(content), tuple(work.labels()), work.adapter)
-    return work.engine.choose(request, work.turn.stop)
+def _score(run: StepRun, content: str) -> Choice:
+    request = ChooseRequest(run.messages(content), tuple(run.labels()), run.adapter)
+    return run.engine.choose(request, run.turn.stop)
 
 
-def _weights(work: Work, whole: float, best: str) -> Iterator[tuple[str, float]]:
-    """Occlusion: how far the winning label's probability falls without each piece."""
-    parts = segments.groups(work.content, MOST_PIECES)
+def _occlusion(run: StepRun, best: str, whole: float) -> Iterator[tuple[str, float]]:
+    """How far the winning label's probability falls from the `whole` text's without each part."""
+    parts = segments.groups(run.content, MAX_OCCLUDED)
     for i, part in enumerate(parts):
         rest = "".join(parts[:i] + parts[i + 1 :]).strip()
-        choice = _score(work, rest) if rest else None
-        if work.turn.stop.is_set():
+        choice = _score(run, rest) if rest else None
+        if run.turn.stop.is_set():
             return
         if choice is None or choice.usage.stopped != "end":
             yield part, 0.0
         else:
-            yield part, whole - _weighed(work, choice)[best]
+            yield part, whole - _probabilities(run, choice)[best]
 
 
 def calibrated(logprobs: Mapping[str, float], temperature: float = 1.0) -> dict[str, float]:
@@ -248,22 +261,31 @@ def calibrated(logprobs: Mapping[str, float], temperature: float = 1.0) -> dict[
     return {label: weight / total for label, weight in weights.items()}
 
 
-def _named(chances: Mapping[str, float], names: Mapping[str, str]) -> dict[str, float]:
-    ordered = sorted(chances.items(), key=lambda item: -item[1])
-    return {names[label]: chance for label, chance in ordered}
-
-
 def _finished(
-    work: Work, text: str, labels: dict[str, float], usages: Sequence[Usage]
+    run: StepRun, text: str, usages: Sequence[Usage], labels: dict[str, float] | None = None
 ) -> StepFinished:
+    return step_finished(
+        text, index=run.index, usages=usages, fingerprints=run.fingerprints(), labels=labels
+    )
+
+
+def step_finished(
+    text: str,
+    *,
+    index: int,
+    usages: Sequence[Usage],
+    fingerprints: dict[str, str],
+    labels: dict[str, float] | None = None,
+) -> StepFinished:
+    """A step's result out of what the engine's requests for it cost, in their order."""
     return StepFinished(
-        index=work.index,
+        index=index,
         text=text,
-        labels=labels,
+        labels=labels or {},
         tokens=sum(usage.tokens for usage in usages),
         seconds=sum(usage.seconds for usage in usages),
         first_token=usages[0].first_token if usages else 0.0,
         stopped=usages[-1].stopped if usages else "end",
-        fingerprints=work.fingerprints(),
+        fingerprints=fingerprints,
         prompt_tokens=sum(usage.prompt_tokens for usage in usages),
     )

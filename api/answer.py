@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from agent.events import (
-    Event,
-    Failed,
-    Finished,
-    Notice,
-    Planned,
-    StepFinished,
-    StepStarted,
-    TextDelta,
-)
-from agent.plan import Step
+from agent.events import Event, Failed, StepFinished, TextDelta
+from agent.turn_record import StepRecord, TurnRecord
 from api.errors import ApiError
-from api.schemas import Logprobs, Made, MadeStep, TokenLogprob, TopLogprob, Usage
+from api.schemas import (
+    AnsweredStep,
+    CompletionUsage,
+    Logprobs,
+    Provenance,
+    TokenLogprob,
+    TopLogprob,
+)
 from core import fingerprint
 from engine.interface import Token
 
-BETWEEN = "\n\n"  # the texts of two steps
+STEP_SEPARATOR = "\n\n"  # between the texts of two steps
 
 
 @dataclass(frozen=True)
-class Piece:
+class AnswerDelta:
     """More of an answer."""
 
     text: str
@@ -34,71 +31,79 @@ class Piece:
 
 
 class Answer:
-    """An answer in the making: give it a turn's events in order."""
+    """An answer in the making: give it a turn's events in order.
+
+    Attributes:
+        record: what has come of the turn.
+    """
 
     def __init__(self, seed: int) -> None:
-        self.made = Made(reason=None, seed=seed, steps=[])
-        self.usage = Usage()
-        self.finish: Literal["stop", "length"] = "stop"
+        self.record = TurnRecord()
+        self._seed = seed
 
-    def take(self, event: Event) -> Iterator[Piece]:
-        """Take in an event, and yield the text that it adds.
+    def take(self, event: Event) -> AnswerDelta | None:
+        """Take in an event, and give the text that it adds, if any.
 
         Raises:
             ApiError: the turn failed.
         """
+        delta = None
         match event:
-            case Planned(plan=plan):
-                self.made.reason = plan.reason
-            case StepStarted(index=index, step=step, adapter=adapter):
-                del self.made.steps[index:]  # another engine begins the step anew
-                self.made.steps.append(_begun(step, adapter))
-            case TextDelta(text=text, tokens=tokens):
-                yield self._more(text, tokens)
-            case StepFinished(labels=labels, text=text):
-                if labels:
-                    yield self._more(text)
-                self._finish(event)
-            case Notice(message=message):
-                self.made.steps[-1].notices.append(message)
-            case Finished(stopped=stopped):
-                self.finish = "length" if stopped in {"length", "time"} else "stop"
             case Failed(kind=kind, message=message):
                 raise ApiError.of(kind, message)
+            case TextDelta(index=index, text=text, tokens=tokens):
+                delta = AnswerDelta(self._separated(index, text), tokens)
+            case StepFinished(index=index, text=text, labels=labels) if labels:
+                delta = AnswerDelta(self._separated(index, text))
+        self.record.apply(event)
+        return delta
+
+    @property
+    def patchbay(self) -> Provenance:
+        """What made it: the `patchbay` of the response."""
+        plan = self.record.plan
+        steps = [_answered_step(step) for step in self.record.started]
+        return Provenance(reason=plan.reason if plan else None, seed=self._seed, steps=steps)
+
+    @property
+    def usage(self) -> CompletionUsage:
+        """Tokens of all steps."""
+        results = self.record.results
+        prompt = sum(result.prompt_tokens for result in results)
+        written = sum(result.tokens for result in results if not result.labels)
+        return CompletionUsage(
+            prompt_tokens=prompt, completion_tokens=written, total_tokens=prompt + written
+        )
+
+    @property
+    def finish(self) -> Literal["stop", "length"]:
+        """Why it ended, in OpenAI's words."""
+        finished = self.record.finished
+        return "length" if finished and finished.stopped in {"length", "time"} else "stop"
 
     @property
     def fingerprint(self) -> str:
         """One for all that made the answer."""
-        return fingerprint.of_value([step.fingerprints for step in self.made.steps])
+        return fingerprint.of_value([step.fingerprints for step in self.patchbay.steps])
 
     @property
-    def told(self) -> dict[str, Any]:
+    def log_fields(self) -> dict[str, Any]:
         """What the log may say of it: no words."""
+        steps, usage = self.patchbay.steps, self.usage
         return {
-            "tasks": [step.task for step in self.made.steps],
-            "adapters": [step.adapter for step in self.made.steps],
-            "prompt_tokens": self.usage.prompt_tokens,
-            "completion_tokens": self.usage.completion_tokens,
+            "tasks": [step.task for step in steps],
+            "adapters": [step.adapter for step in steps],
+            "prompt_tokens": usage.prompt_tokens,
+            "completion_tokens": usage.completion_tokens,
         }
 
-    def _more(self, text: str, tokens: tuple[Token, ...] = ()) -> Piece:
-        step = self.made.steps[-1]
-        first = bool(text) and not step.text and len(self.made.steps) > 1
-        step.text += text
-        return Piece(BETWEEN + text if first else text, tokens)
-
-    def _finish(self, event: StepFinished) -> None:
-        step = self.made.steps[-1]
-        step.text, step.labels, step.stopped = event.text, event.labels, event.stopped
-        step.tokens, step.seconds = event.tokens, event.seconds
-        step.first_token, step.fingerprints = event.first_token, event.fingerprints
-        written = 0 if event.labels else event.tokens
-        self.usage.prompt_tokens += event.prompt_tokens
-        self.usage.completion_tokens += written
-        self.usage.total_tokens += event.prompt_tokens + written
+    def _separated(self, index: int, text: str) -> str:
+        """The text, behind a separator where it begins a later step."""
+        begins = bool(text) and index > 0 and not self.record.steps[index].text
+        return STEP_SEPARATOR + text if begins else text
 
 
-def logprobs(tokens: list[Token]) -> Logprobs:
+def openai_logprobs(tokens: list[Token]) -> Logprobs:
     """Tokens in OpenAI's shape."""
     return Logprobs(
         content=[
@@ -116,18 +121,19 @@ def _top(text: str, logprob: float) -> TopLogprob:
     return TopLogprob(token=text, logprob=logprob, bytes=list(text.encode()) if whole else None)
 
 
-def _begun(step: Step, adapter: str | None) -> MadeStep:
-    return MadeStep(
-        task=step.task or None,
-        confidence=step.confidence,
-        slots=step.slots,
-        adapter=adapter,
-        text="",
-        labels={},
-        stopped="",
-        tokens=0,
-        seconds=0.0,
-        first_token=0.0,
-        fingerprints={},
-        notices=[],
+def _answered_step(record: StepRecord) -> AnsweredStep:
+    result = record.result
+    return AnsweredStep(
+        task=record.step.task or None,
+        confidence=record.step.confidence,
+        slots=record.step.slots,
+        adapter=record.adapter,
+        text=record.text,
+        labels=result.labels if result else {},
+        stopped=result.stopped if result else "",
+        tokens=result.tokens if result else 0,
+        seconds=result.seconds if result else 0.0,
+        first_token=result.first_token if result else 0.0,
+        fingerprints=result.fingerprints if result else {},
+        notices=[notice.message for notice in record.notices],
     )

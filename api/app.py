@@ -11,13 +11,13 @@ from agent.agent import Agent
 from api.auth import guarded
 from api.background_turn import Gone, Turns
 from api.body import BodyLimit
-from api.chat import MOST_TOKENS, chat_routes
+from api.chat import MAX_TOKENS_FIELDS, chat_routes
 from api.errors import handle_errors
 from api.health import health_routes, metric_routes
 from api.metrics import Metrics
 from api.models import model_routes
-from api.request_log import LEFT, Ledger
-from api.schemas import STREAMED
+from api.request_log import CLIENT_CLOSED_REQUEST, RequestLog
+from api.schemas import STREAM_SCHEMAS
 from api.skills import skill_routes
 from core.access import Keys
 from core.settings import Settings
@@ -28,14 +28,14 @@ class Api:
 
     Attributes:
         app: the ASGI app.
-        line: where the answers wait.
+        queue: where the answers wait.
         metrics: counts of the whole process: from now on they watch the agent.
     """
 
     def __init__(self, agent: Agent, settings: Settings, keys: Keys) -> None:
-        self.line = agent.limits.line
-        self.metrics = Metrics(agent.engine, self.line)
-        turns = Turns(settings, self.line)
+        self.queue = agent.limits.queue
+        self.metrics = Metrics(agent.engine, self.queue)
+        turns = Turns(settings, self.queue)
         agent.watch = self.metrics.watch
         self.app = FastAPI(
             title="Patchbay",
@@ -45,13 +45,13 @@ class Api:
             docs_url=None,  # its scripts come from elsewhere
             redoc_url=None,
             middleware=[
-                Middleware(Ledger, metrics=self.metrics),
-                Middleware(BodyLimit, most=settings.max_request_bytes),
+                Middleware(RequestLog, metrics=self.metrics),
+                Middleware(BodyLimit, max_bytes=settings.max_request_bytes),
             ],
         )
         handle_errors(self.app)
         self.app.exception_handler(Gone)(_gone)
-        self.app.include_router(health_routes(self.line))
+        self.app.include_router(health_routes(self.queue))
         router = guarded(keys, agent.limits)
         metric_routes(router, self.metrics)
         model_routes(router, agent)
@@ -60,10 +60,10 @@ class Api:
         router.get("/openapi.json", include_in_schema=False)(self._openapi)
         self.app.include_router(router)
         schema = self.app.openapi()
-        asked = schema["components"]["schemas"]["ChatRequest"]["properties"]
-        for name in MOST_TOKENS:
-            asked[name]["anyOf"][0]["maximum"] = settings.max_answer_tokens
-        schema["components"]["schemas"] |= STREAMED
+        fields = schema["components"]["schemas"]["ChatRequest"]["properties"]
+        for name in MAX_TOKENS_FIELDS:
+            fields[name]["anyOf"][0]["maximum"] = settings.max_answer_tokens
+        schema["components"]["schemas"] |= STREAM_SCHEMAS
         self._paths = {"/openapi.json", *schema["paths"]}
 
     def before(self, page: ASGIApp) -> ASGIApp:
@@ -82,4 +82,4 @@ class Api:
 
 
 async def _gone(request: Request, error: Exception) -> Response:
-    return Response(status_code=LEFT)
+    return Response(status_code=CLIENT_CLOSED_REQUEST)

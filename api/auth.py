@@ -32,8 +32,8 @@ def guarded(keys: Keys, limits: Limits) -> APIRouter:
                 visitor = await _visitor(request, keys)
                 request.state.visitor = visitor
                 # An address is a person's own.
-                request.state.told["visitor"] = visitor.name if keys else None
-                limits.count(visitor.name)
+                request.state.log_fields["visitor"] = visitor.name if keys else None
+                limits.count_request(visitor.name)
                 return await answer(request)
 
             return enter

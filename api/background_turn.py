@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from starlette.requests import Request
 
 from agent.events import Event, Failed
-from agent.fair_queue import Line
+from agent.fair_queue import FairQueue
 from core.settings import Settings
 from core.thread_stream import ThreadStream
 
@@ -30,8 +30,8 @@ class Turns:
     The thread does not wait for the reader: what it makes is kept until it is read.
     """
 
-    def __init__(self, settings: Settings, line: Line) -> None:
-        self._line = line
+    def __init__(self, settings: Settings, queue: FairQueue) -> None:
+        self._queue = queue
         # As many as have a place, so that none waits here, where nobody would see it, and some to
         # tell others that there is none.
         most = settings.max_running + settings.max_waiting + REFUSING
@@ -51,7 +51,7 @@ class Turns:
         """
 
         def held() -> T:
-            with self._line.place(visitor):
+            with self._queue.admit(visitor):
                 return work()
 
         return await asyncio.get_running_loop().run_in_executor(self._pool, held)

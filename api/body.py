@@ -13,24 +13,24 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 class BodyLimit:
     """Middleware: reading a body that is too large raises an HTTPException with status 413."""
 
-    def __init__(self, app: ASGIApp, most: int) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
         self.app = app
-        self._most = most
+        self._max_bytes = max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, its bytes counted as they are read."""
         announced = (
             Headers(scope=scope).get("content-length", "") if scope["type"] == "http" else ""
         )
-        seen = 0
+        received = 0
 
         async def counted() -> Message:
-            nonlocal seen
-            if announced.isdecimal() and int(announced) > self._most:
+            nonlocal received
+            if announced.isdecimal() and int(announced) > self._max_bytes:
                 raise HTTPException(413)
             message = await receive()
-            seen += len(message.get("body", b""))
-            if seen > self._most:
+            received += len(message.get("body", b""))
+            if received > self._max_bytes:
                 raise HTTPException(413)
             return message
 

@@ -16,8 +16,8 @@ from starlette.types import Receive, Scope, Send
 
 from agent.agent import Agent
 from agent.events import Event, Failed, StepFinished, TextDelta, Waiting
-from agent.options import Wishes
-from api.answer import Answer, Piece, logprobs
+from agent.options import TurnOptions
+from api.answer import Answer, AnswerDelta, openai_logprobs
 from api.background_turn import Start, Turn, Turns, unless_gone
 from api.errors import ApiError, documented
 from api.models import AUTO, adapter_of
@@ -28,8 +28,8 @@ from api.schemas import (
     ChatChunk,
     ChatCompletion,
     ChatRequest,
+    ChoiceDelta,
     ChunkChoice,
-    Delta,
     as_messages,
 )
 from core.access import Visitor
@@ -37,10 +37,10 @@ from core.errors import InputError
 from core.settings import Settings
 from engine.interface import Token
 
-PATIENCE = 2.0  # seconds a stream may wait for its first text before its headers go out
-QUIET = 15.0  # seconds without text after which a stream says that it is still there
-STILL_HERE = ": still here\n\n"
-MOST_TOKENS = ("max_tokens", "max_completion_tokens")
+HEADERS_SECONDS = 2.0  # a stream may wait for its first text before its headers go out
+KEEPALIVE_SECONDS = 15.0  # without text, after which a stream says that it is still there
+KEEPALIVE = ": still here\n\n"
+MAX_TOKENS_FIELDS = ("max_tokens", "max_completion_tokens")
 WITH_STREAM: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The answer; with `stream` a `data:` line a chunk, then `data: [DONE]`",
@@ -61,15 +61,20 @@ def chat_routes(router: APIRouter, agent: Agent, turns: Turns, settings: Setting
         """Answer a conversation: routed by `auto`, or as it stands by the model that is named."""
         visitor: Visitor = request.state.visitor
         adapter = adapter_of(body.model, agent)
-        request.state.told["model"] = body.model
-        wishes = _wishes(body, visitor, settings)
-        turn = turns.begin(_start(agent, body, adapter, wishes))
-        answer = Answer(wishes.seed)
-        completion = _Completion(answer, body, turn, request.state.told, settings.log_words)
+        request.state.log_fields["model"] = body.model
+        options = _options(body, visitor, settings)
+        turn = turns.begin(_start(agent, body, adapter, options))
+        completion = _Completion(
+            body,
+            turn,
+            Answer(options.seed),
+            log_fields=request.state.log_fields,
+            log_words=settings.log_words,
+        )
         return await (completion.stream() if body.stream else completion.whole(request))
 
 
-def _start(agent: Agent, body: ChatRequest, adapter: str | None, wishes: Wishes) -> Start:
+def _start(agent: Agent, body: ChatRequest, adapter: str | None, options: TurnOptions) -> Start:
     """The turn that the body asks for.
 
     Raises:
@@ -77,27 +82,29 @@ def _start(agent: Agent, body: ChatRequest, adapter: str | None, wishes: Wishes)
     """
     messages = as_messages(body.messages)
     if body.model != AUTO:
-        return lambda stop: agent.go_on(messages, adapter, stop, wishes)
+        return lambda stop: agent.complete(messages, adapter, stop=stop, options=options)
     *history, last = messages
     if last["role"] != "user":
         raise InputError(f"The last message must be the user's, not one by the {last['role']}.")
-    return lambda stop: agent.answer(last["content"], history, None, stop, False, wishes)
+    return lambda stop: agent.answer(
+        last["content"], history, stop=stop, explain=False, options=options
+    )
 
 
-def _wishes(body: ChatRequest, visitor: Visitor, settings: Settings) -> Wishes:
+def _options(body: ChatRequest, visitor: Visitor, settings: Settings) -> TurnOptions:
     """What the body asks for.
 
     Raises:
         ApiError: a longer answer than this server gives.
     """
     ends = [body.stop] if isinstance(body.stop, str) else body.stop or []
-    for name in MOST_TOKENS:
+    for name in MAX_TOKENS_FIELDS:
         wanted, most = getattr(body, name), settings.max_answer_tokens
         if wanted and wanted > most:
             message = f"{name} is too large: {wanted}. This server writes at most {most} tokens."
             raise ApiError(400, message, param=name)
     seed = secrets.randbits(32) if body.seed is None else body.seed
-    return Wishes(
+    return TurnOptions(
         temperature=body.temperature,
         top_p=body.top_p,
         repetition_penalty=body.repetition_penalty,
@@ -114,15 +121,21 @@ class _Completion:
     """One answer on its way out.
 
     Args:
-        told: where the log looks for what came of the request.
-        words: whether it may have the visitor's words.
+        log_fields: where the log looks for what came of the request.
+        log_words: whether it may have the visitor's words.
     """
 
     def __init__(
-        self, answer: Answer, body: ChatRequest, turn: Turn, told: dict[str, Any], words: bool
+        self,
+        body: ChatRequest,
+        turn: Turn,
+        answer: Answer,
+        *,
+        log_fields: dict[str, Any],
+        log_words: bool,
     ) -> None:
         self._answer, self._body, self._turn = answer, body, turn
-        self._told, self._words = told, words
+        self._log_fields, self._log_words = log_fields, log_words
         self._head = {
             "id": f"chatcmpl-{uuid.uuid4().hex}",
             "created": int(time.time()),
@@ -137,10 +150,10 @@ class _Completion:
             Gone: nobody waits any more; the computation ends.
         """
         with closing(self._turn):
-            pieces = await unless_gone(request, self._pieces())
-        tokens = [token for piece in pieces for token in piece.tokens]
+            deltas = await unless_gone(request, self._deltas())
+        tokens = [token for delta in deltas for token in delta.tokens]
         choice = AnswerChoice(
-            message=AnswerMessage(content="".join(piece.text for piece in pieces)),
+            message=AnswerMessage(content="".join(delta.text for delta in deltas)),
             logprobs=self._logprobs(tokens),
             finish_reason=self._answer.finish,
         )
@@ -149,7 +162,7 @@ class _Completion:
             choices=[choice],
             usage=self._answer.usage,
             system_fingerprint=self._answer.fingerprint,
-            patchbay=self._answer.made,
+            patchbay=self._answer.patchbay,
         )
         return JSONResponse(completion.model_dump())
 
@@ -161,7 +174,7 @@ class _Completion:
         """
         early: list[Event] = []
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(HEADERS_SECONDS):
                 while (event := await self._turn.next()) is not None:
                     early.append(event)
                     if isinstance(event, TextDelta | StepFinished | Failed):
@@ -175,71 +188,71 @@ class _Completion:
             raise ApiError.of(early[-1].kind, early[-1].message)
         return _Stream(self._lines(early), self._turn)
 
-    async def _pieces(self) -> list[Piece]:
-        pieces: list[Piece] = []
+    async def _deltas(self) -> list[AnswerDelta]:
+        deltas: list[AnswerDelta] = []
         while (event := await self._turn.next()) is not None:
-            pieces += self._take(event)
-        return pieces
+            if delta := self._take(event):
+                deltas.append(delta)
+        return deltas
 
     async def _lines(self, early: list[Event]) -> AsyncIterator[str]:
         """The stream's lines, beginning with events that have come already."""
-        yield self._line([ChunkChoice(delta=Delta(role="assistant", content=""))])
+        yield self._data([ChunkChoice(delta=ChoiceDelta(role="assistant", content=""))])
         try:
             for event in early:
-                for line in self._drawn(event):
+                for line in self._event_lines(event):
                     yield line
             while True:
                 try:
-                    following = await asyncio.wait_for(self._turn.next(), QUIET)
+                    following = await asyncio.wait_for(self._turn.next(), KEEPALIVE_SECONDS)
                 except TimeoutError:
-                    yield STILL_HERE
+                    yield KEEPALIVE
                     continue
                 if following is None:
                     break
-                for line in self._drawn(following):
+                for line in self._event_lines(following):
                     yield line
         except ApiError as error:
-            self._told["error"] = error.code
+            self._log_fields["error"] = error.code
             yield f"data: {JSONResponse(error.body).body.decode()}\n\n"  # type: ignore[union-attr]
             return
-        end = [ChunkChoice(delta=Delta(), finish_reason=self._answer.finish)]
-        made = {
-            "patchbay": self._answer.made,
+        end = [ChunkChoice(delta=ChoiceDelta(), finish_reason=self._answer.finish)]
+        provenance = {
+            "patchbay": self._answer.patchbay,
             "system_fingerprint": self._answer.fingerprint,
         }
         options = self._body.stream_options
         if options and options.include_usage:
-            yield self._line(end)
-            yield self._line([], usage=self._answer.usage, **made)
+            yield self._data(end)
+            yield self._data([], usage=self._answer.usage, **provenance)
         else:
-            yield self._line(end, **made)
+            yield self._data(end, **provenance)
         yield "data: [DONE]\n\n"
 
-    def _take(self, event: Event) -> list[Piece]:
-        pieces = list(self._answer.take(event))
+    def _take(self, event: Event) -> AnswerDelta | None:
+        delta = self._answer.take(event)
         if isinstance(event, StepFinished):
-            self._told |= self._answer.told
-            if self._words:
-                self._told["asked"] = self._body.messages[-1].text
-                self._told["answered"] = [step.text for step in self._answer.made.steps]
-        return pieces
+            self._log_fields |= self._answer.log_fields
+            if self._log_words:
+                self._log_fields["asked"] = self._body.messages[-1].text
+                self._log_fields["answered"] = [step.text for step in self._answer.record.started]
+        return delta
 
-    def _drawn(self, event: Event) -> Iterator[str]:
+    def _event_lines(self, event: Event) -> Iterator[str]:
         if isinstance(event, Waiting):
             yield f": number {event.place} in line\n\n"  # a comment, which clients pass over
-        for piece in self._take(event):
-            yield self._text(piece)
+        if delta := self._take(event):
+            logprobs = self._logprobs(list(delta.tokens))
+            yield self._data(
+                [ChunkChoice(delta=ChoiceDelta(content=delta.text), logprobs=logprobs)]
+            )
 
-    def _text(self, piece: Piece) -> str:
-        delta = Delta(content=piece.text)
-        return self._line([ChunkChoice(delta=delta, logprobs=self._logprobs(list(piece.tokens)))])
-
-    def _line(self, choices: list[ChunkChoice], **more: Any) -> str:
+    def _data(self, choices: list[ChunkChoice], **more: Any) -> str:
         chunk = ChatChunk(**self._head, choices=choices, **more)
         return f"data: {chunk.model_dump_json()}\n\n"
 
     def _logprobs(self, tokens: list[Token]) -> Any:
-        return logprobs(tokens) if self._body.logprobs else None
+        return openai_logprobs(tokens) if self._body.logprobs else None
 
 
 class _Stream(StreamingResponse):

@@ -16,10 +16,10 @@ from api.schemas import ErrorDetail, ErrorResponse
 from core.errors import PatchbayError
 
 log = logging.getLogger(__name__)
-LONGEST = 600  # characters of a message: it may hold a name that the visitor made up
-RETRY_SECONDS = 5
+MAX_MESSAGE = 600  # characters: it may hold a name that the visitor made up
+RETRY_AFTER_SECONDS = 5
 # By the error's class name, which is what a turn's Failed event has: status, and OpenAI's code.
-KINDS: dict[str, tuple[int, str | None]] = {
+STATUS_OF: dict[str, tuple[int, str | None]] = {
     "InputError": (422, None),
     "TooLong": (400, "context_length_exceeded"),
     "UnknownName": (404, "not_found"),
@@ -30,13 +30,13 @@ KINDS: dict[str, tuple[int, str | None]] = {
     "Draining": (503, "shutting_down"),
     "EngineAway": (503, "engine_away"),
 }
-TYPES = {
+TYPE_OF = {
     401: "authentication_error",
     403: "permission_error",
     404: "not_found_error",
     429: "rate_limit_error",
 }
-SAID: dict[int | str, str] = {
+DESCRIPTIONS: dict[int | str, str] = {
     400: "The request is malformed, or longer than the model reads",
     401: "The key is missing or unknown",
     403: "The key may not use the adapter that answers",
@@ -62,15 +62,17 @@ class ApiError(Exception):
     @classmethod
     def of(cls, kind: str, message: str) -> ApiError:
         """From the class name and the text of an error that is safe to show."""
-        status, code = KINDS.get(kind, (500, None))
+        status, code = STATUS_OF.get(kind, (500, None))
         return cls(status, message, code)
 
     @property
     def body(self) -> dict[str, Any]:
         """The JSON of it."""
         other = "invalid_request_error" if self.status < 500 else "server_error"
-        message = self.message if len(self.message) <= LONGEST else self.message[:LONGEST] + " …"
-        kind = TYPES.get(self.status, other)
+        message = (
+            self.message if len(self.message) <= MAX_MESSAGE else self.message[:MAX_MESSAGE] + " …"
+        )
+        kind = TYPE_OF.get(self.status, other)
         detail = ErrorDetail(message=message, type=kind, param=self.param, code=self.code)
         return ErrorResponse(error=detail).model_dump()
 
@@ -81,13 +83,15 @@ class ApiError(Exception):
         if self.status == HTTPStatus.UNAUTHORIZED:
             headers["WWW-Authenticate"] = "Bearer"
         if self.status in {429, 503}:
-            headers["Retry-After"] = str(RETRY_SECONDS)
+            headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
         return JSONResponse(self.body, self.status, headers)
 
 
 def documented(*statuses: int | str) -> dict[int | str, dict[str, Any]]:
     """The errors of an operation, for its OpenAPI."""
-    return {status: {"model": ErrorResponse, "description": SAID[status]} for status in statuses}
+    return {
+        status: {"model": ErrorResponse, "description": DESCRIPTIONS[status]} for status in statuses
+    }
 
 
 def handle_errors(app: FastAPI) -> None:
@@ -125,22 +129,22 @@ def _sentence(request: Request, error: HTTPException) -> str:
     }.get(error.status_code, f"{error.detail}.")
 
 
-def _of_validation(found: Sequence[Mapping[str, Any]]) -> ApiError:
+def _of_validation(errors: Sequence[Mapping[str, Any]]) -> ApiError:
     """The deepest of the errors: of the forms a value may have, the one that fits best."""
-    first = max(found, key=lambda one: (len(one["loc"]), one["type"] == "none_required"))
-    place = [str(part) for part in first["loc"][1:] if not _is_form(str(part))]
-    param = ".".join(place)[:100] or None
+    first = max(errors, key=lambda one: (len(one["loc"]), one["type"] == "none_required"))
+    path = [str(part) for part in first["loc"][1:] if not _is_form(str(part))]
+    param = ".".join(path)[:100] or None
     if first["type"] == "json_invalid":
         return ApiError(400, f"The body is not JSON: {first['ctx']['error']}.")
     if param is None:
         return ApiError(400, "The body must be a JSON object, with Content-Type: application/json.")
     if first["type"] == "none_required":
-        message = f"This server knows no {place[-1]!r} here. Leave it out."
+        message = f"This server knows no {path[-1]!r} here. Leave it out."
     else:
         message = f"{param}: {first['msg']}."
     return ApiError(400, message, param=param)
 
 
 def _is_form(part: str) -> bool:
-    """Whether pydantic names one of several forms of a value here, and not a place."""
+    """Whether pydantic names one of several forms of a value here, and not a field."""
     return part in {"constrained-str", "str"} or "[" in part

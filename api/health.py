@@ -7,12 +7,12 @@ from typing import Any
 from fastapi import APIRouter, Response
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from agent.fair_queue import Line
+from agent.fair_queue import FairQueue
 from api.errors import documented
 from api.metrics import Metrics
 from api.schemas import Health
 
-PLAIN: dict[int | str, dict[str, Any]] = {
+PLAIN_TEXT: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/plain": {"schema": {"type": "string"}}}}
 }
 NOT_READY: dict[int | str, dict[str, Any]] = {
@@ -20,7 +20,7 @@ NOT_READY: dict[int | str, dict[str, Any]] = {
 }
 
 
-def health_routes(line: Line) -> APIRouter:
+def health_routes(queue: FairQueue) -> APIRouter:
     """What needs no key."""
     router = APIRouter()
 
@@ -31,11 +31,11 @@ def health_routes(line: Line) -> APIRouter:
 
     @router.get("/readyz", responses=NOT_READY)
     async def readyz(response: Response) -> Health:
-        """The model is loaded, the line has room, and the server is not on its way out."""
-        if not (line.full or line.draining):
+        """The model is loaded, the queue has room, and the server is not on its way out."""
+        if not (queue.full or queue.draining):
             return Health(status="ready")
         response.status_code = 503
-        return Health(status="draining" if line.draining else "full")
+        return Health(status="draining" if queue.draining else "full")
 
     return router
 
@@ -46,7 +46,7 @@ def metric_routes(router: APIRouter, metrics: Metrics) -> None:
     @router.get(
         "/metrics",
         response_class=Response,
-        responses=PLAIN | documented(401, 429),
+        responses=PLAIN_TEXT | documented(401, 429),
     )
     async def read_metrics() -> Response:
         """Counters and histograms in Prometheus' text format."""

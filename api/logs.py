@@ -21,13 +21,13 @@ class JsonLines(logging.Formatter):
         self._words = words
 
     def format(self, record: logging.LogRecord) -> str:
-        """Time, level, where, what, and the record's `told` (from `extra`) beside them."""
+        """Time, level, where, what, and the record's `log_fields` (from `extra`) beside them."""
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
-            **getattr(record, "told", {}),
+            **getattr(record, "log_fields", {}),
         }
         if record.exc_info and record.exc_info[1] is not None:
             error = record.exc_info[1]

@@ -10,26 +10,26 @@ from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from agent.events import Event, Failed, Notice, Planned, StepFinished, StepStarted, Waiting
-from agent.fair_queue import Line
+from agent.fair_queue import FairQueue
 from engine.interface import Engine
 
-SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 300)
-CHANCES = tuple(round(0.05 * step, 2) for step in range(1, 21))
-BY = ("task", "adapter")
+DURATION_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 300)
+CONFIDENCE_BUCKETS = tuple(round(0.05 * step, 2) for step in range(1, 21))
+STEP_LABELS = ("task", "adapter")
 
 
 class Metrics:
     """Counters of one process. Safe to use from many threads; they hold nobody's words."""
 
-    def __init__(self, engine: Engine, line: Line) -> None:
+    def __init__(self, engine: Engine, queue: FairQueue) -> None:
         self.registry = CollectorRegistry()
         on = self.registry
         ProcessCollector(registry=on)
         self.registry.register(_Passes(engine))
         running = Gauge("patchbay_turns_running", "Turns that run", registry=on)
-        running.set_function(lambda: line.running)
-        waiting = Gauge("patchbay_waiting", "Turns that wait in the line", registry=on)
-        waiting.set_function(lambda: line.waiting)
+        running.set_function(lambda: queue.running)
+        waiting = Gauge("patchbay_waiting", "Turns that wait in the queue", registry=on)
+        waiting.set_function(lambda: queue.waiting)
         self.requests = Counter(
             "patchbay_requests", "HTTP requests to the API", ("route", "status"), registry=on
         )
@@ -37,54 +37,60 @@ class Metrics:
         self._notices = Counter(
             "patchbay_notices", "What visitors were told of steps", ("kind",), registry=on
         )
-        self._tokens = Counter("patchbay_tokens", "Tokens of steps", ("kind", *BY), registry=on)
-        self._waited = Histogram(
-            "patchbay_wait_seconds", "Time in the line", buckets=SECONDS, registry=on
+        self._tokens = Counter(
+            "patchbay_tokens", "Tokens of steps", ("kind", *STEP_LABELS), registry=on
         )
-        self._first = Histogram(
+        self._waited = Histogram(
+            "patchbay_wait_seconds", "Time in the queue", buckets=DURATION_BUCKETS, registry=on
+        )
+        self._first_token = Histogram(
             "patchbay_first_token_seconds",
             "Wait for a step's first text, from when the engine was asked",
-            BY,
-            buckets=SECONDS,
+            STEP_LABELS,
+            buckets=DURATION_BUCKETS,
             registry=on,
         )
-        self._whole = Histogram(
-            "patchbay_step_seconds", "Time for a whole step", BY, buckets=SECONDS, registry=on
+        self._duration = Histogram(
+            "patchbay_step_seconds",
+            "Time for a whole step",
+            STEP_LABELS,
+            buckets=DURATION_BUCKETS,
+            registry=on,
         )
-        self._sure = Histogram(
+        self._confidence = Histogram(
             "patchbay_route_confidence",
             "Probability that the router gave to the task it took",
             ("task",),
-            buckets=CHANCES,
+            buckets=CONFIDENCE_BUCKETS,
             registry=on,
         )
 
     def watch(self, turn: Iterator[Event]) -> Iterator[Event]:
         """Count a turn's events as they pass."""
-        came, waits = time.perf_counter(), True
+        started, waits = time.perf_counter(), True
         for event in turn:
             if waits and not isinstance(event, Waiting):
                 waits = False
-                self._waited.observe(time.perf_counter() - came)
+                self._waited.observe(time.perf_counter() - started)
             match event:
                 case Planned(plan=plan) if plan.reason == "router":
                     for step in plan.steps:
-                        self._sure.labels(step.task).observe(step.confidence)
+                        self._confidence.labels(step.task).observe(step.confidence)
                 case StepStarted():
-                    by = (event.step.task or "none", event.adapter or "base")
+                    labels = (event.step.task or "none", event.adapter or "base")
                 case Notice(kind=kind):
                     self._notices.labels(kind).inc()
                 case StepFinished():
-                    self._count(event, by)
+                    self._count(event, labels)
                 case Failed(kind=kind):
                     self._failed.labels(kind).inc()
             yield event
 
-    def _count(self, event: StepFinished, by: tuple[str, str]) -> None:
-        self._tokens.labels("read", *by).inc(event.prompt_tokens)
-        self._tokens.labels("scored" if event.labels else "written", *by).inc(event.tokens)
-        self._first.labels(*by).observe(event.first_token)
-        self._whole.labels(*by).observe(event.seconds)
+    def _count(self, event: StepFinished, labels: tuple[str, str]) -> None:
+        self._tokens.labels("read", *labels).inc(event.prompt_tokens)
+        self._tokens.labels("scored" if event.labels else "written", *labels).inc(event.tokens)
+        self._first_token.labels(*labels).observe(event.first_token)
+        self._duration.labels(*labels).observe(event.seconds)
 
 
 class _Passes(Collector):

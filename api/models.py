@@ -15,7 +15,7 @@ from core.access import Visitor
 from core.errors import UnknownName
 
 AUTO = "auto"  # routes
-SHOWN = 100  # characters of a name that is not known
+MAX_NAME_SHOWN = 100  # characters of a name that is not known
 
 
 def model_routes(router: APIRouter, agent: Agent) -> None:
@@ -30,10 +30,10 @@ def model_routes(router: APIRouter, agent: Agent) -> None:
     @router.get("/v1/models/{model:path}", responses=documented(401, 404, 429, "4XX"))
     async def retrieve_model(request: Request, model: str) -> Model:
         """One of them by its name."""
-        known = {one.id: one for one in _models(agent, request.state.visitor, started)}
-        if model not in known:
-            raise UnknownName("model", model[:SHOWN], known)
-        return known[model]
+        models = {one.id: one for one in _models(agent, request.state.visitor, started)}
+        if model not in models:
+            raise UnknownName("model", model[:MAX_NAME_SHOWN], models)
+        return models[model]
 
 
 def adapter_of(model: str, agent: Agent) -> str | None:
@@ -49,7 +49,7 @@ def adapter_of(model: str, agent: Agent) -> str | None:
     if model not in adapters:
         with suppress(UnknownName):  # else it says why, if it is there and was refused
             agent.engine.adapters.fingerprint(model)
-        raise UnknownName("model", model[:SHOWN], [AUTO, base, *adapters])
+        raise UnknownName("model", model[:MAX_NAME_SHOWN], [AUTO, base, *adapters])
     return model
 
 
@@ -68,5 +68,5 @@ def _models(agent: Agent, visitor: Visitor, started: int) -> Iterator[Model]:
     for name in agent.engine.adapters.names():
         if visitor.allowed is None or name in visitor.allowed:
             serves = [task.name for task in tasks if name in task.adapters]
-            made = agent.engine.adapters.fingerprint(name)
-            yield model(name, ModelAbout(kind="adapter", tasks=serves, fingerprint=made))
+            weights = agent.engine.adapters.fingerprint(name)
+            yield model(name, ModelAbout(kind="adapter", tasks=serves, fingerprint=weights))

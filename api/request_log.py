@@ -13,11 +13,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.metrics import Metrics
 
 log = logging.getLogger("patchbay.request")
-LEFT = 499  # nginx's number for a visitor who has gone before the end
+CLIENT_CLOSED_REQUEST = 499  # nginx's number for a visitor who has gone before the end
 
 
-class Ledger:
-    """Middleware. Handlers add to `request.state.told` what the line should say."""
+class RequestLog:
+    """Middleware. Handlers add to `request.state.log_fields` what the line should say."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self.app = app
@@ -29,14 +29,14 @@ class Ledger:
             await self.app(scope, receive, send)
             return
         started, status, whole = time.perf_counter(), 500, False
-        told: dict[str, Any] = {"request": f"req_{uuid.uuid4().hex}"}
-        scope.setdefault("state", {})["told"] = told
+        fields: dict[str, Any] = {"request": f"req_{uuid.uuid4().hex}"}
+        scope.setdefault("state", {})["log_fields"] = fields
 
         async def sending(message: Message) -> None:
             nonlocal status, whole
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["x-request-id"] = told["request"]
+                MutableHeaders(scope=message)["x-request-id"] = fields["request"]
             elif message["type"] == "http.response.body":
                 whole = not message.get("more_body", False)
             await send(message)
@@ -46,8 +46,8 @@ class Ledger:
         finally:
             # The path as it was declared: what a visitor makes up would be a label without end.
             route = getattr(scope.get("route"), "path", "unknown")
-            status = status if whole or status >= 500 else LEFT
+            status = status if whole or status >= 500 else CLIENT_CLOSED_REQUEST
             self._metrics.requests.labels(route, str(status)).inc()
-            told |= {"method": scope["method"], "route": route, "status": status}
-            told["seconds"] = round(time.perf_counter() - started, 4)
-            log.info("request", extra={"told": told})
+            fields |= {"method": scope["method"], "route": route, "status": status}
+            fields["seconds"] = round(time.perf_counter() - started, 4)
+            log.info("request", extra={"log_fields": fields})

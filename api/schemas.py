@@ -19,9 +19,9 @@ from agent.plan import Reason
 from core.errors import InputError
 from tasks.spec import Message
 
-MOST_MESSAGES = 512
-MOST_LABELS = 100
-LARGEST = 2**53 - 1  # integer that every reader of JSON keeps exact
+MAX_MESSAGES = 512
+MAX_LABELS = 100
+MAX_INTEGER = 2**53 - 1  # the largest that every reader of JSON keeps exact
 
 
 def _whole(value: object) -> object:
@@ -29,11 +29,11 @@ def _whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-WHOLE = BeforeValidator(_whole)
-LEFT_OUT = Field(exclude_if=lambda value: value is None)
+WHOLE_NUMBER = BeforeValidator(_whole)
+OMITTED_IF_NONE = Field(exclude_if=lambda value: value is None)
 Name = Annotated[str, Field(min_length=1, max_length=200)]
-Words = Annotated[str, Field(max_length=MAX_CHARACTERS)]
-Ending = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+MessageText = Annotated[str, Field(max_length=MAX_CHARACTERS)]
+StopString = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Label = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 
 
@@ -43,28 +43,28 @@ def _distinct(labels: list[str]) -> list[str]:
     return labels
 
 
-Request = Annotated[str, StringConstraints(min_length=1, max_length=MAX_CHARACTERS)]
+RequestText = Annotated[str, StringConstraints(min_length=1, max_length=MAX_CHARACTERS)]
 
 
-class Asked(BaseModel):
+class RequestBody(BaseModel):
     """A request's body. What is not known here may be there as null, and as nothing else."""
 
     model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
     __pydantic_extra__: dict[str, None]
 
 
-class TextPart(Asked):
+class TextPart(RequestBody):
     """A piece of a message."""
 
     type: Literal["text"]
-    text: Words
+    text: MessageText
 
 
-class ChatMessage(Asked):
+class ChatMessage(RequestBody):
     """One turn of a conversation. `developer` is read as `system`."""
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: Words | Annotated[list[TextPart], Field(min_length=1, max_length=64)]
+    content: MessageText | Annotated[list[TextPart], Field(min_length=1, max_length=64)]
     name: Annotated[str, Field(max_length=200)] | None = None
 
     @property
@@ -96,35 +96,35 @@ def as_messages(given: Sequence[ChatMessage]) -> list[Message]:
     ]
 
 
-class StreamOptions(Asked):
+class StreamOptions(RequestBody):
     """What a stream holds beside the answer."""
 
     include_usage: bool | None = None
 
 
-class ResponseFormat(Asked):
+class ResponseFormat(RequestBody):
     """The form of the answer: text."""
 
     type: Literal["text"]
 
 
-class ChatRequest(Asked):
+class ChatRequest(RequestBody):
     """A conversation to answer. What is left out comes from the task that answers."""
 
     model: Name = Field(description="`auto`, which routes, or an adapter, or the base")
-    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=MOST_MESSAGES)]
+    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=MAX_MESSAGES)]
     stream: bool | None = False
     stream_options: StreamOptions | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
     repetition_penalty: Annotated[float, Field(ge=0.5, le=3)] | None = None
-    max_tokens: Annotated[int, Field(ge=1), WHOLE] | None = None
-    max_completion_tokens: Annotated[int, Field(ge=1), WHOLE] | None = None
-    stop: Ending | Annotated[list[Ending], Field(max_length=4)] | None = None
-    seed: Annotated[int, Field(ge=-LARGEST, le=LARGEST), WHOLE] | None = None
-    n: Annotated[int, Field(ge=1, le=1), WHOLE] | None = 1
+    max_tokens: Annotated[int, Field(ge=1), WHOLE_NUMBER] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1), WHOLE_NUMBER] | None = None
+    stop: StopString | Annotated[list[StopString], Field(max_length=4)] | None = None
+    seed: Annotated[int, Field(ge=-MAX_INTEGER, le=MAX_INTEGER), WHOLE_NUMBER] | None = None
+    n: Annotated[int, Field(ge=1, le=1), WHOLE_NUMBER] | None = 1
     logprobs: bool | None = False
-    top_logprobs: Annotated[int, Field(ge=0, le=20), WHOLE] | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=20), WHOLE_NUMBER] | None = None
     frequency_penalty: Annotated[float, Field(ge=0, le=0)] | None = None
     presence_penalty: Annotated[float, Field(ge=0, le=0)] | None = None
     response_format: ResponseFormat | None = None
@@ -142,24 +142,24 @@ class ChatRequest(Asked):
     )
 
 
-class RouteRequest(Asked):
+class RouteRequest(RequestBody):
     """A request to route and not to answer."""
 
-    input: Request
-    history: Annotated[list[ChatMessage], Field(max_length=MOST_MESSAGES)] | None = Field(
+    input: RequestText
+    history: Annotated[list[ChatMessage], Field(max_length=MAX_MESSAGES)] | None = Field(
         None, description="earlier turns, oldest first"
     )
 
 
-class ClassifyRequest(Asked):
+class ClassifyRequest(RequestBody):
     """A text to find the label of."""
 
-    input: Request
+    input: RequestText
     task: Name | None = Field(None, description="a task that chooses; `classification` if left out")
     labels: (
         Annotated[
             list[Label],
-            Field(min_length=2, max_length=MOST_LABELS, json_schema_extra={"uniqueItems": True}),
+            Field(min_length=2, max_length=MAX_LABELS, json_schema_extra={"uniqueItems": True}),
             AfterValidator(_distinct),
         ]
         | None
@@ -206,7 +206,7 @@ class ModelList(BaseModel):
     data: list[Model]
 
 
-class Usage(BaseModel):
+class CompletionUsage(BaseModel):
     """Tokens read and written; a task that chooses writes none."""
 
     prompt_tokens: int = 0
@@ -233,7 +233,7 @@ class Route(BaseModel):
     milliseconds: float
 
 
-class MadeStep(BaseModel):
+class AnsweredStep(BaseModel):
     """A step that was run. Of an answer that was not routed the task is null."""
 
     task: str | None
@@ -250,12 +250,12 @@ class MadeStep(BaseModel):
     notices: list[str]
 
 
-class Made(BaseModel):
+class Provenance(BaseModel):
     """What answered: the route that was taken and every fingerprint."""
 
     reason: Reason | None = Field(description="who decided the route; null: nothing was routed")
     seed: int = Field(description="of the sampling; with it the answer can be had again")
-    steps: list[MadeStep]
+    steps: list[AnsweredStep]
 
 
 class TopLogprob(BaseModel):
@@ -304,23 +304,23 @@ class ChatCompletion(BaseModel):
     created: int
     model: str
     choices: list[AnswerChoice]
-    usage: Usage
+    usage: CompletionUsage
     system_fingerprint: str
-    patchbay: Made
+    patchbay: Provenance
 
 
-class Delta(BaseModel):
+class ChoiceDelta(BaseModel):
     """More of the answer."""
 
-    role: Annotated[Literal["assistant"] | None, LEFT_OUT] = None
-    content: Annotated[str | None, LEFT_OUT] = None
+    role: Annotated[Literal["assistant"] | None, OMITTED_IF_NONE] = None
+    content: Annotated[str | None, OMITTED_IF_NONE] = None
 
 
 class ChunkChoice(BaseModel):
     """A piece of the one answer."""
 
     index: Literal[0] = 0
-    delta: Delta
+    delta: ChoiceDelta
     logprobs: Logprobs | None = None
     finish_reason: Literal["stop", "length"] | None = None
 
@@ -333,9 +333,9 @@ class ChatChunk(BaseModel):
     created: int
     model: str
     choices: list[ChunkChoice]
-    usage: Annotated[Usage | None, LEFT_OUT] = None
-    system_fingerprint: Annotated[str | None, LEFT_OUT] = None
-    patchbay: Annotated[Made | None, LEFT_OUT] = None
+    usage: Annotated[CompletionUsage | None, OMITTED_IF_NONE] = None
+    system_fingerprint: Annotated[str | None, OMITTED_IF_NONE] = None
+    patchbay: Annotated[Provenance | None, OMITTED_IF_NONE] = None
 
 
 class Classified(BaseModel):
@@ -343,8 +343,8 @@ class Classified(BaseModel):
 
     label: str
     labels: dict[str, float] = Field(description="label -> probability, the likeliest first")
-    usage: Usage
-    patchbay: Made
+    usage: CompletionUsage
+    patchbay: Provenance
 
 
 class Health(BaseModel):
@@ -354,14 +354,14 @@ class Health(BaseModel):
 
 
 def _chunk_schema() -> tuple[dict[str, Any], dict[str, Any]]:
-    made = ChatChunk.model_json_schema(
+    schema = ChatChunk.model_json_schema(
         mode="serialization", ref_template="#/components/schemas/{model}"
     )
-    return made, made.pop("$defs")
+    return schema, schema.pop("$defs")
 
 
 _CHUNK, _PARTS = _chunk_schema()
-STREAMED = {"ChatChunk": _CHUNK, **_PARTS}  # for the OpenAPI, which has no model of a stream
+STREAM_SCHEMAS = {"ChatChunk": _CHUNK, **_PARTS}  # for the OpenAPI, which has no model of a stream
 STREAM_EVENT = {
     "type": "object",
     "required": ["data"],

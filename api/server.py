@@ -15,48 +15,48 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from api.app import Api
 from core.settings import Settings
 
-SILENT = 20.0  # seconds a new connection may say nothing
-IDLE = 75  # seconds between two requests; as long as proxies keep theirs
-STALLED = 30.0  # seconds a reader may take nothing of what waits for it
-LAST_BYTES = 2  # seconds for connections after the last answer
+FIRST_BYTE_TIMEOUT = 20.0  # seconds a new connection may say nothing
+KEEP_ALIVE_TIMEOUT = 75  # seconds between two requests; as long as proxies keep theirs
+SEND_TIMEOUT = 30.0  # seconds a reader may take nothing of what waits for it
+CLOSE_TIMEOUT = 2  # seconds for connections after the last answer
 
 
 class Connection(H11Protocol):
     """A connection that may not hold on to the server while it does nothing."""
 
-    silent, stalled = SILENT, STALLED
-    _stall: asyncio.TimerHandle | None = None
+    first_byte_timeout, send_timeout = FIRST_BYTE_TIMEOUT, SEND_TIMEOUT
+    _send_timer: asyncio.TimerHandle | None = None
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
-        self.access_log = False  # paths are visitors' words; the ledger has its own line
+        self.access_log = False  # paths are visitors' words; the request log has its own line
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first byte."""
         super().connection_made(transport)
         self.timeout_keep_alive_task = self.loop.call_later(
-            self.silent, self.timeout_keep_alive_handler
+            self.first_byte_timeout, self.timeout_keep_alive_handler
         )
 
     def pause_writing(self) -> None:
         """The reader is behind: begin to wait for it."""
         super().pause_writing()
-        self._stall = self.loop.call_later(self.stalled, self.transport.abort)
+        self._send_timer = self.loop.call_later(self.send_timeout, self.transport.abort)
 
     def resume_writing(self) -> None:
         """The reader has caught up."""
         super().resume_writing()
-        self._calm()
+        self._stop_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nobody is there to wait for."""
-        self._calm()
+        self._stop_timer()
         super().connection_lost(exc)
 
-    def _calm(self) -> None:
-        if self._stall is not None:
-            self._stall.cancel()
-            self._stall = None
+    def _stop_timer(self) -> None:
+        if self._send_timer is not None:
+            self._send_timer.cancel()
+            self._send_timer = None
 
 
 class Server(uvicorn.Server):
@@ -74,7 +74,7 @@ class Server(uvicorn.Server):
     ) -> None:
         """`ready` is told the address when the port is open."""
         self.page = page
-        self._line = api.line
+        self._queue = api.queue
         self._ready = ready
         self._drain = settings.drain_seconds
         super().__init__(
@@ -86,8 +86,8 @@ class Server(uvicorn.Server):
                 ws="none",
                 log_config=None,
                 server_header=False,
-                timeout_keep_alive=IDLE,
-                timeout_graceful_shutdown=LAST_BYTES,
+                timeout_keep_alive=KEEP_ALIVE_TIMEOUT,
+                timeout_graceful_shutdown=CLOSE_TIMEOUT,
             )
         )
 
@@ -105,9 +105,9 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let the running answers end, then close."""
-        self._line.draining = True
+        self._queue.draining = True
         until = time.monotonic() + self._drain
-        while self._line.held and time.monotonic() < until and not self.force_exit:
+        while self._queue.admitted and time.monotonic() < until and not self.force_exit:
             await asyncio.sleep(0.1)
         await super().shutdown(sockets)
 

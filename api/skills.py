@@ -8,8 +8,8 @@ from fastapi import APIRouter, Request
 
 from agent.agent import Agent
 from agent.cleaning import clean
-from agent.options import Wishes
-from agent.plan import Plan, SlotValue, Step
+from agent.options import TurnOptions
+from agent.plan import Plan, Step
 from api.answer import Answer
 from api.background_turn import Turns, unless_gone
 from api.errors import documented
@@ -23,9 +23,9 @@ from api.schemas import (
 )
 from core.access import Visitor
 from core.errors import InputError
-from tasks.spec import TaskSpec, find_task
+from tasks.spec import SlotValue, TaskSpec, find_task
 
-DEFAULT = "classification"
+DEFAULT_CHOICE_TASK = "classification"
 ERRORS = documented(400, 401, 403, 404, 413, 422, 429, 500, 503)
 
 
@@ -38,27 +38,28 @@ def skill_routes(router: APIRouter, agent: Agent, turns: Turns) -> None:
         visitor: Visitor = request.state.visitor
         history = as_messages(body.history or [])
         plan = await turns.call(visitor.name, lambda: agent.planner.plan(body.input, history))
-        request.state.told["tasks"] = [step.task for step in plan.steps]
+        request.state.log_fields["tasks"] = [step.task for step in plan.steps]
         return _route(plan)
 
     @router.post("/v1/classify", responses=ERRORS)
     async def classify(request: Request, body: ClassifyRequest) -> Classified:
         """Find a text's label, with the probability of each."""
         visitor: Visitor = request.state.visitor
-        plan = _plan(body, find_task(agent.tasks, body.task or DEFAULT))
-        wishes = Wishes(allowed=visitor.allowed, visitor=visitor.name)
+        plan = _plan(body, find_task(agent.tasks, body.task or DEFAULT_CHOICE_TASK))
+        options = TurnOptions(allowed=visitor.allowed, visitor=visitor.name)
         answer = Answer(seed=0)
 
         async def finish() -> None:
             while (event := await turn.next()) is not None:
-                list(answer.take(event))
+                answer.take(event)
 
-        with closing(turns.begin(lambda stop: agent.carry_out(plan, stop, wishes))) as turn:
+        turn = turns.begin(lambda stop: agent.run_plan(plan, stop=stop, options=options))
+        with closing(turn):
             await unless_gone(request, finish())
-        request.state.told |= answer.told
-        step = answer.made.steps[0]
+        request.state.log_fields |= answer.log_fields
+        step, *_ = answer.patchbay.steps
         return Classified(
-            label=step.text, labels=step.labels, usage=answer.usage, patchbay=answer.made
+            label=step.text, labels=step.labels, usage=answer.usage, patchbay=answer.patchbay
         )
 
 
@@ -72,13 +73,10 @@ def _plan(body: ClassifyRequest, task: TaskSpec) -> Plan:
         raise InputError(f"The task {task.name!r} has no labels, it writes. Name another.")
     slots: dict[str, SlotValue] = {}
     if body.labels:
-        slot = next((name for name, slot in task.slots.items() if slot.type == "labels"), None)
-        if slot is None:
-            known = ", ".join(task.labels)
-            raise InputError(
-                f"The task {task.name!r} has labels already: {known}. Leave yours out."
-            )
-        slots[slot] = body.labels
+        if task.labels_slot is None:
+            own = ", ".join(task.labels)
+            raise InputError(f"The task {task.name!r} has labels already: {own}. Leave yours out.")
+        slots[task.labels_slot] = body.labels
     return Plan((Step(task.name, 1.0, slots, text=clean(body.input)),), "chosen")
 
 

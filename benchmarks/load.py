@@ -215,7 +215,7 @@ def warm_up(key: str, address: str) -> None:
 
 
 def mean_wait(key: str, address: str) -> float:
-    """Seconds in the line, the mean of all."""
+    """Seconds in the queue, the mean of all."""
     head = {"Authorization": f"Bearer {key}"}
     text = requests.get(f"{address}/metrics", headers=head, timeout=30).text
     wait = dict(re.findall(r"^patchbay_wait_seconds_(sum|count) (\S+)", text, re.M))

@@ -31,7 +31,7 @@ from semantic_router import Route
 from semantic_router.encoders import DenseEncoder
 from semantic_router.routers import IndexedRouter
 
-from agent.planning.encoder import Encoder
+from agent.planning.encoder import SentenceEncoder
 from agent.planning.planner import Planner
 from agent.planning.router import Router
 from core.settings import load_settings
@@ -42,7 +42,7 @@ from tasks.spec import Message, TaskSpec, load_tasks
 DATA = Path(__file__).parent.parent / "tests" / "data"
 DEFAULT_TASK = "generation"
 Request = dict[str, Any]
-Decide = Callable[[Request], list[str]]
+PickTasks = Callable[[Request], list[str]]
 
 
 class SameEncoder(DenseEncoder):
@@ -60,7 +60,7 @@ def read(file: Path) -> list[Request]:
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line]
 
 
-def measure(sides: Mapping[str, Decide], requests: list[Request]) -> dict[str, dict[str, float]]:
+def measure(sides: Mapping[str, PickTasks], requests: list[Request]) -> dict[str, dict[str, float]]:
     """Shares of exact plans and right first tasks, and the time each request took.
 
     The sides take turns at every request, so that other work on the machine slows all of them.
@@ -89,7 +89,7 @@ def share(right: Iterable[bool]) -> float:
     return round(statistics.mean(right), 4)
 
 
-def patchbay(tasks: Mapping[str, TaskSpec], encoder: Encoder) -> Decide:
+def patchbay(tasks: Mapping[str, TaskSpec], encoder: SentenceEncoder) -> PickTasks:
     """Patchbay's planner."""
     planner = Planner(tasks, Router(tasks, encoder))
 
@@ -100,7 +100,9 @@ def patchbay(tasks: Mapping[str, TaskSpec], encoder: Encoder) -> Decide:
     return decide
 
 
-def semantic(tasks: Mapping[str, TaskSpec], encoder: Encoder, fit: list[Request] | None) -> Decide:
+def semantic(
+    tasks: Mapping[str, TaskSpec], encoder: SentenceEncoder, fit: list[Request] | None
+) -> PickTasks:
     """semantic-router with its defaults; with `fit`, its calibration and a threshold of 0.5."""
     routes = [Route(name=name, utterances=task.requests.all()) for name, task in tasks.items()]
     router = IndexedRouter(encoder=SameEncoder(name="same", encoder=encoder), routes=routes)
@@ -115,7 +117,7 @@ def semantic(tasks: Mapping[str, TaskSpec], encoder: Encoder, fit: list[Request]
     return decide
 
 
-def base_model(tasks: Mapping[str, TaskSpec], engine: Engine) -> Decide:
+def base_model(tasks: Mapping[str, TaskSpec], engine: Engine) -> PickTasks:
     """The bare base, asked which task it is."""
     listed = "\n".join(f"- {name}: {task.description.en}" for name, task in tasks.items())
     system: Message = {
@@ -137,7 +139,7 @@ def base_model(tasks: Mapping[str, TaskSpec], engine: Engine) -> Decide:
 
 def main(file: Path) -> None:
     """Measure all on one file and print a table, then JSON."""
-    tasks, encoder, requests = load_tasks(), Encoder(), read(file)
+    tasks, encoder, requests = load_tasks(), SentenceEncoder(), read(file)
     engine = load_engine(load_settings(profile="starter"))
     sides = {
         "patchbay": patchbay(tasks, encoder),

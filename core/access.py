@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-LEAST_LENGTH = 16  # of a key, in characters; shorter ones can be guessed
+MIN_KEY_LENGTH = 16  # of a key, in characters; shorter ones can be guessed
 
 
 class ApiKey(BaseModel):
@@ -17,7 +17,7 @@ class ApiKey(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    key: SecretStr = Field(min_length=LEAST_LENGTH)
+    key: SecretStr = Field(min_length=MIN_KEY_LENGTH)
     adapters: tuple[str, ...] | None = None
 
     @model_validator(mode="before")

@@ -10,7 +10,7 @@
     ├── AdapterError       an adapter was refused
     ├── NotAllowed         the visitor may not use the adapter that would answer
     ├── TooMany            one visitor asks too much
-    ├── EngineBusy         the line is full
+    ├── EngineBusy         the queue is full
     ├── EngineAway         what runs the base is elsewhere, and does not answer
     └── Draining           the server is on its way out
 
@@ -43,8 +43,8 @@ class InputError(PatchbayError):
 class UnknownName(InputError):
     """No task, adapter or profile has that name; the message lists near matches."""
 
-    def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
-        choices = sorted(known)
+    def __init__(self, what: str, name: str, names: Iterable[str]) -> None:
+        choices = sorted(names)
         near = difflib.get_close_matches(name, choices, n=3)
         hint = f"Did you mean {' or '.join(near)}? " if near else ""
         listed = ", ".join(choices) if choices else "none"
@@ -73,7 +73,7 @@ class TooMany(PatchbayError):
 
 
 class EngineBusy(PatchbayError):
-    """The line, or the engine's own queue, is full."""
+    """The queue of turns, or the engine's own, is full."""
 
 
 class EngineAway(PatchbayError):

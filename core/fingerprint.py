@@ -7,12 +7,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-LENGTH = 12  # hex digits kept: 48 bits, plenty to tell a person's files apart
+HEX_DIGITS = 12  # of a SHA-256: 48 bits, plenty to tell a person's files apart
 
 
 def of_bytes(data: bytes) -> str:
     """Fingerprint of bytes: the first 12 hex digits of their SHA-256."""
-    return hashlib.sha256(data).hexdigest()[:LENGTH]
+    return hashlib.sha256(data).hexdigest()[:HEX_DIGITS]
 
 
 def of_value(value: Any) -> str:

@@ -24,8 +24,8 @@ from core.access import ApiKey
 from core.errors import SettingsError, UnknownName
 
 PROFILE_DIR = Path(__file__).parent / "profiles"
-FOUND = {"zero": "ZeroGPU found", "gpu": "CUDA found", "starter": "no CUDA found"}
-Source = tuple[str, dict[str, Any]]  # where the values came from, and the values
+AUTO_REASONS = {"zero": "ZeroGPU found", "gpu": "CUDA found", "starter": "no CUDA found"}
+_Source = tuple[str, dict[str, Any]]  # where the values came from, and the values
 KeyName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,40}$")]
 
 
@@ -56,7 +56,7 @@ class Settings(BaseSettings):
     context_tokens: int = Field(4096, ge=64, description="prompt plus answer, in tokens")
     threads: int | None = Field(None, ge=1, description="CPU threads; all cores when unset")
     max_running: int = Field(8, ge=1, description="answers made at one time")
-    max_waiting: int = Field(64, ge=0, description="answers that may wait in line behind them")
+    max_waiting: int = Field(64, ge=0, description="answers that may wait in the queue behind them")
     time_limit: float = Field(300.0, gt=0, description="seconds one answer may take")
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(7860, ge=1, le=65535, description="port to listen on")
@@ -132,7 +132,7 @@ def load_settings(**flags: Any) -> Settings:
                 merged[key], origins[key] = value, source
     merged["profile"] = name
     if wanted == "auto":
-        origins["profile"] = f"auto: {FOUND[name]}"
+        origins["profile"] = f"auto: {AUTO_REASONS[name]}"
     settings = _validated(merged, origins)
     if settings.device == "cuda" and not has_cuda():
         raise SettingsError(
@@ -193,7 +193,7 @@ def _environment() -> dict[str, Any]:
         ) from error
 
 
-def _file(path: Path) -> Source:
+def _file(path: Path) -> _Source:
     if not path.is_file():
         return str(path), {}
     try:

@@ -40,7 +40,7 @@ def load_scoring_engine(
     return _load_own(settings, progress)
 
 
-def load_stand_in(settings: Settings, progress: Progress = lambda line: None) -> TorchEngine | None:
+def load_fallback(settings: Settings, progress: Progress = lambda line: None) -> TorchEngine | None:
     """What answers here while the server is away, if the settings name anything.
 
     It is loaded at the start: a first request without the server should not wait for it, nor a

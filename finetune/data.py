@@ -10,31 +10,32 @@ from pathlib import Path
 
 from core.errors import InputError, SettingsError
 from finetune import augment
-from finetune.examples import Encoder, Example, menus
-from finetune.recipe import Recipe, Source
+from finetune.examples import Example, ExampleEncoder, label_list_batches
+from finetune.recipe import DataSource, Recipe
 from tasks.rows import Refusal, Row, Table, exchanged, read, read_hub
 from tasks.spec import TaskSpec
 
 SHIPPED = Path(__file__).parent  # rows of our own stand in `rows/`
-POOL = 16  # batches whose rows are sorted by length together: close lengths, still well mixed
+# Batches whose rows are sorted by length together: close lengths, still well mixed.
+BUCKET_BATCHES = 16
 
 
 @dataclass
-class Part:
+class DataSet:
     """One data set after reading: rows to train and validate on, rows refused, by file."""
 
-    source: Source
+    source: DataSource
     train: list[Row]
     validation: list[Row]
     refused: dict[str, list[Refusal]] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
-        """What the part is called in messages."""
+        """What it is called in messages."""
         return self.source.name or Path(self.source.path or str(self.source.hub)).name
 
 
-def load(recipe: Recipe, task: TaskSpec, encoder: Encoder) -> list[Part]:
+def load(recipe: Recipe, task: TaskSpec, encoder: ExampleEncoder) -> list[DataSet]:
     """Read, check and split every data set of the recipe.
 
     Raises:
@@ -46,22 +47,24 @@ def load(recipe: Recipe, task: TaskSpec, encoder: Encoder) -> list[Part]:
             f"typos={recipe.typos:g}: only tasks that choose a label keep their answer when the "
             f"text has slips; {task.name!r} writes. Leave it out."
         )
-    return [_part(recipe, source, task, encoder) for source in recipe.data]
+    return [_load_one(recipe, source, task, encoder) for source in recipe.data]
 
 
-def _part(recipe: Recipe, source: Source, task: TaskSpec, encoder: Encoder) -> Part:
-    place, table = _table(recipe, source, source.path, source.split, task)
-    table = _fitting(table, recipe, source, encoder)
-    refused = {place: table.refused}
+def _load_one(
+    recipe: Recipe, source: DataSource, task: TaskSpec, encoder: ExampleEncoder
+) -> DataSet:
+    origin, table = _table(recipe, source, source.path, source.split, task)
+    table = _usable(table, recipe, source, encoder)
+    refused = {origin: table.refused}
     rows = _drawn(table.rows, source.take, recipe.seed)
     validation: list[Row] = []
-    if source.validation or (source.validation_split and not Path(place).is_file()):
-        other_place, other = _table(
+    if source.validation or (source.validation_split and not Path(origin).is_file()):
+        validation_origin, held_out = _table(
             recipe, source, source.validation, source.validation_split, task
         )
-        other = _fitting(other, recipe, source, encoder)
-        refused[other_place] = other.refused
-        validation = other.rows
+        held_out = _usable(held_out, recipe, source, encoder)
+        refused[validation_origin] = held_out.refused
+        validation = held_out.rows
     if recipe.folds and recipe.fold is not None:
         rows = random.Random(recipe.seed).sample(rows, len(rows))
         validation = rows[recipe.fold :: recipe.folds]
@@ -71,15 +74,15 @@ def _part(recipe: Recipe, source: Source, task: TaskSpec, encoder: Encoder) -> P
         rows = random.Random(recipe.seed).sample(rows, len(rows))
         rows, validation = rows[cut:], rows[:cut]
     if not rows or not validation:
-        raise InputError(f"{place}: no rows are left to train and validate on.")
+        raise InputError(f"{origin}: no rows are left to train and validate on.")
     if source.both_ways:
-        rows += map(exchanged, _share(rows, source.both_ways, recipe.seed))
-        validation += map(exchanged, _share(validation, source.both_ways, recipe.seed))
-    return Part(source, rows, validation, refused)
+        for part in (rows, validation):
+            part += [exchanged(row, task) for row in _share(part, source.both_ways, recipe.seed)]
+    return DataSet(source, rows, validation, refused)
 
 
 def _table(
-    recipe: Recipe, source: Source, path: str | None, split: str | None, task: TaskSpec
+    recipe: Recipe, source: DataSource, path: str | None, split: str | None, task: TaskSpec
 ) -> tuple[str, Table]:
     """A local file's rows, or those of a hub data set's split where there is no such file.
 
@@ -95,12 +98,12 @@ def _table(
     return f"{source.hub}:{split}", read_hub(source.hub, source.subset, str(split), source, task)
 
 
-def _fitting(table: Table, recipe: Recipe, source: Source, encoder: Encoder) -> Table:
+def _usable(table: Table, recipe: Recipe, source: DataSource, encoder: ExampleEncoder) -> Table:
     """Refuse rows whose label is unknown or that are too long; name labels as the prompt does."""
     task = encoder.task
     fixed = task.kind == "choose" and source.labels == "task"
     names = {name: both.en for name, both in task.labels.items()}
-    kept: list[Row] = []
+    usable: list[Row] = []
     for row in table.rows:
         length = encoder.length(row)
         if fixed and row.answer not in names:
@@ -114,8 +117,8 @@ def _fitting(table: Table, recipe: Recipe, source: Source, encoder: Encoder) -> 
             )
         else:
             answer = names[row.answer] if fixed else row.answer
-            kept.append(Row(row.text, answer, row.slots, row.line))
-    return Table(kept, table.refused)
+            usable.append(Row(row.text, answer, row.slots, row.line))
+    return Table(usable, table.refused)
 
 
 def _drawn(rows: list[Row], take: int | None, seed: int) -> list[Row]:
@@ -126,68 +129,72 @@ def _share(rows: list[Row], share: float, seed: int) -> list[Row]:
     return _drawn(rows, round(share * len(rows)), seed)
 
 
-def stream(recipe: Recipe, parts: Sequence[Part], encoder: Encoder) -> Iterator[list[Example]]:
+def stream(
+    recipe: Recipe, data_sets: Sequence[DataSet], encoder: ExampleEncoder
+) -> Iterator[list[Example]]:
     """Batches without end, epoch after epoch, the same for the same seed."""
     epoch = 0
     while True:
         rng = random.Random(f"{recipe.seed}-{epoch}")
-        rows = [augment.typos(part.train, recipe.typos, rng) for part in parts]
-        yield from batches(recipe, parts, encoder, rows, rng)
+        rows = [augment.typos(data_set.train, recipe.typos, rng) for data_set in data_sets]
+        yield from batches(recipe, data_sets, encoder, rows, rng)
         epoch += 1
 
 
-def validation(recipe: Recipe, parts: Sequence[Part], encoder: Encoder) -> list[list[Example]]:
+def validation(
+    recipe: Recipe, data_sets: Sequence[DataSet], encoder: ExampleEncoder
+) -> list[list[Example]]:
     """The batches the validation loss is taken on: the same at every evaluation."""
-    share = max(1, recipe.validation_rows // len(parts))
-    rows = [_drawn(part.validation, share, recipe.seed) for part in parts]
+    share = max(1, recipe.validation_rows // len(data_sets))
+    rows = [_drawn(data_set.validation, share, recipe.seed) for data_set in data_sets]
     rng = random.Random(recipe.seed)
-    return list(batches(recipe, parts, encoder, rows, rng))
+    return list(batches(recipe, data_sets, encoder, rows, rng))
 
 
 def batches(
     recipe: Recipe,
-    parts: Sequence[Part],
-    encoder: Encoder,
+    data_sets: Sequence[DataSet],
+    encoder: ExampleEncoder,
     rows: Sequence[Sequence[Row]],
     rng: random.Random,
 ) -> Iterator[list[Example]]:
-    """One pass over `rows` (one list for each part) in batches of like lengths, mixed up."""
-    weigh = _weights(recipe, rows)
-    for batch, shown in _drafts(recipe, parts, encoder, rows, rng):
-        yield [encoder.example(row, shown, weigh(row)) for row in batch]
+    """One pass over `rows` (one list for each data set) in batches of like lengths, mixed up."""
+    weight_of = _weights(recipe, rows)
+    for batch, labels in _batched_rows(recipe, data_sets, encoder, rows, rng):
+        yield [encoder.example(row, labels, weight_of(row)) for row in batch]
 
 
-def _drafts(
+def _batched_rows(
     recipe: Recipe,
-    parts: Sequence[Part],
-    encoder: Encoder,
+    data_sets: Sequence[DataSet],
+    encoder: ExampleEncoder,
     rows: Sequence[Sequence[Row]],
     rng: random.Random,
 ) -> list[tuple[list[Row], list[str]]]:
     """The batches as rows and the label list their prompts show."""
-    drafts: list[tuple[list[Row], list[str]]] = []
+    batched: list[tuple[list[Row], list[str]]] = []
     plain: list[Row] = []
-    for part, own in zip(parts, rows, strict=True):
-        if part.source.labels == "sampled":
-            drafts += menus(own, recipe.batch, recipe.menu, rng)
+    for data_set, rows_of_one in zip(data_sets, rows, strict=True):
+        if data_set.source.labels == "sampled":
+            batched += label_list_batches(rows_of_one, recipe.batch, recipe.menu, rng)
         else:
-            plain += own
+            plain += rows_of_one
     labels = [both.en for both in encoder.task.labels.values()]
-    drafts += [(batch, labels) for batch in _bucketed(plain, recipe.batch, encoder, rng)]
-    rng.shuffle(drafts)
-    return drafts
+    batched += [(batch, labels) for batch in _bucketed(plain, recipe.batch, encoder, rng)]
+    rng.shuffle(batched)
+    return batched
 
 
 def _bucketed(
-    rows: list[Row], size: int, encoder: Encoder, rng: random.Random
+    rows: list[Row], size: int, encoder: ExampleEncoder, rng: random.Random
 ) -> Iterator[list[Row]]:
     shuffled = rng.sample(rows, len(rows))
     by_prompt: dict[str, list[Row]] = {}
     for row in shuffled:  # rows with the same slots share the beginning of their prompts
         by_prompt.setdefault(str(sorted(row.slots.items())), []).append(row)
     for group in by_prompt.values():
-        for start in range(0, len(group), size * POOL):
-            pool = sorted(group[start : start + size * POOL], key=encoder.length)
+        for start in range(0, len(group), size * BUCKET_BATCHES):
+            pool = sorted(group[start : start + size * BUCKET_BATCHES], key=encoder.length)
             for i in range(0, len(pool), size):
                 yield pool[i : i + size]
 
@@ -203,7 +210,12 @@ def _weights(recipe: Recipe, rows: Sequence[Sequence[Row]]) -> Callable[[Row], f
     return lambda row: given.get(row.answer, 1.0)
 
 
-def count_batches(recipe: Recipe, parts: Sequence[Part], encoder: Encoder) -> int:
+def count_batches(recipe: Recipe, data_sets: Sequence[DataSet], encoder: ExampleEncoder) -> int:
     """Batches in the first epoch."""
     rng = random.Random(f"{recipe.seed}-0")
-    return sum(1 for _ in _drafts(recipe, parts, encoder, [part.train for part in parts], rng))
+    return sum(
+        1
+        for _ in _batched_rows(
+            recipe, data_sets, encoder, [data_set.train for data_set in data_sets], rng
+        )
+    )

@@ -11,7 +11,8 @@ from core.errors import InputError
 from tasks.rows import Row
 from tasks.spec import Message, TaskSpec
 
-JOINED = 0.15  # share of the label lists in which two labels are one, like "science/technology"
+# Share of the label lists in which two labels are one, like "science/technology".
+JOINED_SHARE = 0.15
 JOINTS = ("/", " and ", " or ")
 
 PromptIds = Callable[[Sequence[Message]], list[int]]
@@ -30,7 +31,7 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Encoder:
+class ExampleEncoder:
     """Makes examples with the code that serves: `TaskSpec.messages` and `ChatTemplate.prompt_ids`.
 
     Attributes:
@@ -59,8 +60,8 @@ class Encoder:
         return len(self.answer_ids(row.text)) + len(self.answer_ids(row.answer))
 
 
-def menus(
-    rows: Sequence[Row], size: int, span: tuple[int, int], rng: random.Random
+def label_list_batches(
+    rows: Sequence[Row], size: int, list_sizes: tuple[int, int], rng: random.Random
 ) -> list[tuple[list[Row], list[str]]]:
     """Batches of rows with a shared label list, drawn anew: which labels, their order and style.
 
@@ -70,7 +71,7 @@ def menus(
     Args:
         rows: all of one data set.
         size: most rows in a batch.
-        span: fewest and most labels in a list.
+        list_sizes: fewest and most labels in a list.
         rng: draws everything.
 
     Returns:
@@ -80,22 +81,24 @@ def menus(
     for row in rng.sample(list(rows), len(rows)):
         queues.setdefault(row.answer, []).append(row)
     names = list(queues)
-    made = []
+    batches = []
     while left := [name for name in names if queues[name]]:
-        count = min(rng.randint(*span), len(names))
+        count = min(rng.randint(*list_sizes), len(names))
         drawn = _draw(left, [len(queues[name]) for name in left], count, rng)
         drawn += rng.sample([n for n in names if n not in drawn], count - len(drawn))
-        style = rng.choice(STYLES)
-        said = {name: style(name) for name in drawn}
-        if len(drawn) > 2 and rng.random() < JOINED:
+        style = rng.choice(LABEL_STYLES)
+        shown_as = {name: style(name) for name in drawn}
+        if len(drawn) > 2 and rng.random() < JOINED_SHARE:
             one, other = rng.sample(drawn, 2)
-            said[one] = said[other] = rng.choice(JOINTS).join((said[one], said[other]))
+            shown_as[one] = shown_as[other] = rng.choice(JOINTS).join(
+                (shown_as[one], shown_as[other])
+            )
         batch = _take(queues, drawn, size, rng)
-        labels = list(dict.fromkeys(rng.sample(list(said.values()), len(said))))
-        made.append(
-            ([Row(row.text, said[row.answer], row.slots, row.line) for row in batch], labels)
+        labels = list(dict.fromkeys(rng.sample(list(shown_as.values()), len(shown_as))))
+        batches.append(
+            ([Row(row.text, shown_as[row.answer], row.slots, row.line) for row in batch], labels)
         )
-    return made
+    return batches
 
 
 def _draw(names: list[str], weights: list[int], count: int, rng: random.Random) -> list[str]:
@@ -131,4 +134,4 @@ def _camel(label: str) -> str:
     return _titled(label).replace(" ", "")
 
 
-STYLES: list[Callable[[str], str]] = [str, _plain_label, _titled, _camel]
+LABEL_STYLES: list[Callable[[str], str]] = [str, _plain_label, _titled, _camel]

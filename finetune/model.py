@@ -17,18 +17,18 @@ from transformers.utils import logging as hub_logging
 from core.errors import SetupError
 from engine import starter
 from engine.chat_template import ChatTemplate
-from finetune.examples import Encoder, Example
-from finetune.fused import Fused, fusable
+from finetune.examples import Example, ExampleEncoder
+from finetune.fused import FusedLayers, fusable
 from finetune.recipe import Recipe
-from finetune.warm_start import folder as started
+from finetune.warm_start import start_folder
 from tasks.spec import TaskSpec
 
-SHORT = 128  # on the CPU plain products beat torch's fused attention up to some such length
+EAGER_TOKENS = 128  # on the CPU plain products beat torch's fused attention up to some such length
 HEAD_ROWS = 64  # positions whose logits stand in memory together
 
 
 @dataclass(frozen=True)
-class Trainee:
+class TrainableModel:
     """A base with its adapter.
 
     Attributes:
@@ -42,13 +42,13 @@ class Trainee:
     base_name: str
 
 
-def encoder(tokenizer: Any, task: TaskSpec) -> Encoder:
+def encoder(tokenizer: Any, task: TaskSpec) -> ExampleEncoder:
     """The examples' maker for a base's tokenizer."""
     template = ChatTemplate(tokenizer)
-    return Encoder(task, template.prompt_ids, template.text_ids, template.end_token)
+    return ExampleEncoder(task, template.prompt_ids, template.text_ids, template.end_token)
 
 
-def place(recipe: Recipe) -> tuple[str, str]:
+def base_source(recipe: Recipe) -> tuple[str, str]:
     """Folder or hub id the base is read from, and the name an adapter of it carries."""
     if recipe.base == "starter":
         return str(starter.prepare()), starter.NAME
@@ -61,11 +61,11 @@ def load_tokenizer(recipe: Recipe) -> Any:
     Raises:
         SetupError: it cannot be had.
     """
-    source, _ = place(recipe)
-    return _loaded(AutoTokenizer, source, recipe)
+    source, _ = base_source(recipe)
+    return _from_pretrained(AutoTokenizer, source, recipe)
 
 
-def load(recipe: Recipe, sharded: bool = False) -> Trainee:
+def load(recipe: Recipe, sharded: bool = False) -> TrainableModel:
     """The base with a fresh adapter, seeded, or with the one that the recipe starts from.
 
     Args:
@@ -75,8 +75,8 @@ def load(recipe: Recipe, sharded: bool = False) -> Trainee:
         SetupError: the base cannot be had.
         UnknownName, SettingsError: see `finetune.warm_start`.
     """
-    source, name = place(recipe)
-    before = started(recipe, name)
+    source, name = base_source(recipe)
+    start = start_folder(recipe, name)
     hub_logging.disable_progress_bar()
     options: dict[str, Any] = {"dtype": dtype(recipe), "use_safetensors": True}
     quantized = recipe.quantization == "nf4"
@@ -84,20 +84,20 @@ def load(recipe: Recipe, sharded: bool = False) -> Trainee:
         options["device_map"] = {"": int(os.environ.get("LOCAL_RANK", "0"))}
     if quantized:
         options["quantization_config"] = nf4(dtype(recipe), sharded)
-    model = _loaded(AutoModelForCausalLM, source, recipe, **options)
+    model = _from_pretrained(AutoModelForCausalLM, source, recipe, **options)
     layers = model.config.num_hidden_layers
     model.requires_grad_(False)
     if quantized:
-        model = prepare_model_for_kbit_training(model, False)
+        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
         for module in model.modules():  # an evaluation on the CPU would pack the weights for good,
             module.support_avx512bf16_for_cpu = False  # and no gradient passes a packed layer
     if recipe.gradient_checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+        model.activation_checkpointing_enable({"use_reentrant": False})
         model.enable_input_require_grads()
     torch.manual_seed(recipe.seed)
-    if before:
-        wrapped = PeftModel.from_pretrained(model, str(before), is_trainable=True)
-        return Trainee(wrapped, load_tokenizer(recipe), name)
+    if start:
+        wrapped = PeftModel.from_pretrained(model, str(start), is_trainable=True)
+        return TrainableModel(wrapped, load_tokenizer(recipe), name)
     lora = recipe.lora
     config = LoraConfig(
         r=lora.rank,
@@ -109,7 +109,7 @@ def load(recipe: Recipe, sharded: bool = False) -> Trainee:
         use_dora=lora.dora,
         task_type="CAUSAL_LM",
     )
-    return Trainee(get_peft_model(model, config), load_tokenizer(recipe), name)
+    return TrainableModel(get_peft_model(model, config), load_tokenizer(recipe), name)
 
 
 def _targets(model: Any) -> list[str]:
@@ -145,7 +145,7 @@ def nf4(compute: torch.dtype, sharded: bool = False) -> BitsAndBytesConfig:
     )
 
 
-def _loaded(kind: Any, source: str, recipe: Recipe, **options: Any) -> Any:
+def _from_pretrained(kind: Any, source: str, recipe: Recipe, **options: Any) -> Any:
     revision = {} if Path(source).is_dir() else {"revision": recipe.revision}
     try:
         return kind.from_pretrained(source, trust_remote_code=False, **revision, **options)
@@ -196,7 +196,7 @@ def collate(examples: Sequence[Example], pad: int, round_to: int = 8, share: boo
         share: read the common beginning of the prompts once instead of once a row.
     """
     prompts = [example.prompt for example in examples]
-    begin = _common([prompt[:-1] for prompt in prompts]) if share else 0
+    begin = _common_prefix_length([prompt[:-1] for prompt in prompts]) if share else 0
     rest = [(e.prompt + e.answer)[begin:-1] for e in examples]
     width = -(-max(map(len, rest)) // round_to) * round_to
     at: list[int] = []
@@ -217,7 +217,7 @@ def collate(examples: Sequence[Example], pad: int, round_to: int = 8, share: boo
     )
 
 
-def _common(rows: Sequence[list[int]]) -> int:
+def _common_prefix_length(rows: Sequence[list[int]]) -> int:
     """How many ids all rows begin with alike."""
     first = rows[0]
     lengths = (
@@ -244,7 +244,7 @@ class AnswerLoss(nn.Module):
         """
         super().__init__()
         self.model = model
-        self.fused = Fused(model) if fuse and fusable(model) else None
+        self.fused = FusedLayers(model) if fuse and fusable(model) else None
         self._no_split_modules = model._no_split_modules  # where Accelerate cuts for FSDP
 
     def forward(self, batch: Batch) -> Tensor:
@@ -253,7 +253,7 @@ class AnswerLoss(nn.Module):
             self.fused.refresh()
         base = self.model.get_base_model()
         if batch.ids.device.type == "cpu":
-            short = batch.shared.numel() + batch.ids.shape[1] <= SHORT
+            short = batch.shared.numel() + batch.ids.shape[1] <= EAGER_TOKENS
             base.set_attn_implementation("eager" if short else "sdpa")
         decoder, head = base.get_decoder(), base.get_output_embeddings()
         cache = None

@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import regex
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.errors import InputError
 from tasks.spec import TaskSpec
 
 FORMATS = (".jsonl", ".csv", ".tsv", ".parquet")
-QUOTES = "Put double quotes around text that holds separators, quotes or line ends."
+QUOTE_ADVICE = "Put double quotes around text that holds separators, quotes or line ends."
 
 
 class Layout(BaseModel):
@@ -76,10 +77,20 @@ class Table:
             self.refused.append(result)
 
 
-def exchanged(row: Row) -> Row:
+def duplicate_key(text: str) -> str:
+    """The text without case, spacing and punctuation: two texts with one key are the same text."""
+    return str(regex.sub(r"[\W_]+", "", text.casefold()))
+
+
+def exchanged(row: Row, task: TaskSpec) -> Row:
     """Answer -> text, with the languages exchanged: the other direction of a translation."""
     slots = dict(row.slots)
-    slots["source"], slots["target"] = slots.get("target", ""), slots.get("source", "")
+    for name, other in (
+        (task.source_slot, task.target_language(row.slots)),
+        (task.target_slot, task.source_language(row.slots)),
+    ):
+        if name:
+            slots[name] = other or ""
     return Row(row.answer, row.text, slots, row.line)
 
 
@@ -202,14 +213,14 @@ def _separated(path: Path, mark: str) -> Iterator[tuple[int, dict[str, Any] | Re
             break
         except csv.Error as error:
             number = reader.line_num + len(bad)
-            yield number, Refusal(number, "", f"not {path.suffix[1:]} ({error})", QUOTES)
+            yield number, Refusal(number, "", f"not {path.suffix[1:]} ({error})", QUOTE_ADVICE)
             continue
         number = reader.line_num + len(bad)
         if None in record or None in record.values():
-            found = columns + len(record.get(None, ())) - list(record.values()).count(None)
+            count = columns + len(record.get(None, ())) - list(record.values()).count(None)
             raw = mark.join(str(value) for value in record.values())
-            reason = f"{found} columns where the header has {columns}"
-            yield number, Refusal(number, "", reason, QUOTES, raw)
+            reason = f"{count} columns where the header has {columns}"
+            yield number, Refusal(number, "", reason, QUOTE_ADVICE, raw)
         else:
             yield number, record
     yield from bad
@@ -224,10 +235,10 @@ def _present(roles: dict[str, str], columns: list[str]) -> dict[str, str]:
 def _check_columns(
     path: Path, record: dict[str, Any], roles: dict[str, str], layout: Layout
 ) -> None:
-    named = {role: column for column, role in roles.items()}
-    needed = [named.get("text", "text")]
+    column_of = {role: column for column, role in roles.items()}
+    needed = [column_of.get("text", "text")]
     if layout.answer is None:
-        needed.append(named.get("answer", "answer"))
+        needed.append(column_of.get("answer", "answer"))
     missing = [column for column in needed if column not in record]
     if missing:
         raise InputError(
@@ -239,7 +250,7 @@ def _check_columns(
 
 def _row(line: int, record: dict[str, Any], roles: dict[str, str], layout: Layout) -> Row | Refusal:
     slots = dict(layout.fills)
-    found: dict[str, str] = {} if layout.answer is None else {"answer": layout.answer}
+    content: dict[str, str] = {} if layout.answer is None else {"answer": layout.answer}
     raw = json.dumps(record, ensure_ascii=False, default=str)
     before = ""
     for column, role in roles.items():
@@ -259,9 +270,9 @@ def _row(line: int, record: dict[str, Any], roles: dict[str, str], layout: Layou
             return Refusal(line, column, kind, "Give it a text.", raw)
         if problem := _problem(text):
             return Refusal(line, column, *problem, raw)
-        found[role] = text.strip()
-    answer = layout.answers.get(found["answer"], found["answer"])
-    text = f"{before}\n\n{found['text']}" if before else found["text"]
+        content[role] = text.strip()
+    answer = layout.answers.get(content["answer"], content["answer"])
+    text = f"{before}\n\n{content['text']}" if before else content["text"]
     return Row(text, answer, slots, line)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict
 
@@ -16,7 +16,8 @@ from core.errors import InputError, TaskError, UnknownName
 from tasks import languages
 
 Lang = Literal["en", "zh"]
-NAME = r"^[a-z][a-z0-9_-]{0,39}$"
+TASK_NAME = r"^[a-z][a-z0-9_-]{0,39}$"
+SlotValue = str | list[str]  # ISO 639-1 code, name of a choice, or label list
 
 
 class Message(TypedDict):
@@ -55,7 +56,7 @@ class Prompt(_Strict):
     user: str = "{text}"
 
 
-class Choice(_Strict):
+class SlotChoice(_Strict):
     """One value of a `choice` slot: what the prompt says, and the words that ask for it."""
 
     say: str
@@ -71,7 +72,7 @@ class Slot(_Strict):
 
     type: Literal["language", "choice", "labels"]
     default: str | None = None
-    choices: dict[str, Choice] = {}
+    choices: dict[str, SlotChoice] = {}
 
 
 class Requests(_Strict):
@@ -88,7 +89,7 @@ class Requests(_Strict):
 class TaskSpec(_Strict):
     """A skill. `choose` scores labels by likelihood; `write` generates text."""
 
-    name: str = Field(pattern=NAME)
+    name: str = Field(pattern=TASK_NAME)
     version: int = Field(ge=1)
     kind: Literal["choose", "write"]
     title: Both
@@ -132,11 +133,11 @@ class TaskSpec(_Strict):
             raise ValueError("a `choose` task needs `labels`")
         if self.kind == "write" and self.labels:
             raise ValueError("`labels` belong to `choose` tasks; this one is `write`")
-        known = {"text", *self.slots, *({"labels"} if self.kind == "choose" else ())}
+        fillable = {"text", *self.slots, *({"labels"} if self.kind == "choose" else ())}
         for part in (self.prompt.system, self.prompt.user):
             for _, field, _, _ in string.Formatter().parse(part):
-                if field is not None and field not in known:
-                    raise ValueError(f"the prompt uses {{{field}}}; known here: {sorted(known)}")
+                if field is not None and field not in fillable:
+                    raise ValueError(f"the prompt uses {{{field}}}; known here: {sorted(fillable)}")
         if "{text}" not in self.prompt.user:
             raise ValueError("the prompt's user part must hold {text}")
         for name, slot in self.slots.items():
@@ -150,19 +151,51 @@ class TaskSpec(_Strict):
         answer = self.model_dump(include={"kind", "prompt", "labels", "slots", "decoding", "split"})
         return f"{self.name}-v{self.version}-{fingerprint.of_value(answer)}"
 
-    def fills(
-        self, slots: Mapping[str, str | list[str]], labels: Iterable[str] = ()
-    ) -> dict[str, str]:
+    @property
+    def labels_slot(self) -> str | None:
+        """The slot for a label list of the person's own, whatever it is called."""
+        return self._slot(lambda slot: slot.type == "labels")
+
+    @property
+    def target_slot(self) -> str | None:
+        """The slot for the language of the answer."""
+        return self._slot(lambda slot: slot.type == "language" and slot.default != "detected")
+
+    @property
+    def source_slot(self) -> str | None:
+        """The slot for the language of the content, which is detected where nobody names it."""
+        return self._slot(lambda slot: slot.type == "language" and slot.default == "detected")
+
+    def own_labels(self, slots: Mapping[str, SlotValue]) -> list[str]:
+        """The person's own label list among a step's slot values; empty where there is none."""
+        labels = slots.get(self.labels_slot or "")
+        return labels if isinstance(labels, list) else []
+
+    def target_language(self, slots: Mapping[str, SlotValue]) -> str | None:
+        """ISO 639-1 code of the answer's language among a step's slot values."""
+        return _language(slots, self.target_slot)
+
+    def source_language(self, slots: Mapping[str, SlotValue]) -> str | None:
+        """ISO 639-1 code of the content's language among a step's slot values."""
+        return _language(slots, self.source_slot)
+
+    def _slot(self, fits: Callable[[Slot], bool]) -> str | None:
+        return next((name for name, slot in self.slots.items() if fits(slot)), None)
+
+    def fills(self, slots: Mapping[str, SlotValue], labels: Iterable[str] = ()) -> dict[str, str]:
         """What each slot says in the prompt.
 
         Args:
             slots: slot -> value; a slot without one takes its default.
-            labels: the label list that the prompt of a `choose` task shows.
+            labels: the label list that the prompt of a `choose` task shows, as `{labels}` and
+                under the name of its slot.
 
         Raises:
             InputError: a value is no choice of its slot, or no language.
         """
-        said = {"labels": ", ".join(labels)} if self.kind == "choose" else {}
+        filled: dict[str, str] = {}
+        if self.kind == "choose":
+            filled = dict.fromkeys(["labels", self.labels_slot or "labels"], ", ".join(labels))
         for name, slot in self.slots.items():
             value = slots.get(name) or slot.default
             if slot.type == "labels" or not isinstance(value, str):
@@ -170,12 +203,12 @@ class TaskSpec(_Strict):
             if slot.type == "language":
                 if value not in languages.codes():
                     raise InputError(f"{value!r} is no ISO 639-1 language code.")
-                said[name] = languages.name(value)
+                filled[name] = languages.name(value)
             else:
                 if value not in slot.choices:
                     raise InputError(f"{name} is one of {', '.join(slot.choices)}, not {value!r}.")
-                said[name] = slot.choices[value].say
-        return said
+                filled[name] = slot.choices[value].say
+        return filled
 
     def messages(
         self, text: str, fills: Mapping[str, str], history: Iterable[Message] = ()
@@ -200,6 +233,16 @@ class TaskSpec(_Strict):
         ]
         turns.append({"role": "user", "content": _insert(self.prompt.user, values)})
         return turns
+
+
+def task_name_of(task_fingerprint: str) -> str:
+    """The name in a `TaskSpec.fingerprint`; a text of another form is taken for a name."""
+    return task_fingerprint.rpartition("-v")[0] or task_fingerprint
+
+
+def _language(slots: Mapping[str, SlotValue], name: str | None) -> str | None:
+    code = slots.get(name or "")
+    return code if isinstance(code, str) else None
 
 
 def _insert(template: str, values: Mapping[str, str]) -> str:
@@ -238,6 +281,18 @@ def find_task(tasks: Mapping[str, TaskSpec], name: str) -> TaskSpec:
         if name == task.name or name in task.commands:
             return task
     raise UnknownName("task", name, tasks)
+
+
+def conversation_task(tasks: Mapping[str, TaskSpec]) -> TaskSpec:
+    """The first task that converses: what is asked of no other skill is answered by it.
+
+    Raises:
+        TaskError: there is none.
+    """
+    for task in tasks.values():
+        if task.conversation:
+            return task
+    raise TaskError("No task has `conversation: true`, and one must answer what no other does.")
 
 
 def _load_task(file: Path) -> TaskSpec:

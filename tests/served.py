@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import uvicorn
+from polling import eventually
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp
 
 from agent.agent import Agent
-from agent.feedback.hub_backup import Keeping
+from agent.feedback.hub_backup import HubBackup
 from agent.feedback.store import Feedback
 from agent.limits import Limits
 from api.app import Api
@@ -42,8 +43,8 @@ def served_app(app: ASGIApp, address: str) -> Iterator[None]:
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    while not server.started:
-        assert thread.is_alive()
+    assert eventually(lambda: server.started or not thread.is_alive())
+    assert server.started
     try:
         yield
     finally:
@@ -55,7 +56,7 @@ def served_app(app: ASGIApp, address: str) -> Iterator[None]:
 def served(
     agent: Agent,
     feedback: Feedback | None = None,
-    keeping: Keeping | None = None,
+    backup: HubBackup | None = None,
     **changes: Any,
 ) -> Iterator[Site]:
     """Serve the API until the block ends, and the page where there is a place for feedback.
@@ -67,8 +68,8 @@ def served(
     agent.limits = Limits(settings)
     page: ASGIApp = PlainTextResponse("No page here", 404)
     if feedback:
-        drawn = build_page(agent, "test", feedback, keys, keeping)
-        page = as_app(drawn, keys, settings)
+        blocks = build_page(agent, profile="test", feedback=feedback, keys=keys, backup=backup)
+        page = as_app(blocks, keys, settings)
     api = Api(agent, settings, keys)
     ready = threading.Event()
     server = Server(api, page, settings, lambda address: ready.set())

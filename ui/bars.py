@@ -9,7 +9,7 @@ from tasks.spec import Both, TaskSpec
 from ui.conversation import StepView
 from ui.words import say, show
 
-FAINTEST = 0.004  # a weight under this share of probability is not shown
+MIN_WEIGHT = 0.004  # of probability; what carries less is not shown
 
 
 def draw_bars(step: StepView, task: TaskSpec | None) -> str:
@@ -30,8 +30,8 @@ def draw_bars(step: StepView, task: TaskSpec | None) -> str:
 
 def label_title(label: str, task: TaskSpec | None) -> Both:
     """A label's name in both languages; one of the person's own is left as it is."""
-    known = task.labels.get(label) if task else None
-    return known or Both(en=label, zh=label)
+    title = task.labels.get(label) if task else None
+    return title or Both(en=label, zh=label)
 
 
 def percent(chance: float) -> str:
@@ -46,7 +46,7 @@ def percent(chance: float) -> str:
 def draw_words(pieces: Sequence[tuple[str, float]]) -> str:
     """The text with each piece tinted by its weight: for the decision or against it."""
     strongest = max((abs(weight) for _, weight in pieces), default=0.0)
-    if strongest < FAINTEST:
+    if strongest < MIN_WEIGHT:
         return ""
     marked = "".join(_mark(text, weight, strongest) for text, weight in pieces)
     legend = (
@@ -61,7 +61,7 @@ def draw_words(pieces: Sequence[tuple[str, float]]) -> str:
 
 def _mark(text: str, weight: float, strongest: float) -> str:
     strength = abs(weight) / strongest
-    if abs(weight) < FAINTEST or strength < 0.08:
+    if abs(weight) < MIN_WEIGHT or strength < 0.08:
         return escape(text)
     core = text.strip()
     before, after = text[: text.index(core)], text[text.index(core) + len(core) :]

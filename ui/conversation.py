@@ -9,25 +9,15 @@ from __future__ import annotations
 import uuid
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
-from agent.events import (
-    Event,
-    Failed,
-    Finished,
-    Highlighted,
-    Notice,
-    Planned,
-    StepFinished,
-    StepStarted,
-    TextDelta,
-    Waiting,
-)
+from agent.events import Event
+from agent.turn_record import StepRecord, TurnRecord
 from tasks.spec import Message
 
 Status = Literal["pending", "running", "done", "stopped"]
 TITLE_LENGTH = 60
-LONGEST_INSTRUCTIONS = 2000  # characters; the page takes no more
+MAX_INSTRUCTIONS = 2000  # characters; the page takes no more
 
 
 class _Data(BaseModel):
@@ -65,14 +55,37 @@ class StepView(_Data):
     stopped: str = ""
     fingerprints: dict[str, str] = {}
 
+    @classmethod
+    def of(cls, record: StepRecord) -> StepView:
+        """What is drawn and stored of a step's record."""
+        step, result = record.step, record.result
+        view = cls(
+            task=step.task,
+            confidence=step.confidence,
+            slots=step.slots,
+            nearest=step.nearest,
+            status=record.status,
+            adapter=record.adapter,
+            text=record.text,
+            pieces=record.highlights,
+            notices=[
+                NoticeView(kind=notice.kind, message=notice.message, numbers=notice.numbers)
+                for notice in record.notices
+            ],
+        )
+        if result:
+            view.labels, view.fingerprints = result.labels, result.fingerprints
+            view.tokens, view.seconds, view.stopped = result.tokens, result.seconds, result.stopped
+        return view
 
-class Turn(_Data):
-    """A request and what came of it."""
+
+class TurnView(_Data):
+    """A request and what came of it. The browser stores its fields."""
 
     id: str = Field(default_factory=new_id)
     text: str
     steps: list[StepView] = []
-    place: int = 0  # in the line, 1 being next
+    place: int = 0  # in the queue, 1 being next
     reason: str = "router"
     milliseconds: float = 0.0
     status: Literal["running", "done", "failed"] = "running"
@@ -83,6 +96,8 @@ class Turn(_Data):
     error_kind: str = ""
     rating: Literal[-1, 0, 1] = 0
     corrects: str = ""  # the routing example this answer follows from, by its id
+
+    _record: TurnRecord = PrivateAttr(default_factory=TurnRecord)
 
     @property
     def answer(self) -> str:
@@ -107,33 +122,18 @@ class Turn(_Data):
 
     def apply(self, event: Event) -> None:
         """Take in what the agent says next."""
-        match event:
-            case Waiting(place=place):
-                self.place = place
-            case Planned(plan=plan):
-                self.reason, self.milliseconds = plan.reason, plan.milliseconds
-                self.steps = [
-                    StepView(
-                        task=step.task,
-                        confidence=step.confidence,
-                        slots=step.slots,
-                        nearest=step.nearest,
-                    )
-                    for step in plan.steps
-                ]
-            case Finished():
-                self.status, self.stopped = "done", event.stopped
-                self.tokens, self.seconds = event.tokens, event.seconds
-                self._settle()
-            case Failed():
-                self.fail(event.message, event.kind)
-            case _:
-                self._apply_to_step(self.steps[event.index], event)
-
-    def fail(self, message: str, kind: str) -> None:
-        """The turn ends with an error; what was written before it stays."""
-        self.status, self.error, self.error_kind = "failed", message, kind
-        self._settle()
+        self._record.apply(event)
+        self.place = self._record.position
+        if plan := self._record.plan:
+            self.reason, self.milliseconds = plan.reason, plan.milliseconds
+        self.steps = [StepView.of(step) for step in self._record.steps]
+        if finished := self._record.finished:
+            self.status, self.stopped = "done", finished.stopped
+            self.tokens, self.seconds = finished.tokens, finished.seconds
+            self._settle()
+        if failed := self._record.failed:
+            self.status, self.error, self.error_kind = "failed", failed.message, failed.kind
+            self._settle()
 
     def interrupt(self) -> None:
         """The page went away while the turn was running."""
@@ -145,25 +145,6 @@ class Turn(_Data):
             if step.status != "done":
                 step.status = "stopped"
 
-    def _apply_to_step(
-        self, step: StepView, event: StepStarted | Notice | TextDelta | StepFinished | Highlighted
-    ) -> None:
-        match event:
-            case StepStarted():
-                step.status, step.adapter = "running", event.adapter
-                step.notices = []  # of an engine that turned out to be away
-            case Notice():
-                view = NoticeView(kind=event.kind, message=event.message, numbers=event.numbers)
-                step.notices.append(view)
-            case TextDelta():
-                step.text += event.text
-            case StepFinished():
-                step.status, step.text, step.labels = "done", event.text, event.labels
-                step.tokens, step.seconds = event.tokens, event.seconds
-                step.stopped, step.fingerprints = event.stopped, event.fingerprints
-            case Highlighted():
-                step.pieces = event.pieces
-
 
 class Conversation(_Data):
     """Turns in order. An empty one has not begun.
@@ -174,12 +155,12 @@ class Conversation(_Data):
 
     id: str = Field(default_factory=new_id)
     title: str = ""
-    instructions: str = Field(default="", max_length=LONGEST_INSTRUCTIONS)
-    turns: list[Turn] = []
+    instructions: str = Field(default="", max_length=MAX_INSTRUCTIONS)
+    turns: list[TurnView] = []
 
-    def begin(self, text: str) -> Turn:
+    def begin(self, text: str) -> TurnView:
         """Add a request; the first names the conversation."""
-        turn = Turn(text=text)
+        turn = TurnView(text=text)
         self.turns.append(turn)
         if len(self.turns) == 1:
             self.title = " ".join(text.split())[:TITLE_LENGTH]

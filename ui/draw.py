@@ -11,18 +11,18 @@ from tasks import languages
 from tasks.spec import Both, TaskSpec
 from ui import markdown
 from ui.bars import draw_bars, percent
-from ui.conversation import Conversation, StepView, Turn
+from ui.conversation import Conversation, StepView, TurnView
 from ui.icons import icon
 from ui.words import phrase, say, show, words
 
-ChatMessage = dict[str, Any]
-Content = dict[str, Any]
+GradioMessage = dict[str, Any]  # of a chat
+GradioContent = dict[str, Any]  # a part of a message
 Tasks = Mapping[str, TaskSpec]
 
-LONGEST_SHOWN = 20_000  # characters of a request; the whole of it is still answered
+MAX_REQUEST_SHOWN = 20_000  # characters of a request; the whole of it is still answered
 
 
-def draw_conversation(conversation: Conversation, tasks: Tasks) -> list[ChatMessage]:
+def draw_conversation(conversation: Conversation, tasks: Tasks) -> list[GradioMessage]:
     """All turns as chat messages."""
     last = len(conversation.turns) - 1
     return [
@@ -32,7 +32,7 @@ def draw_conversation(conversation: Conversation, tasks: Tasks) -> list[ChatMess
     ]
 
 
-def draw_turn(turn: Turn, tasks: Tasks, latest: bool = True) -> list[ChatMessage]:
+def draw_turn(turn: TurnView, tasks: Tasks, latest: bool = True) -> list[GradioMessage]:
     """A request and its answer. Only the latest can be answered again or taken back."""
     routed, running = bool(turn.steps), turn.status == "running"
     parts = [_html(_route(turn, tasks))] if routed or running else []
@@ -52,7 +52,7 @@ def task_title(name: str, tasks: Tasks) -> Both:
     return task.title if task else Both(en=name, zh=name)
 
 
-def button(act: str, turn: Turn, name: str, **more: str) -> str:
+def button(act: str, turn: TurnView, name: str, **more: str) -> str:
     """An icon button; its name is its tooltip, too."""
     done = f'<span class="pb-tip pb-done">{say("act.copied")}</span>' if act == "copy" else ""
     extra = "".join(f' {key.replace("_", "-")}="{escape(value)}"' for key, value in more.items())
@@ -62,7 +62,7 @@ def button(act: str, turn: Turn, name: str, **more: str) -> str:
     )
 
 
-def _html(text: str) -> Content:
+def _html(text: str) -> GradioContent:
     props = {"apply_default_css": False}
     return {
         "type": "component",
@@ -73,12 +73,12 @@ def _html(text: str) -> Content:
     }
 
 
-def _text(text: str) -> Content:
+def _text(text: str) -> GradioContent:
     return {"type": "text", "text": markdown.safe(text)}
 
 
-def _request(turn: Turn) -> str:
-    shown = turn.text[:LONGEST_SHOWN] + ("…" if len(turn.text) > LONGEST_SHOWN else "")
+def _request(turn: TurnView) -> str:
+    shown = turn.text[:MAX_REQUEST_SHOWN] + ("…" if len(turn.text) > MAX_REQUEST_SHOWN else "")
     edit = button("edit", turn, "act.edit")
     return (
         f'<div class="pb-request"><span class="pb-hidden">{say("you.said")}: </span>'
@@ -86,10 +86,10 @@ def _request(turn: Turn) -> str:
     )
 
 
-def _route(turn: Turn, tasks: Tasks) -> str:
+def _route(turn: TurnView, tasks: Tasks) -> str:
     if not turn.steps:
-        said = _in_line(turn.place) if turn.place else say("route.working")
-        return f'<div class="pb-route pb-wait"><i></i>{said}</div>'
+        progress = _queue_position(turn.place) if turn.place else say("route.working")
+        return f'<div class="pb-route pb-wait"><i></i>{progress}</div>'
     names = '<span class="pb-then">→</span>'.join(_name(step, tasks) for step in turn.steps)
     alone = turn.steps[0] if len(turn.steps) == 1 else None
     by = f'<span class="pb-soft">{_adapter(alone)}</span>' if alone else ""
@@ -101,22 +101,21 @@ def _route(turn: Turn, tasks: Tasks) -> str:
     )
 
 
-def _in_line(place: int) -> str:
+def _queue_position(place: int) -> str:
     both, teens = words()["route.line"], place % 100 in {11, 12, 13}
     ending = "th" if teens else {1: "st", 2: "nd", 3: "rd"}.get(place % 10, "th")
     return show(Both(en=both.en.format(place=f"{place}{ending}"), zh=both.zh.format(place=place)))
 
 
 def _name(step: StepView, tasks: Tasks) -> str:
-    slot = _language(step, "target", "route.to")
-    more = f' <span class="pb-soft">{slot}</span>' if slot else ""
+    task = tasks.get(step.task)
+    code = task.target_language(step.slots) if task else None
+    more = f' <span class="pb-soft">{_language(code, "route.to")}</span>' if code else ""
     return f"<strong>{show(task_title(step.task, tasks))}</strong>{more}"
 
 
-def _language(step: StepView, slot: str, key: str) -> str:
-    code = step.slots.get(slot)
-    if not isinstance(code, str):
-        return ""
+def _language(code: str, key: str) -> str:
+    """A phrase of words.yaml about a language; what is no code stands as it is."""
     try:
         name = Both(en=languages.name(code), zh=languages.name(code, "zh"))
     except (LookupError, ValueError, UnknownName):
@@ -129,7 +128,7 @@ def _adapter(step: StepView) -> str:
     return say("route.adapter", name=step.adapter) if step.adapter else say("route.base")
 
 
-def _why(turn: Turn, tasks: Tasks) -> str:
+def _why(turn: TurnView, tasks: Tasks) -> str:
     reason = f"reason.{turn.reason}"
     rows = [
         ("route.decided", say(reason) if reason in words() else escape(turn.reason)),
@@ -138,19 +137,19 @@ def _why(turn: Turn, tasks: Tasks) -> str:
     for step in turn.steps:
         title = show(task_title(step.task, tasks))
         rows.append(("route.answered", f"{title} {percent(step.confidence)}, {_adapter(step)}"))
-        source = _language(step, "source", "route.from")
-        if source:
-            rows.append(("route.answered", source))
+        task = tasks.get(step.task)
+        if code := task.source_language(step.slots) if task else None:
+            rows.append(("route.answered", _language(code, "route.from")))
         if step.nearest:
             rows.append(("route.nearest", f"<q>{escape(step.nearest)}</q>"))
     if turn.fingerprints:
-        made = " ".join(f"{key}={value}" for key, value in sorted(turn.fingerprints.items()))
-        rows.append(("route.made", f"<code>{escape(made)}</code>"))
+        prints = " ".join(f"{key}={value}" for key, value in sorted(turn.fingerprints.items()))
+        rows.append(("route.made", f"<code>{escape(prints)}</code>"))
     listed = "".join(f"<div><dt>{say(key)}</dt><dd>{value}</dd></div>" for key, value in rows)
     return f"<dl>{listed}</dl>"
 
 
-def _step(index: int, step: StepView, tasks: Tasks, alone: bool) -> Iterator[Content]:
+def _step(index: int, step: StepView, tasks: Tasks, alone: bool) -> Iterator[GradioContent]:
     head = "" if alone else _step_head(index, step, tasks)
     notes = "".join(_notice(note.kind, note.message, note.numbers) for note in step.notices)
     if head or notes:
@@ -174,11 +173,11 @@ def _step_head(index: int, step: StepView, tasks: Tasks) -> str:
 
 def _notice(kind: str, message: str, numbers: Mapping[str, int]) -> str:
     key = f"notice.{kind}"
-    said = say(key, **numbers) if key in words() else escape(message)
-    return f'<p class="pb-note">{said}</p>'
+    text = say(key, **numbers) if key in words() else escape(message)
+    return f'<p class="pb-note">{text}</p>'
 
 
-def _foot(turn: Turn, tasks: Tasks, latest: bool) -> str:
+def _foot(turn: TurnView, tasks: Tasks, latest: bool) -> str:
     if turn.status == "running":
         return (
             f'<div class="pb-working" role="status"><i></i><i></i><i></i>'
@@ -191,48 +190,48 @@ def _foot(turn: Turn, tasks: Tasks, latest: bool) -> str:
     return error + ended + thanks + _actions(turn, latest) + again
 
 
-def _cut_short(turn: Turn) -> bool:
+def _cut_short(turn: TurnView) -> bool:
     return turn.stopped in {"stop", "time", "length"}
 
 
-def _error(turn: Turn, latest: bool) -> str:
+def _error(turn: TurnView, latest: bool) -> str:
     key = f"error.{turn.error_kind}"
     advice = phrase(key if key in words() else "error.other")
     # The Chinese sentence says what happened and what to do; English has the error's own message.
-    said = Both(en=f"{turn.error} {advice.en}".strip(), zh=advice.zh)
+    sentences = Both(en=f"{turn.error} {advice.en}".strip(), zh=advice.zh)
     detail = f'<p class="pb-detail" lang="zh">{escape(turn.error)}</p>' if turn.error else ""
     retry = _plain_button("retry", turn, "error.again") if latest else ""
     return (
         f'<div class="pb-error" role="alert"><strong>{say("error.title")}</strong>'
-        f"<p>{show(said)}</p>{detail}"
+        f"<p>{show(sentences)}</p>{detail}"
         f'<p class="pb-choices">{retry}{_plain_button("edit", turn, "error.change")}</p></div>'
     )
 
 
-def _plain_button(act: str, turn: Turn, name: str) -> str:
+def _plain_button(act: str, turn: TurnView, name: str) -> str:
     return (
         f'<button type="button" class="pb-plain" data-act="{act}" data-turn="{escape(turn.id)}">'
         f"{say(name)}</button>"
     )
 
 
-def _actions(turn: Turn, latest: bool) -> str:
-    found = []
+def _actions(turn: TurnView, latest: bool) -> str:
+    buttons = []
     if turn.answer:
-        found.append(button("copy", turn, "act.copy"))
+        buttons.append(button("copy", turn, "act.copy"))
     if latest:
-        found += [button("retry", turn, "act.retry"), button("undo", turn, "act.undo")]
+        buttons += [button("retry", turn, "act.retry"), button("undo", turn, "act.undo")]
     if turn.answer and turn.status == "done":
         for act, rating in (("like", 1), ("dislike", -1)):
             pressed = "true" if turn.rating == rating else "false"
-            found.append(button(act, turn, f"act.{act}", aria_pressed=pressed))
-    kept = f'<span class="pb-soft pb-kept">{say("act.rated")}</span>' if turn.rating else ""
+            buttons.append(button(act, turn, f"act.{act}", aria_pressed=pressed))
+    rated = f'<span class="pb-soft pb-kept">{say("act.rated")}</span>' if turn.rating else ""
     cost = say("end.cost", tokens=turn.tokens, seconds=f"{turn.seconds:.1f}")
     shown = f'<span class="pb-cost">{cost}</span>' if turn.status == "done" and turn.tokens else ""
-    return f'<div class="pb-actions">{"".join(found)}{kept}{shown}</div>'
+    return f'<div class="pb-actions">{"".join(buttons)}{rated}{shown}</div>'
 
 
-def _again(turn: Turn, tasks: Tasks) -> str:
+def _again(turn: TurnView, tasks: Tasks) -> str:
     used = [step.task for step in turn.steps]
     others = [name for name in tasks if [name] != used]
     if not others:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from core import paths
 from tasks.spec import Both, TaskSpec
-from ui.conversation import LONGEST_INSTRUCTIONS
+from ui.conversation import MAX_INSTRUCTIONS
 from ui.icons import icon
 from ui.words import LANGUAGES, attributes, phrase, say, show
 
@@ -101,8 +101,8 @@ def _instructions() -> str:
     box = attributes(aria_label="own.label", placeholder="own.placeholder")
     return f"""<details class="pb-own"><summary>{icon("own")}{say("own.title")}</summary>
 <div><label for="pb-own">{say("own.text")}</label>
-<textarea id="pb-own" rows="4" dir="auto" maxlength="{LONGEST_INSTRUCTIONS}" {box}></textarea>
-<span class="pb-soft">{say("own.length", most=LONGEST_INSTRUCTIONS)}</span></div></details>"""
+<textarea id="pb-own" rows="4" dir="auto" maxlength="{MAX_INSTRUCTIONS}" {box}></textarea>
+<span class="pb-soft">{say("own.length", most=MAX_INSTRUCTIONS)}</span></div></details>"""
 
 
 def _card(title: Both, text: Both, examples: Mapping[str, str]) -> str:

@@ -17,44 +17,45 @@ from typing import Any, Literal
 import gradio as gr
 
 from agent.agent import Agent
-from agent.feedback.hub_backup import Keeping
+from agent.events import Failed
+from agent.feedback.hub_backup import HubBackup
 from agent.feedback.store import Correction, Feedback, FeedbackError, Rating
-from agent.options import Wishes
+from agent.options import TurnOptions
 from core.access import Keys
 from core.errors import TooMany
-from ui.conversation import Conversation, Turn, read
-from ui.draw import ChatMessage, draw_conversation, draw_turn
+from ui.conversation import Conversation, TurnView, read
+from ui.draw import GradioMessage, draw_conversation, draw_turn
 from ui.words import say
 
 log = logging.getLogger(__name__)
 
 REDRAW_SECONDS = 0.06  # text that comes faster is drawn together
-Shown = tuple[list[ChatMessage], Any]  # the chat, and the conversation for the browser to keep
+Rendered = tuple[list[GradioMessage], Any]  # the chat, and the conversation for the browser to keep
 
 
-class Desk:
+class PageHandlers:
     """What the page's events call. One for all visitors; it holds no one's words."""
 
     def __init__(
-        self, agent: Agent, feedback: Feedback, keys: Keys, keeping: Keeping | None = None
+        self, agent: Agent, feedback: Feedback, keys: Keys, backup: HubBackup | None = None
     ) -> None:
         self.agent = agent
         self.feedback = feedback
-        self.keeping = keeping
+        self.backup = backup
         self.keys = keys
         self._stops: dict[str, threading.Event] = {}
 
-    def show(self, stored: Any) -> list[ChatMessage]:
+    def show(self, stored: Any) -> list[GradioMessage]:
         """Draw the conversation the browser kept."""
         return draw_conversation(read(stored), self.agent.tasks)
 
-    def open(self, event: gr.EventData, request: gr.Request) -> Shown:
+    def open(self, event: gr.EventData, request: gr.Request) -> Rendered:
         """Show another conversation, or an empty one."""
         self.stop(request)
         conversation = read(_data(event).get("conversation"))
         return draw_conversation(conversation, self.agent.tasks), conversation.model_dump()
 
-    def send(self, stored: Any, event: gr.EventData, request: gr.Request) -> Iterator[Shown]:
+    def send(self, stored: Any, event: gr.EventData, request: gr.Request) -> Iterator[Rendered]:
         """Answer a new request, or one that replaces an earlier request and all after it."""
         data = _data(event)
         conversation = read(stored)
@@ -62,9 +63,9 @@ class Desk:
         if replaced is not None:
             del conversation.turns[replaced:]
         turn = conversation.begin(str(data.get("text", "")))
-        yield from self._answer(conversation, turn, None, request)
+        yield from self._answer(conversation, turn, request)
 
-    def retry(self, stored: Any, request: gr.Request) -> Iterator[Shown]:
+    def retry(self, stored: Any, request: gr.Request) -> Iterator[Rendered]:
         """Answer the last request again, with the same task if the person chose it."""
         conversation = read(stored)
         if conversation.turns:
@@ -72,25 +73,25 @@ class Desk:
             turn = conversation.begin(old.text)
             turn.corrects = old.corrects
             task = old.steps[0].task if old.reason == "chosen" and old.steps else None
-            yield from self._answer(conversation, turn, task, request)
+            yield from self._answer(conversation, turn, request, task)
 
-    def reroute(self, stored: Any, event: gr.EventData, request: gr.Request) -> Iterator[Shown]:
+    def reroute(self, stored: Any, event: gr.EventData, request: gr.Request) -> Iterator[Rendered]:
         """Answer the last request with another task, and keep that as a routing example."""
         conversation = read(stored)
         task = str(_data(event).get("task", ""))
         if conversation.turns and task in self.agent.tasks:
             old = conversation.turns.pop()
-            turn = Turn(text=old.text, corrects=self._correct(conversation, old, task))
+            turn = TurnView(text=old.text, corrects=self._correct(conversation, old, task))
             conversation.turns.append(turn)
-            yield from self._answer(conversation, turn, task, request)
+            yield from self._answer(conversation, turn, request, task)
 
-    def undo(self, stored: Any) -> Shown:
+    def undo(self, stored: Any) -> Rendered:
         """Take the last request and its answer back."""
         conversation = read(stored)
         del conversation.turns[-1:]
         return draw_conversation(conversation, self.agent.tasks), conversation.model_dump()
 
-    def rate(self, stored: Any, event: gr.EventData) -> Shown:
+    def rate(self, stored: Any, event: gr.EventData) -> Rendered:
         """Keep a like or dislike; pressing it again takes it back."""
         conversation = read(stored)
         data = _data(event)
@@ -108,8 +109,12 @@ class Desk:
             switch.set()
 
     def _answer(
-        self, conversation: Conversation, turn: Turn, task: str | None, request: gr.Request
-    ) -> Iterator[Shown]:
+        self,
+        conversation: Conversation,
+        turn: TurnView,
+        request: gr.Request,
+        task: str | None = None,
+    ) -> Iterator[Rendered]:
         past = conversation.model_copy(update={"turns": conversation.turns[:-1]})
         before = [
             message
@@ -117,40 +122,44 @@ class Desk:
             for message in draw_turn(earlier, self.agent.tasks, latest=False)
         ]
         yield before + draw_turn(turn, self.agent.tasks), conversation.model_dump()
-        with closing(self._run(turn, past, task, request)) as ticks:
+        with closing(self._run(turn, past, request, task)) as ticks:
             for _ in ticks:
                 yield before + draw_turn(turn, self.agent.tasks), gr.skip()
         yield before + draw_turn(turn, self.agent.tasks), conversation.model_dump()
 
     def _run(
-        self, turn: Turn, past: Conversation, task: str | None, request: gr.Request
+        self, turn: TurnView, past: Conversation, request: gr.Request, task: str | None
     ) -> Generator[None]:
         """Let the agent answer into the turn; yields when it is worth drawing again."""
         self.stop(request)
         switch = self._stops[str(request.session_hash)] = threading.Event()
         visitor = self.keys.named(request.username, request.client.host if request.client else "")
         # Answering again may give another answer.
-        wishes = Wishes(seed=secrets.randbits(32), allowed=visitor.allowed, visitor=visitor.name)
-        events = self.agent.answer(turn.text, past.messages(), task, switch, wishes=wishes)
+        options = TurnOptions(
+            seed=secrets.randbits(32), allowed=visitor.allowed, visitor=visitor.name
+        )
+        events = self.agent.answer(
+            turn.text, past.messages(), task=task, stop=switch, options=options
+        )
         drawn = 0.0
         try:
-            self.agent.limits.count(visitor.name)
+            self.agent.limits.count_request(visitor.name)
             for event in events:
                 turn.apply(event)
                 if time.monotonic() - drawn >= REDRAW_SECONDS:
                     drawn = time.monotonic()
                     yield
         except TooMany as error:
-            turn.fail(str(error), type(error).__name__)
+            turn.apply(Failed(str(error), type(error).__name__))
         except Exception:  # a bug, not a person's mistake: the page must still come to rest
             log.exception("A turn ended unexpectedly")
-            turn.fail("", "unexpected")
+            turn.apply(Failed("", "unexpected"))
         finally:  # also when the page has gone and this generator is closed
             switch.set()
             if self._stops.get(str(request.session_hash)) is switch:
                 del self._stops[str(request.session_hash)]
 
-    def _correct(self, before: Conversation, turn: Turn, task: str) -> str:
+    def _correct(self, before: Conversation, turn: TurnView, task: str) -> str:
         """Keep a routing example; the id it is kept under, or nothing where that failed."""
         steps = before.turns[-1].steps if before.turns else []
         correction = Correction(
@@ -162,23 +171,31 @@ class Desk:
             follows=steps[-1].task if steps else "",
             fingerprints=turn.fingerprints,
         )
-        return correction.turn if self._kept(lambda: self.feedback.correct(correction)) else ""
+        return correction.turn if self._stored(lambda: self.feedback.correct(correction)) else ""
 
-    def _rate(self, turn: Turn, rating: Literal[-1, 0, 1]) -> None:
+    def _rate(self, turn: TurnView, rating: Literal[-1, 0, 1]) -> None:
         tasks = [step.task for step in turn.steps]
-        row = Rating(turn.id, rating, turn.text, turn.answer, tasks, turn.fingerprints)
-        if self._kept(lambda: self.feedback.rate(row)):
+        row = Rating(
+            turn=turn.id,
+            rating=rating,
+            request=turn.text,
+            answer=turn.answer,
+            tasks=tasks,
+            fingerprints=turn.fingerprints,
+        )
+        if self._stored(lambda: self.feedback.rate(row)):
             turn.rating = rating
 
-    def _kept(self, keep: Callable[[], None]) -> bool:
+    def _stored(self, store: Callable[[], None]) -> bool:
+        """Whether feedback could be stored; a visitor is warned where it or its copy was not."""
         try:
-            keep()
+            store()
         except FeedbackError as error:
             log.warning("%s", error)
             gr.Warning(say("error.kept"), title="Patchbay")
             return False
-        if self.keeping and self.keeping.problem:
-            gr.Warning(say("kept.behind", name=self.keeping.name), title="Patchbay")
+        if self.backup and self.backup.problem:
+            gr.Warning(say("kept.behind", name=self.backup.name), title="Patchbay")
         return True
 
 

@@ -1,4 +1,4 @@
-"""The page: lay the parts out in Gradio Blocks and tie their events to the desk."""
+"""The page: lay the parts out in Gradio Blocks and tie their events to the handlers."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 from agent.agent import Agent
-from agent.feedback.hub_backup import Keeping
+from agent.feedback.hub_backup import HubBackup
 from agent.feedback.store import Feedback
 from core.access import Keys
 from core.settings import Settings
 from ui.frame import draw_composer, draw_header, draw_list, draw_welcome
-from ui.handlers import Desk
+from ui.handlers import PageHandlers
 from ui.login import Gate, Login
 from ui.safety import Shield
 
-HERE = Path(__file__).parent
-STYLES = ("style.css", "frame.css", "start.css", "answers.css", "narrow.css")
-SCRIPTS = ("store.js", "looks.js", "page.js")
+UI_FOLDER = Path(__file__).parent
+STYLE_SHEETS = ("style.css", "frame.css", "start.css", "answers.css", "narrow.css")
+PAGE_SCRIPTS = ("store.js", "looks.js", "page.js")
 LATEX: list[dict[str, str | bool]] = [
     {"left": "$$", "right": "$$", "display": True},
     {"left": "\\[", "right": "\\]", "display": True},
     {"left": "\\(", "right": "\\)", "display": False},
 ]
 # Gradio remembers what the latest sessions show, for a feature not used here: so, hardly any.
-SESSIONS = 32
-QUEUED = 10_000  # events of Gradio's own queue, which our limits keep short
+MAX_SESSIONS = 32
+MAX_GRADIO_EVENTS = 10_000  # events of Gradio's own queue, which our limits keep short
 OTHER_THREADS = 40  # for all that does not wait, as many as Gradio takes by itself
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Noto Sans", "PingFang SC", "Microsoft YaHei"]
 # The script calls these by name through the bridge; Gradio finds them as quoted words.
@@ -46,10 +46,11 @@ BRIDGE = """patchbay.connect(trigger,
 
 def build_page(
     agent: Agent,
+    *,
     profile: str = "",
     feedback: Feedback | None = None,
     keys: Keys | None = None,
-    keeping: Keeping | None = None,
+    backup: HubBackup | None = None,
 ) -> gr.Blocks:
     """The whole page around an agent.
 
@@ -58,10 +59,10 @@ def build_page(
         profile: name of the settings in use, for the header.
         feedback: where likes and corrections go; by default the person's own folder.
         keys: which adapters may answer whom.
-        keeping: the copy of the feedback, if there is one.
+        backup: the copy of the feedback, if there is one.
     """
     feedback = feedback or Feedback()
-    desk = Desk(agent, feedback, keys or Keys({}), keeping)
+    handlers = PageHandlers(agent, feedback, keys or Keys({}), backup)
     base = agent.engine.fingerprints().get("base", "")
     page = gr.Blocks(title="Patchbay", fill_width=True, analytics_enabled=False)
     with page:
@@ -79,10 +80,10 @@ def build_page(
             allow_tags=False,
         )
         _still("pb-first", draw_welcome(agent.tasks))
-        _still("pb-bottom", draw_composer(feedback.file, keeping.name if keeping else ""))
+        _still("pb-bottom", draw_composer(feedback.file, backup.name if backup else ""))
         bridge = gr.HTML("", elem_id="pb-bridge", js_on_load=BRIDGE)
         stored = gr.BrowserState({}, storage_key="patchbay.open", secret="patchbay")
-        _tie(page, desk, bridge, chat, stored)
+        _tie(page, handlers, bridge=bridge, chat=chat, stored=stored)
     return page
 
 
@@ -100,8 +101,8 @@ def as_app(page: gr.Blocks, keys: Keys, settings: Settings) -> FastAPI:
     # A turn that waits for others holds a thread. Gradio's own queue would hold it back unseen.
     page.max_threads = settings.max_running + settings.max_waiting + OTHER_THREADS
     # Without a size Gradio's queue holds one event on ZeroGPU.
-    page.queue(max_size=QUEUED, default_concurrency_limit=None, api_open=False)
-    page.state_session_capacity = SESSIONS
+    page.queue(max_size=MAX_GRADIO_EVENTS, default_concurrency_limit=None, api_open=False)
+    page.state_session_capacity = MAX_SESSIONS
     host = FastAPI(openapi_url=None, max_body_size=settings.max_request_bytes)
     if login:
         login.attach(host)
@@ -120,7 +121,7 @@ def as_app(page: gr.Blocks, keys: Keys, settings: Settings) -> FastAPI:
         pwa=False,
         mcp_server=False,
         max_file_size=0,
-        favicon_path=HERE / "icon.svg",
+        favicon_path=UI_FOLDER / "icon.svg",
         theme=gr.themes.Base(font=FONTS, font_mono=["ui-monospace", "monospace"]),
         head=_head(),
         app_kwargs={"middleware": guards},
@@ -130,8 +131,8 @@ def as_app(page: gr.Blocks, keys: Keys, settings: Settings) -> FastAPI:
 
 def _head() -> str:
     # Gradio rewrites the selectors of style sheets handed to it as `css`; these are meant as is.
-    style = "".join((HERE / name).read_text(encoding="utf-8") for name in STYLES)
-    script = "".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS)
+    style = "".join((UI_FOLDER / name).read_text(encoding="utf-8") for name in STYLE_SHEETS)
+    script = "".join((UI_FOLDER / name).read_text(encoding="utf-8") for name in PAGE_SCRIPTS)
     return f"<style>{style}</style><script>{script}</script>"
 
 
@@ -140,7 +141,12 @@ def _still(name: str, text: str) -> gr.HTML:
 
 
 def _tie(
-    page: gr.Blocks, desk: Desk, bridge: gr.HTML, chat: gr.Chatbot, stored: gr.BrowserState
+    page: gr.Blocks,
+    handlers: PageHandlers,
+    *,
+    bridge: gr.HTML,
+    chat: gr.Chatbot,
+    stored: gr.BrowserState,
 ) -> None:
     both = [chat, stored]
 
@@ -157,18 +163,18 @@ def _tie(
 
     idle = "() => patchbay.idle()"
     for event in ("send", "retry", "reroute"):
-        answered = on(event, getattr(desk, event), concurrency_limit=None)
+        answered = on(event, getattr(handlers, event), concurrency_limit=None)
         answered.then(None, js=idle)
     for event in ("undo", "rate"):
-        on(event, getattr(desk, event)).then(None, js=idle)
-    on("open", desk.open, reads=False).then(None, js=idle)
+        on(event, getattr(handlers, event)).then(None, js=idle)
+    on("open", handlers.open, reads=False).then(None, js=idle)
     # Instructions go into the conversation that the browser keeps; no need to ask the server.
     instruct = "(kept) => patchbay.instruct(kept)"
     bridge.instruct(None, [stored], [stored], js=instruct).then(None, js=idle)
-    bridge.stop(desk.stop, api_visibility="private", queue=False, trigger_mode="multiple")
+    bridge.stop(handlers.stop, api_visibility="private", queue=False, trigger_mode="multiple")
     stored.change(None, [stored], js="(kept) => patchbay.remember(kept)")
     loaded = page.load(
-        desk.show, [stored], [chat], api_visibility="private", show_progress="hidden"
+        handlers.show, [stored], [chat], api_visibility="private", show_progress="hidden"
     )
     loaded.then(None, [stored], js="(kept) => patchbay.ready(kept)")
-    page.unload(desk.stop)
+    page.unload(handlers.stop)

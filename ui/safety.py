@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 # Gradio compiles its templates in the browser and styles inline, hence the two `unsafe-` words.
 # Text never reaches either: everything the page draws is escaped first.
-POLICY = "; ".join(
+CONTENT_SECURITY_POLICY = "; ".join(
     [
         "default-src 'self'",
         "script-src 'self' 'unsafe-inline' 'unsafe-eval'",
@@ -26,10 +26,10 @@ POLICY = "; ".join(
 
 
 # Writes what a visitor sees into a folder of this computer; the page has no use for it.
-REFUSED = "/gradio_api/deep_link"
-GRADIO = "/gradio_api/"
+DEEP_LINK = "/gradio_api/deep_link"
+GRADIO_ROUTES = "/gradio_api/"
 # What of it the page for the login needs. Gradio itself leaves more open, such as ending a call.
-OPEN = ("/gradio_api/login_check", "/gradio_api/theme.css", "/gradio_api/startup-events")
+OPEN_TO_ALL = ("/gradio_api/login_check", "/gradio_api/theme.css", "/gradio_api/startup-events")
 
 
 class Shield:
@@ -49,7 +49,7 @@ class Shield:
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                headers["Content-Security-Policy"] = POLICY
+                headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
                 headers["Referrer-Policy"] = "no-referrer"
                 headers["X-Content-Type-Options"] = "nosniff"
             await send(message)
@@ -60,9 +60,9 @@ class Shield:
 
     def _refusal(self, scope: Scope) -> PlainTextResponse | None:
         path = scope["path"]
-        if path.startswith(REFUSED):
+        if path.startswith(DEEP_LINK):
             return PlainTextResponse("Not found", 404)
-        if self._locked and path.startswith(GRADIO) and not path.startswith(OPEN):
+        if self._locked and path.startswith(GRADIO_ROUTES) and not path.startswith(OPEN_TO_ALL):
             gradio, cookies = scope["app"], Request(scope).cookies
             names = (f"access-token{kind}-{gradio.cookie_id}" for kind in ("", "-unsecure"))
             if not any(cookies.get(name) in gradio.tokens for name in names):

@@ -33,7 +33,7 @@ CREATE TABLE IF NOT EXISTS corrections (
 
 _TABLES = ("ratings", "corrections")
 _AS_JSON = ("tasks", "instead_of", "fingerprints")  # columns that hold a list or an object
-Row = dict[str, Any]
+TableRow = dict[str, Any]  # by column
 
 
 class FeedbackError(PatchbayError):
@@ -93,9 +93,16 @@ class Feedback:
         with self._open() as db:
             db.execute("DELETE FROM ratings WHERE turn = ?", (rating.turn,))
             if rating.rating:
-                row = (rating.turn, _now(), rating.rating, rating.request, rating.answer)
-                made = (_json(list(rating.tasks)), _json(dict(rating.fingerprints)))
-                db.execute("INSERT INTO ratings VALUES (?, ?, ?, ?, ?, ?, ?)", (*row, *made))
+                row = (
+                    rating.turn,
+                    _now(),
+                    rating.rating,
+                    rating.request,
+                    rating.answer,
+                    _json(list(rating.tasks)),
+                    _json(dict(rating.fingerprints)),
+                )
+                db.execute("INSERT INTO ratings VALUES (?, ?, ?, ?, ?, ?, ?)", row)
 
     def correct(self, correction: Correction) -> None:
         """Keep a routing example. A second choice for the same turn replaces the first one's task.
@@ -126,8 +133,15 @@ class Feedback:
         with self._open() as db:
             rows = db.execute(f"SELECT {columns} FROM ratings ORDER BY at").fetchall()
         return [
-            Rating(turn, rating, request, answer, json.loads(tasks), json.loads(made))
-            for turn, rating, request, answer, tasks, made in rows
+            Rating(
+                turn=turn,
+                rating=rating,
+                request=request,
+                answer=answer,
+                tasks=json.loads(tasks),
+                fingerprints=json.loads(fingerprints),
+            )
+            for turn, rating, request, answer, tasks, fingerprints in rows
         ]
 
     def corrections(self) -> list[Correction]:
@@ -136,18 +150,26 @@ class Feedback:
         with self._open() as db:
             rows = db.execute(f"SELECT {columns} FROM corrections ORDER BY at").fetchall()
         return [
-            Correction(turn, request, task, json.loads(old), confidence, follows, json.loads(made))
-            for turn, request, task, old, confidence, follows, made in rows
+            Correction(
+                turn=turn,
+                request=request,
+                task=task,
+                instead_of=json.loads(instead_of),
+                confidence=confidence,
+                follows=follows,
+                fingerprints=json.loads(fingerprints),
+            )
+            for turn, request, task, instead_of, confidence, follows, fingerprints in rows
         ]
 
-    def export(self) -> dict[str, list[Row]]:
+    def export(self) -> dict[str, list[TableRow]]:
         """All rows of each table, oldest first, as they were at one moment. Raises as `rate`."""
         with self._open() as db:
             db.row_factory = sqlite3.Row
             db.execute("BEGIN")  # so that no row comes between the tables
             return {table: _rows(db, table) for table in _TABLES}
 
-    def restore(self, exported: Mapping[str, Sequence[Row]]) -> None:
+    def restore(self, exported: Mapping[str, Sequence[TableRow]]) -> None:
         """Put exported rows back, except where the turn has a row here. Raises as `rate`."""
         with self._open() as db:
             for table in _TABLES:
@@ -172,7 +194,7 @@ class Feedback:
             ) from error
 
 
-def _rows(db: sqlite3.Connection, table: str) -> list[Row]:
+def _rows(db: sqlite3.Connection, table: str) -> list[TableRow]:
     rows = (dict(row) for row in db.execute(f"SELECT * FROM {table} ORDER BY at, turn"))
     return [
         {name: json.loads(value) if name in _AS_JSON else value for name, value in row.items()}

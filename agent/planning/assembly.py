@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 
 import regex
 
-from agent.plan import SlotValue, Step
+from agent.plan import Step
 from agent.planning import slots
 from agent.planning.drafting import Draft
 from tasks import languages
-from tasks.spec import TaskSpec
+from tasks.spec import SlotValue, TaskSpec
 
 ENDS = regex.compile(
     r"(?:[\s,，;；、]|\b(?:and|then|also)\b|并且?|再|然后|接着|随后|and then)+$", regex.I
@@ -19,8 +19,8 @@ ENDS = regex.compile(
 
 
 @dataclass(frozen=True)
-class Job:
-    """What a list of drafts is about.
+class DraftedRequest:
+    """A request of which a list of drafts was made.
 
     Attributes:
         text: the whole request.
@@ -40,33 +40,36 @@ class Assembler:
 
     def __init__(self, tasks: Mapping[str, TaskSpec]) -> None:
         self._tasks = tasks
-        self._into = next((task for task in tasks.values() if slots.target_slot(task)), None)
+        self._into = next((task for task in tasks.values() if task.target_slot), None)
 
-    def steps(self, drafts: list[Draft], job: Job) -> list[Step]:
+    def steps(self, drafts: list[Draft], drafted: DraftedRequest) -> list[Step]:
         """One step a draft, and one more when the result is wanted in another language."""
-        language = languages.detect(job.content)
-        request = languages.detect(job.asked or job.text)
-        translated = any(slots.target_slot(self._tasks[draft.task]) for draft in drafts)
+        language = languages.detect(drafted.content)
+        request = languages.detect(drafted.asked or drafted.text)
+        translated = any(self._tasks[draft.task].target_slot for draft in drafts)
         steps: list[Step] = []
         for draft in drafts:
             task = self._tasks[draft.task]
+            asked = self._says(draft, drafted, alone=len(drafts) == 1)
             values = slots.fill(
                 task,
-                self._says(draft, job, alone=len(drafts) == 1),
-                language,
-                request,
-                job.earlier.get(task.name, {}),
+                asked,
+                content_language=language,
+                request_language=request,
+                earlier=drafted.earlier.get(task.name, {}),
             )
-            text = None if steps and not task.conversation else self._text(draft, drafts, job)
-            slot = slots.target_slot(task)
+            text = None if steps and not task.conversation else self._text(draft, drafts, drafted)
+            slot = task.target_slot
             if slot and values[slot] == language and len(drafts) > 1:
                 continue  # the text is in that language already
-            step = Step(task.name, draft.confidence, values, draft.nearest, text)
-            steps += self._into_each(step, slot, self._says(draft, job, len(drafts) == 1), language)
+            step = Step(task.name, draft.confidence, values, nearest=draft.nearest, text=text)
+            steps += self._into_each(step, slot, asked, language)
             language = self._language_after(task, steps[-1].slots, language, request)
         last = self._tasks[drafts[-1].task]
         if self._into and not translated and not last.conversation:
-            steps += self._into_wanted(self._into, last, drafts[-1], job.asked, language)
+            steps += self._into_wanted(
+                self._into, last, drafts[-1], asked=drafted.asked, language=language
+            )
         return steps
 
     def _into_each(
@@ -84,41 +87,41 @@ class Assembler:
         steps = []
         for position, step in enumerate(before):
             values = dict(step.slots)
-            for name, slot in self._tasks[step.task].slots.items():
-                if slot.type == "language" and slot.default == "detected" and position == 0:
-                    values[name] = language
+            source = self._tasks[step.task].source_slot
+            if source and position == 0:
+                values[source] = language
             steps.append(replace(step, slots=values, text=content if position == 0 else None))
         return steps
 
-    def _says(self, draft: Draft, job: Job, alone: bool) -> str:
+    def _says(self, draft: Draft, drafted: DraftedRequest, alone: bool) -> str:
         """The words to look for slot values in: the draft's own, or all of them."""
         task = self._tasks[draft.task]
-        if alone or (slots.target_slot(task) and slots.find_target(draft.asked) is None):
-            return job.asked
+        if alone or (task.target_slot and slots.find_target(draft.asked) is None):
+            return drafted.asked
         return draft.asked
 
-    def _text(self, draft: Draft, drafts: list[Draft], job: Job) -> str:
+    def _text(self, draft: Draft, drafts: list[Draft], drafted: DraftedRequest) -> str:
         if not self._tasks[draft.task].conversation:
-            return job.content
+            return drafted.content
         if draft is not drafts[0]:
             return draft.asked
         if len(drafts) == 1:
-            return job.text
-        return _before_next(drafts[1], job)
+            return drafted.text
+        return _before_next(drafts[1], drafted)
 
     def _language_after(
         self, task: TaskSpec, values: Mapping[str, SlotValue], language: str, request: str
     ) -> str:
-        slot = slots.target_slot(task)
+        slot = task.target_slot
         if slot:
             return str(values[slot])
         return language if task.kind == "write" and not task.conversation else request
 
     def _into_wanted(
-        self, into: TaskSpec, last: TaskSpec, draft: Draft, asked: str, language: str
+        self, into: TaskSpec, last: TaskSpec, draft: Draft, *, asked: str, language: str
     ) -> list[Step]:
         target = slots.find_target(asked, language)
-        slot = slots.target_slot(into)
+        slot = into.target_slot
         # A written text is wanted in any language that is named; a label only when it is clear.
         if target is None or slot is None or target.code == language:
             return []
@@ -129,12 +132,12 @@ class Assembler:
         return self._into_each(step, slot, asked, language)
 
 
-def _before_next(following: Draft, job: Job) -> str:
+def _before_next(following: Draft, drafted: DraftedRequest) -> str:
     """The request without the clauses of later steps, which the writer must not answer too."""
-    place = job.text.find(following.asked.split(", ")[0])
+    place = drafted.text.find(following.asked.split(", ")[0])
     if place < 1:
-        return job.text
-    head = ENDS.sub("", job.text[:place])
-    if job.content in head or job.content == job.text:
-        return head or job.text
-    return f"{head}\n{job.content}"
+        return drafted.text
+    head = ENDS.sub("", drafted.text[:place])
+    if drafted.content in head or drafted.content == drafted.text:
+        return head or drafted.text
+    return f"{head}\n{drafted.content}"

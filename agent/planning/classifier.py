@@ -13,17 +13,18 @@ from scipy.special import log_softmax, softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 
+from agent.planning.encoder import Vectors
 from core import fingerprint, paths
+from core.calibration import calibration_error
 
 VERSION = 3  # of the method; another one makes every start fit again
 STRENGTH = 20.0  # inverse regularization, chosen by cross-validation on the samples
 FOLDS = 3
-Floats = NDArray[np.float64]
-Vectors = NDArray[np.float32]
+Float64s = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Fit:
+class FittedClassifier:
     """What was learned from n samples with d-dimensional vectors and g n-grams and cues.
 
     Attributes:
@@ -35,30 +36,30 @@ class Fit:
     """
 
     vectors: Vectors
-    weights: Floats
-    bias: Floats
-    quick_weights: Floats
-    quick_bias: Floats
-    temperatures: Floats
-    calibration_error: Floats
+    weights: Float64s
+    bias: Float64s
+    quick_weights: Float64s
+    quick_bias: Float64s
+    temperatures: Float64s
+    calibration_error: Float64s
 
-    def score(self, grams: csr_matrix, vectors: Vectors) -> Floats:
+    def score(self, grams: csr_matrix, vectors: Vectors) -> Float64s:
         """Probabilities, (texts, names)."""
         split = grams.shape[1]
         logits = grams @ self.weights[:, :split].T + vectors @ self.weights[:, split:].T
         return _softmax((logits + self.bias) / self.temperatures[0])
 
-    def quick(self, grams: csr_matrix) -> Floats:
+    def quick(self, grams: csr_matrix) -> Float64s:
         """Probabilities by the wording alone, (texts, names)."""
         return _softmax((grams @ self.quick_weights.T + self.quick_bias) / self.temperatures[1])
 
 
-def fitted(
+def load_or_fit(
     key: Sequence[object],
     grams: csr_matrix,
     answers: NDArray[np.str_],
     encode: Callable[[], Vectors],
-) -> Fit:
+) -> FittedClassifier:
     """The fit for these samples: read from the cache, else made and kept there.
 
     Args:
@@ -68,36 +69,26 @@ def fitted(
         encode: makes the samples' vectors when they are needed.
     """
     file = paths.cache_dir() / "router" / f"{fingerprint.of_value([VERSION, *key])}.npz"
-    kept = _read(file, len(answers), grams.shape[1])
-    if kept is not None:
-        return kept
-    made = _make(grams, answers, encode())
-    _write(file, made)
-    return made
+    cached = _read(file, len(answers), grams.shape[1])
+    if cached is not None:
+        return cached
+    fitted = _fit(grams, answers, encode())
+    _write(file, fitted)
+    return fitted
 
 
-def calibration_error(confidence: Floats, correct: NDArray[np.bool_], bins: int = 10) -> float:
-    """Expected calibration error: mean gap between confidence and accuracy, over equal bins."""
-    which = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = [
-        (which == b).mean() * abs(confidence[which == b].mean() - correct[which == b].mean())
-        for b in np.unique(which)
-    ]
-    return float(sum(gaps))
-
-
-def _make(grams: csr_matrix, answers: NDArray[np.str_], vectors: Vectors) -> Fit:
+def _fit(grams: csr_matrix, answers: NDArray[np.str_], vectors: Vectors) -> FittedClassifier:
     both = hstack([grams, csr_matrix(vectors)], format="csr")
     full, quick = _regression(both, answers), _regression(grams, answers)
     measured = [_calibrate(both, answers), _calibrate(grams, answers)]
-    return Fit(
-        vectors,
-        full.coef_,
-        full.intercept_,
-        quick.coef_,
-        quick.intercept_,
-        np.array([temperature for temperature, _ in measured]),
-        np.array([error for _, error in measured]),
+    return FittedClassifier(
+        vectors=vectors,
+        weights=full.coef_,
+        bias=full.intercept_,
+        quick_weights=quick.coef_,
+        quick_bias=quick.intercept_,
+        temperatures=np.array([temperature for temperature, _ in measured]),
+        calibration_error=np.array([error for _, error in measured]),
     )
 
 
@@ -124,27 +115,29 @@ def _calibrate(features: csr_matrix, answers: NDArray[np.str_]) -> tuple[float, 
         for t in np.geomspace(0.3, 5, 40)
     }
     best = min(losses, key=losses.__getitem__)
-    found = softmax(logits / best, axis=1)
-    return best, calibration_error(found.max(axis=1), found.argmax(axis=1) == right)
+    probabilities = softmax(logits / best, axis=1)
+    correct = probabilities.argmax(axis=1) == right
+    return best, calibration_error(probabilities.max(axis=1), correct)
 
 
-def _softmax(logits: Floats) -> Floats:
+def _softmax(logits: Float64s) -> Float64s:
     shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
 
 
-def _read(file: Path, samples: int, grams: int) -> Fit | None:
-    """A kept fit; None when there is none, or it is damaged or of another shape."""
+def _read(file: Path, samples: int, grams: int) -> FittedClassifier | None:
+    """A cached fit; None when there is none, or it is damaged or of another shape."""
     try:
-        with np.load(file, allow_pickle=False) as kept:
-            fit = Fit(**{field.name: kept[field.name] for field in fields(Fit)})
+        with np.load(file, allow_pickle=False) as cached:
+            names = [field.name for field in fields(FittedClassifier)]
+            fit = FittedClassifier(**{name: cached[name] for name in names})
     except (OSError, ValueError, KeyError, EOFError):
         return None
     right = len(fit.vectors) == samples and fit.quick_weights.shape[1] == grams
     return fit if right else None
 
 
-def _write(file: Path, fit: Fit) -> None:
+def _write(file: Path, fit: FittedClassifier) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         part = file.with_name(f"{file.stem}.part.npz")

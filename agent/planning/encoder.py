@@ -18,7 +18,7 @@ MAX_TOKENS = 64  # an instruction is short; more would only cost time
 Vectors = NDArray[np.float32]
 
 
-class Encoder:
+class SentenceEncoder:
     """A sentence-transformers model that makes unit vectors. Safe to share between threads.
 
     Args:
@@ -86,10 +86,10 @@ def _sentence_transformer() -> Any:
     utils: Any = importlib.import_module("transformers.utils")
     import_utils: Any = importlib.import_module("transformers.utils.import_utils")
 
-    known = utils.is_peft_available
+    is_peft_available = utils.is_peft_available
     utils.is_peft_available = import_utils.is_peft_available = lambda *_, **__: False
     try:
         from sentence_transformers import SentenceTransformer
     finally:
-        utils.is_peft_available = import_utils.is_peft_available = known
+        utils.is_peft_available = import_utils.is_peft_available = is_peft_available
     return SentenceTransformer

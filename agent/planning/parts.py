@@ -10,7 +10,7 @@ import regex
 from tasks import languages
 
 HEAD, TAIL = 1200, 600  # characters looked at for an instruction, at each end of the text
-SURE = 0.6
+ASKING_PROBABILITY = 0.6  # from which a sentence asks for something
 Asks = Callable[[list[str]], list[float]]
 
 QUOTES = regex.compile(
@@ -65,7 +65,7 @@ def split(text: str, asks: Asks) -> Parts:
         parts = attempt(text, asks)
         if parts is not None:
             return parts
-    return Parts((text[:HEAD],), None)
+    return Parts((text[:HEAD],), content=None)
 
 
 def mask_quotes(text: str) -> str:
@@ -116,7 +116,9 @@ def _asking_start(line: str, asks: Asks) -> int:
         return len(line)
     spans = sentences(line)[:4]
     marks = asks([mask_quotes(line[s.start : s.end]) for s in spans])
-    asking = [span.end for span, mark in zip(spans, marks, strict=True) if mark >= SURE]
+    asking = [
+        span.end for span, mark in zip(spans, marks, strict=True) if mark >= ASKING_PROBABILITY
+    ]
     if not asking:
         return 0
     # Text that follows on the same line and does not ask is content only if it is much longer.
@@ -143,8 +145,9 @@ def _by_quotes(text: str, asks: Asks) -> Parts | None:
     before, after = text[: quotes[0].start()], text[quotes[-1].end() :]
     if len(_strip(after)) > 25 and asks([mask_quotes(after[:200])])[0] < 0.5:
         lead = SEPARATOR.search(before)
-        if lead or asks([before])[0] >= SURE:
-            return Parts(tuple(_masked([before])), _strip(text[quotes[0].start() :]), True)
+        if lead or asks([before])[0] >= ASKING_PROBABILITY:
+            content = _strip(text[quotes[0].start() :])
+            return Parts(tuple(_masked([before])), content, certain=True)
     outside = [mask_quotes(text)]
     inner = longest.group().strip("`")
     content = inner if longest.group().startswith("```") else inner[1:-1]
@@ -171,7 +174,7 @@ def _by_separator(text: str, asks: Asks) -> Parts | None:
         if asking >= 0.5 and _strip(right) and not (len(left) < 12 and languages.parse(left)):
             return Parts((left,), _strip(right), certain=True)
     for left, right, asking in zip(lefts, rights, right_asks, strict=True):
-        if asking >= SURE and len(right) < 120 and _strip(left):
+        if asking >= ASKING_PROBABILITY and len(right) < 120 and _strip(left):
             return Parts((right,), _strip(left), certain=True)
     return None
 
@@ -190,7 +193,7 @@ def _by_sentences(text: str, asks: Asks) -> Parts | None:
     if start == 0:
         ends = asks([text[s.start : s.end] for s in tail])
         for span, mark in reversed(list(zip(tail, ends, strict=True))):
-            if mark < SURE:
+            if mark < ASKING_PROBABILITY:
                 break
             end = span.start
     if start == 0 and end == len(text):
@@ -203,7 +206,7 @@ def _by_script(text: str, asks: Asks) -> Parts | None:
     """A phrase in one script beside an instruction in another: "Mind the gap 中文怎么说"."""
     for pattern in SWITCHES:
         match = pattern.fullmatch(text[:HEAD])
-        if match and asks([match["asking"]])[0] >= SURE:
+        if match and asks([match["asking"]])[0] >= ASKING_PROBABILITY:
             return Parts((match["asking"].strip(),), _strip(match["content"]), certain=True)
     return None
 

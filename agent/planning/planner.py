@@ -10,35 +10,38 @@ import regex
 from agent.cleaning import clean, clean_or_none
 from agent.plan import Plan, Reason, Step
 from agent.planning import parts, slots
-from agent.planning.assembly import Assembler, Job
-from agent.planning.conversation import Conversation
+from agent.planning.assembly import Assembler, DraftedRequest
 from agent.planning.drafting import POINTS, Draft
+from agent.planning.earlier_turns import EarlierTurns
 from agent.planning.reading import Reader, Reading
 from agent.planning.router import Router
 from core.errors import InputError, UnknownName
 from tasks import languages
-from tasks.spec import Message, TaskSpec, find_task
+from tasks.spec import Message, TaskSpec, conversation_task, find_task
 
-SURE = 0.97  # probability from which a task is believed though no text came with the request
+TEXTLESS_PROBABILITY = 0.97  # from which a task is believed though no text came with the request
 COMMAND = regex.compile(r"/(?P<name>[A-Za-z][\w-]*)(?=\s|$)(?P<rest>.*)", regex.S)
-HAN = regex.compile(r"\p{Han}")
 YOUR_ANSWER = regex.compile(
     r"\byour (?:last )?(?:answer|reply|response)|\bwhat you (?:just )?(?:said|wrote)"
     r"|你的?(?:刚才的?)?(?:回答|答案|回复)|你(?:刚才|刚刚)?(?:说|写)的",
     regex.I,
 )
-EMPTY = "…"  # the content of a step for which none can be found
-Decision = tuple[list[Step], Reason]
+NO_CONTENT = "…"  # the content of a step for which none can be found
+StepsAndReason = tuple[list[Step], Reason]
 
 
 class Planner:
-    """Plans requests. Keeps nothing between calls; safe to share between threads."""
+    """Plans requests. Keeps nothing between calls; safe to share between threads.
+
+    Attributes:
+        tasks: the tasks that steps may have, by name.
+    """
 
     def __init__(self, tasks: Mapping[str, TaskSpec], router: Router) -> None:
-        self._tasks = dict(tasks)
+        self.tasks = dict(tasks)
         self._reader = Reader(tasks, router)
         self._assembler = Assembler(tasks)
-        self._chat = next(name for name, task in tasks.items() if task.conversation)
+        self._chat = conversation_task(tasks).name
 
     def plan(self, text: str, history: Sequence[Message] = (), task: str | None = None) -> Plan:
         """Decide what to do with a request.
@@ -54,23 +57,23 @@ class Planner:
         """
         started = time.perf_counter()
         turns = [turn for turn in history if turn["role"] != "system"]
-        steps, reason = self._decide(clean(text), Conversation(turns, self._replan), task)
+        steps, reason = self._decide(clean(text), EarlierTurns(turns, self._replan), task)
         return Plan(tuple(steps), reason, 1000 * (time.perf_counter() - started))
 
-    def _replan(self, turn: Message, before: Conversation) -> list[Step] | None:
+    def _replan(self, turn: Message, before: EarlierTurns) -> list[Step] | None:
         """The steps of an earlier user turn; a known task wins over routing it again."""
         task = turn.get("task")
         try:
             return self._decide(
-                clean(turn["content"]), before, task if task in self._tasks else None
+                clean(turn["content"]), before, task if task in self.tasks else None
             )[0]
         except InputError:
             return None
 
-    def _decide(self, text: str, earlier: Conversation, task: str | None) -> Decision:
+    def _decide(self, text: str, earlier: EarlierTurns, task: str | None) -> StepsAndReason:
         command = self._command(text)
         if task is not None:
-            name = find_task(self._tasks, task).name
+            name = find_task(self.tasks, task).name
             return [self._one(name, command[1] if command else text, earlier)], "chosen"
         if command:
             return [self._one(*command, earlier)], "command"
@@ -81,21 +84,21 @@ class Planner:
         if match is None:
             return None
         try:
-            task = find_task(self._tasks, match["name"].lower())
+            task = find_task(self.tasks, match["name"].lower())
         except UnknownName as error:
-            known = [name for task in self._tasks.values() for name in (task.name, *task.commands)]
-            raise UnknownName("command", match["name"], known) from error
+            names = [name for task in self.tasks.values() for name in (task.name, *task.commands)]
+            raise UnknownName("command", match["name"], names) from error
         return task.name, match["rest"].strip()
 
-    def _one(self, name: str, text: str, earlier: Conversation) -> Step:
+    def _one(self, name: str, text: str, earlier: EarlierTurns) -> Step:
         """One step of a task that the person named."""
-        task = self._tasks[name]
+        task = self.tasks[name]
         if task.conversation:
-            return Step(name, 1.0, text=text or EMPTY)
+            return Step(name, 1.0, text=text or NO_CONTENT)
         asked, content = self._taken_apart(task, text)
         if content is None and (not text or self._only_points(name, text)):
             content = self._pointed_at(name, asked, earlier)
-        content = content or text or EMPTY
+        content = content or text or NO_CONTENT
         values = slots.fill(
             task, asked, languages.detect(content), languages.detect(asked or content)
         )
@@ -104,7 +107,7 @@ class Planner:
     def _taken_apart(self, task: TaskSpec, text: str) -> tuple[str, str | None]:
         """Instruction and content of what follows a command: `fr The shop is open.`"""
         first, _, rest = text.partition(" ")
-        if slots.target_slot(task) and languages.parse(first.strip(":：,，")):
+        if task.target_slot and languages.parse(first.strip(":：,，")):
             return f"to {first}", rest.strip() or None
         if not text:
             return "", None
@@ -116,7 +119,7 @@ class Planner:
         wanted = bool(reading.drafts) and all(draft.task == name for draft in reading.drafts)
         return wanted and POINTS.search(text) is not None
 
-    def _route(self, reading: Reading, text: str, earlier: Conversation) -> Decision:
+    def _route(self, reading: Reading, text: str, earlier: EarlierTurns) -> StepsAndReason:
         drafts, content = reading.drafts, reading.content
         before = earlier.before() if reading.again or not drafts else None
         # New text alone, or "the same for this", repeats the turn before.
@@ -126,33 +129,38 @@ class Planner:
         if not drafts or [draft.task for draft in drafts] == [self._chat]:
             return [self._chat_step(drafts, text)], "router"
         if content is not None or drafts[0].task == self._chat:
-            return self._steps(drafts, reading, text, content or text, earlier), "router"
+            steps = self._steps(reading, text, content=content or text, earlier=earlier)
+            return steps, "router"
         if earlier:
             content = self._pointed_at(drafts[0].task, reading.asked, earlier)
-            return self._steps(drafts, reading, text, content or text, earlier), "follow-up"
-        if drafts[0].confidence < SURE and not self._names_a_text(drafts[0], reading.asked):
+            steps = self._steps(reading, text, content=content or text, earlier=earlier)
+            return steps, "follow-up"
+        if drafts[0].confidence < TEXTLESS_PROBABILITY and not self._names_a_text(
+            drafts[0], reading.asked
+        ):
             return [self._chat_step([], text)], "router"
-        return self._steps(drafts, reading, text, text, earlier), "router"
+        return self._steps(reading, text, content=text, earlier=earlier), "router"
 
     def _chat_step(self, drafts: list[Draft], text: str) -> Step:
         draft = drafts[0] if drafts else Draft(self._chat, 0.5, "", text)
         return Step(self._chat, draft.confidence, nearest=draft.nearest, text=text)
 
     def _steps(
-        self, drafts: list[Draft], reading: Reading, text: str, content: str, earlier: Conversation
+        self, reading: Reading, text: str, *, content: str, earlier: EarlierTurns
     ) -> list[Step]:
-        known = {}
-        if earlier and any(self._tasks[draft.task].slots for draft in drafts):
-            known = {step.task: step.slots for step in earlier.before() or []}
-        return self._assembler.steps(drafts, Job(text, content, reading.asked, known))
+        slots_before = {}
+        if earlier and any(self.tasks[draft.task].slots for draft in reading.drafts):
+            slots_before = {step.task: step.slots for step in earlier.before() or []}
+        drafted = DraftedRequest(text, content, asked=reading.asked, earlier=slots_before)
+        return self._assembler.steps(reading.drafts, drafted)
 
     def _names_a_text(self, draft: Draft, asked: str) -> bool:
         """Whether a request without content still points at some, or holds it unmarked."""
-        wanted = slots.target_slot(self._tasks[draft.task]) and slots.find_target(asked)
+        wanted = self.tasks[draft.task].target_slot and slots.find_target(asked)
         points = bool(wanted) or POINTS.search(asked) is not None or _is_bare(asked)
         return draft.confidence > 0.6 and points
 
-    def _pointed_at(self, name: str, asked: str, earlier: Conversation) -> str | None:
+    def _pointed_at(self, name: str, asked: str, earlier: EarlierTurns) -> str | None:
         """The text that a request without content is about."""
         before = earlier.before()
         if YOUR_ANSWER.search(asked) or before is None:
@@ -162,10 +170,12 @@ class Planner:
             pasted = request is not None and self._reader.read(request).idle
             return request if pasted else earlier.answer or request
         # A task done again, or a judgement, is about the original rather than the answer.
-        same = any(step.task == name for step in before) or self._tasks[name].kind == "choose"
+        same = any(step.task == name for step in before) or self.tasks[name].kind == "choose"
         return before[0].text if same else earlier.answer or before[0].text
 
 
 def _is_bare(asked: str) -> bool:
     """Whether an instruction is so short that the text was plainly forgotten: "summarize"."""
-    return len(regex.findall(r"\p{Han}|[\p{L}\p{N}]+", asked)) <= (6 if HAN.search(asked) else 2)
+    return len(regex.findall(r"\p{Han}|[\p{L}\p{N}]+", asked)) <= (
+        6 if languages.HAN.search(asked) else 2
+    )

@@ -9,12 +9,12 @@ import regex
 
 from agent.planning import clauses, parts, slots, wording
 from agent.planning.clauses import Clause
-from agent.planning.drafting import POINTS, Draft, Drafter, Row, Setting
-from agent.planning.router import AGAIN, ASIDE, Router, Scored
+from agent.planning.drafting import POINTS, Draft, Drafter, RequestContext, ScoredClause
+from agent.planning.router import AGAIN, ASIDE, ClauseScores, Router
 from tasks import languages
-from tasks.spec import TaskSpec
+from tasks.spec import TaskSpec, conversation_task
 
-SPOKEN = ("en", "zh")  # languages of the samples
+REQUEST_LANGUAGES = ("en", "zh")  # languages of the samples
 # How much likelier a task becomes beside conversation when the request brings a text, points
 # back at one, or has none.
 WITH_CONTENT, POINTING_BACK, WITHOUT_CONTENT = 3.0, 1.7, 0.4
@@ -47,7 +47,7 @@ class Reader:
     def __init__(self, tasks: Mapping[str, TaskSpec], router: Router) -> None:
         self._router = router
         self._drafter = Drafter(tasks, router)
-        self._chat = next(name for name, task in tasks.items() if task.conversation)
+        self._chat = conversation_task(tasks).name
 
     def asks(self, sentences: list[str]) -> list[float]:
         """The probability that each sentence asks for something."""
@@ -68,22 +68,27 @@ class Reader:
         asked = " ".join(taken.asking).strip()
         ordered = _clauses(taken)
         if not ordered:
-            return Reading([], taken.content, True, asked, again=True, idle=True)
-        setting = Setting(taken.content is not None, taken.certain, follows)
-        weight = _weight(setting, asked)
+            return Reading([], taken.content, certain=True, asked=asked, again=True, idle=True)
+        context = RequestContext(taken.content is not None, taken.certain, follows)
+        weight = _weight(context, asked)
         rows = self._rows(ordered, weight, follows)
-        drafts = self._drafter.drafts(rows, setting)
+        drafts = self._drafter.drafts(rows, context)
         if not drafts:
             whole = rows[0].scored
             if len(rows) > 1:
                 whole = self._weighed(self._router.score([asked])[0], weight, follows)
-            drafts = self._drafter.of_whole(whole, rows, setting)
+            drafts = self._drafter.of_whole(whole, rows, context)
         tops = {row.scored.top for row in rows}
         return Reading(
-            drafts, taken.content, taken.certain, asked, again=AGAIN in tops, idle=tops == {ASIDE}
+            drafts,
+            taken.content,
+            certain=taken.certain,
+            asked=asked,
+            again=AGAIN in tops,
+            idle=tops == {ASIDE},
         )
 
-    def _rows(self, ordered: list[Clause], weight: float, follows: bool) -> list[Row]:
+    def _rows(self, ordered: list[Clause], weight: float, follows: bool) -> list[ScoredClause]:
         """Clauses scored in one batch."""
         rests = [without_target(clause.text) for clause in ordered]
         texts = list(dict.fromkeys([*(clause.text for clause in ordered), *filter(None, rests)]))
@@ -91,11 +96,11 @@ class Reader:
             row.text: self._weighed(row, weight, follows) for row in self._router.score(texts)
         }
         return [
-            Row(clause, scored[clause.text], scored[rest] if rest else None)
+            ScoredClause(clause, scored[clause.text], scored[rest] if rest else None)
             for clause, rest in zip(ordered, rests, strict=True)
         ]
 
-    def _weighed(self, row: Scored, weight: float, follows: bool) -> Scored:
+    def _weighed(self, row: ClauseScores, weight: float, follows: bool) -> ClauseScores:
         weights = {self._chat: 1.0, ASIDE: 1.0, AGAIN: weight * follows}
         scores = {name: p * weights.get(name, weight) for name, p in row.scores.items()}
         total = sum(scores.values())
@@ -116,12 +121,12 @@ def without_target(text: str) -> str | None:
     return rest if letters >= 4 else None
 
 
-def _weight(setting: Setting, asked: str) -> float:
-    if setting.brings and setting.certain:
+def _weight(context: RequestContext, asked: str) -> float:
+    if context.brings and context.certain:
         return WITH_CONTENT
-    if setting.follows and POINTS.search(asked):
+    if context.follows and POINTS.search(asked):
         return POINTING_BACK
-    return WITHOUT_CONTENT if setting.lone else 1.0
+    return WITHOUT_CONTENT if context.lone else 1.0
 
 
 def _clauses(taken: parts.Parts) -> list[Clause]:
@@ -135,7 +140,7 @@ def _clauses(taken: parts.Parts) -> list[Clause]:
         ]
         ordered += [split[position] for position in clauses.in_order(split)]
     named = [_without_source(clause, taken.content) for clause in ordered]
-    return list(dict.fromkeys(named))[: clauses.LIMIT]
+    return list(dict.fromkeys(named))[: clauses.MAX_CLAUSES]
 
 
 def _without_source(clause: Clause, content: str | None) -> Clause:
@@ -153,4 +158,4 @@ def _without_source(clause: Clause, content: str | None) -> Clause:
 def _is_foreign(text: str) -> bool:
     """Whether a sentence is in a language that requests do not come in, so it is content."""
     letters = len(regex.findall(r"\p{L}", text))
-    return letters > 25 and languages.detect(text) not in SPOKEN
+    return letters > 25 and languages.detect(text) not in REQUEST_LANGUAGES

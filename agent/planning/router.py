@@ -20,8 +20,9 @@ from scipy.sparse import csr_matrix, hstack
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from agent.planning import wording
-from agent.planning.classifier import Floats, fitted
-from agent.planning.encoder import Encoder
+from agent.planning.classifier import Float64s, load_or_fit
+from agent.planning.encoder import SentenceEncoder
+from tasks import languages
 from tasks.spec import Requests, TaskSpec
 
 SAMPLES_FILE = Path(__file__).with_name("samples.yaml")
@@ -30,11 +31,11 @@ AGAIN = "again"
 CUE_WEIGHT = 0.5  # beside n-gram vectors of length 1
 # Probability by the wording alone from which the encoder is not asked; in Chinese an English
 # encoder has little to add.
-PLAIN, PLAIN_CHINESE = 0.9, 0.85
+ENOUGH_WORDING, ENOUGH_WORDING_CHINESE = 0.9, 0.85
 
 
 @dataclass(frozen=True)
-class Scored:
+class ClauseScores:
     """A clause's probabilities, by task name plus `aside` and `again`, and the nearest samples."""
 
     text: str
@@ -50,7 +51,7 @@ class Scored:
 class Router:
     """Scores clauses. Reads only; safe to share between threads."""
 
-    def __init__(self, tasks: Mapping[str, TaskSpec], encoder: Encoder) -> None:
+    def __init__(self, tasks: Mapping[str, TaskSpec], encoder: SentenceEncoder) -> None:
         self._encoder = encoder
         self._own_words = own_words(tasks)
         self._task_cues = {name: _cues(task) for name, task in tasks.items()}
@@ -68,14 +69,14 @@ class Router:
         grams = self._wording(masked)
         self._by_gram = grams.T.tocsr()
         key = [encoder.name, masked, pairs, [cue.pattern for cue in self._cues]]
-        self._fit = fitted(key, grams, self._answers, lambda: encoder.encode(masked))
+        self._fit = load_or_fit(key, grams, self._answers, lambda: encoder.encode(masked))
 
     @property
     def calibration_error(self) -> float:
         """Expected calibration error on samples left out of the fit, 0 to 1."""
         return float(self._fit.calibration_error[0])
 
-    def score(self, clauses: Sequence[str]) -> list[Scored]:
+    def score(self, clauses: Sequence[str]) -> list[ClauseScores]:
         """Score clauses, quoted content already masked, the doubtful ones in one batch."""
         if not clauses:
             return []
@@ -83,14 +84,17 @@ class Router:
         grams = self._wording(masked)
         rows = self._fit.quick(grams)
         alike = (grams @ self._by_gram).toarray()
-        enough = [PLAIN_CHINESE if wording.HAN.search(text) else PLAIN for text in masked]
+        enough = [
+            ENOUGH_WORDING_CHINESE if languages.HAN.search(text) else ENOUGH_WORDING
+            for text in masked
+        ]
         doubtful = np.flatnonzero(rows.max(axis=1) < enough)
         if len(doubtful):
             vectors = self._encoder.encode([masked[index] for index in doubtful])
             rows[doubtful] = self._fit.score(grams[doubtful], vectors)
             alike[doubtful] += vectors @ self._fit.vectors.T
         return [
-            Scored(clause, self._by_name(row), self._nearest(near))
+            ClauseScores(clause, self._by_name(row), self._nearest(near))
             for clause, row, near in zip(clauses, rows, alike, strict=True)
         ]
 
@@ -113,25 +117,25 @@ class Router:
         columns = CUE_WEIGHT * np.array(hits, np.float32).reshape(len(texts), -1)
         return hstack([self._vectorizer.transform(texts), csr_matrix(columns)], format="csr")
 
-    def _by_name(self, row: Floats) -> dict[str, float]:
+    def _by_name(self, row: Float64s) -> dict[str, float]:
         return dict(zip(self._names, row.tolist(), strict=True))
 
-    def _nearest(self, alike: Floats) -> dict[str, str]:
-        found: dict[str, str] = {}
+    def _nearest(self, alike: Float64s) -> dict[str, str]:
+        nearest: dict[str, str] = {}
         for index in np.argsort(-alike):
             name = str(self._answers[index])
-            if name not in found:
-                found[name] = self._samples[index]
-                if len(found) == len(self._names):
+            if name not in nearest:
+                nearest[name] = self._samples[index]
+                if len(nearest) == len(self._names):
                     break
-        return found
+        return nearest
 
 
 def own_words(tasks: Mapping[str, TaskSpec]) -> frozenset[str]:
     """Words of fixed labels, in both languages: they say which task a list of choices is for."""
     words: set[str] = set()
     for task in tasks.values():
-        if not any(slot.type == "labels" for slot in task.slots.values()):
+        if task.labels_slot is None:
             for label, name in task.labels.items():
                 words |= {label.casefold(), name.en.casefold(), name.zh}
     return frozenset(words)

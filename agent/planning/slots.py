@@ -8,11 +8,10 @@ from types import MappingProxyType
 
 import regex
 
-from agent.plan import SlotValue
 from agent.planning import wording
 from tasks import languages
 from tasks.languages import Mention
-from tasks.spec import Slot, TaskSpec
+from tasks.spec import Slot, SlotValue, TaskSpec
 
 LEADS_TARGET = regex.compile(
     r"(?:\b(?:in|into|to|for|of|only|reads?|speaks?|make (?:this|it)|then|and)\s+"
@@ -107,13 +106,13 @@ def find_source(text: str) -> str | None:
 def find_choice(slot: Slot, text: str) -> str | None:
     """The named choice whose longest word is in the text."""
     low = text.casefold()
-    found = [
+    named = [
         (len(word), name)
         for name, choice in slot.choices.items()
         for word in choice.words
         if _has_word(low, word.casefold())
     ]
-    return max(found)[1] if found else None
+    return max(named)[1] if named else None
 
 
 def find_labels(text: str) -> list[str] | None:
@@ -125,8 +124,8 @@ def find_labels(text: str) -> list[str] | None:
         names = [pair["a"], pair["b"]] if pair else []
     if len(names) == 2 and names[1].casefold() == "not":
         names[1] = f"not {names[0]}"
-    kept = list(dict.fromkeys(names))
-    return kept if len(kept) > 1 else None
+    distinct = list(dict.fromkeys(names))
+    return distinct if len(distinct) > 1 else None
 
 
 def fill(
@@ -182,14 +181,6 @@ def _default(
     return _implied(content_language, request_language)
 
 
-def target_slot(task: TaskSpec) -> str | None:
-    """The name of the task's slot for a wanted language, None if it has none."""
-    for name, slot in task.slots.items():
-        if slot.type == "language" and slot.default != "detected":
-            return name
-    return None
-
-
 def _implied(content_language: str, request_language: str) -> str:
     if content_language == "zh":
         return "en"
@@ -215,7 +206,7 @@ def _weight(text: str, mention: Mention) -> int:
 
 
 def _has_word(text: str, word: str) -> bool:
-    if wording.HAN.search(word):
+    if languages.HAN.search(word):
         return word in text
     return regex.search(rf"(?<!\p{{L}}){regex.escape(word)}(?!\p{{L}})", text) is not None
 

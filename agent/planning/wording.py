@@ -12,7 +12,6 @@ import regex
 
 from tasks import languages
 
-HAN = regex.compile(r"\p{Han}")
 # One choice: a few words without sentence punctuation.
 _ITEM = (
     r"(?P<item>(?!(?:plus|and|then|please|but|with)\b)"
@@ -55,7 +54,7 @@ TRIM = regex.compile(
 
 
 @dataclass(frozen=True)
-class Choices:
+class ChoiceList:
     """A list of choices in a text: the choices, and the place, `text[start:end]`."""
 
     names: tuple[str, ...]
@@ -63,14 +62,14 @@ class Choices:
     end: int
 
 
-def find_choices(text: str) -> Choices | None:
+def find_choices(text: str) -> ChoiceList | None:
     """The first list of choices: `a, b or c`, `a/b/c`, 甲、乙还是丙, `labels: a, b, c`."""
     for pattern in LISTS:
         match = pattern.search(text)
         if match:
             names = tuple(_trim(name) for name in match.captures("item"))
             if len(names) > 1 and all(names):
-                return Choices(names, match.start(), match.end())
+                return ChoiceList(names, match.start(), match.end())
     return None
 
 
@@ -84,14 +83,18 @@ def mask(text: str, own: Collection[str] = ()) -> str:
     """
     choices = find_choices(text)
     if choices and len(choices.names) > 2 and not any(n.casefold() in own for n in choices.names):
-        other = "甲、乙还是丙" if HAN.search(text[choices.start : choices.end]) else "A, B or C"
+        other = (
+            "甲、乙还是丙"
+            if languages.HAN.search(text[choices.start : choices.end])
+            else "A, B or C"
+        )
         text = text[: choices.start] + other + text[choices.end :]
     bare = POLITE.sub("", text)
-    long_enough = len(bare) > (1 if HAN.search(bare) else 3)
+    long_enough = len(bare) > (1 if languages.HAN.search(bare) else 3)
     text = bare if long_enough else text
     parts, end = [], 0
     for mention in languages.find(text):
-        name = "法语" if HAN.search(text[mention.start : mention.end]) else "French"
+        name = "法语" if languages.HAN.search(text[mention.start : mention.end]) else "French"
         parts += [text[end : mention.start], name]
         end = mention.end
     return "".join([*parts, text[end:]])

@@ -21,7 +21,7 @@ from agent.events import (
     StepStarted,
     TextDelta,
 )
-from agent.options import Wishes
+from agent.options import TurnOptions
 from agent.planning.planner import Planner
 from engine.fake import FakeEngine
 from tasks.spec import Message, load_tasks
@@ -138,9 +138,7 @@ def test_choices_are_probabilities_with_words_that_carried_them(planner: Planner
 
 def test_labels_of_ones_own(planner: Planner) -> None:
     events = turn(planner, "Spam or ham? You won a ham, claim your ham now", explain=False)
-    assert set(only(events, StepFinished)[0].labels) == {"spam", "ham"} or set(
-        only(events, StepFinished)[0].labels
-    ) == {"Spam", "ham"}
+    assert set(only(events, StepFinished)[0].labels) == {"Spam", "ham"}
 
 
 def test_the_oldest_turns_leave_and_it_is_said(planner: Planner) -> None:
@@ -218,11 +216,11 @@ def test_a_stopped_choice_ends_quietly(planner: Planner) -> None:
     assert (events[-1].stopped, events[-1].labels) == ("stop", {})
 
 
-def test_wishes_replace_the_decoding_and_bound_the_whole_turn(planner: Planner) -> None:
+def test_options_replace_the_decoding_and_bound_the_whole_turn(planner: Planner) -> None:
     engine = FakeEngine()
-    wishes = Wishes(temperature=0.7, top_p=0.5, repetition_penalty=1.0, seed=3, max_tokens=9)
+    options = TurnOptions(temperature=0.7, top_p=0.5, repetition_penalty=1.0, seed=3, max_tokens=9)
     text = "Summarize this and put it in French: The bridge is old. It will be closed."
-    events = turn(planner, text, engine, wishes=wishes)
+    events = turn(planner, text, engine, options=options)
     drawn = engine.calls[0].decoding
     assert (drawn.temperature, drawn.top_p, drawn.repetition_penalty, drawn.seed) == (
         0.7,
@@ -235,14 +233,14 @@ def test_wishes_replace_the_decoding_and_bound_the_whole_turn(planner: Planner) 
 
 
 def test_a_string_that_ends_the_text_ends_the_turn(planner: Planner) -> None:
-    events = turn(planner, "/chat one two three", wishes=Wishes(until=("two",)))
+    events = turn(planner, "/chat one two three", options=TurnOptions(until=("two",)))
     assert only(events, StepFinished)[0].text == "[base] one"
     assert events[-1].stopped == "until"
 
 
 def test_an_adapter_that_is_not_allowed_computes_nothing(planner: Planner) -> None:
     engine = FakeEngine({"sentiment-en": "0123", "other": "4567"})
-    events = turn(planner, "/sentiment Lovely.", engine, wishes=Wishes(allowed=["other"]))
+    events = turn(planner, "/sentiment Lovely.", engine, options=TurnOptions(allowed=["other"]))
     assert isinstance(events[-1], Failed)
     assert events[-1].kind == "NotAllowed"
     assert "'sentiment-en'" in events[-1].message
@@ -255,11 +253,13 @@ def test_messages_as_they_stand_reach_the_adapter(planner: Planner) -> None:
         {"role": "system", "content": "Shout."},
         {"role": "user", "content": "/translate nothing here is routed"},
     ]
-    events = list(agent(planner, engine).go_on(messages, "sentiment-en", wishes=Wishes(logprobs=2)))
+    events = list(
+        agent(planner, engine).complete(messages, "sentiment-en", options=TurnOptions(logprobs=2))
+    )
     assert engine.calls[0].messages == tuple(messages)
     (finished,) = only(events, StepFinished)
     assert finished.text == "[sentiment-en] /translate nothing here is routed"
     assert finished.fingerprints["adapter"] == "0123"
     assert only(events, TextDelta)[0].tokens[0].text == "[sentiment-en]"
-    (failed,) = only(list(agent(planner, engine).go_on(messages, "none")), Failed)
+    (failed,) = only(list(agent(planner, engine).complete(messages, "none")), Failed)
     assert failed.kind == "UnknownName"

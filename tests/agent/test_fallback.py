@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 import tiny
+from polling import eventually
 from served import free_port, served
 
 from agent.agent import Agent
@@ -24,7 +25,7 @@ from core.errors import SettingsError
 from core.paths import REPOSITORY
 from core.settings import Settings
 from engine.engine import TorchEngine
-from engine.load import load_engine, load_stand_in
+from engine.load import load_engine, load_fallback
 from tasks.spec import load_tasks
 
 pytestmark = pytest.mark.starter
@@ -44,15 +45,15 @@ class Server:
             [sys.executable, REPOSITORY / "tests" / "scripted.py", str(self.port)],
             stderr=subprocess.DEVNULL,
         )
-        until = time.monotonic() + 30
-        while True:
-            try:
-                httpx.get(f"{self.address}/models")
-                return
-            except httpx.TransportError:
-                assert self.process.poll() is None
-                assert time.monotonic() < until
-                time.sleep(0.2)
+        assert eventually(self.answers, 30)
+
+    def answers(self) -> bool:
+        assert self.process
+        assert self.process.poll() is None
+        try:
+            return httpx.get(f"{self.address}/models").is_success
+        except httpx.TransportError:
+            return False
 
     def kill(self) -> None:
         if self.process:
@@ -75,7 +76,7 @@ def settings(server: Server) -> Settings:
 @pytest.fixture
 def agent(server: Server, starter_engine: TorchEngine, planner: Planner) -> Iterator[Agent]:
     there = load_engine(settings(server))
-    yield Agent(there, load_tasks(), planner, stand_in=starter_engine)
+    yield Agent(there, load_tasks(), planner, fallback=starter_engine)
     there.close()
 
 
@@ -94,10 +95,7 @@ def base_of(events: list[Event]) -> str:
 
 
 def wait_until_back(agent: Agent) -> None:
-    until = time.monotonic() + 30
-    while base_of(ask(agent)[0]) != "base":
-        assert time.monotonic() < until
-        time.sleep(0.5)
+    assert eventually(lambda: base_of(ask(agent)[0]) == "base", 30)
 
 
 def test_a_server_that_is_away_or_dead_is_stood_in_for_until_it_is_back(
@@ -130,7 +128,7 @@ def assert_stood_in_for(agent: Agent, starter: TorchEngine) -> None:
 
 def test_a_server_that_hangs_is_not_waited_for(server: Server, agent: Agent) -> None:
     assert base_of(ask(agent)[0]) == "base"
-    time.sleep(1.5)
+    time.sleep(1.5)  # not heard for longer than it is taken to be there unasked
     assert server.process
     server.process.send_signal(signal.SIGSTOP)
     try:
@@ -202,11 +200,11 @@ def test_what_stands_in_is_the_starter_whatever_the_profile_says() -> None:
         engine="openai", address="http://127.0.0.1:9/v1", base="other/base", quantization="nf4",
         dtype="bfloat16", device="cuda", context_tokens=16384, stand_in="starter",
     )  # fmt: skip
-    engine = load_stand_in(given)
+    engine = load_fallback(given)
     assert engine is not None
     assert engine.fingerprints()["quantization"] == "int8"
     assert "translation-en-fr" in engine.adapters.names()
     engine.close()
-    assert load_stand_in(Settings(engine="openai")) is None
+    assert load_fallback(Settings(engine="openai")) is None
     with pytest.raises(SettingsError, match="needs engine=openai"):
-        load_stand_in(Settings(stand_in="starter"))
+        load_fallback(Settings(stand_in="starter"))

@@ -25,6 +25,7 @@ def run(*arguments: str, stdin: str | bytes = "") -> subprocess.CompletedProcess
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -44,12 +45,14 @@ def test_bad_input_is_one_line_and_a_status(arguments: list[str], said: str) -> 
     assert said in line
 
 
+@pytest.mark.slow
 def test_a_megabyte_is_refused_before_any_work() -> None:
     done = run("ask", "-", stdin="word " * 210_000)
     assert done.returncode != 0
     assert "1,050,000 characters" in done.stderr
 
 
+@pytest.mark.slow
 def test_route_plans_each_line_and_loses_none_to_a_broken_one() -> None:
     history = [
         {"role": "user", "content": "Translate into French: good night"},

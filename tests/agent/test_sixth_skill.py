@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+import httpx
+import pytest
+from served import served
+
+from agent.agent import Agent
 from agent.build import assemble
-from agent.events import Event, Finished, Planned
+from agent.events import Event, Finished, Planned, StepFinished
 from core.settings import Settings
 from engine.fake import FakeEngine
+from engine.interface import ChooseRequest
 
 TASK = """
 name: urgency
@@ -49,13 +55,34 @@ SPELLINGS = [
 ]
 
 
+# Its slots have names that no shipped task has: only their types say what they are for.
+FILING = """
+name: filing
+version: 1
+kind: choose
+title: {en: Filing, zh: 归档}
+description: {en: Says where a message belongs., zh: 判断消息归入哪里。}
+commands: [file]
+prompt: {system: "Which of these is the message about? {shown}"}
+labels:
+  bill: {en: bill, zh: 账单}
+  letter: {en: letter, zh: 信件}
+slots:
+  categories: {type: labels}
+"""
+
+
+def add_skill(home: Path, name: str, task: str) -> None:
+    folder = home / "tasks" / name
+    folder.mkdir(parents=True)
+    (folder / "task.yaml").write_text(task, encoding="utf-8")
+    (folder / "requests.yaml").write_text(REQUESTS, encoding="utf-8")
+
+
 def test_it_is_routed_to_and_answered_beside_the_others(
     home: Path, starter_settings: Settings
 ) -> None:
-    folder = home / "tasks" / "urgency"
-    folder.mkdir(parents=True)
-    (folder / "task.yaml").write_text(TASK, encoding="utf-8")
-    (folder / "requests.yaml").write_text(REQUESTS, encoding="utf-8")
+    add_skill(home, "urgency", TASK)
     agent = assemble(FakeEngine(), starter_settings)
     for text in SPELLINGS:
         events = list(agent.answer(text, explain=False))
@@ -64,6 +91,38 @@ def test_it_is_routed_to_and_answered_beside_the_others(
         assert set(events[-1].labels) == {"high", "low"}
     assert tasks_of(agent.answer("Translate into German: The server is down")) == ["translation"]
     assert tasks_of(agent.answer("Good morning!")) == ["generation"]
+
+
+@pytest.fixture(params=["labels", "categories"])
+def filing(home: Path, starter_settings: Settings, request: pytest.FixtureRequest) -> Agent:
+    """An agent with the skill, whose prompt names the list in either way."""
+    add_skill(home, "filing", FILING.replace("shown", request.param))
+    return assemble(FakeEngine(), starter_settings)
+
+
+def test_labels_of_ones_own_reach_a_slot_of_any_name(filing: Agent) -> None:
+    request = 'Spam, ham or eggs? "You won a ham, claim your ham now."'
+    events = list(filing.answer(request, task="filing", explain=False))
+    (finished,) = [event for event in events if isinstance(event, StepFinished)]
+    assert set(finished.labels) == {"Spam", "ham", "eggs"}
+    assert_offered(filing, ["Spam", "ham", "eggs"])
+
+
+def test_labels_over_the_api_reach_a_slot_of_any_name(filing: Agent) -> None:
+    body = {"input": "all about cooking", "task": "file", "labels": ["sports", "cooking"]}
+    with served(filing) as site:
+        found = httpx.post(f"{site.address}/v1/classify", json=body, timeout=30).json()
+    assert found["label"] == "cooking"
+    assert set(found["labels"]) == {"sports", "cooking"}
+    assert_offered(filing, ["sports", "cooking"])
+
+
+def assert_offered(agent: Agent, labels: list[str]) -> None:
+    """The engine scored these labels, and the prompt showed them."""
+    (call,) = agent.engine.calls  # type: ignore[attr-defined]
+    assert isinstance(call, ChooseRequest)
+    assert call.labels == tuple(labels)
+    assert call.messages[0]["content"].endswith("about? " + ", ".join(labels))
 
 
 def tasks_of(events: Iterable[Event]) -> list[str]:

@@ -14,14 +14,14 @@ from starlette.routing import Mount
 from visitors import ALICE, BOB, client_of
 
 from api.app import Api
-from ui.safety import OPEN
+from ui.safety import OPEN_TO_ALL
 
 SENTIMENT, TRANSLATION = "/sentiment Lovely.", "/translate fr Good night."
 FREE = {"/healthz", "/readyz"}
 # Of Gradio's own routes, what a browser needs to show the login; none has anything of a visitor.
 LOGIN_PAGE = re.compile(
     r"/$|/log(in|out)/?$|/(svelte|static|assets|pwa_icon)(/|$)|/favicon.ico|/robots.txt"
-    r"|/manifest.json|/theme.css|" + "|".join(map(re.escape, OPEN))
+    r"|/manifest.json|/theme.css|" + "|".join(map(re.escape, OPEN_TO_ALL))
 )
 
 

@@ -19,7 +19,7 @@ def test_an_error_that_nobody_expected_is_the_last_event() -> None:
 
     async def events() -> list[Event | None]:
         settings = Settings()
-        turn = Turns(settings, Limits(settings).line).begin(broken)
+        turn = Turns(settings, Limits(settings).queue).begin(broken)
         return [await turn.next() for _ in range(3)]
 
     waiting, failed, end = asyncio.run(events())

@@ -38,6 +38,7 @@ def ask(site: Site, model: str) -> httpx.Response:
     return httpx.post(f"{site.address}/v1/chat/completions", json=body, timeout=60)
 
 
+@pytest.mark.slow
 def test_every_kind_is_refused_with_its_reason_and_the_rest_go_on(site: Site, home: Path) -> None:
     shelf = home / "adapters"
     before = ask(site, "good").json()

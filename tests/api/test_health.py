@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
+from polling import eventually
 from prometheus_client.parser import text_string_to_metric_families
 from served import Site
 from visitors import client_of
@@ -64,14 +64,12 @@ def test_metrics_count_what_was_done(serve: Callable[..., Site]) -> None:
 
 def lines(caplog: pytest.LogCaptureFixture, count: int) -> list[dict[str, Any]]:
     """So many lines; the last may come a moment after its answer."""
-    until = time.monotonic() + 5
-    while time.monotonic() < until:
-        found = [record for record in caplog.records if record.name == "patchbay.request"]
-        if len(found) >= count:
-            break
-        time.sleep(0.02)
-    assert len(found) == count
-    return [json.loads(JsonLines().format(record)) for record in found]
+
+    def requests() -> list[logging.LogRecord]:
+        return [record for record in caplog.records if record.name == "patchbay.request"]
+
+    assert eventually(lambda: len(requests()) == count)
+    return [json.loads(JsonLines().format(record)) for record in requests()]
 
 
 def test_the_log_has_a_line_a_request_and_nobodys_words(

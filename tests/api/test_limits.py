@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import httpx
 import openai
 import pytest
+from polling import eventually
 from served import Site
 from visitors import ALICE, BOB, KEYS, client_of
 
@@ -40,10 +40,11 @@ def test_too_many_answers_at_one_time(serve: Callable[..., Site]) -> None:
         ):
             alice.chat.completions.create(model="fake", messages=HELLO)
         assert bob.chat.completions.create(model="fake", messages=HELLO).choices
-    time.sleep(0.5)
+    assert eventually(lambda: not site.agent.limits.queue.admitted)
     assert alice.chat.completions.create(model="fake", messages=HELLO).choices
 
 
+@pytest.mark.slow
 def test_too_many_answers_of_all_together(serve: Callable[..., Site]) -> None:
     site = serve({"max_running": 1, "max_waiting": 1}, delay=0.05)
     client = client_of(site)
@@ -56,6 +57,7 @@ def test_too_many_answers_of_all_together(serve: Callable[..., Site]) -> None:
         stream.close()
 
 
+@pytest.mark.slow
 def test_a_visitor_with_many_requests_does_not_hold_back_one_with_one(
     serve: Callable[..., Site],
 ) -> None:
@@ -70,18 +72,18 @@ def test_a_visitor_with_many_requests_does_not_hold_back_one_with_one(
     with ThreadPoolExecutor(9) as crowd:
         for _ in range(8):
             crowd.submit(ask, "alice", ALICE)
-        while site.agent.limits.line.waiting < 7:
-            time.sleep(0.01)
+        assert eventually(lambda: site.agent.limits.queue.waiting == 7)
         crowd.submit(ask, "bob", BOB)
     assert ended.index("bob") <= 3
     assert len(ended) == 9
 
 
-def test_a_stream_that_waits_says_its_place_and_leaves_the_line_when_it_is_closed(
+@pytest.mark.slow
+def test_a_stream_that_waits_says_its_place_and_leaves_the_queue_when_it_is_closed(
     serve: Callable[..., Site],
 ) -> None:
     site = serve({"max_running": 1}, delay=0.05)
-    line, body = site.agent.limits.line, {"model": "fake", "messages": LONG, "stream": True}
+    queue, body = site.agent.limits.queue, {"model": "fake", "messages": LONG, "stream": True}
     url = f"{site.address}/v1/chat/completions"
     with httpx.stream("POST", url, json=body) as first:
         lines = first.iter_lines()  # its end closes the stream
@@ -89,12 +91,9 @@ def test_a_stream_that_waits_says_its_place_and_leaves_the_line_when_it_is_close
         with httpx.stream("POST", url, json=body) as second:
             said = next(text for text in second.iter_lines() if text.startswith(":"))
             assert said == ": number 1 in line"
-            assert (line.running, line.waiting) == (1, 1)
+            assert (queue.running, queue.waiting) == (1, 1)
             assert "patchbay_waiting 1.0" in httpx.get(f"{site.address}/metrics").text
-        until = time.monotonic() + 5
-        while line.waiting and time.monotonic() < until:
-            time.sleep(0.02)
-        assert (line.running, line.waiting) == (1, 0)
+        assert eventually(lambda: (queue.running, queue.waiting) == (1, 0))
 
 
 @pytest.mark.parametrize(("model", "text"), [("fake", "{}"), ("auto", "/translate fr {}")])
@@ -125,6 +124,7 @@ def test_a_longer_answer_than_the_server_gives_is_refused(
     assert schema["ChatRequest"]["properties"][name]["anyOf"][0]["maximum"] == 5
 
 
+@pytest.mark.slow
 def test_every_visitor_gets_the_answer_to_the_own_request(site: Site) -> None:
     """Sixteen at a time, each with a mark of its own, over all tasks, whole and streamed."""
     texts = ["/chat {}", "/translate fr {} is here.", "/summarize {} was seen.", "{} and so on"]

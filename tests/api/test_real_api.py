@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 from openai import OpenAI
+from polling import eventually, settled
 from served import free_port
 
 from core.settings import Settings
@@ -44,11 +44,11 @@ class Process:
                 stdout=log,
                 stderr=log,
             )
-        until = time.monotonic() + 180
-        while "Ready in" not in self.log.read_text():
-            assert self.process.poll() is None, self.log.read_text()
-            assert time.monotonic() < until
-            time.sleep(0.2)
+        assert eventually(self.ready, 180), self.log.read_text()
+
+    def ready(self) -> bool:
+        assert self.process.poll() is None, self.log.read_text()
+        return "Ready in" in self.log.read_text()
 
     def passes(self) -> float:
         """Forward passes since the start, as /metrics has them."""
@@ -121,10 +121,7 @@ def test_a_closed_connection_ends_the_computation(server: Process, client: OpenA
         if count == 5:
             break
     stream.close()
-    time.sleep(0.5)
-    settled = server.passes()
-    time.sleep(1)
-    assert server.passes() == settled
+    assert settled(server.passes, still=1)
 
 
 def test_another_patchbay_can_be_the_engine(server: Process, starter_engine: TorchEngine) -> None:
@@ -164,10 +161,9 @@ def test_the_end_waits_for_the_answer_that_runs(server: Process, client: OpenAI)
     chunks = iter(stream)
     next(chunks)
     server.process.send_signal(signal.SIGTERM)
-    time.sleep(0.2)
     with httpx.Client(base_url=server.address) as probe:
-        ready = probe.get("/readyz")
-        assert (ready.status_code, ready.json()["status"]) == (503, "draining")
+        assert eventually(lambda: probe.get("/readyz").status_code == 503)
+        assert probe.get("/readyz").json()["status"] == "draining"
         refused = probe.post(
             "/v1/route", json={"input": "Hello"}, headers={"Authorization": f"Bearer {KEY}"}
         )

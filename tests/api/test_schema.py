@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import httpx
+import pytest
 from served import Site
 from visitors import ALICE, KEYS
 
@@ -32,6 +33,7 @@ def find_faults(
     )
 
 
+@pytest.mark.slow
 def test_nothing_is_found_with_keys(serve: Callable[..., Site], tmp_path: Path) -> None:
     site = serve({**FAST, "api_keys": KEYS})
     key = f"Authorization: Bearer {ALICE}"
@@ -40,6 +42,7 @@ def test_nothing_is_found_with_keys(serve: Callable[..., Site], tmp_path: Path) 
     assert "8 selected / 8 total" in ended.stdout
 
 
+@pytest.mark.slow
 def test_nothing_is_found_in_answers(serve: Callable[..., Site], tmp_path: Path) -> None:
     site = serve(FAST)
     ended = find_faults(

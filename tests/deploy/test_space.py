@@ -57,6 +57,7 @@ def test_the_free_machine_gets_torch_without_cuda(folder: Path, tmp_path: Path) 
     assert "pytorch.org" not in (tmp_path / "gpu" / "requirements.txt").read_text()
 
 
+@pytest.mark.slow
 def test_the_folder_runs_by_itself(folder: Path, tmp_path: Path) -> None:
     """As a Space starts it: in the folder, with nothing of the repository on the path."""
     with socket.socket() as probe:

@@ -13,6 +13,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from engine.adapters import library_of
+from engine.architectures import ARCHITECTURES
 from engine.base_model import Base
 from engine.batched_decode import SPARE_POSITIONS, unsupported
 from engine.engine import TorchEngine
@@ -27,7 +28,7 @@ NAMES = [None, "all", "some", "all", "upper"]
 IDS = list(range(40, 60))
 
 
-@pytest.fixture(scope="module", params=["llama", "qwen2", "qwen3"])
+@pytest.fixture(scope="module", params=ARCHITECTURES)
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.build(tmp_path_factory.mktemp("together") / f"tiny-{request.param}", request.param)
 

@@ -18,6 +18,7 @@ from transformers import AutoModelForCausalLM
 
 from engine import int8
 from engine.adapters import AdapterLibrary, library_of
+from engine.architectures import ARCHITECTURES
 from engine.base_model import Base
 from engine.cpu_model import CPUModel
 from engine.engine import TorchEngine
@@ -30,10 +31,9 @@ from engine.transformers_model import TransformersModel
 from tasks.spec import Decoding, Message
 
 IDS = list(range(40, 60))
-KINDS = ["llama", "qwen2", "qwen3", "gemma3_text"]
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=ARCHITECTURES)
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.build(tmp_path_factory.mktemp("direct") / f"tiny-{request.param}", request.param)
 
@@ -168,6 +168,7 @@ def test_a_long_text_makes_its_cache_grow(folder: Path, model: CPUModel) -> None
     close(model.prefill(ids[-1:], cache, None)[0], expected(folder, None, ids)[-1])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not INT8_INPUTS, reason="this processor does not multiply bytes: no other way")
 def test_it_is_exact_where_a_processor_does_not_multiply_bytes() -> None:
     """Some of this file again, compiled for another processor."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -13,6 +12,7 @@ import pytest
 import tiny
 import torch
 from peft import PeftModel
+from polling import settled
 from transformers import AutoModelForCausalLM
 
 from core.errors import EngineBusy, InputError, SettingsError, SetupError, TooLong, UnknownName
@@ -189,7 +189,7 @@ def test_stop_ends_the_computation(engine: TorchEngine) -> None:
     assert isinstance(last, Usage)
     assert last.stopped == "stop"
     assert last.tokens < 400
-    time.sleep(0.2)
+    assert settled(lambda: engine.passes, still=0.2)
     assert engine.passes - passes <= 2, "it went on after stop"
 
 
@@ -198,7 +198,7 @@ def test_a_caller_that_leaves_ends_the_computation(engine: TorchEngine) -> None:
     next(stream)
     passes = engine.passes
     stream.close()  # type: ignore[attr-defined]
-    time.sleep(0.2)
+    assert settled(lambda: engine.passes, still=0.2)
     assert engine.passes - passes <= 2
 
 

@@ -78,6 +78,7 @@ def served(tiny_folder: Path) -> Iterator[str]:
         server.wait(30)
 
 
+@pytest.mark.slow
 def test_transformers_serve_writes_what_the_local_engine_writes(
     served: str, tiny_folder: Path
 ) -> None:
@@ -96,6 +97,7 @@ def test_transformers_serve_writes_what_the_local_engine_writes(
     assert there.fingerprints()["labels"] == "named, not scored", "it names no likely tokens"
 
 
+@pytest.mark.slow
 def test_a_base_that_is_not_served_is_refused_at_the_start(served: str) -> None:
     with pytest.raises(SettingsError, match="not base=nothing"):
         remote(served, "nothing")
@@ -122,7 +124,7 @@ def test_a_server_is_no_scoring_engine_and_the_settings_say_so() -> None:
 def scripted() -> Iterator[tuple[str, type[Scripted]]]:
     kind = type("Kind", (Scripted,), {"script": [], "asked": []})
     server = ThreadingHTTPServer(("127.0.0.1", 0), kind)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/v1", kind
     server.shutdown()
 

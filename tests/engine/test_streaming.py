@@ -40,6 +40,7 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_every_piece_is_whole_characters(taught: Path, tmp_path: Path) -> None:
     engine = tiny.engine(load_base(tiny.settings(taught)), tmp_path)
     stream = engine.write(WriteRequest(({"role": "user", "content": "hi"},)))

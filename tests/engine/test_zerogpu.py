@@ -77,6 +77,7 @@ def own(any_folder: Path) -> str:
     return tiny.add_adapter(any_folder, user_dir() / "adapters", "own", 1).name
 
 
+@pytest.mark.slow
 def test_forked_workers_answer_as_one_process_does(
     any_folder: Path, own: str, tmp_path: Path
 ) -> None:

@@ -10,6 +10,8 @@ import pytest
 from finetune import export, train
 from finetune.recipe import load_recipe
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("checkpointing", ["false", "true"])
 def test_a_four_bit_base_learns(recipe_file: Path, checkpointing: str) -> None:

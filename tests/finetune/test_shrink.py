@@ -34,6 +34,7 @@ def test_what_is_lost_is_the_smallest_singular_values() -> None:
         assert lost == pytest.approx(float(sizes[rank:6].norm()), abs=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rslora", [False, True])
 def test_a_kept_rank_is_what_is_written_and_served(
     recipe_file: Path, teachable_folder: Path, home: Path, rslora: bool

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from finetune import sweep
 
 RANGES = "search={learning_rate: {low: 0.001, high: 0.1, log: true}, lora.rank: [2, 4]}"
 
 
+@pytest.mark.slow
 def test_a_sweep(recipe_file: Path, home: Path) -> None:
     words = [RANGES, "steps=2", "evaluations=1"]
     folder, winner = sweep.run(str(recipe_file), words, 2)

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from core.errors import InputError, TaskError, UnknownName
-from tasks.spec import find_task, load_tasks
+from tasks.spec import conversation_task, find_task, load_tasks
 
 REQUESTS = {"en": ["Find the keywords in this text"], "zh": ["找出这段话的关键词"]}
 TASK = {
@@ -134,3 +134,35 @@ def test_slots_become_what_the_prompt_says() -> None:
         translation.fills({"target": "xx"})
     with pytest.raises(InputError, match=r"length is one of sentence, .*, not 'epic'"):
         summarization.fills({"length": "epic"})
+
+
+def test_slots_are_looked_up_by_type_whatever_they_are_called() -> None:
+    tasks = load_tasks()
+    shipped = tasks["translation"]
+    languages = {"into": shipped.slots["target"], "from": shipped.slots["source"]}
+    renamed = shipped.model_copy(update={"slots": languages})
+    assert (shipped.target_slot, shipped.source_slot, shipped.labels_slot) == (
+        "target",
+        "source",
+        None,
+    )
+    assert (renamed.target_slot, renamed.source_slot) == ("into", "from")
+    assert renamed.target_language({"into": "fr", "from": "en"}) == "fr"
+    assert renamed.source_language({"into": "fr", "from": "en"}) == "en"
+    assert renamed.source_language({"into": "fr"}) is None
+
+    classification, summarization = tasks["classification"], tasks["summarization"]
+    own = classification.model_copy(update={"slots": {"kinds": classification.slots["labels"]}})
+    assert (own.labels_slot, own.target_slot) == ("kinds", None)
+    assert own.own_labels({"kinds": ["spam", "ham"]}) == ["spam", "ham"]
+    assert own.own_labels({"labels": ["spam", "ham"]}) == own.own_labels({}) == []
+    assert own.fills({}, ["spam", "ham"]) == {"labels": "spam, ham", "kinds": "spam, ham"}
+    assert summarization.target_slot is summarization.labels_slot is None
+    assert summarization.target_language({"target": "fr"}) is None
+
+
+def test_the_task_that_converses_is_one() -> None:
+    tasks = load_tasks()
+    assert conversation_task(tasks).name == "generation"
+    with pytest.raises(TaskError, match="conversation: true"):
+        conversation_task({"sentiment": tasks["sentiment"]})

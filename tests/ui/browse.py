@@ -17,6 +17,12 @@ def send(page: Page, text: str, wait: bool = True) -> Locator:
     return answer
 
 
+def assert_nothing_sent(page: Page) -> None:
+    """The key pressed last sent nothing: what is sent makes the page busy at once."""
+    assert page.evaluate("document.documentElement.dataset.busy") is None
+    expect(page.locator(".user-row")).to_have_count(0)
+
+
 def assert_fits(page: Page) -> None:
     """Nothing is wider than the window."""
     wide = """() => [...document.querySelectorAll('#pb-chat-log *, #pb-top *, #pb-bottom *')]

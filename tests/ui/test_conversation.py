@@ -9,7 +9,7 @@ from agent.events import (
     TextDelta,
 )
 from agent.plan import Plan, Step
-from ui.conversation import Conversation, Turn, read
+from ui.conversation import Conversation, TurnView, read
 
 PLAN = Plan((Step("summarization", 0.9, text="a"), Step("sentiment", 0.7)), "router", 2.0)
 
@@ -19,7 +19,7 @@ def finished(index: int, text: str, labels: dict[str, float] | None = None) -> S
 
 
 def test_a_turn_follows_the_events_of_a_plan() -> None:
-    turn = Turn(text="request")
+    turn = TurnView(text="request")
     turn.apply(Planned(PLAN))
     assert [step.status for step in turn.steps] == ["pending", "pending"]
     turn.apply(StepStarted(0, PLAN.steps[0], "adapter-a"))
@@ -39,7 +39,7 @@ def test_a_turn_follows_the_events_of_a_plan() -> None:
 
 
 def test_a_failure_keeps_what_was_written() -> None:
-    turn = Turn(text="request")
+    turn = TurnView(text="request")
     turn.apply(Planned(PLAN))
     turn.apply(StepStarted(0, PLAN.steps[0], None))
     turn.apply(TextDelta(0, "half"))

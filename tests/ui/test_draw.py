@@ -7,7 +7,7 @@ from agent.plan import Plan, Step
 from core import errors
 from tasks.spec import load_tasks
 from ui.bars import draw_bars, draw_words, percent
-from ui.conversation import Conversation, StepView, Turn
+from ui.conversation import Conversation, StepView, TurnView
 from ui.draw import draw_conversation, draw_turn
 from ui.words import words
 
@@ -17,7 +17,7 @@ KINDS = [found for found in KINDS if issubclass(found, errors.PatchbayError)]
 NASTY = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>"
 
 
-def drawn(turn: Turn, latest: bool = True) -> str:
+def drawn(turn: TurnView, latest: bool = True) -> str:
     """All HTML and Markdown of a turn."""
     return "\n".join(
         part["text"] if part["type"] == "text" else part["value"]
@@ -26,8 +26,8 @@ def drawn(turn: Turn, latest: bool = True) -> str:
     )
 
 
-def answered(text: str = "answer", **step: object) -> Turn:
-    turn = Turn(text="request")
+def answered(text: str = "answer", **step: object) -> TurnView:
+    turn = TurnView(text="request")
     turn.apply(Planned(Plan((Step("generation", 0.876, **step),), "router", 3.2)))
     turn.apply(StepStarted(0, Step("generation", 0.876), None))
     turn.apply(TextDelta(0, text))
@@ -39,9 +39,8 @@ def answered(text: str = "answer", **step: object) -> Turn:
 def test_nothing_a_person_or_a_model_wrote_becomes_markup() -> None:
     turn = answered(NASTY, nearest=NASTY)
     turn.text, turn.steps[0].adapter = NASTY, NASTY
-    turn.steps.append(
-        StepView(task=NASTY, labels={NASTY: 1.0}, pieces=[(NASTY, 0.5)], slots={"target": NASTY})
-    )
+    turn.steps.append(StepView(task=NASTY, labels={NASTY: 1.0}, pieces=[(NASTY, 0.5)]))
+    turn.steps.append(StepView(task="translation", slots={"target": NASTY, "source": NASTY}))
     page = drawn(turn)
     assert "<script" not in page
     assert "<img" not in page
@@ -51,6 +50,16 @@ def test_nothing_a_person_or_a_model_wrote_becomes_markup() -> None:
 def test_route_says_task_confidence_adapter_and_why() -> None:
     page = drawn(answered(nearest="Tell me a joke"))
     for words_ in ("Chat", "对话", "88%", "base, no adapter yet", "Tell me a joke", "the router"):
+        assert words_ in page
+
+
+def test_languages_are_shown_whatever_their_slots_are_called() -> None:
+    shipped = TASKS["translation"]
+    slots = {"into": shipped.slots["target"], "from": shipped.slots["source"]}
+    tasks = {"translation": shipped.model_copy(update={"slots": slots})}
+    step = StepView(task="translation", slots={"into": "fr", "from": "de"})
+    page = str(draw_turn(TurnView(text="request", steps=[step]), tasks))
+    for words_ in ("to French", "译成法语", "from German"):
         assert words_ in page
 
 
@@ -73,7 +82,7 @@ def test_a_task_that_is_gone_is_drawn_by_its_name() -> None:
     [error.__name__ for error in (*KINDS, Exception)],
 )
 def test_every_error_has_a_sentence_in_both_languages(kind: str) -> None:
-    turn = Turn(text="request")
+    turn = TurnView(text="request")
     turn.apply(Failed("The disk is full.", kind))
     page = drawn(turn)
     assert "The disk is full." in page
@@ -81,7 +90,7 @@ def test_every_error_has_a_sentence_in_both_languages(kind: str) -> None:
 
 
 def test_a_step_that_another_engine_begins_anew_says_so_once_in_both_languages() -> None:
-    turn = Turn(text="request")
+    turn = TurnView(text="request")
     turn.apply(Planned(Plan((Step("generation", 0.9),), "router")))
     turn.apply(StepStarted(0, Step("generation", 0.9), "theirs"))
     turn.apply(Notice(0, "history_dropped", "Two left out.", {"dropped": 2}))

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
+from polling import settled
 
 from agent.agent import Agent
 from agent.planning.planner import Planner
@@ -51,6 +52,6 @@ def test_a_person_asks_in_both_languages_overrides_and_stops(
     expect(tab.locator("html")).to_have_attribute("data-busy", "true")
     tab.get_by_role("button", name="Stop").click()
     expect(tab.locator("html")).not_to_have_attribute("data-busy", "true")
-    settled = starter_engine.passes
-    tab.wait_for_timeout(500)
-    assert starter_engine.passes - settled <= 2
+    stopped_at = starter_engine.passes
+    assert settled(lambda: starter_engine.passes)
+    assert starter_engine.passes - stopped_at <= 2

@@ -17,7 +17,7 @@ from huggingface_hub import HfApi, constants
 from served import free_port
 
 from adapter_store.promotions import Promotions
-from agent.feedback.hub_backup import Keeping
+from agent.feedback.hub_backup import HubBackup
 from agent.feedback.store import Correction, Feedback, Rating
 from core import paths
 from core.errors import SettingsError
@@ -25,7 +25,7 @@ from core.errors import SettingsError
 NAME = "you/ratings"
 LIKE = Rating("t1", 1, "好的\u2028next line", "answer", ["translation"], {"base": "b"})
 WRONG = Correction("t2", "text", "summarization", ["generation"], 0.6, "", {"base": "b"})
-Disk = Callable[[str], Keeping]
+Disk = Callable[[str], HubBackup]
 
 
 @pytest.fixture
@@ -39,9 +39,9 @@ def there(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 def disk(there: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disk:
     """Go to a disk of that name, empty at first, and keep it on the hub."""
 
-    def go(name: str) -> Keeping:
+    def go(name: str) -> HubBackup:
         monkeypatch.setenv("PATCHBAY_HOME", str(tmp_path / name))
-        return Keeping(NAME, Feedback(), HfApi(there.address, token=TOKEN))
+        return HubBackup(NAME, Feedback(), HfApi(there.address, token=TOKEN))
 
     return go
 
@@ -56,18 +56,18 @@ def adapter(name: str, content: bytes = b"weights") -> Path:
 
 
 def test_everything_comes_back_on_an_empty_disk(there: Hub, disk: Disk) -> None:
-    keeping = disk("first")
+    backup = disk("first")
     Feedback().rate(LIKE)
     Feedback().correct(WRONG)
     adapter("mine")
     adapter("not-promoted")
     Promotions().promote("sentiment", "mine", "f1", {"accuracy": 0.9})
-    keeping.attempt()
-    assert keeping.problem == ""
+    backup.sync()
+    assert backup.problem == ""
     assert there.repositories[NAME].private
     history = list(Promotions().history())
 
-    disk("second").attempt()
+    disk("second").sync()
     assert Feedback().ratings() == [LIKE]
     assert Feedback().corrections() == [WRONG]
     assert list(Promotions().history()) == history
@@ -80,14 +80,14 @@ def test_everything_comes_back_on_an_empty_disk(there: Hub, disk: Disk) -> None:
 def test_only_what_changed_makes_a_commit_and_a_rating_taken_back_leaves(
     there: Hub, disk: Disk
 ) -> None:
-    keeping = disk("one")
+    backup = disk("one")
     Feedback().rate(LIKE)
-    keeping.attempt()
+    backup.sync()
     commits = len(there.repositories[NAME].commits)
-    keeping.attempt()
+    backup.sync()
     assert len(there.repositories[NAME].commits) == commits
     Feedback().rate(replace(LIKE, rating=0))
-    keeping.attempt()
+    backup.sync()
     assert len(there.repositories[NAME].commits) == commits + 1
     assert there.repositories[NAME].files["ratings.jsonl"] == b""
 
@@ -97,18 +97,18 @@ def test_a_hub_that_is_down_at_the_start_loses_nothing_of_either_side(
 ) -> None:
     before = disk("before")
     Feedback().rate(LIKE)
-    before.attempt()
+    before.sync()
 
     there.down = True
-    keeping = disk("after")
-    keeping.attempt()
-    assert "500" in keeping.problem
+    backup = disk("after")
+    backup.sync()
+    assert "500" in backup.problem
     assert NAME in caplog.text
     Feedback().rate(replace(LIKE, turn="t3"))
 
     there.down = False
-    keeping.attempt()
-    assert keeping.problem == ""
+    backup.sync()
+    assert backup.problem == ""
     assert {row.turn for row in Feedback().ratings()} == {"t1", "t3"}
     rows = there.repositories[NAME].files["ratings.jsonl"].decode().split("\n")[:-1]
     assert {json.loads(row)["turn"] for row in rows} == {"t1", "t3"}
@@ -117,42 +117,42 @@ def test_a_hub_that_is_down_at_the_start_loses_nothing_of_either_side(
 def test_two_that_write_at_one_time_overwrite_nothing(there: Hub, disk: Disk) -> None:
     """An old Space keeps serving while its successor starts."""
     old = disk("old")
-    old.attempt()
+    old.sync()
     new = disk("new")
-    new.attempt()
+    new.sync()
     disk("old")
     Feedback().rate(LIKE)
-    old.attempt()
+    old.sync()
     disk("new")
     Feedback().rate(replace(LIKE, turn="t3"))
-    new.attempt()
+    new.sync()
     assert {row.turn for row in Feedback().ratings()} == {"t1", "t3"}
     assert b"t1" in there.repositories[NAME].files["ratings.jsonl"]
 
 
 def test_a_public_data_set_gets_no_words(there: Hub, disk: Disk) -> None:
     there.make(NAME, private=False)
-    keeping = disk("one")
+    backup = disk("one")
     Feedback().rate(LIKE)
-    keeping.attempt()
-    assert "is public" in keeping.problem
+    backup.sync()
+    assert "is public" in backup.problem
     assert list(there.repositories[NAME].files) == [".gitattributes"]
 
 
 def test_damage_on_the_hub_is_told_and_not_replaced(there: Hub, disk: Disk) -> None:
     there.make(NAME).commit({"ratings.jsonl": b'{"turn": "t1"\n'})
-    keeping = disk("one")
+    backup = disk("one")
     Feedback().rate(LIKE)
-    keeping.attempt()
-    assert "ratings.jsonl in the data set, line 1" in keeping.problem
+    backup.sync()
+    assert "ratings.jsonl in the data set, line 1" in backup.problem
     assert there.repositories[NAME].files["ratings.jsonl"] == b'{"turn": "t1"\n'
 
 
 def test_a_wrong_token_is_a_sentence(there: Hub, disk: Disk) -> None:
     disk("one")
-    keeping = Keeping(NAME, Feedback(), HfApi(there.address, token="hf_wrong"))
-    keeping.attempt()
-    assert "HF_TOKEN" in keeping.problem
+    backup = HubBackup(NAME, Feedback(), HfApi(there.address, token="hf_wrong"))
+    backup.sync()
+    assert "HF_TOKEN" in backup.problem
 
 
 def test_without_a_token_the_start_says_what_is_missing(
@@ -161,15 +161,16 @@ def test_without_a_token_the_start_says_what_is_missing(
     monkeypatch.delenv("HF_TOKEN", raising=False)
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "none"))
     with pytest.raises(SettingsError, match="HF_TOKEN"):
-        Keeping(NAME, Feedback())
+        HubBackup(NAME, Feedback())
 
 
+@pytest.mark.slow
 def test_the_app_brings_back_at_its_start_and_copies_at_its_end(
     there: Hub, disk: Disk, tmp_path: Path
 ) -> None:
     before = disk("before")
     Feedback().rate(LIKE)
-    before.attempt()
+    before.sync()
     feedback = Feedback(tmp_path / "new" / "feedback.sqlite")
     own = {
         "PATCHBAY_HOME": str(feedback.file.parent),

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from agent.planning import clauses, parts, wording
-from agent.planning.classifier import calibration_error
-from agent.planning.encoder import Encoder, starter_folder
+from agent.planning.encoder import SentenceEncoder, starter_folder
 from agent.planning.router import Router
 from core.errors import SetupError
 from tasks.spec import load_tasks
@@ -32,6 +31,7 @@ def router(tmp_path_factory: pytest.TempPathFactory) -> Router:
         return Router(load_tasks(), Letters())  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_scores_are_probabilities_with_a_nearest_sample(router: Router) -> None:
     tasks = load_tasks()
     (scored,) = router.score(["Please summarize this article"])
@@ -40,14 +40,12 @@ def test_scores_are_probabilities_with_a_nearest_sample(router: Router) -> None:
     assert scored.nearest["summarization"] in tasks["summarization"].requests.all()
 
 
+@pytest.mark.slow
 def test_it_is_calibrated(router: Router) -> None:
     assert router.calibration_error < 0.05
 
 
-def test_calibration_error_is_the_gap() -> None:
-    assert calibration_error(np.array([0.9, 0.9]), np.array([True, False])) == pytest.approx(0.4)
-
-
+@pytest.mark.slow
 def test_a_damaged_cache_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATCHBAY_CACHE", str(tmp_path))
     tasks = {name: load_tasks()[name] for name in ("generation", "sentiment")}
@@ -60,14 +58,14 @@ def test_a_damaged_cache_is_made_again(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_the_encoder_makes_unit_vectors_offline(monkeypatch: pytest.MonkeyPatch) -> None:
     assert starter_folder().is_dir()
-    vectors = Encoder().encode(["hello", "你好"])
+    vectors = SentenceEncoder().encode(["hello", "你好"])
     assert vectors.dtype == np.float32
     assert np.linalg.norm(vectors, axis=1) == pytest.approx([1, 1], abs=1e-5)
 
 
 def test_a_missing_encoder_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match="starter"):
-        Encoder(str(tmp_path))
+        SentenceEncoder(str(tmp_path))
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,14 @@
-"""Visitors of the page wait in line, see their place move, and may leave."""
+"""Visitors of the page wait in the queue, see their place move, and may leave."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from browse import send
 from playwright.sync_api import Page, expect
+from polling import eventually
 
 from agent.agent import Agent
 
@@ -21,7 +21,7 @@ def test_the_place_in_line_is_shown_and_moves_and_stop_leaves(
     visit: Visit, serve: Callable[..., Any], fake_agent: Callable[..., Agent]
 ) -> None:
     site = serve(fake_agent(delay=0.05), max_running=1)
-    line = site.agent.limits.line
+    queue = site.agent.limits.queue
     first, second, third, chinese = visit(site), visit(site), visit(site), visit(site, locale="zh")
     expect(send(first, LONG, wait=False)).to_contain_text("word word")
     behind = [send(page, LONG, wait=False) for page in (second, third)]
@@ -33,13 +33,10 @@ def test_the_place_in_line_is_shown_and_moves_and_stop_leaves(
     second.get_by_role("button", name="Stop").click()
     expect(behind[0]).to_contain_text("Stopped")
     expect(behind[1]).to_contain_text("You are 1st in line.")
-    assert line.waiting == 2
+    assert queue.waiting == 2
 
     chinese.context.close()
-    until = time.monotonic() + 10
-    while line.waiting > 1 and time.monotonic() < until:
-        time.sleep(0.05)
-    assert (line.running, line.waiting) == (1, 1)
+    assert eventually(lambda: (queue.running, queue.waiting) == (1, 1))
 
     first.get_by_role("button", name="Stop").click()
     expect(behind[1]).to_contain_text("word word")

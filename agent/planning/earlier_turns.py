@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from agent.plan import Step
 from tasks.spec import Message
 
-TURNS = 12  # turns looked back over; a follow-up points at what is near
-Decide = Callable[[Message, "Conversation"], list[Step] | None]
+MAX_TURNS = 12  # turns looked back over; a follow-up points at what is near
+Decide = Callable[[Message, "EarlierTurns"], list[Step] | None]
 
 
-class Conversation:
+class EarlierTurns:
     """The turns before a request, oldest first. Lives for one call of the planner.
 
     Args:
@@ -20,7 +20,7 @@ class Conversation:
     """
 
     def __init__(self, turns: Sequence[Message], decide: Decide) -> None:
-        self._turns = list(turns)[-TURNS:]
+        self._turns = list(turns)[-MAX_TURNS:]
         self._end = len(self._turns)
         self._decide = decide
         self._planned: dict[int, list[Step] | None] = {}  # shared with the conversations inside
@@ -47,8 +47,8 @@ class Conversation:
                 return self._planned[index]
         return None
 
-    def _until(self, end: int) -> Conversation:
-        inside = Conversation(self._turns, self._decide)
+    def _until(self, end: int) -> EarlierTurns:
+        inside = EarlierTurns(self._turns, self._decide)
         inside._end, inside._planned = end, self._planned
         return inside
 

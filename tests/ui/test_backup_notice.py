@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 from served import served
 
 from agent.agent import Agent
-from agent.feedback.hub_backup import Keeping
+from agent.feedback.hub_backup import HubBackup
 from agent.feedback.store import Feedback
 from ui.frame import draw_composer
 
@@ -36,11 +36,11 @@ def test_a_copy_that_is_behind_is_told_to_whoever_rates(
 ) -> None:
     feedback = Feedback(tmp_path / "feedback.sqlite")
     # Port 9 is closed: a hub that is not there.
-    keeping = Keeping("you/ratings", feedback, HfApi("http://127.0.0.1:9", token="hf_any"))
-    keeping.attempt()
-    assert keeping.problem
+    backup = HubBackup("you/ratings", feedback, HfApi("http://127.0.0.1:9", token="hf_any"))
+    backup.sync()
+    assert backup.problem
     agent: Any = fake_agent()
-    with served(agent, feedback, keeping) as site:
+    with served(agent, feedback, backup) as site:
         page = visit(site)
         send(page, "Hello there")
         page.get_by_role("button", name="Good answer").click()
