@@ -5,18 +5,22 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from core.errors import InputError, SettingsError
 from finetune import augment
-from finetune.examples import Encoder, Example, menus
+from finetune.examples import Encoder, Example, menus, own_menu
 from finetune.recipe import Recipe, Source
 from tasks.rows import Refusal, Row, Table, exchanged, read, read_hub
 from tasks.spec import TaskSpec
 
 SHIPPED = Path(__file__).parent  # rows of our own stand in `rows/`
+PROMPT_TOKENS = 32  # what a prompt adds to a row, about
 POOL = 16  # batches whose rows are sorted by length together: close lengths, still well mixed
+
+
+Draft = list[tuple[Row, Sequence[str]]]  # rows of a batch, and the label list each prompt shows
 
 
 @dataclass
@@ -101,20 +105,23 @@ def _fitting(table: Table, recipe: Recipe, source: Source, encoder: Encoder) -> 
     fixed = task.kind == "choose" and source.labels == "task"
     names = {name: both.en for name, both in task.labels.items()}
     kept: list[Row] = []
-    for row in table.rows:
-        length = encoder.length(row)
+    for row in encoder.counted(table.rows):
         if fixed and row.answer not in names:
             reason = f"{row.answer!r} is no label of {task.name}"
             fix = f"Use one of {', '.join(names)}, or map it in the recipe's `answers`."
             table.refused.append(Refusal(row.line, "answer", reason, fix, row.text))
-        elif length > recipe.max_tokens:
-            reason = f"{length:,} tokens, more than max_tokens={recipe.max_tokens}"
+        elif source.labels == "row" and row.answer not in row.labels:
+            fix = "Add it to the row's list, or mend the row."
+            reason = f"{row.answer!r} is not among the row's labels"
+            table.refused.append(Refusal(row.line, "labels", reason, fix, row.text))
+        elif row.tokens > recipe.max_tokens:
+            reason = f"{row.tokens:,} tokens, more than max_tokens={recipe.max_tokens}"
             table.refused.append(
                 Refusal(row.line, "text", reason, "Shorten it or raise max_tokens.", row.text)
             )
         else:
             answer = names[row.answer] if fixed else row.answer
-            kept.append(Row(row.text, answer, row.slots, row.line))
+            kept.append(replace(row, answer=answer))
     return Table(kept, table.refused)
 
 
@@ -153,8 +160,8 @@ def batches(
 ) -> Iterator[list[Example]]:
     """One pass over `rows` (one list for each part) in batches of like lengths, mixed up."""
     weigh = _weights(recipe, rows)
-    for batch, shown in _drafts(recipe, parts, encoder, rows, rng):
-        yield [encoder.example(row, shown, weigh(row)) for row in batch]
+    for draft in _drafts(recipe, parts, encoder, rows, rng):
+        yield [encoder.example(row, shown, weigh(row)) for row, shown in draft]
 
 
 def _drafts(
@@ -163,33 +170,46 @@ def _drafts(
     encoder: Encoder,
     rows: Sequence[Sequence[Row]],
     rng: random.Random,
-) -> list[tuple[list[Row], list[str]]]:
-    """The batches as rows and the label list their prompts show."""
-    drafts: list[tuple[list[Row], list[str]]] = []
+) -> list[Draft]:
+    """The batches as rows and the label list that the prompt of each shows."""
+    drafts: list[Draft] = []
     plain: list[Row] = []
-    for part, own in zip(parts, rows, strict=True):
+    own: list[Row] = []
+    for part, its in zip(parts, rows, strict=True):
         if part.source.labels == "sampled":
-            drafts += menus(own, recipe.batch, recipe.menu, rng)
+            for batch, shown in menus(its, recipe.batch, recipe.menu, rng):
+                drafts.append([(row, shown) for row in batch])
+        elif part.source.labels == "row":
+            own += its
         else:
-            plain += own
+            plain += its
     labels = [both.en for both in encoder.task.labels.values()]
-    drafts += [(batch, labels) for batch in _bucketed(plain, recipe.batch, encoder, rng)]
+    for batch in _bucketed(plain, recipe, rng):
+        drafts.append([(row, labels) for row in batch])
+    for batch in _bucketed(own, recipe, rng):
+        drafts.append([own_menu(row, recipe.menu, rng) for row in batch])
     rng.shuffle(drafts)
     return drafts
 
 
-def _bucketed(
-    rows: list[Row], size: int, encoder: Encoder, rng: random.Random
-) -> Iterator[list[Row]]:
+def _bucketed(rows: list[Row], recipe: Recipe, rng: random.Random) -> Iterator[list[Row]]:
+    """Batches of rows of like lengths, as large as `batch` and `batch_tokens` let them be."""
+    size = recipe.batch
     shuffled = rng.sample(rows, len(rows))
     by_prompt: dict[str, list[Row]] = {}
     for row in shuffled:  # rows with the same slots share the beginning of their prompts
         by_prompt.setdefault(str(sorted(row.slots.items())), []).append(row)
     for group in by_prompt.values():
         for start in range(0, len(group), size * POOL):
-            pool = sorted(group[start : start + size * POOL], key=encoder.length)
-            for i in range(0, len(pool), size):
-                yield pool[i : i + size]
+            pool = sorted(group[start : start + size * POOL], key=lambda row: row.tokens)
+            batch: list[Row] = []
+            for row in pool:  # the one that comes is the longest so far
+                tokens = (len(batch) + 1) * (row.tokens + PROMPT_TOKENS)
+                if batch and (len(batch) == recipe.batch or tokens > recipe.batch_tokens):
+                    yield batch
+                    batch = []
+                batch.append(row)
+            yield batch
 
 
 def _weights(recipe: Recipe, rows: Sequence[Sequence[Row]]) -> Callable[[Row], float]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain, islice
 
 from core.errors import InputError
 from tasks.rows import Row
@@ -36,13 +37,13 @@ class Encoder:
     Attributes:
         task: the skill.
         prompt_ids: messages -> token ids of the prompt.
-        answer_ids: answer -> token ids, without the end.
+        answer_ids: answers -> token ids of each, without the end.
         end: the end-of-turn token.
     """
 
     task: TaskSpec
     prompt_ids: PromptIds
-    answer_ids: Callable[[str], list[int]]
+    answer_ids: Callable[[Sequence[str]], list[list[int]]]
     end: int
 
     def example(self, row: Row, labels: Sequence[str] = (), weight: float = 1.0) -> Example:
@@ -51,12 +52,17 @@ class Encoder:
             fills = self.task.fills(row.slots, labels)
         except InputError as error:
             raise InputError(f"line {row.line}: {error}") from error
-        messages = self.task.messages(row.text, fills)
-        return Example(self.prompt_ids(messages), [*self.answer_ids(row.answer), self.end], weight)
+        messages = self.task.messages(row.text, fills, row.history)
+        (answer,) = self.answer_ids([row.answer])
+        return Example(self.prompt_ids(messages), [*answer, self.end], weight)
 
-    def length(self, row: Row) -> int:
-        """Tokens of the row's text and answer, without what the prompt adds to every row."""
-        return len(self.answer_ids(row.text)) + len(self.answer_ids(row.answer))
+    def counted(self, rows: Sequence[Row]) -> list[Row]:
+        """The rows with the number of their tokens, without what the prompt adds to every row."""
+        texts = [[*(t["content"] for t in row.history), row.text, row.answer] for row in rows]
+        flat = list(chain.from_iterable(texts))
+        lengths = iter([len(ids) for ids in self.answer_ids(flat)] if flat else [])
+        counts = [sum(islice(lengths, len(own))) for own in texts]
+        return [replace(row, tokens=count) for row, count in zip(rows, counts, strict=True)]
 
 
 def menus(
@@ -92,10 +98,28 @@ def menus(
             said[one] = said[other] = rng.choice(JOINTS).join((said[one], said[other]))
         batch = _take(queues, drawn, size, rng)
         labels = list(dict.fromkeys(rng.sample(list(said.values()), len(said))))
-        made.append(
-            ([Row(row.text, said[row.answer], row.slots, row.line) for row in batch], labels)
-        )
+        made.append(([replace(row, answer=said[row.answer]) for row in batch], labels))
     return made
+
+
+def own_menu(row: Row, span: tuple[int, int], rng: random.Random) -> tuple[Row, list[str]]:
+    """A row that brings its own label list, with a part of that list, in another order and style.
+
+    Args:
+        row: its answer is among its labels.
+        span: fewest and most labels in the list.
+        rng: draws everything.
+
+    Returns:
+        the row with its answer restyled, and the label list.
+    """
+    others = [label for label in row.labels if label != row.answer]
+    # Half of the lists are whole: few labels are easy, and people bring what they have.
+    count = len(others) if rng.random() < 0.5 else rng.randint(1, len(others))
+    drawn = [row.answer, *rng.sample(others, min(count, max(1, span[1] - 1)))]
+    style = rng.choice((str, *STYLES)) if all(label.isascii() for label in drawn) else str
+    said = [style(label) for label in drawn]
+    return replace(row, answer=said[0]), rng.sample(list(dict.fromkeys(said)), len(set(said)))
 
 
 def _draw(names: list[str], weights: list[int], count: int, rng: random.Random) -> list[str]:

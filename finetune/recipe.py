@@ -40,8 +40,9 @@ class Source(Layout):
         le=1,
         description="share of the rows also learnt answer -> text, languages exchanged",
     )
-    labels: Literal["task", "sampled"] = Field(
-        "task", description="label list in the prompt: the task's, or drawn from the data's own"
+    labels: Literal["task", "sampled", "row"] = Field(
+        "task",
+        description="label list in the prompt: the task's, drawn from the data's own, or the row's",
     )
     take: int | None = Field(None, ge=1, description="rows to draw, at random, by the seed")
     name: str = ""
@@ -102,7 +103,8 @@ class Recipe(_Strict):
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     weight_decay: float = Field(0.0, ge=0)
     clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
-    batch: int = Field(16, ge=1, description="rows a step")
+    batch: int = Field(16, ge=1, description="rows a step, at most")
+    batch_tokens: int = Field(2**20, ge=16, description="tokens a step, about, at most")
     epochs: float = Field(1.0, gt=0)
     steps: int | None = Field(None, ge=1, description="instead of epochs")
     minutes: float | None = Field(None, gt=0, description="instead of epochs: a time budget")

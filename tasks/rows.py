@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.errors import InputError
-from tasks.spec import TaskSpec
+from tasks.spec import Message, TaskSpec
 
 FORMATS = (".jsonl", ".csv", ".tsv", ".parquet")
 QUOTES = "Put double quotes around text that holds separators, quotes or line ends."
@@ -28,8 +29,8 @@ class Layout(BaseModel):
 
     columns: dict[str, str] = Field(
         {},
-        description="file column -> role (text, answer, context of the text, or a slot); "
-        "empty: the task's own",
+        description="file column -> role (text, answer, context of the text, history, messages, "
+        "labels, or a slot); empty: the task's own",
     )
     fills: dict[str, str] = Field({}, description="slot -> value, where no column gives it")
     answers: dict[str, str] = Field({}, description="answer in the file -> answer to learn")
@@ -38,12 +39,22 @@ class Layout(BaseModel):
 
 @dataclass(frozen=True)
 class Row:
-    """One example: content, the answer to learn, slot values, and the line it came from."""
+    """One example: content, the answer to learn, slot values, and the line it came from.
+
+    Attributes:
+        history: earlier turns of the conversation, a system message first where there is one.
+        labels: the label list that the row itself brings; empty where the data set has one list.
+    """
 
     text: str
     answer: str
     slots: dict[str, str] = field(default_factory=dict)
     line: int = 0
+    history: tuple[Message, ...] = ()
+    labels: tuple[str, ...] = ()
+    tokens: int = field(
+        default=0, compare=False
+    )  # of text, history and answer, where somebody has counted them
 
 
 @dataclass(frozen=True)
@@ -80,7 +91,7 @@ def exchanged(row: Row) -> Row:
     """Answer -> text, with the languages exchanged: the other direction of a translation."""
     slots = dict(row.slots)
     slots["source"], slots["target"] = slots.get("target", ""), slots.get("source", "")
-    return Row(row.answer, row.text, slots, row.line)
+    return replace(row, text=row.answer, answer=row.text, slots=slots)
 
 
 def read(path: Path, layout: Layout, task: TaskSpec | None = None) -> Table:
@@ -225,6 +236,8 @@ def _check_columns(
     path: Path, record: dict[str, Any], roles: dict[str, str], layout: Layout
 ) -> None:
     named = {role: column for column, role in roles.items()}
+    if "messages" in named:
+        return
     needed = [named.get("text", "text")]
     if layout.answer is None:
         needed.append(named.get("answer", "answer"))
@@ -238,12 +251,24 @@ def _check_columns(
 
 
 def _row(line: int, record: dict[str, Any], roles: dict[str, str], layout: Layout) -> Row | Refusal:
+    columns = {role: column for column, role in roles.items()}
+    try:
+        if "messages" in columns:
+            record, roles = _unfolded(record, columns["messages"], roles)
+            columns = {role: column for column, role in roles.items()}
+        history = _history(record.get(columns["history"])) if "history" in columns else ()
+        labels = _labels(record.get(columns["labels"])) if "labels" in columns else ()
+    except InputError as error:
+        raw = json.dumps(record, ensure_ascii=False, default=str)
+        return Refusal(line, "", str(error), "See docs/finetune.md for the forms.", raw)
     slots = dict(layout.fills)
     found: dict[str, str] = {} if layout.answer is None else {"answer": layout.answer}
     raw = json.dumps(record, ensure_ascii=False, default=str)
     before = ""
     for column, role in roles.items():
         if role == "answer" and layout.answer is not None:
+            continue
+        if role in {"history", "labels"}:
             continue
         value = record.get(column)
         if role == "context":
@@ -262,7 +287,72 @@ def _row(line: int, record: dict[str, Any], roles: dict[str, str], layout: Layou
         found[role] = text.strip()
     answer = layout.answers.get(found["answer"], found["answer"])
     text = f"{before}\n\n{found['text']}" if before else found["text"]
-    return Row(text, answer, slots, line)
+    return Row(text, answer, slots, line, history, labels)
+
+
+SPEAKER = re.compile(r"^(?:(User|Human|用户)|(?:Assistant|助手))\s*[:：]\s*", re.M)
+ROLES = ("system", "user", "assistant")
+
+
+def _unfolded(
+    record: dict[str, Any], column: str, roles: dict[str, str]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """A conversation in OpenAI's form as the columns text, answer and history.
+
+    Raises:
+        InputError: it is no list of messages that ends with the assistant's.
+    """
+    turns = _history(record.get(column))
+    if len(turns) < 2 or [turn["role"] for turn in turns[-2:]] != ["user", "assistant"]:
+        raise InputError(f"{column!r} must end with a user's and an assistant's message")
+    *before, asked, answered = turns
+    names = ("text", "answer", "history")
+    values = (asked["content"], answered["content"], before)
+    others = {name: role for name, role in roles.items() if role != "messages"}
+    return {**record, **dict(zip(names, values, strict=True))}, {**others, **{n: n for n in names}}
+
+
+def _history(value: Any) -> tuple[Message, ...]:
+    """Earlier turns: a list of messages, or a transcript whose lines begin `User:`, `Assistant:`.
+
+    Raises:
+        InputError: it is neither.
+    """
+    if not value:
+        return ()
+    if isinstance(value, str):
+        cuts = list(SPEAKER.finditer(value))
+        if not cuts or value[: cuts[0].start()].strip():
+            raise InputError("the history does not begin with `User:` or `Assistant:`")
+        ends = [cut.start() for cut in cuts[1:]] + [len(value)]
+        return tuple(
+            Message(role="user" if cut[1] else "assistant", content=value[cut.end() : end].strip())
+            for cut, end in zip(cuts, ends, strict=True)
+        )
+    if not isinstance(value, list):
+        raise InputError(f"the history is a {type(value).__name__}, not a list of messages")
+    turns = []
+    for turn in value:
+        if not isinstance(turn, dict) or turn.get("role") not in ROLES:
+            raise InputError(f"a message has no role among {', '.join(ROLES)}")
+        if not isinstance(turn.get("content"), str):
+            raise InputError("a message has no text as content")
+        turns.append(Message(role=turn["role"], content=turn["content"].strip()))
+    return tuple(turns)
+
+
+def _labels(value: Any) -> tuple[str, ...]:
+    """The label list of a row.
+
+    Raises:
+        InputError: it is no list of two or more texts.
+    """
+    if not isinstance(value, list) or not all(isinstance(label, str) for label in value):
+        raise InputError("`labels` must be a list of texts")
+    labels = tuple(dict.fromkeys(label.strip() for label in value if label.strip()))
+    if len(labels) < 2:
+        raise InputError(f"`labels` needs two labels at least, not {len(labels)}")
+    return labels
 
 
 def _plain(value: Any) -> str | None:
