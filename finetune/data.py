@@ -77,8 +77,9 @@ def _part(recipe: Recipe, source: Source, task: TaskSpec, encoder: Encoder) -> P
     if not rows or not validation:
         raise InputError(f"{place}: no rows are left to train and validate on.")
     if source.both_ways:
-        rows += map(exchanged, _share(rows, source.both_ways, recipe.seed))
-        validation += map(exchanged, _share(validation, source.both_ways, recipe.seed))
+        rows = [*rows, *map(exchanged, _share(rows, source.both_ways, recipe.seed))]
+        back = _share(validation, source.both_ways, recipe.seed)
+        validation = [*validation, *map(exchanged, back)]
     return Part(source, rows, validation, refused)
 
 

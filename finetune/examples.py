@@ -13,6 +13,7 @@ from tasks.rows import Row
 from tasks.spec import Message, TaskSpec
 
 JOINED = 0.15  # share of the label lists in which two labels are one, like "science/technology"
+COUNTED = 1000  # texts that are tokenized at one time
 JOINTS = ("/", " and ", " or ")
 
 PromptIds = Callable[[Sequence[Message]], list[int]]
@@ -59,8 +60,10 @@ class Encoder:
     def counted(self, rows: Sequence[Row]) -> list[Row]:
         """The rows with the number of their tokens, without what the prompt adds to every row."""
         texts = [[*(t["content"] for t in row.history), row.text, row.answer] for row in rows]
-        flat = list(chain.from_iterable(texts))
-        lengths = iter([len(ids) for ids in self.answer_ids(flat)] if flat else [])
+        flat = chain.from_iterable(texts)
+        # A tokenizer holds much more than the ids of all that it is given at one time.
+        parts = iter(lambda: list(islice(flat, COUNTED)), [])
+        lengths = (len(ids) for part in parts for ids in self.answer_ids(part))
         counts = [sum(islice(lengths, len(own))) for own in texts]
         return [replace(row, tokens=count) for row, count in zip(rows, counts, strict=True)]
 
