@@ -17,10 +17,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from core import paths
 from core.errors import InputError
 
-NAME = "promotions.json"
+PROMOTIONS = "promotions.json"
 
 
-class Entry(BaseModel):
+class PromotionEvent(BaseModel):
     """One promotion, or one rollback of the last promotion that stood.
 
     Attributes:
@@ -42,34 +42,36 @@ class Promotions:
     """The person's promotions file. Read anew when it changes, so that a running chat follows."""
 
     def __init__(self, file: Path | None = None) -> None:
-        self.file = file or paths.user_dir() / NAME
+        self.file = file or paths.user_dir() / PROMOTIONS
 
-    def current(self, task: str) -> list[Entry]:
+    def current(self, task: str) -> list[PromotionEvent]:
         """The task's promotions that stand, the latest first.
 
         Raises:
             InputError: the file is damaged.
         """
-        standing: list[Entry] = []
-        for entry in self.history():
-            if entry.task != task:
+        standing: list[PromotionEvent] = []
+        for event in self.history():
+            if event.task != task:
                 continue
-            if entry.action == "promote":
-                standing.append(entry)
+            if event.action == "promote":
+                standing.append(event)
             elif standing:
                 standing.pop()
         return standing[::-1]
 
-    def history(self) -> Sequence[Entry]:
+    def history(self) -> Sequence[PromotionEvent]:
         """Everything that was done, oldest first. Raises as `current`."""
         try:
             return _read(self.file, self.file.stat().st_mtime_ns)
         except FileNotFoundError:
             return ()
 
-    def promote(self, task: str, adapter: str, fingerprint: str, evidence: dict[str, Any]) -> Entry:
+    def promote(
+        self, task: str, adapter: str, fingerprint: str, evidence: dict[str, Any]
+    ) -> PromotionEvent:
         """Let the chat use the adapter for the task, before those that it used until now."""
-        entry = Entry(
+        event = PromotionEvent(
             action="promote",
             task=task,
             adapter=adapter,
@@ -77,9 +79,9 @@ class Promotions:
             at=_now(),
             evidence=evidence,
         )
-        return self._add(entry)
+        return self._add(event)
 
-    def rollback(self, task: str) -> Entry:
+    def rollback(self, task: str) -> PromotionEvent:
         """Undo the task's last promotion that stands.
 
         Returns:
@@ -97,37 +99,39 @@ class Promotions:
 
     def adapters(self) -> list[str]:
         """The adapters of all promotions that stand, sorted. Raises as `current`."""
-        tasks = {entry.task for entry in self.history()}
-        return sorted({entry.adapter for task in tasks for entry in self.current(task)})
+        tasks = {event.task for event in self.history()}
+        return sorted({event.adapter for task in tasks for event in self.current(task)})
 
-    def restore(self, history: Sequence[Entry]) -> None:
+    def restore(self, history: Sequence[PromotionEvent]) -> None:
         """Put a history that was kept elsewhere before what is only here. Raises as `current`."""
-        with self._alone() as ours:
-            self._write([*history, *(entry for entry in ours if entry not in history)])
+        with self._locked() as recorded:
+            self._write([*history, *(event for event in recorded if event not in history)])
 
-    def _add(self, entry: Entry) -> Entry:
-        with self._alone() as ours:
-            self._write([*ours, entry])
-        return entry
+    def _add(self, event: PromotionEvent) -> PromotionEvent:
+        with self._locked() as recorded:
+            self._write([*recorded, event])
+        return event
 
     @contextmanager
-    def _alone(self) -> Iterator[Sequence[Entry]]:
+    def _locked(self) -> Iterator[Sequence[PromotionEvent]]:
         """The history, while nobody else writes."""
         self.file.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(self.file.with_suffix(".lock")):
             yield self.history()
 
-    def _write(self, entries: Sequence[Entry]) -> None:
-        text = json.dumps([one.model_dump() for one in entries], indent=1, ensure_ascii=False)
+    def _write(self, events: Sequence[PromotionEvent]) -> None:
+        text = json.dumps([one.model_dump() for one in events], indent=1, ensure_ascii=False)
         temporary = self.file.with_suffix(".writing")
         temporary.write_text(text + "\n", encoding="utf-8")
         os.replace(temporary, self.file)
 
 
 @lru_cache(maxsize=8)
-def _read(file: Path, changed: int) -> tuple[Entry, ...]:
+def _read(file: Path, changed: int) -> tuple[PromotionEvent, ...]:
     try:
-        return tuple(Entry(**entry) for entry in json.loads(file.read_text(encoding="utf-8")))
+        return tuple(
+            PromotionEvent(**event) for event in json.loads(file.read_text(encoding="utf-8"))
+        )
     except (ValueError, TypeError, ValidationError) as error:
         raise InputError(
             f"{file} is damaged ({str(error).splitlines()[0]}). Mend or delete it: without it the "

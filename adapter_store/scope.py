@@ -10,9 +10,10 @@ from pydantic import BaseModel, ConfigDict
 
 from tasks import languages
 
-SHORT = 40  # letters from which the language of a text can be told from others of its script
-ENOUGH = 5 * SHORT  # so many of short texts together
-LEAST = 0.05  # share of the texts from which a language counts as trained for
+# Letters from which the language of a text can be told from others of its script.
+TELLABLE_LETTERS = 40
+JOINED_LETTERS = 5 * TELLABLE_LETTERS  # of short texts taken together
+LEAST_SHARE = 0.05  # share of the texts from which a language counts as trained for
 
 
 class Scope(BaseModel):
@@ -46,30 +47,30 @@ class Scope(BaseModel):
             return False
         if self.among is not None and not set(labels) <= set(self.among):
             return False
-        return not self.languages or self._reads(text)
+        return not self.languages or self._knows_language(text)
 
-    def _reads(self, text: str) -> bool:
+    def _knows_language(self, text: str) -> bool:
         guess = languages.detect(text, self.languages[0])
         if guess in self.languages:
             return True
         # In a few words English may look Dutch; it never looks Chinese.
-        unsure = guess not in languages.SCRIPTS and len(text) < SHORT
-        return unsure and any(code not in languages.SCRIPTS for code in self.languages)
+        uncertain = guess not in languages.LANGUAGE_SCRIPTS and len(text) < TELLABLE_LETTERS
+        return uncertain and any(code not in languages.LANGUAGE_SCRIPTS for code in self.languages)
 
 
-def spoken(texts: Iterable[str]) -> list[str]:
+def languages_of(texts: Iterable[str]) -> list[str]:
     """ISO 639-1 codes of the languages that texts are in, the most frequent first."""
-    counts = Counter(languages.detect(text) for text in _long(texts))
-    return [code for code, count in counts.most_common() if count >= LEAST * counts.total()]
+    counts = Counter(languages.detect(text) for text in _tellable(texts))
+    return [code for code, count in counts.most_common() if count >= LEAST_SHARE * counts.total()]
 
 
-def _long(texts: Iterable[str]) -> Iterator[str]:
+def _tellable(texts: Iterable[str]) -> Iterator[str]:
     """The texts, short ones joined until their language can be told."""
     joined = ""
     for text in texts:
-        if len(text) >= SHORT:
+        if len(text) >= TELLABLE_LETTERS:
             yield text
-        elif len(joined := f"{joined}{text}. ") >= ENOUGH:
+        elif len(joined := f"{joined}{text}. ") >= JOINED_LETTERS:
             yield joined
             joined = ""
     if joined:

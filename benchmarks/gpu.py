@@ -166,7 +166,8 @@ def make(folder: Path, shape: dict[str, Any], device: str) -> None:
     config = Qwen3Config(**shape, **ends, dtype="bfloat16")
     torch.manual_seed(0)
     with torch.device(device):
-        model: Any = Qwen3ForCausalLM(config).to(torch.bfloat16)
+        model: Any = Qwen3ForCausalLM(config)
+    model.to(torch.bfloat16)
     model.save_pretrained(folder / "base")
     words.save_pretrained(folder / "base")
     lora = LoraConfig(r=RANK, lora_alpha=RANK, target_modules="all-linear")

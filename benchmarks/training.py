@@ -74,13 +74,13 @@ def main(
 
 def _measure(way: str, recipe: Recipe, steps: int) -> dict[str, Any]:
     task = find_task(load_tasks(), recipe.task)
-    trainee = model.load(recipe)
-    encoder = model.encoder(trainee.tokenizer, task)
-    parts = data.load(recipe, task, encoder)
-    full = (b for b in data.stream(recipe, parts, encoder) if len(b) == recipe.batch)
+    trainable = model.load(recipe)
+    encoder = model.encoder(trainable.tokenizer, task)
+    data_sets = data.load(recipe, task, encoder)
+    full = (b for b in data.stream(recipe, data_sets, encoder) if len(b) == recipe.batch)
     batches = list(islice(full, steps))
     run = _finetune if way == WAYS[0] else _trl
-    losses, times = run(trainee.model, batches, recipe, way)
+    losses, times = run(trainable.model, batches, recipe, way)
     rows = recipe.batch * (steps - 1)
     tokens = sum(len(example) for batch in batches for example in batch) / (steps * recipe.batch)
     return {
@@ -163,7 +163,7 @@ def _trl(
         disable_tqdm=True,
         bf16=None if way == WAYS[2] else False,  # None: TRL decides
     )
-    tokenizer = AutoTokenizer.from_pretrained(model.place(recipe)[0])
+    tokenizer = AutoTokenizer.from_pretrained(model.base_source(recipe)[0])
     InOrder(
         model=net,
         args=config,

@@ -1,52 +1,41 @@
-"""The adapter library: find, check, load, unload and fingerprint LoRA adapters on disk."""
+"""The adapter library: check, load, unload and fingerprint the LoRA adapters of one base."""
 
 from __future__ import annotations
 
-import json
-import math
 import re
-import sys
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import regex
 import torch
 from safetensors import SafetensorError, safe_open
 
+from adapter_store.calibration import read_temperature
+from adapter_store.discovery import adapter_folders
+from adapter_store.files import ADAPTER_WEIGHTS, fingerprint_of
+from adapter_store.folder_check import SERVED_FILES, require_readable
+from adapter_store.peft_config import read_peft_config
+from adapter_store.run_record import read_run_record
 from adapter_store.scope import Scope
-from core import fingerprint
 from core.errors import AdapterError, UnknownName
 from engine.lora import LoraWeights, Pairs
 
-CONFIG, WEIGHTS, RECORD = "adapter_config.json", "adapter_model.safetensors", "run.json"
-CALIBRATION = "calibration.json"
-ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 MAX_RANK = 512
-MAX_BYTES = 2**30
-MAX_JSON = 2**20
-PATTERN_SECONDS = 1.0  # to match all layers' names with patterns that someone else wrote
 RESIDENT_BYTES = 2**28
-# Keys of PEFT's LoraConfig that serving reads, and those that only training needs. Any other key
-# may only be switched off: it would change what the adapter computes. (Not asked of PEFT itself:
-# importing it takes five seconds of every start.)
-SERVED = {"peft_type", "base_model_name_or_path", "r", "lora_alpha", "alpha_pattern", "use_rslora"}
-TRAINING_ONLY = {
-    "auto_mapping", "bias", "corda_config", "ensure_weight_tying", "eva_config", "exclude_modules",
-    "inference_mode", "init_lora_weights", "layers_pattern", "layers_to_transform", "loftq_config",
-    "lora_dropout", "lora_ga_config", "megatron_core", "peft_version", "qalora_group_size",
-    "rank_pattern", "revision", "runtime_config", "target_modules", "task_type",
-}  # fmt: skip
 _LAYER = re.compile(r"base_model\.model\.(.+)\.lora_([AB])(?:\.default)?\.weight")
 
 
 @dataclass(frozen=True)
-class Entry:
-    """An adapter folder that passed the checks; `scalings` by layer."""
+class CheckedAdapter:
+    """An adapter folder that passed the checks.
+
+    Attributes:
+        scalings: layer -> what its update is multiplied by.
+        temperature: what label scores are divided by.
+    """
 
     folder: Path
     scalings: dict[str, float]
@@ -83,20 +72,18 @@ class AdapterLibrary:
         self._base = base
         self._shapes = shapes
         self._lay_out = lay_out
-        self._most = resident_bytes
+        self._resident_bytes = resident_bytes
         self._lock = threading.RLock()
-        self._checked: dict[tuple[Path, int, int], Entry | AdapterError] = {}
+        self._checked: dict[tuple[Path, int, int], CheckedAdapter | AdapterError] = {}
         self._resident: OrderedDict[str, LoraWeights] = OrderedDict()
 
     def names(self) -> list[str]:
         """Ids that a request may carry, sorted."""
-        return sorted(n for n, found in self._scan().items() if isinstance(found, Entry))
+        return sorted(n for n, one in self._scan().items() if isinstance(one, CheckedAdapter))
 
     def refused(self) -> dict[str, str]:
         """Id -> why the adapter is not offered."""
-        return {
-            n: str(found) for n, found in self._scan().items() if isinstance(found, AdapterError)
-        }
+        return {n: str(one) for n, one in self._scan().items() if isinstance(one, AdapterError)}
 
     def fingerprint(self, name: str) -> str:
         """Hash of the adapter's config and weights.
@@ -105,30 +92,30 @@ class AdapterLibrary:
             UnknownName: there is no such id.
             AdapterError: it was refused.
         """
-        return self._entry(name).fingerprint
+        return self._adapter(name).fingerprint
 
     def scope(self, name: str) -> Scope:
         """What its run record says it was trained for; without one, everything. Raises as above."""
-        return self._entry(name).scope
+        return self._adapter(name).scope
 
     def temperature(self, name: str) -> float:
         """What label scores are divided by, from `calibration.json`; 1 without. Raises as above."""
-        return self._entry(name).temperature
+        return self._adapter(name).temperature
 
     def folder(self, name: str) -> Path:
         """Where the adapter lies. Raises as above."""
-        return self._entry(name).folder
+        return self._adapter(name).folder
 
     def get(self, name: str) -> LoraWeights:
         """The adapter's weights, from memory or from disk. Raises as `fingerprint`."""
-        entry = self._entry(name)
+        adapter = self._adapter(name)
         with self._lock:
-            weights = self._resident.get(entry.fingerprint)
+            weights = self._resident.get(adapter.fingerprint)
             if weights is None:
-                weights = self._load(entry)
-                self._resident[entry.fingerprint] = weights
-            self._resident.move_to_end(entry.fingerprint)
-            while len(self._resident) > 1 and self._size() > self._most:
+                weights = self._load(adapter)
+                self._resident[adapter.fingerprint] = weights
+            self._resident.move_to_end(adapter.fingerprint)
+            while len(self._resident) > 1 and self._size() > self._resident_bytes:
                 self._resident.popitem(last=False)
             return weights
 
@@ -138,30 +125,26 @@ class AdapterLibrary:
     def unload(self, name: str) -> None:
         """Drop the adapter's weights from memory; requests that hold them are not touched."""
         with self._lock:
-            self._resident.pop(self._entry(name).fingerprint, None)
+            self._resident.pop(self._adapter(name).fingerprint, None)
 
-    def _entry(self, name: str) -> Entry:
-        scanned = self._scan()
-        if name not in scanned:
-            known = [n for n, found in scanned.items() if isinstance(found, Entry)]
-            raise UnknownName("adapter", name, known)
-        found = scanned[name]
-        if isinstance(found, AdapterError):
-            raise found
-        return found
+    def _adapter(self, name: str) -> CheckedAdapter:
+        adapters = self._scan()
+        if name not in adapters:
+            offered = [n for n, one in adapters.items() if isinstance(one, CheckedAdapter)]
+            raise UnknownName("adapter", name, offered)
+        adapter = adapters[name]
+        if isinstance(adapter, AdapterError):
+            raise adapter
+        return adapter
 
-    def _scan(self) -> dict[str, Entry | AdapterError]:
-        found: dict[str, Entry | AdapterError] = {}
+    def _scan(self) -> dict[str, CheckedAdapter | AdapterError]:
         with self._lock:
-            for parent in self._folders:
-                for folder in sorted(parent.iterdir()) if parent.is_dir() else ():
-                    if folder.is_dir() and not folder.name.startswith("."):
-                        found[folder.name] = self._check_once(folder)
-        return found
+            folders = adapter_folders(self._folders)
+            return {name: self._check_once(folder) for name, folder in folders.items()}
 
-    def _check_once(self, folder: Path) -> Entry | AdapterError:
+    def _check_once(self, folder: Path) -> CheckedAdapter | AdapterError:
         """The check's outcome, remembered until a file of the adapter changes."""
-        files = (folder / name for name in (CONFIG, WEIGHTS, RECORD, CALIBRATION))
+        files = (folder / name for name in SERVED_FILES)
         stamps = [file.stat().st_mtime_ns for file in files if file.is_file()]
         key = (folder, len(stamps), max(stamps, default=0))
         if key not in self._checked:
@@ -173,29 +156,17 @@ class AdapterLibrary:
                 return AdapterError(f"{folder.name} cannot be read: {error.strerror}.")
         return self._checked[key]
 
-    def _check(self, folder: Path) -> Entry:
-        name = folder.name
-        if not ID.fullmatch(name):
-            raise AdapterError(f"{name!r} is not an adapter id: letters, digits, dot, dash only.")
-        files = [folder / file for file in (CONFIG, WEIGHTS, RECORD, CALIBRATION)]
-        for file in (folder, *files):
-            if file.is_symlink():
-                raise AdapterError(f"{name}: {file.name} is a link. Copy what it points to.")
-        for file in files[:2]:
-            if not file.is_file():
-                raise AdapterError(f"{name}: {file.name} is missing; only safetensors are loaded.")
-        if (folder / WEIGHTS).stat().st_size > MAX_BYTES:
-            raise AdapterError(f"{name}: the weights are larger than {MAX_BYTES / 2**30:.0f} GiB.")
-        config = _config(folder / CONFIG, name)
-        if not _same_base(config.get("base_model_name_or_path"), self._base):
-            raise AdapterError(
-                f"{name} was trained on {config.get('base_model_name_or_path')!r}; "
-                f"the base that is loaded is {self._base!r}."
-            )
-        scalings = _scalings(config, self._check_layers(folder / WEIGHTS, name), name)
-        made = fingerprint.of_files([folder / CONFIG, folder / WEIGHTS])
-        scope, heat = _scope(folder / RECORD, name), _temperature(folder / CALIBRATION, name)
-        return Entry(folder, scalings, made, scope, heat)
+    def _check(self, folder: Path) -> CheckedAdapter:
+        require_readable(folder)
+        config = read_peft_config(folder)
+        config.require_base(self._base)
+        return CheckedAdapter(
+            folder=folder,
+            scalings=config.scalings(self._check_layers(folder / ADAPTER_WEIGHTS, folder.name)),
+            fingerprint=fingerprint_of(folder),
+            scope=read_run_record(folder).scope,
+            temperature=read_temperature(folder),
+        )
 
     def _check_layers(self, file: Path, name: str) -> dict[str, int]:
         """The rank of each layer."""
@@ -233,100 +204,20 @@ class AdapterLibrary:
         if not 1 <= down[0] <= MAX_RANK:
             raise AdapterError(f"{name}: rank {down[0]} is not between 1 and {MAX_RANK}.")
 
-    def _load(self, entry: Entry) -> LoraWeights:
+    def _load(self, adapter: CheckedAdapter) -> LoraWeights:
         raw: dict[str, dict[str, torch.Tensor]] = {}
-        with safe_open(entry.folder / WEIGHTS, "pt") as stored:
+        with safe_open(adapter.folder / ADAPTER_WEIGHTS, "pt") as stored:
             for key in stored.keys():  # noqa: SIM118
                 match = _LAYER.fullmatch(key)
                 assert match, "checked before"
                 raw.setdefault(match.group(1), {})[match.group(2)] = stored.get_tensor(key).float()
         layers: Pairs = {}
         for layer, sides in raw.items():
-            scaling = entry.scalings[layer]
+            scaling = adapter.scalings[layer]
             layers[layer] = (sides["A"], sides["B"] * scaling)
             if not layers[layer][1].isfinite().all():
                 raise AdapterError(
-                    f"{entry.folder.name}: {layer}, scaled by {scaling:g}, is not finite."
+                    f"{adapter.folder.name}: {layer}, scaled by {scaling:g}, is not finite."
                 )
         size = sum(t.numel() * t.element_size() for pair in layers.values() for t in pair)
-        return LoraWeights(self._lay_out(layers), entry.fingerprint, size)
-
-
-def _json(file: Path, name: str) -> Any:
-    if file.stat().st_size > MAX_JSON:
-        raise AdapterError(f"{name}: {file.name} is larger than {MAX_JSON / 2**20:.0f} MiB.")
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise AdapterError(f"{name}: {file.name} is not JSON ({error}).") from error
-
-
-def _config(file: Path, name: str) -> dict[str, Any]:
-    config = _json(file, name)
-    if not isinstance(config, dict) or config.get("peft_type") != "LORA":
-        raise AdapterError(f"{name}: {file.name} does not describe a LoRA adapter.")
-    used = sorted(k for k, value in config.items() if value and k not in SERVED | TRAINING_ONLY)
-    if config.get("bias", "none") != "none":
-        used.append("bias")
-    if used:
-        raise AdapterError(f"{name} uses {', '.join(used)}, which this engine cannot serve.")
-    if not isinstance(config.get("r"), int) or not _is_number(config.get("lora_alpha")):
-        raise AdapterError(f"{name}: {file.name} needs the numbers r and lora_alpha.")
-    patterns = config.get("alpha_pattern") or {}
-    if not isinstance(patterns, dict) or not all(map(_is_number, patterns.values())):
-        raise AdapterError(f"{name}: {file.name}: alpha_pattern gives no numbers to layers.")
-    return config
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and abs(value) < sys.float_info.max
-
-
-def _scope(file: Path, name: str) -> Scope:
-    if not file.is_file():
-        return Scope()
-    try:
-        return Scope(**_json(file, name).get("scope", {}))
-    except (ValueError, AttributeError, TypeError) as error:
-        raise AdapterError(f"{name}: {file.name} is not a run record ({error}).") from error
-
-
-def _temperature(file: Path, name: str) -> float:
-    if not file.is_file():
-        return 1.0
-    try:
-        heat = float(_json(file, name)["temperature"])
-    except (ValueError, KeyError, TypeError, OverflowError) as error:
-        raise AdapterError(f"{name}: {file.name} holds no temperature ({error!r}).") from error
-    if not (math.isfinite(heat) and heat > 0):
-        raise AdapterError(f"{name}: {file.name}: the temperature is above 0, not {heat}.")
-    return heat
-
-
-def _scalings(config: dict[str, Any], ranks: dict[str, int], name: str) -> dict[str, float]:
-    """alpha / rank, or alpha / sqrt(rank) with rsLoRA; alpha may differ by layer."""
-    patterns: dict[str, float] = config.get("alpha_pattern") or {}
-    until = time.monotonic() + PATTERN_SECONDS
-
-    def matches(pattern: str, layer: str) -> bool:
-        left = max(until - time.monotonic(), 1e-6)
-        return regex.match(rf"(.*\.)?({pattern})$", layer, timeout=left) is not None
-
-    def alpha(layer: str) -> float:
-        fitting = (value for key, value in patterns.items() if matches(key, layer))
-        return next(fitting, config["lora_alpha"])
-
-    try:
-        return {
-            layer: float(alpha(layer)) / (math.sqrt(rank) if config.get("use_rslora") else rank)
-            for layer, rank in ranks.items()
-        }
-    except (regex.error, TimeoutError) as error:
-        raise AdapterError(f"{name}: alpha_pattern cannot be matched ({error}).") from error
-
-
-def _same_base(named: Any, loaded: str) -> bool:
-    """Compare hub ids; of a local folder only the last part can be compared."""
-    if not isinstance(named, str):
-        return False
-    return named == loaded or Path(named).name.lower() == Path(loaded).name.lower()
+        return LoraWeights(self._lay_out(layers), adapter.fingerprint, size)

@@ -27,6 +27,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import typer
 
+from adapter_store.discovery import find_adapter
 from core import terminal
 from core.errors import InputError, SetupError
 from core.settings import load_settings
@@ -47,7 +48,13 @@ def run(
     task: Annotated[str, typer.Option(help="name of the task")],
     data: Annotated[Path, typer.Option(help=".jsonl, .csv, .tsv or .parquet file")],
     output: Annotated[Path, typer.Option(help="folder of the run; gone on with if it is there")],
-    adapter: Annotated[str, typer.Option(help="an adapter's name; base is the bare base")] = "base",
+    adapter: Annotated[
+        str | None,
+        typer.Option(
+            help="an adapter's name, or base for the bare base; otherwise each row is judged with "
+            "what the chat would serve it with"
+        ),
+    ] = None,
     labels: Annotated[
         str, typer.Option(help="own label list, by comma; `drawn` draws lists from the file's own")
     ] = "",
@@ -61,27 +68,35 @@ def run(
     profile: Profile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Judge an adapter, or the base, on the rows of a file."""
+    """Judge what the chat serves, an adapter, or the base, on the rows of a file."""
     from evaluation import contamination, figures, report, runner
-    from evaluation.rows import Selection
+    from evaluation.rows import EvaluationData
+    from evaluation.run_plan import RunPlan
 
     spec = find_task(load_tasks(), task)
-    figures.names(spec)
-    selection = Selection(data, _columns(column or []), labels, limit, reverse, seed)
-    questions = selection.questions(spec)
+    figures.metric_names(spec)
+    selected = EvaluationData(data, _columns(column or []), labels, limit, reverse, seed)
+    rows = selected.rows(spec)
     name = None if adapter == "base" else adapter
     if name is not None:
         contamination.refuse_training_file(name, data)
-    training = contamination.Training.of(train, selection.columns, spec) if train else None
-    job = runner.Job(spec, selection, questions, name, training)
+    training = contamination.TrainingTexts.of(train, selected.columns, spec) if train else None
+    plan = RunPlan(spec, selected, rows, name, training)
     with _engine(profile) as engine:
         _listen()
-        made = runner.run(job, engine, output)
+        if adapter is None:
+            plan = plan.as_served(engine)
+            for served in {*plan.adapters} - {None}:
+                contamination.refuse_training_file(str(served), data)
+            aside(f"What the chat serves is judged: {plan.settings(engine).answered_by}")
+        finished = runner.run(plan, engine, output)
     page = report.write(output)
-    print(made.model_dump_json(by_alias=True) if as_json else report.as_text(made))
+    print(finished.model_dump_json(by_alias=True) if as_json else report.as_text(finished))
     aside(str(page))
-    if made.failed:
-        aside(f"{made.failed} rows failed; they are in no figure. {output}/run.json lists them.")
+    if finished.failed:
+        aside(
+            f"{finished.failed} rows failed; they are in no figure. {output}/run.json lists them."
+        )
 
 
 @app.command()
@@ -96,9 +111,9 @@ def compare(
     from evaluation import report
     from evaluation.compare import compare as compare_runs
 
-    found = compare_runs(first, second, seed)
-    record = found.record(first, second)
-    _say(record, report.compared_as_text(record), as_json, output)
+    comparison = compare_runs(first, second, seed)
+    record = comparison.record(first, second)
+    _print_record(record, report.comparison_as_text(record), as_json, output)
 
 
 @app.command()
@@ -114,11 +129,11 @@ def prefer(
     from evaluation import preference
     from evaluation import record as records
 
-    task = find_task(load_tasks(), records.read(first).asked.task_name)
+    task = find_task(load_tasks(), records.read(first).settings.task_name)
     records.read(second)
     with _engine(profile) as engine:
-        found = preference.judge(first, second, task, engine, limit)
-    _say(found.record(), preference.as_text(found), as_json, output)
+        preferred = preference.judge(first, second, task, engine, limit)
+    _print_record(preferred.record(), preference.as_text(preferred), as_json, output)
 
 
 @app.command()
@@ -143,8 +158,8 @@ def promote(
 
     verdict = gates.judge(candidate, in_place)
     print(verdict)
-    entry = promotion.promote(candidate, in_place, verdict, force)
-    aside(f"The chat uses {entry.adapter} for {entry.task} from now on.")
+    promoted = promotion.promote(candidate, in_place, verdict, force)
+    aside(f"The chat uses {promoted.adapter} for {promoted.task} from now on.")
 
 
 @app.command()
@@ -153,7 +168,7 @@ def rollback(task: Annotated[str, typer.Argument(help="name of the task")]) -> N
     from adapter_store.promotions import Promotions
 
     undone = Promotions().rollback(find_task(load_tasks(), task).name)
-    left = ", ".join(entry.adapter for entry in Promotions().current(undone.task))
+    left = ", ".join(event.adapter for event in Promotions().current(undone.task))
     aside(f"{undone.adapter} is no longer promoted. Still promoted: {left or 'none'}.")
 
 
@@ -171,20 +186,20 @@ def interference(
     as_json: AsJson = False,
 ) -> None:
     """Say what an adapter does to other tasks and to general text, and that it leaves no trace."""
-    from evaluation import interference as found_elsewhere
+    from evaluation import interference as interferences
     from evaluation import report
 
     tasks = load_tasks()
-    own = found_elsewhere.own_task(adapter, tasks)
-    files = found_elsewhere.files(data or [], tasks, own)
+    own = interferences.own_task(adapter, tasks)
+    files = interferences.files(data or [], tasks, own)
     for name in sorted({*tasks} - {*files, own}):
         aside(f"There are no rows for {name}; give them with --data {name}=FILE.")
-    probes = found_elsewhere.probes(files, tasks, adapter, limit, seed)
+    probes = interferences.probes(files, tasks, adapter, limit, seed)
     with _engine(profile) as engine:
-        found = found_elsewhere.measure(probes, adapter, own, engine, seed)
-    record = found.record()
-    _say(record, report.interference_as_text(record), as_json, output)
-    raise typer.Exit(0 if found.detached.identical else 1)
+        result = interferences.measure(probes, adapter, own, engine, seed)
+    record = result.record()
+    _print_record(record, report.interference_as_text(record), as_json, output)
+    raise typer.Exit(0 if result.detached.identical else 1)
 
 
 @app.command()
@@ -202,17 +217,16 @@ def harness(
         raise SetupError(
             "The lm-evaluation-harness is not installed: pip install -r requirements-harness.txt"
         )
-    from evaluation import contamination
     from evaluation import harness as harnessed
 
     if adapter != "base":
-        contamination.adapter_folder(adapter)
+        find_adapter(adapter)
     loaded = harnessed.load(
         [name for name in map(str.strip, tasks.split(",")) if name], include_path
     )
     with _engine(profile) as engine:
-        found = harnessed.run(loaded, engine, None if adapter == "base" else adapter, limit)
-    _say(found.record, found.table, as_json, output)
+        result = harnessed.run(loaded, engine, None if adapter == "base" else adapter, limit)
+    _print_record(result.record, result.table, as_json, output)
 
 
 @app.command()
@@ -232,9 +246,9 @@ def routing(
     from agent.build import build_planner
 
     planner = build_planner(load_settings(profile=profile))
-    made = {name: task.fingerprint for name, task in tasks.items()}
-    record = router.record(file, made, router.judge(planner, requests, seed))
-    _say(record, report.routing_as_text(record), as_json, output)
+    fingerprints = {name: task.fingerprint for name, task in tasks.items()}
+    record = router.record(file, fingerprints, router.judge(planner, requests, seed))
+    _print_record(record, report.routing_as_text(record), as_json, output)
 
 
 @app.command()
@@ -244,9 +258,9 @@ def keep(
     to: Annotated[Path, typer.Option(help="the record, like results/adapters/sentiment-en.json")],
 ) -> None:
     """Keep the figures of a shipped adapter beside the bare base's, as one small file."""
-    from evaluation import table as tables
+    from evaluation import shipped_results
 
-    tables.write(to, tables.keep(run, base))
+    shipped_results.write(to, shipped_results.shipped_result(run, base))
     aside(f"{to}. `python -m evaluation table` puts it into the README's table.")
 
 
@@ -289,12 +303,12 @@ def _engine(profile: str | None) -> Iterator[Engine]:
         engine.close()
 
 
-def _say(record: object, text: str, as_json: bool, output: Path | None) -> None:
+def _print_record(record: object, text: str, as_json: bool, output: Path | None) -> None:
     """Print a finding, as text or as JSON, and write it to a file where one is named."""
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)
-        made = json.dumps(record, indent=1, ensure_ascii=False)
-        output.write_text(made + "\n", encoding="utf-8")
+        written = json.dumps(record, indent=1, ensure_ascii=False)
+        output.write_text(written + "\n", encoding="utf-8")
     print(json.dumps(record, ensure_ascii=False) if as_json else text)
 
 

@@ -1,6 +1,6 @@
 """Scores of choices among labels: accuracy, F1, log loss, calibration. Pure functions.
 
-For written answers see `written.py`.
+For written answers see `text_metrics.py`.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
+from core.calibration import BINS, bin_of, bin_sums, error_of
 from evaluation.intervals import Array, Statistic, mean
 
-BINS = 10
-HOTTEST = math.log(20)  # bounds of the fitted temperature, in logs: 1/20 to 20
+LOG_TEMPERATURE_BOUND = math.log(20)  # of the fitted temperature: 1/20 to 20
 
 
 @dataclass(frozen=True)
-class Choices:
-    """Choices among labels on rows whose right label is known.
+class LabelScores:
+    """Label scores of rows whose right label is known.
 
     Attributes:
         labels: every label that occurs.
@@ -36,20 +36,20 @@ class Choices:
     logprobs: Array
 
     @classmethod
-    def of(cls, scores: Sequence[Mapping[str, float]], truth: Sequence[str]) -> Choices:
+    def of(cls, logprobs: Sequence[Mapping[str, float]], truth: Sequence[str]) -> LabelScores:
         """From the label -> log-likelihood and the right label of each row."""
-        labels = list(dict.fromkeys(label for row in scores for label in row))
+        labels = list(dict.fromkeys(label for row in logprobs for label in row))
         place = {label: i for i, label in enumerate(labels)}
-        table = np.full((len(scores), len(labels)), -np.inf)
-        for i, row in enumerate(scores):
+        table = np.full((len(logprobs), len(labels)), -np.inf)
+        for i, row in enumerate(logprobs):
             for label, value in row.items():
                 table[i, place[label]] = value
         return cls(labels, np.array([place[label] for label in truth], dtype=int), table)
 
-    def log_chances(self, temperature: float = 1.0) -> Array:
+    def log_probabilities(self, temperature: float = 1.0) -> Array:
         """(rows, labels) log probabilities: log softmax of the scores over temperature."""
-        chances: Array = log_softmax(self.logprobs / temperature, axis=1)
-        return chances
+        normalized: Array = log_softmax(self.logprobs / temperature, axis=1)
+        return normalized
 
     @property
     def best(self) -> Array:
@@ -64,61 +64,61 @@ class Choices:
         return right
 
 
-def accuracy(choices: Choices) -> Statistic:
+def accuracy(scores: LabelScores) -> Statistic:
     """Share of rows whose likeliest label is right."""
-    return mean("accuracy", choices.right.astype(float).tolist())
+    return mean("accuracy", scores.right.astype(float).tolist())
 
 
-def macro_f1(choices: Choices) -> Statistic:
-    """Mean over labels of F1; labels that are neither right nor chosen anywhere are left out."""
-    count = len(choices.labels)
-    chosen, true = np.eye(count)[choices.best], np.eye(count)[choices.truth]
+def macro_f1(scores: LabelScores) -> Statistic:
+    """Mean of F1 over the labels of the references, of a resample's own in each resample.
 
-    def value(sums: Array) -> Array:
-        hits, marks = sums[:, :count], sums[:, count:]
-        occurs = marks > 0
-        f1 = np.divide(2 * hits, marks, out=np.zeros_like(hits), where=occurs)
-        most: Array = f1.sum(axis=1) / np.maximum(occurs.sum(axis=1), 1)
-        return most
-
-    return Statistic("macro_f1", np.hstack([chosen * true, chosen + true]), value)
-
-
-def log_loss(choices: Choices, temperature: float = 1.0) -> Statistic:
-    """Mean of -ln p(right label), in nats."""
-    return mean("log_loss", _surprise(choices, temperature).tolist(), "lower")
-
-
-def calibration_error(choices: Choices, temperature: float = 1.0) -> Statistic:
-    """Expected calibration error over ten bins of equal width (Guo et al. 2017, arXiv 1706.04599).
-
-    The mean over rows of |share right - mean probability| of the bin that the likeliest label's
-    probability falls into.
+    A label that is chosen and never right has no F1 of its own; it lowers that of others.
     """
-    return ece(confidence(choices, temperature), choices.right)
-
-
-def ece(sure: Array, right: Array) -> Statistic:
-    """The same for any confidence `sure`, (rows,) from 0 to 1, and whether each row was right."""
-    bins = np.eye(BINS)[_bin(sure)]
-    parts = np.hstack([bins * (sure - right)[:, None], bins])
+    count = len(scores.labels)
+    chosen, true = np.eye(count)[scores.best], np.eye(count)[scores.truth]
 
     def value(sums: Array) -> Array:
-        gaps: Array = np.abs(sums[:, :BINS]).sum(axis=1) / sums[:, BINS:].sum(axis=1)
-        return gaps
+        hits, predicted, actual = np.split(sums, 3, axis=1)
+        occurs = actual > 0
+        f1 = np.divide(2 * hits, predicted + actual, out=np.zeros_like(hits), where=occurs)
+        means: Array = f1.sum(axis=1) / np.maximum(occurs.sum(axis=1), 1)
+        return means
 
-    return Statistic("calibration_error", parts, value, "lower")
+    return Statistic("macro_f1", np.hstack([chosen * true, chosen, true]), value)
 
 
-def reliability(sure: Array, right: Array) -> list[dict[str, float]]:
-    """The bins that hold rows: bounds, rows, mean confidence and share right."""
-    placed = _bin(sure)
+def labels_of_references(scores: LabelScores) -> list[str]:
+    """The labels that are right on some row: those that `macro_f1` is the mean over."""
+    return [label for i, label in enumerate(scores.labels) if (scores.truth == i).any()]
+
+
+def log_loss(scores: LabelScores, temperature: float = 1.0) -> Statistic:
+    """Mean of -ln p(right label), in nats."""
+    return mean("log_loss", _negative_log_likelihood(scores, temperature).tolist(), "lower")
+
+
+def calibration_error(scores: LabelScores, temperature: float = 1.0) -> Statistic:
+    """Expected calibration error of the likeliest label's probability, see `core.calibration`."""
+    return expected_calibration_error(confidence(scores, temperature), scores.right)
+
+
+def expected_calibration_error(stated: Array, right: Array) -> Statistic:
+    """The same for any stated confidence, (rows,) from 0 to 1, and whether each row was right."""
+    return Statistic("calibration_error", bin_sums(stated, right), error_of, "lower")
+
+
+def reliability(stated: Array, right: Array) -> list[dict[str, float]]:
+    """The bins that hold rows: bounds, rows, mean confidence and share right.
+
+    Arguments as `expected_calibration_error`.
+    """
+    placed = bin_of(stated)
     return [
         {
             "low": i / BINS,
             "high": (i + 1) / BINS,
             "rows": int((placed == i).sum()),
-            "confidence": float(sure[placed == i].mean()),
+            "confidence": float(stated[placed == i].mean()),
             "right": float(right[placed == i].mean()),
         }
         for i in range(BINS)
@@ -126,10 +126,10 @@ def reliability(sure: Array, right: Array) -> list[dict[str, float]]:
     ]
 
 
-def per_label(choices: Choices) -> dict[str, dict[str, float]]:
+def per_label(scores: LabelScores) -> dict[str, dict[str, float]]:
     """Precision, recall, F1 and row count of every label (scikit-learn; 0 where undefined)."""
     columns = precision_recall_fscore_support(
-        choices.truth, choices.best, labels=range(len(choices.labels)), zero_division=0
+        scores.truth, scores.best, labels=range(len(scores.labels)), zero_division=0
     )
     return {
         label: {
@@ -138,41 +138,37 @@ def per_label(choices: Choices) -> dict[str, dict[str, float]]:
             "f1": float(f1),
             "rows": int(rows),
         }
-        for label, precision, recall, f1, rows in zip(choices.labels, *columns, strict=True)
+        for label, precision, recall, f1, rows in zip(scores.labels, *columns, strict=True)
     }
 
 
-def confusion(choices: Choices) -> list[list[int]]:
+def confusion(scores: LabelScores) -> list[list[int]]:
     """Counts: a line for each right label, a column for each chosen one (scikit-learn)."""
     counts: list[list[int]] = confusion_matrix(
-        choices.truth, choices.best, labels=range(len(choices.labels))
+        scores.truth, scores.best, labels=range(len(scores.labels))
     ).tolist()
     return counts
 
 
-def fit_temperature(choices: Choices) -> float:
+def fit_temperature(scores: LabelScores) -> float:
     """The temperature with the least log loss (Guo et al. 2017); above 1 is less sure."""
-    found = minimize_scalar(
-        lambda heat: float(_surprise(choices, math.exp(heat)).mean()),
-        bounds=(-HOTTEST, HOTTEST),
+    optimum = minimize_scalar(
+        lambda log_temperature: float(
+            _negative_log_likelihood(scores, math.exp(log_temperature)).mean()
+        ),
+        bounds=(-LOG_TEMPERATURE_BOUND, LOG_TEMPERATURE_BOUND),
         method="bounded",
     )
-    return math.exp(found.x)
+    return math.exp(optimum.x)
 
 
-def _surprise(choices: Choices, temperature: float) -> Array:
-    rows = np.arange(len(choices.truth))
-    surprise: Array = -choices.log_chances(temperature)[rows, choices.truth]
-    return surprise
+def _negative_log_likelihood(scores: LabelScores, temperature: float) -> Array:
+    rows = np.arange(len(scores.truth))
+    losses: Array = -scores.log_probabilities(temperature)[rows, scores.truth]
+    return losses
 
 
-def confidence(choices: Choices, temperature: float = 1.0) -> Array:
+def confidence(scores: LabelScores, temperature: float = 1.0) -> Array:
     """(rows,) probability of the likeliest label."""
-    top: Array = np.exp(choices.log_chances(temperature).max(axis=1))
+    top: Array = np.exp(scores.log_probabilities(temperature).max(axis=1))
     return top
-
-
-def _bin(sure: Array) -> Array:
-    """Bin i holds (i/10, (i+1)/10]; 0 falls into the first."""
-    placed: Array = np.clip(np.ceil(sure * BINS).astype(int) - 1, 0, BINS - 1)
-    return placed

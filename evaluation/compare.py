@@ -12,11 +12,11 @@ from evaluation.intervals import Better, Difference, mcnemar, paired
 from evaluation.record import Outcome, Run
 
 Verdict = Literal["better", "worse", "no difference shown"]
-SURE = 0.05  # p-value under which a difference counts as shown
+SIGNIFICANCE_LEVEL = 0.05  # p-value under which a difference counts as shown
 
 
 @dataclass(frozen=True)
-class Compared:
+class FigureComparison:
     """One figure of both runs.
 
     Attributes:
@@ -47,7 +47,7 @@ class Comparison:
 
     rows: int
     left_out: list[int]
-    compared: list[Compared]
+    compared: list[FigureComparison]
     changed: dict[str, tuple[Any, Any]]
 
     @property
@@ -80,7 +80,7 @@ def compare(first: Path, second: Path, seed: int = 0) -> Comparison:
     return Comparison(
         rows=len(one),
         left_out=[row.line for row in record.outcomes(first) if row.line not in lines],
-        compared=[compared(name, one, two, seed) for name in runs[0].asked.metrics],
+        compared=[compare_figure(name, one, two, seed) for name in runs[0].settings.metrics],
         changed=_changed(runs[0], runs[1]),
     )
 
@@ -91,20 +91,24 @@ def same_rows(first: Path, second: Path) -> tuple[list[Outcome], list[Outcome]]:
     rows = [record.outcomes(folder) for folder in (first, second)]
     _require_same(runs[0], runs[1])
     _require_same_rows(rows[0], rows[1])
-    both = answered(*rows)
+    both = answered_by_both(*rows)
     if not both[0]:
         raise InputError("There is no row that both runs answered.")
     return both
 
 
-def answered(first: list[Outcome], second: list[Outcome]) -> tuple[list[Outcome], list[Outcome]]:
+def answered_by_both(
+    first: list[Outcome], second: list[Outcome]
+) -> tuple[list[Outcome], list[Outcome]]:
     """Of the same rows judged twice, those that were answered both times."""
     pairs = zip(first, second, strict=True)
     both = [(a, b) for a, b in pairs if a.error is None and b.error is None]
     return [a for a, _ in both], [b for _, b in both]
 
 
-def compared(name: str, first: list[Outcome], second: list[Outcome], seed: int) -> Compared:
+def compare_figure(
+    name: str, first: list[Outcome], second: list[Outcome], seed: int
+) -> FigureComparison:
     """One figure over the same rows, answered twice."""
     one, two = figures.BUILDERS[name](first), figures.BUILDERS[name](second)
     difference = paired(one, two, seed)
@@ -112,7 +116,7 @@ def compared(name: str, first: list[Outcome], second: list[Outcome], seed: int) 
     if exact:
         right = ([row.answer == row.reference for row in rows] for rows in (first, second))
         difference = replace(difference, p=mcnemar(*right))
-    return Compared(
+    return FigureComparison(
         name,
         one.over_all(),
         two.over_all(),
@@ -137,7 +141,7 @@ def _require_same(first: Run, second: Run) -> None:
         "reverse": "directions",
         "metrics": "figures",
     }.items():
-        a, b = getattr(first.asked, name), getattr(second.asked, name)
+        a, b = getattr(first.settings, name), getattr(second.settings, name)
         if a != b:
             raise InputError(
                 f"The runs have different {what} ({a!r} and {b!r}); only runs over the same rows "
@@ -156,15 +160,15 @@ def _require_same_rows(first: list[Outcome], second: list[Outcome]) -> None:
 
 
 def _verdict(difference: Difference, better: Better) -> Verdict:
-    if difference.p >= SURE or better == "neither" or not difference.value:
+    if difference.p >= SIGNIFICANCE_LEVEL or better == "neither" or not difference.value:
         return "no difference shown"
     return "better" if (difference.value > 0) == (better == "higher") else "worse"
 
 
 def _changed(first: Run, second: Run) -> dict[str, tuple[Any, Any]]:
     """Tasks of another version, other decoding, another base or quantization."""
-    a, b = first.asked.model_dump(), second.asked.model_dump()
+    a, b = first.settings.model_dump(), second.settings.model_dump()
     for asked in (a, b):
         asked.update({f"fingerprints.{k}": v for k, v in asked.pop("fingerprints").items()})
-    names = sorted({*a, *b} - {"adapter", "fingerprints.adapter"})
+    names = sorted({*a, *b} - {"adapter", "served", "fingerprints.adapter"})
     return {name: (a.get(name), b.get(name)) for name in names if a.get(name) != b.get(name)}

@@ -9,9 +9,9 @@ import numpy as np
 
 from core.errors import TaskError
 from evaluation import choice_metrics, text_metrics
-from evaluation.choice_metrics import Choices
+from evaluation.choice_metrics import LabelScores
 from evaluation.intervals import Statistic, interval
-from evaluation.record import Chosen, Cost, Figure, Outcome, Slice, Temperature
+from evaluation.record import ChoiceReport, Cost, Figure, FittedTemperature, Outcome, Slice
 from tasks import languages
 from tasks.spec import TaskSpec
 
@@ -19,9 +19,9 @@ Builder = Callable[[Sequence[Outcome]], Statistic]
 FEW = 10  # a language with fewer rows is counted under `other`
 
 
-def choices(outcomes: Sequence[Outcome]) -> Choices:
+def label_scores(outcomes: Sequence[Outcome]) -> LabelScores:
     """The label scores of choose rows."""
-    return Choices.of([row.logprobs for row in outcomes], [row.reference for row in outcomes])
+    return LabelScores.of([row.logprobs for row in outcomes], [row.reference for row in outcomes])
 
 
 def _answers(outcomes: Sequence[Outcome]) -> list[str]:
@@ -45,15 +45,15 @@ def _rouge(place: int) -> Builder:
 
 
 def _perplexity(rows: Sequence[Outcome]) -> Statistic:
-    scored = [row.likelihood if row.likelihood is not None else math.nan for row in rows]
+    scored = [math.nan if row.log_likelihood is None else row.log_likelihood for row in rows]
     return text_metrics.perplexity(scored, [row.reference_tokens for row in rows])
 
 
 BUILDERS: dict[str, Builder] = {
-    "accuracy": lambda rows: choice_metrics.accuracy(choices(rows)),
-    "macro_f1": lambda rows: choice_metrics.macro_f1(choices(rows)),
-    "log_loss": lambda rows: choice_metrics.log_loss(choices(rows)),
-    "calibration_error": lambda rows: choice_metrics.calibration_error(choices(rows)),
+    "accuracy": lambda rows: choice_metrics.accuracy(label_scores(rows)),
+    "macro_f1": lambda rows: choice_metrics.macro_f1(label_scores(rows)),
+    "log_loss": lambda rows: choice_metrics.log_loss(label_scores(rows)),
+    "calibration_error": lambda rows: choice_metrics.calibration_error(label_scores(rows)),
     "bleu": lambda rows: text_metrics.bleu(_answers(rows), _references(rows), _targets(rows)),
     "chrf": lambda rows: text_metrics.chrf(_answers(rows), _references(rows)),
     "rouge_1": _rouge(0),
@@ -71,7 +71,7 @@ CHOOSING = ["accuracy", "macro_f1", "log_loss", "calibration_error"]
 WRITING = ["length_ratio", "novel_2", "distinct_2", "repetition", "answer_length"]
 
 
-def names(task: TaskSpec) -> list[str]:
+def metric_names(task: TaskSpec) -> list[str]:
     """The figures of a task: its `metrics`, or those of its kind where it names none.
 
     Raises:
@@ -91,12 +91,12 @@ def names(task: TaskSpec) -> list[str]:
 
 def figure(statistic: Statistic, seed: int) -> Figure:
     """The figure with its interval, as records hold it: null where it is undefined."""
-    found = interval(statistic, seed)
+    estimate = interval(statistic, seed)
     value, low, high = (
         round(number, 6) if math.isfinite(number) else None
-        for number in (found.value, found.low, found.high)
+        for number in (estimate.value, estimate.low, estimate.high)
     )
-    return Figure(value=value, low=low, high=high, rows=found.rows, better=statistic.better)
+    return Figure(value=value, low=low, high=high, rows=estimate.rows, better=statistic.better)
 
 
 def score_name(primary: str) -> str:
@@ -118,32 +118,36 @@ def score(primary: str, outcome: Outcome) -> float | None:
 
 
 def signatures(outcomes: Sequence[Outcome], named: Sequence[str]) -> dict[str, str]:
-    """sacrebleu's signatures of the scores that have one."""
-    found = {}
+    """How scores were made that can be made in several ways; sacrebleu's as it prints them."""
+    signed = {}
+    if "macro_f1" in named:
+        labels = choice_metrics.labels_of_references(label_scores(outcomes))
+        signed["macro_f1"] = f"mean over the labels of the references: {', '.join(labels)}"
     if "bleu" in named:
-        made = {
+        of_languages = {
             text_metrics.signature(text_metrics.bleu_metric(code))
             for code in set(_targets(outcomes))
         }
-        found["bleu"] = " and ".join(sorted(made))
+        signed["bleu"] = " and ".join(sorted(of_languages))
     if "chrf" in named:
-        found["chrf"] = text_metrics.signature(text_metrics.chrf_metric())
-    return found
+        signed["chrf"] = text_metrics.signature(text_metrics.chrf_metric())
+    return signed
 
 
 def slices(outcomes: Sequence[Outcome], primary: str, seed: int) -> list[Slice]:
-    """The primary figure by length, language and label, where there is more than one of them."""
+    """The primary figure by length, language, label and adapter, where there are several."""
     statistic = BUILDERS[primary](outcomes)
     groups = {"length": _lengths(outcomes), "language": _languages(outcomes)}
     if outcomes[0].logprobs:
         groups["label"] = _references(outcomes)
-    made = []
+    groups["adapter"] = [row.adapter for row in outcomes]
+    sliced = []
     for kind, values in groups.items():
-        found = sorted(set(values), key=lambda name: (-values.count(name), name))
-        for name in found if len(found) > 1 else ():
-            chosen = [i for i, value in enumerate(values) if value == name]
-            made.append(Slice(kind=kind, name=name, figure=figure(statistic.of(chosen), seed)))
-    return made
+        by_size = sorted(set(values), key=lambda name: (-values.count(name), name))
+        for name in by_size if len(by_size) > 1 else ():
+            places = [i for i, value in enumerate(values) if value == name]
+            sliced.append(Slice(kind=kind, name=name, figure=figure(statistic.of(places), seed)))
+    return sliced
 
 
 def _lengths(outcomes: Sequence[Outcome]) -> list[str]:
@@ -156,30 +160,30 @@ def _lengths(outcomes: Sequence[Outcome]) -> list[str]:
 
 def _languages(outcomes: Sequence[Outcome]) -> list[str]:
     """The pair of a translation, else the language of the text; rare ones together."""
-    found = [
+    groups = [
         f"{row.slots['source']}-{row.slots['target']}"
         if {"source", "target"} <= set(row.slots)
         else languages.detect(row.text)
         for row in outcomes
     ]
-    return [name if found.count(name) >= FEW else "other" for name in found]
+    return [name if groups.count(name) >= FEW else "other" for name in groups]
 
 
-def chosen(outcomes: Sequence[Outcome]) -> Chosen:
+def choice_report(outcomes: Sequence[Outcome]) -> ChoiceReport:
     """Confusion, per-label figures, reliability and the fitted temperature."""
-    made = choices(outcomes)
-    heat = choice_metrics.fit_temperature(made)
-    return Chosen(
-        labels=made.labels,
-        per_label=choice_metrics.per_label(made),
-        confusion=choice_metrics.confusion(made),
-        reliability=choice_metrics.reliability(choice_metrics.confidence(made), made.right),
-        temperature=Temperature(
-            value=round(heat, 4),
-            log_loss_before=choice_metrics.log_loss(made).over_all(),
-            log_loss_after=choice_metrics.log_loss(made, heat).over_all(),
-            calibration_error_before=choice_metrics.calibration_error(made).over_all(),
-            calibration_error_after=choice_metrics.calibration_error(made, heat).over_all(),
+    scores = label_scores(outcomes)
+    fitted = choice_metrics.fit_temperature(scores)
+    return ChoiceReport(
+        labels=scores.labels,
+        per_label=choice_metrics.per_label(scores),
+        confusion=choice_metrics.confusion(scores),
+        reliability=choice_metrics.reliability(choice_metrics.confidence(scores), scores.right),
+        temperature=FittedTemperature(
+            value=round(fitted, 4),
+            log_loss_before=choice_metrics.log_loss(scores).over_all(),
+            log_loss_after=choice_metrics.log_loss(scores, fitted).over_all(),
+            calibration_error_before=choice_metrics.calibration_error(scores).over_all(),
+            calibration_error_after=choice_metrics.calibration_error(scores, fitted).over_all(),
         ),
     )
 

@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from evaluation import compare, record
-from evaluation.compare import Compared, Comparison
+from evaluation.compare import Comparison, FigureComparison
 from evaluation.record import Run
 
 RULES = Path(__file__).with_name("gate.yaml")
@@ -43,7 +43,7 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class GateVerdict:
     """Every check of a candidate beside the adapter in place."""
 
     checks: list[Check]
@@ -64,7 +64,7 @@ def rules(file: Path = RULES) -> Rules:
     return Rules(**yaml.safe_load(file.read_text(encoding="utf-8")))
 
 
-def judge(candidate: Path, in_place: Path, limits: Rules | None = None) -> Verdict:
+def judge(candidate: Path, in_place: Path, limits: Rules | None = None) -> GateVerdict:
     """Look at a candidate's run beside that of the adapter in place, over the same rows.
 
     Args:
@@ -76,51 +76,51 @@ def judge(candidate: Path, in_place: Path, limits: Rules | None = None) -> Verdi
         InputError: a folder holds no finished run, or they did not judge the same rows.
     """
     limits = limits or rules()
-    compared = compare.compare(in_place, candidate)
+    comparison = compare.compare(in_place, candidate)
     new, old = record.read(candidate), record.read(in_place)
     checks = [
-        _served_alike(compared),
-        _better(compared, new, old, limits),
+        _served_alike(comparison),
+        _better(comparison, new, old, limits),
         *_slices(new, old, limits),
         *_calibration(new, limits),
         *_valid(new, candidate, limits),
         *_contamination(new, limits),
     ]
-    return Verdict(checks, compared)
+    return GateVerdict(checks, comparison)
 
 
-def _served_alike(compared: Comparison) -> Check:
+def _served_alike(comparison: Comparison) -> Check:
     """Another base, quantization, prompt or decoding would decide in place of the adapter."""
-    if not compared.changed:
+    if not comparison.changed:
         return Check("same conditions", True, "base, quantization, task and decoding are the same")
-    shown = "; ".join(f"{n}: {a!r} and {b!r}" for n, (a, b) in compared.changed.items())
+    shown = "; ".join(f"{n}: {a!r} and {b!r}" for n, (a, b) in comparison.changed.items())
     return Check("same conditions", False, f"the runs differ in more than the adapter: {shown}")
 
 
-def _better(compared: Comparison, new: Run, old: Run, limits: Rules) -> Check:
-    first = compared.compared[0]
-    said = (
+def _better(comparison: Comparison, new: Run, old: Run, limits: Rules) -> Check:
+    first = comparison.compared[0]
+    reason = (
         f"{first.name} {first.first:.4g} → {first.second:.4g}, difference "
         f"{first.difference.value:+.3g} [{first.difference.low:+.3g}, {first.difference.high:+.3g}]"
-        f", p {first.difference.p:.2g}, {compared.rows} rows"
+        f", p {first.difference.p:.2g}, {comparison.rows} rows"
     )
     if first.verdict == "better":
-        return Check("better", True, said)
+        return Check("better", True, reason)
     if first.verdict == "worse":
-        return Check("better", False, f"{said}: worse than what is in place")
+        return Check("better", False, f"{reason}: worse than what is in place")
     share = _tokens(new) / _tokens(old)
     cost = f"{share:.2f} of its tokens a row"
     if share <= limits.cheaper and _loss(first, new) <= limits.margin:
-        return Check("better", True, f"{said}: not worse, and cheaper ({cost})")
+        return Check("better", True, f"{reason}: not worse, and cheaper ({cost})")
     return Check(
         "better",
         False,
-        f"{said}: no difference shown, and not both within {limits.margin:g} of it and cheaper "
+        f"{reason}: no difference shown, and not both within {limits.margin:g} of it and cheaper "
         f"({cost}). More rows may show one",
     )
 
 
-def _loss(first: Compared, new: Run) -> float:
+def _loss(first: FigureComparison, new: Run) -> float:
     """How much worse the candidate may be, at the bad end of the interval, as a share."""
     lower = new.figures[first.name].better == "lower"
     bad = first.difference.high if lower else -first.difference.low
@@ -131,7 +131,7 @@ def _loss(first: Compared, new: Run) -> float:
 
 def _tokens(run: Run) -> float:
     """Tokens a row: on one base they decide the time, and no busy machine changes them."""
-    answered = run.asked.rows - run.failed
+    answered = run.settings.rows - run.failed
     return run.cost.tokens / answered if run.cost and answered else float("inf")
 
 
@@ -162,16 +162,18 @@ def _slices(new: Run, old: Run, limits: Rules) -> Iterator[Check]:
 
 def _calibration(new: Run, limits: Rules) -> Iterator[Check]:
     if new.chosen is not None:
-        found = new.chosen.temperature
-        error = found.calibration_error_after
-        said = f"error {error:.3f} at temperature {found.value:.2f}, at most {limits.calibration:g}"
-        yield Check("calibration", error <= limits.calibration, said)
+        fitted = new.chosen.temperature
+        error = fitted.calibration_error_after
+        reason = (
+            f"error {error:.3f} at temperature {fitted.value:.2f}, at most {limits.calibration:g}"
+        )
+        yield Check("calibration", error <= limits.calibration, reason)
 
 
 def _valid(new: Run, folder: Path, limits: Rules) -> Iterator[Check]:
-    share = new.failed / new.asked.rows
-    said = f"{new.failed} of {new.asked.rows} rows have no answer"
-    yield Check("answers", share <= limits.failed, said)
+    share = new.failed / new.settings.rows
+    reason = f"{new.failed} of {new.settings.rows} rows have no answer"
+    yield Check("answers", share <= limits.failed, reason)
     if new.chosen is not None:
         return
     answers = [row.answer for row in record.outcomes(folder) if row.error is None]
@@ -179,13 +181,13 @@ def _valid(new: Run, folder: Path, limits: Rules) -> Iterator[Check]:
     yield Check("not empty", empty <= limits.empty, f"{empty:.1%} of the answers are empty")
     repeats = new.figures.get("repetition")
     if repeats is not None and repeats.value is not None:
-        said = f"{repeats.value:.1%} of the 4-grams repeat, at most {limits.repetition:.0%}"
-        yield Check("repetition", repeats.value <= limits.repetition, said)
+        reason = f"{repeats.value:.1%} of the 4-grams repeat, at most {limits.repetition:.0%}"
+        yield Check("repetition", repeats.value <= limits.repetition, reason)
 
 
 def _contamination(new: Run, limits: Rules) -> Iterator[Check]:
     if new.contamination is not None:
         count = len({*new.contamination.exact, *new.contamination.near})
-        share = count / new.asked.rows
-        said = f"{count} of {new.asked.rows} rows occur in the training data"
-        yield Check("contamination", share <= limits.contaminated, said)
+        share = count / new.settings.rows
+        reason = f"{count} of {new.settings.rows} rows occur in the training data"
+        yield Check("contamination", share <= limits.contaminated, reason)

@@ -31,19 +31,26 @@ from tqdm import tqdm
 
 from core.errors import InputError, TooLong
 from engine.interface import Delta, Engine, ScoreRequest, WriteRequest
+from evaluation.intervals import RESAMPLES
 from evaluation.runner import require_whole
 from tasks.spec import Decoding
 
-RESAMPLES = 1000  # for the standard errors of figures that are no means
-LONGEST = 256  # tokens of an answer where a task does not say
+DEFAULT_ANSWER_TOKENS = 256  # tokens of an answer where a task does not say
 # What a task may ask of answers here, and what says nothing where none is drawn at random.
-KNOWN = {"until", "max_gen_toks", "do_sample", "temperature", "top_p", "repetition_penalty"}
-IDLE = {"top_k", "min_p", "typical_p"}
-KEPT = ("results", "groups", "versions", "n-shot", "n-samples", "higher_is_better")
+GENERATION_KEYS = {
+    "until",
+    "max_gen_toks",
+    "do_sample",
+    "temperature",
+    "top_p",
+    "repetition_penalty",
+}
+SAMPLING_KEYS = {"top_k", "min_p", "typical_p"}
+RECORDED_KEYS = ("results", "groups", "versions", "n-shot", "n-samples", "higher_is_better")
 
 
 @dataclass(frozen=True)
-class Found:
+class HarnessResult:
     """The record, JSON-able, and the harness's own table of it."""
 
     record: dict[str, Any]
@@ -84,15 +91,15 @@ class EngineLM(TemplateLM):  # type: ignore[misc]  # the library has no types
         self, requests: Sequence[tuple[Any, list[int], list[int]]], **kwargs: object
     ) -> list[tuple[float, bool]]:
         """Log-likelihood of each continuation, and whether it is the likeliest text."""
-        found: list[tuple[float, bool]] = []
+        scores: list[tuple[float, bool]] = []
         with tqdm(total=len(requests), unit="continuation") as bar:
             fitted = (self._fitted(context, ids) for _, context, ids in requests)
             # The answers to one question follow one another: their context is read once.
             for context, pairs in groupby(fitted, key=lambda pair: pair[0]):
-                made = self._scored(context, tuple(ids for _, ids in pairs))
-                found += made
-                bar.update(len(made))
-        return found
+                scored = self._scored(context, tuple(ids for _, ids in pairs))
+                scores += scored
+                bar.update(len(scored))
+        return scores
 
     def _fitted(
         self, context: list[int], ids: list[int]
@@ -125,7 +132,7 @@ class EngineLM(TemplateLM):  # type: ignore[misc]  # the library has no types
         return sum(self._scored(tuple(before), (tuple(ids),))[0][0] for before, ids in pairs)
 
     def _written(self, context: str, asked: dict[str, Any]) -> str:
-        wanted = normalize_gen_kwargs(asked, LONGEST)
+        wanted = normalize_gen_kwargs(asked, DEFAULT_ANSWER_TOKENS)
         ends, most = list(wanted["until"]), wanted["max_gen_toks"]
         room = self._engine.context_tokens - most
         if room < 1:
@@ -154,11 +161,12 @@ def _decoding(wanted: dict[str, Any]) -> Decoding:
         InputError: it asks for what the engine cannot do.
     """
     sampled = wanted["do_sample"]
-    strange = sorted(set(wanted) - KNOWN - (set() if sampled else IDLE))
+    strange = sorted(set(wanted) - GENERATION_KEYS - (set() if sampled else SAMPLING_KEYS))
     if strange:
         raise InputError(
             f"The task asks for {strange[0]}={wanted[strange[0]]!r} in its answers, which this "
-            f"engine cannot do. It knows {', '.join(sorted(KNOWN))}; change the task's file."
+            f"engine cannot do. It knows {', '.join(sorted(GENERATION_KEYS))}; change the task's "
+            "file."
         )
     used = ("temperature", "top_p", "repetition_penalty") if sampled else ("repetition_penalty",)
     given = {name: wanted[name] for name in used if name in wanted}
@@ -184,27 +192,29 @@ def load(names: Sequence[str], include: Path | None) -> list[Any]:
     """
     if include is not None and not include.is_dir():
         raise InputError(f"{include} is no folder; --include-path holds the harness's YAML files.")
-    shelf = TaskManager(include_path=str(include) if include else None)
-    unknown = [name for name in names if not shelf.match_tasks([name])]
+    task_manager = TaskManager(include_path=str(include) if include else None)
+    unknown = [name for name in names if not task_manager.match_tasks([name])]
     if unknown or not names:
-        near = difflib.get_close_matches(unknown[0] if unknown else "", shelf.all_tasks, n=3)
+        near = difflib.get_close_matches(unknown[0] if unknown else "", task_manager.all_tasks, n=3)
         raise InputError(
             f"The harness has no task named {unknown[0] if unknown else ''!r}. "
             + (f"Did you mean {' or '.join(near)}? " if near else "")
             + "`python -m lm_eval ls tasks` lists them; --include-path adds your own."
         )
     try:
-        found = shelf.load(shelf.match_tasks(list(names)))
+        loaded = task_manager.load(task_manager.match_tasks(list(names)))
     except Exception as error:
-        said = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+        reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
         raise InputError(
-            f"The data of {', '.join(names)} could not be loaded: {said}. Check the network and "
+            f"The data of {', '.join(names)} could not be loaded: {reason}. Check the network and "
             "HF_ENDPOINT, or name tasks of your own files with --include-path."
         ) from error
-    return [*found.get("groups", {}).values(), *found["tasks"].values()]
+    return [*loaded.get("groups", {}).values(), *loaded["tasks"].values()]
 
 
-def run(tasks: Sequence[Any], engine: Engine, adapter: str | None, limit: int | None) -> Found:
+def run(
+    tasks: Sequence[Any], engine: Engine, adapter: str | None, limit: int | None
+) -> HarnessResult:
     """Judge the base with the adapter, or bare.
 
     Args:
@@ -214,25 +224,25 @@ def run(tasks: Sequence[Any], engine: Engine, adapter: str | None, limit: int | 
     Raises:
         UnknownName, AdapterError: the adapter is not there or does not fit the base.
     """
-    made = engine.fingerprints()
+    fingerprints = engine.fingerprints()
     if adapter is not None:
-        made["adapter"] = engine.adapters.fingerprint(adapter)
-    found = lm_eval.simple_evaluate(
+        fingerprints["adapter"] = engine.adapters.fingerprint(adapter)
+    results = lm_eval.simple_evaluate(
         model=EngineLM(engine, adapter),
         tasks=list(tasks),
         limit=limit,
         log_samples=False,
         bootstrap_iters=RESAMPLES,
     )
-    kept = {name: found[name] for name in KEPT if name in found}
-    plain = json.loads(json.dumps(kept, default=handle_non_serializable, ensure_ascii=False))
+    recorded = {name: results[name] for name in RECORDED_KEYS if name in results}
+    plain = json.loads(json.dumps(recorded, default=handle_non_serializable, ensure_ascii=False))
     record = {
         "schema": 1,
         "adapter": adapter,
-        "fingerprints": made,
+        "fingerprints": fingerprints,
         "limit": limit,
         "prompts": "raw text",
         "harness": version("lm_eval"),
         **plain,
     }
-    return Found(record, str(make_table(found)))
+    return HarnessResult(record, str(make_table(results)))

@@ -6,7 +6,6 @@ general text is then scored with the bare base again, token by token.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,14 +13,16 @@ from typing import Any
 
 from tqdm import tqdm
 
+from adapter_store.discovery import find_adapter
 from core.errors import InputError, PatchbayError, UnknownName
 from engine.interface import Engine, ScoreRequest
 from evaluation import contamination, figures
-from evaluation.compare import Compared, answered, compared
+from evaluation.compare import FigureComparison, answered_by_both, compare_figure
 from evaluation.intervals import mean
 from evaluation.record import Figure, Outcome
-from evaluation.rows import Question, Selection
-from evaluation.runner import Job, likelihoods, outcome_of, require_whole
+from evaluation.rows import EvaluationData, EvaluationRow
+from evaluation.run_plan import RunPlan
+from evaluation.runner import log_likelihoods, outcome_of, require_whole
 from tasks.spec import TaskSpec
 
 PROBES = Path(__file__).with_name("probes")  # rows of our own, a file a task
@@ -34,12 +35,12 @@ class Probe:
 
     name: str
     task: TaskSpec | None
-    selection: Selection
-    questions: Sequence[Question]
+    data: EvaluationData
+    rows: Sequence[EvaluationRow]
 
 
 @dataclass(frozen=True)
-class Detached:
+class DetachCheck:
     """The bare base before and after the adapter was attached, token by token.
 
     Attributes:
@@ -55,7 +56,7 @@ class Detached:
 
 
 @dataclass(frozen=True)
-class Touched:
+class ProbeResult:
     """What the adapter does to the rows of one probe.
 
     Attributes:
@@ -71,7 +72,7 @@ class Touched:
     sha256: str
     rows: int
     failures: dict[int, str]
-    compared: list[Compared]
+    compared: list[FigureComparison]
     changed: Figure | None
 
 
@@ -84,14 +85,14 @@ class Interference:
     fingerprints: dict[str, str]
     seed: int
     limit: int | None
-    detached: Detached
-    probes: list[Touched]
+    detached: DetachCheck
+    probes: list[ProbeResult]
 
     def record(self) -> dict[str, Any]:
         """JSON-able."""
         values = asdict(self)
-        for made, probe in zip(values["probes"], self.probes, strict=True):
-            made["changed"] = probe.changed and probe.changed.model_dump()
+        for values_of_probe, probe in zip(values["probes"], self.probes, strict=True):
+            values_of_probe["changed"] = probe.changed and probe.changed.model_dump()
         return {"schema": 1, **values}
 
 
@@ -104,10 +105,9 @@ def own_task(adapter: str, tasks: Mapping[str, TaskSpec]) -> str | None:
     """
     if adapter == "base":
         raise InputError("The bare base is what an adapter is held against; name an adapter.")
-    trained = contamination.run_record(contamination.adapter_folder(adapter)).get("task")
-    name = re.sub(r"-v\d+-[0-9a-f]+$", "", trained) if isinstance(trained, str) else ""
-    naming = [task.name for task in tasks.values() if adapter in task.adapters]
-    return next((task for task in [name, *naming] if task in tasks), None)
+    trained_for = contamination.run_record_or_empty(find_adapter(adapter)).trained_for
+    served = [task.name for task in tasks.values() if adapter in task.adapters]
+    return next((task for task in [trained_for, *served] if task in tasks), None)
 
 
 def files(given: Sequence[str], tasks: Mapping[str, TaskSpec], own: str | None) -> dict[str, Path]:
@@ -147,17 +147,17 @@ def probes(
     Raises:
         InputError: a row cannot be used, or the adapter was trained on a file.
     """
-    made = []
+    checked = []
     for name, file in chosen.items():
-        selection, task = Selection(file, {}, limit=limit, seed=seed), tasks.get(name)
-        questions = selection.questions(task) if task else selection.passages()
+        data, task = EvaluationData(file, {}, limit=limit, seed=seed), tasks.get(name)
+        rows = data.rows(task) if task else data.plain_texts()
         contamination.refuse_training_file(adapter, file)
-        made.append(Probe(name, task, selection, questions))
-    return made
+        checked.append(Probe(name, task, data, rows))
+    return checked
 
 
 def measure(
-    made: Sequence[Probe], adapter: str, own: str | None, engine: Engine, seed: int = 0
+    probes: Sequence[Probe], adapter: str, own: str | None, engine: Engine, seed: int = 0
 ) -> Interference:
     """Score everything without the adapter, with it, and general text without it again.
 
@@ -165,33 +165,33 @@ def measure(
         UnknownName, AdapterError: the adapter is not there or does not fit the base.
     """
     fingerprints = {**engine.fingerprints(), "adapter": engine.adapters.fingerprint(adapter)}
-    passages = next(probe for probe in made if probe.task is None)
-    total = 2 * sum(len(probe.questions) for probe in made) + len(passages.questions)
+    general = next(probe for probe in probes if probe.task is None)
+    total = 2 * sum(len(probe.rows) for probe in probes) + len(general.rows)
     with tqdm(total=total, unit="row") as bar:
-        before = [_scored(probe, None, engine, bar) for probe in made]
-        attached = [_scored(probe, adapter, engine, bar) for probe in made]
-        after = _scored(passages, None, engine, bar)
-    place = made.index(passages)
+        before = [_scored(probe, None, engine, bar) for probe in probes]
+        attached = [_scored(probe, adapter, engine, bar) for probe in probes]
+        after = _scored(general, None, engine, bar)
+    place = probes.index(general)
     return Interference(
         adapter=adapter,
         own=own,
         fingerprints=fingerprints,
         seed=seed,
-        limit=passages.selection.limit,
-        detached=_detached(before[place], attached[place], after),
-        probes=[_touched(*each, seed) for each in zip(made, before, attached, strict=True)],
+        limit=general.data.limit,
+        detached=_detach_check(before[place], attached[place], after),
+        probes=[_probe_result(*each, seed) for each in zip(probes, before, attached, strict=True)],
     )
 
 
 @dataclass(frozen=True)
-class _Row:
+class _ScoredRow:
     """An outcome; of general text also the log-likelihood of each token."""
 
     outcome: Outcome
     logprobs: tuple[float, ...] = ()
 
 
-def _scored(probe: Probe, adapter: str | None, engine: Engine, bar: tqdm[Any]) -> list[_Row]:
+def _scored(probe: Probe, adapter: str | None, engine: Engine, bar: tqdm[Any]) -> list[_ScoredRow]:
     rows = []
     for row in _rows(probe, adapter, engine):
         rows.append(row)
@@ -199,54 +199,58 @@ def _scored(probe: Probe, adapter: str | None, engine: Engine, bar: tqdm[Any]) -
     return rows
 
 
-def _rows(probe: Probe, adapter: str | None, engine: Engine) -> Iterator[_Row]:
+def _rows(probe: Probe, adapter: str | None, engine: Engine) -> Iterator[_ScoredRow]:
     if probe.task is not None:
-        job = Job(probe.task, probe.selection, probe.questions, adapter)
-        yield from map(_Row, likelihoods(job, engine))
+        plan = RunPlan(probe.task, probe.data, probe.rows, adapter)
+        yield from map(_ScoredRow, log_likelihoods(plan, engine))
         return
-    for question in probe.questions:
+    for row in probe.rows:
         try:
-            yield _passage(question, adapter, engine)
+            yield _general_text(row, adapter, engine)
         except (PatchbayError, RuntimeError) as error:  # torch raises the second
-            yield _Row(outcome_of(question, error=str(error) or type(error).__name__))
+            yield _ScoredRow(outcome_of(row, error=str(error) or type(error).__name__))
 
 
-def _passage(question: Question, adapter: str | None, engine: Engine) -> _Row:
+def _general_text(row: EvaluationRow, adapter: str | None, engine: Engine) -> _ScoredRow:
     """A text scored from its first token, without a chat template."""
-    ids = tuple(engine.tokens(question.text))
+    ids = tuple(engine.tokens(row.text))
     scores = engine.score(ScoreRequest((engine.start_token,), (ids,), adapter))
     require_whole(scores.usage.stopped)
     logprobs = scores.continuations[0].logprobs
-    outcome = outcome_of(question, likelihood=sum(logprobs), reference_tokens=len(logprobs))
-    return _Row(outcome, logprobs)
+    outcome = outcome_of(row, log_likelihood=sum(logprobs), reference_tokens=len(logprobs))
+    return _ScoredRow(outcome, logprobs)
 
 
-def _detached(before: Sequence[_Row], attached: Sequence[_Row], after: Sequence[_Row]) -> Detached:
-    known = [row for row in before if row.outcome.error is None]
-    if not known:
+def _detach_check(
+    before: Sequence[_ScoredRow], attached: Sequence[_ScoredRow], after: Sequence[_ScoredRow]
+) -> DetachCheck:
+    scored = [row for row in before if row.outcome.error is None]
+    if not scored:
         raise InputError(f"No general text could be scored: {before[0].outcome.error}")
     first, second, third = ([row.logprobs for row in rows] for rows in (before, attached, after))
-    return Detached(
-        texts=len(known),
-        tokens=sum(len(row.logprobs) for row in known),
+    return DetachCheck(
+        texts=len(scored),
+        tokens=sum(len(row.logprobs) for row in scored),
         identical=first == third,
         attached_differs=first != second,
     )
 
 
-def _touched(probe: Probe, before: Sequence[_Row], attached: Sequence[_Row], seed: int) -> Touched:
+def _probe_result(
+    probe: Probe, before: Sequence[_ScoredRow], attached: Sequence[_ScoredRow], seed: int
+) -> ProbeResult:
     base, adapted = ([row.outcome for row in rows] for rows in (before, attached))
-    one, two = answered(base, adapted)
+    one, two = answered_by_both(base, adapted)
     chooses = probe.task is not None and probe.task.kind == "choose"
     names = ["accuracy", "log_loss"] if chooses else ["perplexity"]
     other = mean("changed", [float(a.answer != b.answer) for a, b in zip(one, two, strict=True)])
-    file = probe.selection.file
-    return Touched(
+    file = probe.data.file
+    return ProbeResult(
         name=probe.name,
         data=f"{file.absolute().parent.name}/{file.name}",
-        sha256=probe.selection.sha256(),
+        sha256=probe.data.sha256(),
         rows=len(one),
         failures={o.line: o.error for o in (*base, *adapted) if o.error is not None},
-        compared=[compared(name, one, two, seed) for name in names] if one else [],
+        compared=[compare_figure(name, one, two, seed) for name in names] if one else [],
         changed=figures.figure(other, seed) if chooses and one else None,
     )

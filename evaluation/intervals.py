@@ -71,8 +71,8 @@ class Difference:
 def mean(name: str, values: Sequence[float], better: Better = "higher") -> Statistic:
     """The mean over rows; rows whose value is nan do not count."""
     given = np.asarray(values, dtype=float)
-    known = ~np.isnan(given)
-    return Statistic(name, np.column_stack([np.where(known, given, 0.0), known]), ratio, better)
+    counted = ~np.isnan(given)
+    return Statistic(name, np.column_stack([np.where(counted, given, 0.0), counted]), ratio, better)
 
 
 def ratio(sums: Array) -> Array:
@@ -108,7 +108,7 @@ def paired(
     rows = len(first.parts)
     if rows != len(second.parts):
         raise ValueError(f"{rows} rows against {len(second.parts)}")
-    found = second.over_all() - first.over_all()
+    difference = second.over_all() - first.over_all()
     drawn = np.concatenate(
         [
             second.value(weights @ second.parts) - first.value(weights @ first.parts)
@@ -116,10 +116,10 @@ def paired(
         ]
     )
     low, high = _middle(drawn)
-    kept = drawn[~np.isnan(drawn)]
+    defined = drawn[~np.isnan(drawn)]
     # Rounding must not decide between two resamples that are alike.
-    far = np.abs(kept - kept.mean()) >= abs(found) - 1e-12 if len(kept) else kept
-    return Difference(found, low, high, float((far.sum() + 1) / (len(kept) + 1)), rows)
+    far = np.abs(defined - defined.mean()) >= abs(difference) - 1e-12 if len(defined) else defined
+    return Difference(difference, low, high, float((far.sum() + 1) / (len(defined) + 1)), rows)
 
 
 def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> float:
@@ -145,9 +145,9 @@ def _weights(rows: int, resamples: int, seed: int) -> Iterator[Array]:
 
 
 def _middle(drawn: Array) -> tuple[float, float]:
-    kept = drawn[~np.isnan(drawn)]
-    if not len(kept):
+    defined = drawn[~np.isnan(drawn)]
+    if not len(defined):
         return float("nan"), float("nan")
     tail = 100 * (1 - LEVEL) / 2
-    low, high = np.percentile(kept, [tail, 100 - tail])
+    low, high = np.percentile(defined, [tail, 100 - tail])
     return float(low), float(high)

@@ -14,13 +14,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from evaluation.record import Chosen
+from evaluation.record import ChoiceReport
 
 INK, FILL = "#010203", "#040506"  # stand for colours that the page's style decides
-MOST_LABELS = 30  # a larger confusion matrix cannot be read
+MOST_PLOTTED_LABELS = 30  # a larger confusion matrix cannot be read
 
 
-def reliability(chosen: Chosen) -> str:
+def reliability(chosen: ChoiceReport) -> str:
     """Share right against mean probability, one dot a bin, its size the rows in it."""
 
     def draw(axes: Axes) -> None:
@@ -51,10 +51,10 @@ def histogram(scores: Sequence[float], name: str) -> str:
     return _svg(draw, "Scores of the rows")
 
 
-def confusion(chosen: Chosen) -> str:
+def confusion(chosen: ChoiceReport) -> str:
     """Counts, a line for each right label; empty for too many labels."""
     labels = chosen.labels
-    if len(labels) > MOST_LABELS:
+    if len(labels) > MOST_PLOTTED_LABELS:
         return ""
 
     def draw(axes: Axes) -> None:

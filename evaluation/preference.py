@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from core.errors import InputError
 from engine.interface import ChooseRequest, Engine
-from evaluation.compare import SURE, Verdict, same_rows
+from evaluation.compare import SIGNIFICANCE_LEVEL, Verdict, same_rows
 from evaluation.intervals import Interval, interval, mcnemar, mean
 from evaluation.record import Outcome
 from tasks.spec import Message, TaskSpec
@@ -23,7 +23,7 @@ Winner = Literal["first", "second", "neither"]
 
 
 @dataclass(frozen=True)
-class Preferred:
+class Preference:
     """What the judge said of two runs.
 
     Attributes:
@@ -52,7 +52,7 @@ class Preferred:
 
 def judge(
     first: Path, second: Path, task: TaskSpec, engine: Engine, limit: int | None = None
-) -> Preferred:
+) -> Preference:
     """Ask the engine's bare base about every row of two finished runs.
 
     The answers change places and are asked about again: a judge leans to one place, and only what
@@ -80,12 +80,12 @@ def judge(
     p, share = mcnemar(lost, won), interval(mean("share", points))
     shown: Verdict = "better" if share.value > 1 / 2 else "worse"
     counts: dict[Winner, int] = {"first": sum(lost), "second": sum(won)}
-    return Preferred(
+    return Preference(
         rows=len(rows),
         wins={**counts, "neither": len(rows) - sum(counts.values())},
         share=share,
         p=p,
-        verdict=shown if p < SURE else "no difference shown",
+        verdict=shown if p < SIGNIFICANCE_LEVEL else "no difference shown",
         judge=engine.fingerprints(),
         each=[(one.line, winner) for (one, _), winner in zip(rows, winners, strict=True)],
     )
@@ -110,16 +110,16 @@ def _first_is_better(engine: Engine, request: str, a: str, b: str) -> bool:
         {"role": "system", "content": ASK},
         {"role": "user", "content": shown},
     )
-    said = engine.choose(ChooseRequest(tuple(messages), LABELS)).logprobs
-    return said["A"] > said.get("B", -math.inf)
+    logprobs = engine.choose(ChooseRequest(tuple(messages), LABELS)).logprobs
+    return logprobs["A"] > logprobs.get("B", -math.inf)
 
 
-def as_text(found: Preferred) -> str:
+def as_text(preference: Preference) -> str:
     """A few lines for people."""
-    share, wins = found.share, found.wins
+    share, wins = preference.share, preference.wins
     return (
-        f"{found.rows} rows: the second run won {wins['second']}, the first {wins['first']}, "
+        f"{preference.rows} rows: the second run won {wins['second']}, the first {wins['first']}, "
         f"neither {wins['neither']}\n"
         f"share of the second {share.value:.3f} ({share.low:.3f} to {share.high:.3f}), "
-        f"p {found.p:.2g}: {found.verdict}"
+        f"p {preference.p:.2g}: {preference.verdict}"
     )

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 
-from adapter_store.promotions import Entry, Promotions
-from core import fingerprint
+from adapter_store.calibration import Calibration, write_calibration
+from adapter_store.discovery import find_adapter
+from adapter_store.files import fingerprint_of
+from adapter_store.promotions import PromotionEvent, Promotions
 from core.errors import InputError
 from evaluation import record
-from evaluation.contamination import adapter_folder
-from evaluation.gate import Verdict
-
-FILES = ("adapter_config.json", "adapter_model.safetensors")
-CALIBRATION = "calibration.json"
+from evaluation.gate import GateVerdict
 
 
-def promote(candidate: Path, in_place: Path, verdict: Verdict, force: str = "") -> Entry:
+def promote(
+    candidate: Path, in_place: Path, verdict: GateVerdict, force: str = ""
+) -> PromotionEvent:
     """Let the chat use the adapter of a run by default, calibrated as the run found.
 
     Args:
@@ -31,45 +29,41 @@ def promote(candidate: Path, in_place: Path, verdict: Verdict, force: str = "") 
         InputError: the gate failed, the run judged the bare base, or the adapter has changed since.
     """
     run, before = record.read(candidate), record.read(in_place)
-    name = run.asked.adapter
+    name = run.settings.adapter
     if name is None:
-        raise InputError(f"{candidate} judged the bare base; only an adapter can be promoted.")
+        raise InputError(
+            f"{candidate} judged {run.settings.judged}; only an adapter can be promoted."
+        )
     if not verdict.passed and not force:
         failed = "; ".join(f"{c.name}: {c.reason}" for c in verdict.checks if not c.passed)
         raise InputError(f"{name} did not pass the gate ({failed}). To promote it all the same, "
                          'say why: --force "…".')  # fmt: skip
-    folder = adapter_folder(name)
-    made = fingerprint.of_files([folder / file for file in FILES])
-    if made != run.asked.fingerprints["adapter"]:
+    folder = find_adapter(name)
+    fingerprint = fingerprint_of(folder)
+    if fingerprint != run.settings.fingerprints["adapter"]:
         raise InputError(
-            f"{name} has changed since it was judged ({run.asked.fingerprints['adapter']} then, "
-            f"{made} now). Judge it again."
+            f"{name} has changed since it was judged ({run.settings.fingerprints['adapter']} then, "
+            f"{fingerprint} now). Judge it again."
         )
     if run.chosen is not None:
-        _calibrate(folder, run)
+        write_calibration(
+            folder,
+            Calibration(
+                temperature=run.chosen.temperature.value,
+                data=run.settings.data,
+                sha256=run.settings.sha256,
+                rows=run.settings.rows - run.failed,
+            ),
+        )
     evidence = {
-        "data": run.asked.data,
-        "sha256": run.asked.sha256,
+        "data": run.settings.data,
+        "sha256": run.settings.sha256,
         "rows": verdict.comparison.rows,
-        "before": before.asked.adapter or "base",
-        "fingerprints": {"won": run.asked.fingerprints, "before": before.asked.fingerprints},
+        "before": before.settings.answered_by,
+        "fingerprints": {"won": run.settings.fingerprints, "before": before.settings.fingerprints},
         "figures": {c.name: [c.first, c.second, c.verdict] for c in verdict.comparison.compared},
         "checks": [asdict(check) for check in verdict.checks],
     }
     if force:
         evidence["forced"] = force
-    return Promotions().promote(run.asked.task_name, name, made, evidence)
-
-
-def _calibrate(folder: Path, run: record.Run) -> None:
-    """Write the temperature fitted on the run's rows beside the adapter."""
-    assert run.chosen is not None
-    values = {
-        "temperature": run.chosen.temperature.value,
-        "data": run.asked.data,
-        "sha256": run.asked.sha256,
-        "rows": run.asked.rows - run.failed,
-    }
-    temporary = folder / f".{CALIBRATION}.writing"
-    temporary.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(temporary, folder / CALIBRATION)
+    return Promotions().promote(run.settings.task_name, name, fingerprint, evidence)

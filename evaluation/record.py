@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from core.errors import InputError
 
-RECORD, ROWS, REPORT = "run.json", "rows.jsonl", "report.html"
+RUN_FILE, ROWS_FILE, REPORT_FILE = "run.json", "rows.jsonl", "report.html"
 
 
 class _Strict(BaseModel):
@@ -22,13 +22,20 @@ class _Strict(BaseModel):
 class Outcome(_Strict):
     """One judged row: a line of rows.jsonl."""
 
+    model_config = ConfigDict(populate_by_name=True)
+
     line: int = Field(description="line of the data file")
     text: str = Field(description="what was given to the task")
     reference: str = Field(description="the right answer")
     slots: dict[str, str] = Field({}, description="slot values of the prompt, like languages")
+    adapter: str = Field(
+        "", description="what answered, where the chat's own choice is judged; `base` is the base"
+    )
     answer: str = Field("", description="the text written, or the label chosen")
     logprobs: dict[str, float] = Field({}, description="label -> natural log-likelihood")
-    likelihood: float | None = Field(None, description="log-likelihood of the whole reference")
+    log_likelihood: float | None = Field(
+        None, description="of the whole reference with its end, in nats", alias="likelihood"
+    )
     reference_tokens: int = Field(0, description="tokens of the reference, where it was scored")
     score: float | None = Field(None, description="the row's own figure, see `score_name`")
     tokens: int = Field(0, description="tokens made; of a choice, tokens scored")
@@ -47,14 +54,28 @@ class Figure(_Strict):
     better: Literal["higher", "lower", "neither"] = "higher"
 
 
-class Asked(_Strict):
+class Served(_Strict):
+    """An adapter's part in a run that judges what the chat serves."""
+
+    rows: int = Field(description="rows that it answers")
+    fingerprint: str | None = Field(description="of the adapter; null is the bare base")
+
+
+class RunSettings(_Strict):
     """What decides the outcome. A folder can be gone on with only if all of it is the same."""
 
     task: str = Field(description="fingerprint of the task: prompt, labels, slots, decoding")
     task_name: str
     task_version: int
     metrics: list[str] = Field(description="figures asked for; the first is the primary one")
-    adapter: str | None = Field(description="adapter id; null is the bare base")
+    adapter: str | None = Field(
+        description="adapter id; null is the bare base, or several adapters, which `served` names"
+    )
+    served: dict[str, Served] = Field(
+        {},
+        description="where the chat's own choice is judged: adapter id, or `base` -> its part",
+        exclude_if=lambda served: not served,
+    )
     fingerprints: dict[str, str] = Field(description="base, revision, quantization, adapter")
     decoding: dict[str, float] = Field(description="how answers are drawn")
     seed: int = Field(description="of the rows drawn, of decoding and of the resamples")
@@ -65,6 +86,23 @@ class Asked(_Strict):
     limit: int | None
     reverse: bool
     rows: int = Field(description="rows judged")
+
+    @property
+    def bare(self) -> bool:
+        """Whether the bare base answers every row."""
+        return self.adapter is None and set(self.served) <= {"base"}
+
+    @property
+    def answered_by(self) -> str:
+        """An adapter's id or `base`; of several each with its rows."""
+        if len(self.served) < 2:
+            return self.adapter or "base"
+        return ", ".join(f"{name} ({part.rows:,} rows)" for name, part in self.served.items())
+
+    @property
+    def judged(self) -> str:
+        """The same for a sentence."""
+        return "the bare base" if self.bare else self.answered_by
 
 
 class Cost(_Strict):
@@ -78,7 +116,7 @@ class Cost(_Strict):
     peak_memory_mib: float = Field(description="of the process, or of the GPU, since it started")
 
 
-class Temperature(_Strict):
+class FittedTemperature(_Strict):
     """Temperature scaling fitted on the rows of this run, with its effect on the same rows."""
 
     value: float
@@ -100,19 +138,19 @@ class Contamination(_Strict):
 class Slice(_Strict):
     """The primary figure over some of the rows."""
 
-    kind: Literal["length", "language", "label"]
+    kind: Literal["length", "language", "label", "adapter"]
     name: str
     figure: Figure
 
 
-class Chosen(_Strict):
+class ChoiceReport(_Strict):
     """What only choices have."""
 
     labels: list[str]
     per_label: dict[str, dict[str, float]] = Field(description="precision, recall, f1, rows")
     confusion: list[list[int]] = Field(description="a line a right label, a column a chosen one")
     reliability: list[dict[str, float]]
-    temperature: Temperature
+    temperature: FittedTemperature
 
 
 class Run(_Strict):
@@ -120,16 +158,18 @@ class Run(_Strict):
 
     version: Literal[1] = Field(1, description="of this schema", alias="schema")
     status: Literal["running", "finished"]
-    asked: Asked
+    settings: RunSettings = Field(alias="asked")
     started: str = Field(description="UTC")
     finished: str | None = None
     failed: int = Field(0, description="rows without an answer; they are in no figure")
     failures: dict[int, str] = Field({}, description="line -> why")
     figures: dict[str, Figure] = {}
     score_name: str = Field("", description="what `score` in rows.jsonl is")
-    signatures: dict[str, str] = Field({}, description="as sacrebleu prints them")
+    signatures: dict[str, str] = Field(
+        {}, description="of BLEU and chrF++ as sacrebleu prints them; the labels of macro F1"
+    )
     slices: list[Slice] = []
-    chosen: Chosen | None = None
+    chosen: ChoiceReport | None = None
     contamination: Contamination | None = None
     cost: Cost | None = None
     versions: dict[str, str] = Field({}, description="packages that made the figures")
@@ -139,15 +179,15 @@ class Run(_Strict):
     @property
     def primary(self) -> str:
         """The figure that decides."""
-        return self.asked.metrics[0]
+        return self.settings.metrics[0]
 
 
 def write(folder: Path, run: Run) -> None:
     """Put run.json in its place in one step."""
-    temporary = folder / f".{RECORD}.writing"
+    temporary = folder / f".{RUN_FILE}.writing"
     text = json.dumps(run.model_dump(mode="json", by_alias=True), indent=1, ensure_ascii=False)
     temporary.write_text(text + "\n", encoding="utf-8")
-    os.replace(temporary, folder / RECORD)
+    os.replace(temporary, folder / RUN_FILE)
 
 
 def read(folder: Path) -> Run:
@@ -156,12 +196,12 @@ def read(folder: Path) -> Run:
     Raises:
         InputError: there is none, or it is no run record.
     """
-    file = folder / RECORD if folder.is_dir() else folder
+    file = folder / RUN_FILE if folder.is_dir() else folder
     try:
         return Run(**_object(file))
     except OSError as error:
         raise InputError(
-            f"{folder} holds no evaluation run: {RECORD} cannot be read ({error.strerror})."
+            f"{folder} holds no evaluation run: {RUN_FILE} cannot be read ({error.strerror})."
         ) from error
     except (ValueError, TypeError, ValidationError) as error:
         raise InputError(f"{file} is not the record of an evaluation run.") from error
@@ -173,7 +213,7 @@ def outcomes(folder: Path) -> list[Outcome]:
     Raises:
         InputError: a line is no outcome.
     """
-    file = folder / ROWS
+    file = folder / ROWS_FILE
     try:
         lines = file.read_bytes().split(b"\n")[:-1] if file.exists() else []
         return [Outcome(**json.loads(line)) for line in lines]
@@ -183,7 +223,7 @@ def outcomes(folder: Path) -> list[Outcome]:
 
 def trim(folder: Path) -> None:
     """Cut half a line off the end of rows.jsonl, left by a run that was killed."""
-    file = folder / ROWS
+    file = folder / ROWS_FILE
     if file.exists():
         content = file.read_bytes()
         whole = content.rfind(b"\n") + 1
@@ -191,11 +231,12 @@ def trim(folder: Path) -> None:
             os.truncate(file, whole)
 
 
-def lines(made: Iterable[Outcome]) -> str:
+def lines(judged: Iterable[Outcome]) -> str:
     """Outcomes as lines of JSON."""
     return "".join(
-        json.dumps(outcome.model_dump(exclude_defaults=True), ensure_ascii=False) + "\n"
-        for outcome in made
+        json.dumps(outcome.model_dump(exclude_defaults=True, by_alias=True), ensure_ascii=False)
+        + "\n"
+        for outcome in judged
     )
 
 

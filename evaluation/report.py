@@ -12,7 +12,7 @@ from markupsafe import Markup
 from evaluation import plots, record
 from evaluation.record import Figure, Outcome, Run
 
-WORST = 50  # rows on the page
+WORST_ROWS = 50  # rows on the page
 
 
 def write(folder: Path) -> Path:
@@ -33,7 +33,7 @@ def write(folder: Path) -> Path:
     page = shelf.get_template("report.html.j2").render(
         run=run, plots=_plots(run, good), worst=worst(run, good)
     )
-    file = folder / record.REPORT
+    file = folder / record.REPORT_FILE
     file.write_text(page, encoding="utf-8")
     return file
 
@@ -44,7 +44,7 @@ def worst(run: Run, outcomes: Sequence[Outcome]) -> list[Outcome]:
     # A row's perplexity is bad where it is high; every other score where it is low.
     down = run.primary in run.figures and run.figures[run.primary].better == "lower"
     sign = -1 if down else 1
-    return sorted(scored, key=lambda one: (sign * (one.score or 0.0), one.line))[:WORST]
+    return sorted(scored, key=lambda one: (sign * (one.score or 0.0), one.line))[:WORST_ROWS]
 
 
 def number(value: float | int | None) -> str:
@@ -58,46 +58,51 @@ def number(value: float | int | None) -> str:
 
 def as_text(run: Run) -> str:
     """The figures of a run, a line each."""
-    lines = [f"{name:20} {_with_interval(figure)}" for name, figure in run.figures.items()]
+    lines = (
+        [f"judged what the chat serves: {run.settings.answered_by}"] if run.settings.served else []
+    )
+    lines += [f"{name:20} {_with_interval(figure)}" for name, figure in run.figures.items()]
     lines += [f"{name}: {text}" for name, text in run.signatures.items()]
     if run.chosen:
-        heat = run.chosen.temperature
+        fitted = run.chosen.temperature
         lines.append(
-            f"temperature {number(heat.value)}: log loss {number(heat.log_loss_before)} -> "
-            f"{number(heat.log_loss_after)}, calibration error "
-            f"{number(heat.calibration_error_before)} -> {number(heat.calibration_error_after)}"
+            f"temperature {number(fitted.value)}: log loss {number(fitted.log_loss_before)} -> "
+            f"{number(fitted.log_loss_after)}, calibration error "
+            f"{number(fitted.calibration_error_before)} -> {number(fitted.calibration_error_after)}"
         )
     if run.contamination:
-        found = run.contamination
-        lines.append(f"seen in training: {len(found.exact)} exactly, {len(found.near)} nearly")
-        if found.without:
-            lines.append(f"{run.primary} without   {_with_interval(found.without)}")
+        seen = run.contamination
+        lines.append(f"seen in training: {len(seen.exact)} exactly, {len(seen.near)} nearly")
+        if seen.without:
+            lines.append(f"{run.primary} without   {_with_interval(seen.without)}")
     if run.cost:
         lines.append(
             f"{number(run.cost.tokens_per_second)} tokens/s, first token after "
             f"{number(run.cost.first_token_median)} s, {number(run.cost.peak_memory_mib)} MiB"
         )
-    return "\n".join([*lines, f"{run.failed} of {run.asked.rows} rows failed"])
+    return "\n".join([*lines, f"{run.failed} of {run.settings.rows} rows failed"])
 
 
-def compared_as_text(found: dict[str, Any]) -> str:
+def comparison_as_text(values: dict[str, Any]) -> str:
     """A comparison: verdict, then a line for each figure, then the cost of both."""
-    lines = [f"{found['second']} against {found['first']}: {found['verdict']} ({found['primary']})"]
-    lines += [f"{one['name']:20} {_difference(one)}" for one in found["compared"]]
-    lines.append(f"{found['rows']} rows; {len(found['left_out'])} left out, unanswered by one")
-    for name, (was, now) in found["changed"].items():
+    lines = [
+        f"{values['second']} against {values['first']}: {values['verdict']} ({values['primary']})"
+    ]
+    lines += [f"{one['name']:20} {_difference(one)}" for one in values["compared"]]
+    lines.append(f"{values['rows']} rows; {len(values['left_out'])} left out, unanswered by one")
+    for name, (was, now) in values["changed"].items():
         lines.append(f"also changed: {name} {was!r} -> {now!r}")
-    for side, cost in found["cost"].items():
+    for side, cost in values["cost"].items():
         if cost:
-            said = ", ".join(f"{name.replace('_', ' ')} {number(v)}" for name, v in cost.items())
-            lines.append(f"cost, {side}: {said}")
+            costs = ", ".join(f"{name.replace('_', ' ')} {number(v)}" for name, v in cost.items())
+            lines.append(f"cost, {side}: {costs}")
     return "\n".join(lines)
 
 
-def interference_as_text(found: dict[str, Any]) -> str:
+def interference_as_text(values: dict[str, Any]) -> str:
     """What an adapter does elsewhere: a line for each figure, the base's trace, a verdict."""
-    lines = [f"{found['adapter']}, trained for {found['own'] or 'a task that it does not name'}"]
-    for probe in found["probes"]:
+    lines = [f"{values['adapter']}, trained for {values['own'] or 'a task that it does not name'}"]
+    for probe in values["probes"]:
         named = f"{probe['name']} ({probe['rows']} rows)"
         for one in probe["compared"]:
             lines.append(f"{named:24} {one['name']:10} {_difference(one)}")
@@ -109,39 +114,41 @@ def interference_as_text(found: dict[str, Any]) -> str:
             lines.append(
                 f"{named:24} {len(probe['failures'])} rows failed, line {first[0]}: {first[1]}"
             )
-    lines.append(_trace(found["detached"]))
+    lines.append(_trace(values["detached"]))
     for verdict in ("worse", "better", "no difference shown"):
-        names = [p["name"] for p in found["probes"] if _touched(p) == verdict]
+        names = [p["name"] for p in values["probes"] if _verdict_on(p) == verdict]
         lines.append(f"{verdict}: {', '.join(names) or 'none'}")
     return "\n".join(lines)
 
 
-def _touched(probe: dict[str, Any]) -> str:
+def _verdict_on(probe: dict[str, Any]) -> str:
     """The verdict on a probe: that of its primary figure."""
     return str(probe["compared"][0]["verdict"]) if probe["compared"] else ""
 
 
-def _trace(found: dict[str, Any]) -> str:
+def _trace(detached: dict[str, Any]) -> str:
     """Whether the adapter left something behind."""
-    size = f"{found['tokens']:,} tokens of {found['texts']} texts"
-    if not found["identical"]:
+    size = f"{detached['tokens']:,} tokens of {detached['texts']} texts"
+    if not detached["identical"]:
         return f"DETACHED, THE BASE IS NOT THE SAME: scores of {size} differ from those before."
-    idle = "" if found["attached_differs"] else "; attached, it changes none of them either"
+    idle = "" if detached["attached_differs"] else "; attached, it changes none of them either"
     return f"detached, the base is bit-identical: {size} score exactly as before{idle}"
 
 
-def routing_as_text(found: dict[str, Any]) -> str:
+def routing_as_text(values: dict[str, Any]) -> str:
     """The router's figures, a line each."""
-    named = {"exact plans": found["exact"], "first task": found["first_task"]}
-    named |= {f"kind {name}": value for name, value in found["by_kind"].items()}
-    named |= {f"language {name}": value for name, value in found["by_lang"].items()}
-    named["calibration error"] = found["calibration_error"]
-    lines = [f"{name:20} {_with_interval(Figure(**value))}" for name, value in named.items()]
-    for task, counts in found["confusion"].items():
+    named = {"exact plans": values["exact"], "first task": values["first_task"]}
+    named |= {f"kind {name}": figure for name, figure in values["by_kind"].items()}
+    named |= {f"language {name}": figure for name, figure in values["by_lang"].items()}
+    named["calibration error"] = values["calibration_error"]
+    lines = [f"{name:20} {_with_interval(Figure(**figure))}" for name, figure in named.items()]
+    for task, counts in values["confusion"].items():
         chosen = ", ".join(f"{name} {count}" for name, count in counts.items())
         lines.append(f"{task:20} went to {chosen}")
-    took = found["milliseconds"]
-    lines.append(f"{took['median']} ms a request, {took['p90']} ms for the slowest tenth")
+    milliseconds = values["milliseconds"]
+    lines.append(
+        f"{milliseconds['median']} ms a request, {milliseconds['p90']} ms for the slowest tenth"
+    )
     return "\n".join(lines)
 
 
@@ -164,8 +171,8 @@ def _with_interval(figure: Figure) -> str:
 
 def _plots(run: Run, good: Sequence[Outcome]) -> list[Markup]:
     scores = [outcome.score for outcome in good if outcome.score is not None]
-    made = [plots.histogram(scores, run.score_name)] if scores else []
+    drawn = [plots.histogram(scores, run.score_name)] if scores else []
     if run.chosen:
-        made = [plots.reliability(run.chosen), plots.confusion(run.chosen), *made]
+        drawn = [plots.reliability(run.chosen), plots.confusion(run.chosen), *drawn]
     # matplotlib escapes the labels it draws.
-    return [Markup(svg) for svg in made if svg]
+    return [Markup(svg) for svg in drawn if svg]

@@ -21,11 +21,11 @@ from evaluation import choice_metrics, figures
 from evaluation.intervals import mean
 from tasks.spec import Message
 
-Wanted = list[tuple[str, str | None]]
+PlanLabel = list[tuple[str, str | None]]
 
 
 @dataclass(frozen=True)
-class Request:
+class LabelledRequest:
     """A labelled line: what was asked, and the tasks and target languages that are right.
 
     `kind` and `lang` are names to report by, empty where the line has none.
@@ -34,17 +34,17 @@ class Request:
     line: int
     text: str
     history: list[Message]
-    plan: Wanted
+    plan: PlanLabel
     kind: str = ""
     lang: str = ""
 
 
 @dataclass(frozen=True)
-class Planned:
+class PlannedRequest:
     """What the planner made of a request; `error` says why it made nothing."""
 
-    request: Request
-    plan: Wanted
+    request: LabelledRequest
+    plan: PlanLabel
     confidence: float = 0.0
     milliseconds: float = 0.0
     error: str | None = None
@@ -55,7 +55,7 @@ class Planned:
         return self.plan == self.request.plan
 
 
-def read(file: Path, tasks: Collection[str]) -> list[Request]:
+def read(file: Path, tasks: Collection[str]) -> list[LabelledRequest]:
     """Labelled requests, one JSON object a line.
 
     Raises:
@@ -65,13 +65,13 @@ def read(file: Path, tasks: Collection[str]) -> list[Request]:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file} cannot be read: {error}.") from error
-    made = list(_requests(lines, file.name, tasks))
-    if not made:
+    requests = list(_labelled_requests(lines, file.name, tasks))
+    if not requests:
         raise InputError(f"{file.name} holds no requests.")
-    return made
+    return requests
 
 
-def judge(planner: Planner, requests: Sequence[Request], seed: int = 0) -> dict[str, Any]:
+def judge(planner: Planner, requests: Sequence[LabelledRequest], seed: int = 0) -> dict[str, Any]:
     """Plan every request and count.
 
     Returns:
@@ -80,30 +80,36 @@ def judge(planner: Planner, requests: Sequence[Request], seed: int = 0) -> dict[
         with its `reliability` bins, `milliseconds`, `wrong` lines and `failed` ones.
     """
     planner.plan(requests[0].text, requests[0].history)  # warm
-    made = [_planned(planner, request) for request in tqdm(requests, unit="request")]
-    sure = np.array([planned.confidence for planned in made])
-    right = np.array([planned.right for planned in made])
-    pairs = [(p.request.plan[0][0], p.plan[0][0] if p.plan else "none") for p in made]
-    firsts = [wanted == found for wanted, found in pairs]
+    results = [_plan(planner, request) for request in tqdm(requests, unit="request")]
+    confidence = np.array([result.confidence for result in results])
+    right = np.array([result.right for result in results])
+    pairs = [
+        (result.request.plan[0][0], result.plan[0][0] if result.plan else "none")
+        for result in results
+    ]
+    firsts = [right_task == chosen for right_task, chosen in pairs]
     confusion: dict[str, Counter[str]] = {}
-    for wanted, found in pairs:
-        confusion.setdefault(wanted, Counter())[found] += 1
-    took = [planned.milliseconds for planned in made]
+    for right_task, chosen in pairs:
+        confusion.setdefault(right_task, Counter())[chosen] += 1
+    milliseconds = [result.milliseconds for result in results]
+    calibration = choice_metrics.expected_calibration_error(confidence, right)
     return {
-        "rows": len(made),
+        "rows": len(results),
         "exact": _share(right.tolist(), seed),
         "first_task": _share(firsts, seed),
-        "by_kind": _grouped([p.request.kind for p in made], right.tolist(), seed),
-        "by_lang": _grouped([p.request.lang for p in made], right.tolist(), seed),
+        "by_kind": _grouped([result.request.kind for result in results], right.tolist(), seed),
+        "by_lang": _grouped([result.request.lang for result in results], right.tolist(), seed),
         "confusion": {task: dict(counts.most_common()) for task, counts in confusion.items()},
-        "calibration_error": figures.figure(choice_metrics.ece(sure, right), seed).model_dump(),
-        "reliability": choice_metrics.reliability(sure, right),
+        "calibration_error": figures.figure(calibration, seed).model_dump(),
+        "reliability": choice_metrics.reliability(confidence, right),
         "milliseconds": {
-            "median": round(statistics.median(took), 2),
-            "p90": round(float(np.quantile(took, 0.9)), 2),
+            "median": round(statistics.median(milliseconds), 2),
+            "p90": round(float(np.quantile(milliseconds, 0.9)), 2),
         },
-        "wrong": [_wrong(planned) for planned in made if not planned.right],
-        "failed": {p.request.line: p.error for p in made if p.error is not None},
+        "wrong": [_wrong(result) for result in results if not result.right],
+        "failed": {
+            result.request.line: result.error for result in results if result.error is not None
+        },
     }
 
 
@@ -113,16 +119,18 @@ def record(file: Path, tasks: dict[str, str], judged: dict[str, Any]) -> dict[st
     return {**data, **judged}
 
 
-def _requests(lines: list[str], name: str, tasks: Collection[str]) -> Iterator[Request]:
+def _labelled_requests(
+    lines: list[str], name: str, tasks: Collection[str]
+) -> Iterator[LabelledRequest]:
     for number, line in enumerate(lines, 1):
         if line.strip():
             try:
-                yield _request(number, line, tasks)
+                yield _labelled_request(number, line, tasks)
             except InputError as error:
                 raise InputError(f"{name}, line {number}: {error}") from error
 
 
-def _request(number: int, line: str, tasks: Collection[str]) -> Request:
+def _labelled_request(number: int, line: str, tasks: Collection[str]) -> LabelledRequest:
     try:
         row = json.loads(line)
         text, plan = row["text"], [(step["task"], step.get("target_lang")) for step in row["plan"]]
@@ -139,20 +147,22 @@ def _request(number: int, line: str, tasks: Collection[str]) -> Request:
     for task, _ in plan:
         if task not in tasks:
             raise UnknownName("task", str(task), tasks)
-    return Request(number, text, turns, plan, str(row.get("kind", "")), str(row.get("lang", "")))
+    return LabelledRequest(
+        number, text, turns, plan, str(row.get("kind", "")), str(row.get("lang", ""))
+    )
 
 
-def _planned(planner: Planner, request: Request) -> Planned:
+def _plan(planner: Planner, request: LabelledRequest) -> PlannedRequest:
     started = time.perf_counter()
     try:
         plan = planner.plan(request.text, request.history)
     except PatchbayError as error:
-        return Planned(request, [], error=str(error))
-    found: Wanted = []
+        return PlannedRequest(request, [], error=str(error))
+    label: PlanLabel = []
     for step in plan.steps:
         target = step.slots.get("target")
-        found.append((step.task, target if isinstance(target, str) else None))
-    return Planned(request, found, plan.confidence, 1000 * (time.perf_counter() - started))
+        label.append((step.task, target if isinstance(target, str) else None))
+    return PlannedRequest(request, label, plan.confidence, 1000 * (time.perf_counter() - started))
 
 
 def _share(right: Sequence[bool], seed: int) -> dict[str, Any]:
@@ -160,14 +170,14 @@ def _share(right: Sequence[bool], seed: int) -> dict[str, Any]:
 
 
 def _grouped(names: Sequence[str], right: Sequence[bool], seed: int) -> dict[str, Any]:
-    found = sorted(set(names) - {""})
+    groups = sorted(set(names) - {""})
     return {
         name: _share([r for n, r in zip(names, right, strict=True) if n == name], seed)
-        for name in found
+        for name in groups
     }
 
 
-def _wrong(planned: Planned) -> dict[str, Any]:
+def _wrong(planned: PlannedRequest) -> dict[str, Any]:
     return {
         "line": planned.request.line,
         "text": planned.request.text,

@@ -14,13 +14,13 @@ from tasks import languages
 from tasks.rows import Layout, Row, Table, exchanged, read
 from tasks.spec import TaskSpec
 
-SHOWN = 3  # lines named in a message; the count says how many there are
+REFUSED_SHOWN = 3  # lines named in a message; the count says how many there are
 DRAWN = "drawn"  # the value of --labels that draws a list for each row from the file's own labels
 LONGEST_LIST = 10  # labels in a drawn list, the right one included
 
 
 @dataclass(frozen=True)
-class Question:
+class EvaluationRow:
     """A row with everything its prompt needs.
 
     Attributes:
@@ -37,7 +37,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Selection:
+class EvaluationData:
     """Which rows of which file, and how they are put.
 
     Attributes:
@@ -58,33 +58,32 @@ class Selection:
         """The file's hash."""
         return fingerprint.sha256_file(self.file)
 
-    def questions(self, task: TaskSpec) -> list[Question]:
+    def rows(self, task: TaskSpec) -> list[EvaluationRow]:
         """The rows, in the order of the file.
 
         Raises:
             InputError: there are none, or one of them cannot be judged; nothing is left out.
         """
         table = read(self.file, layout(self.columns, task), task)
-        rows = _drawn(table, self)
+        rows = _drawn_rows(table, self)
         if self.reverse:
             if "target" not in task.slots:
                 raise InputError(f"--reverse is for translation; {task.name} has one direction.")
             rows = [exchanged(row) for row in rows]
         references = self._references(task, rows)
-        known = sorted(set(references))
-        made = []
+        all_labels = sorted(set(references))
+        evaluated = []
         for row, reference in zip(rows, references, strict=True):
-            question = Question(
-                row.line, row.text, reference, self._slots(task, row), self._menu(row, known)
-            )
-            _fills(task, question)
-            made.append(question)
-        return made
+            labels = self._label_list(row, all_labels)
+            complete = EvaluationRow(row.line, row.text, reference, self._slots(task, row), labels)
+            _require_prompt(task, complete)
+            evaluated.append(complete)
+        return evaluated
 
-    def passages(self) -> list[Question]:
-        """The rows as plain text, the column `text`, without a task. Raises as `questions`."""
+    def plain_texts(self) -> list[EvaluationRow]:
+        """The rows as plain text, the column `text`, without a task. Raises as `rows`."""
         table = read(self.file, Layout(columns={"text": "text"}, answer=""))
-        return [Question(row.line, row.text, "", {}) for row in _drawn(table, self)]
+        return [EvaluationRow(row.line, row.text, "", {}) for row in _drawn_rows(table, self)]
 
     def _references(self, task: TaskSpec, rows: Sequence[Row]) -> list[str]:
         """The right answers; labels as the task names them.
@@ -97,33 +96,35 @@ class Selection:
         if task.kind != "choose" or self.labels == DRAWN:
             return [row.answer for row in rows]
         if self.labels:
-            names = {label: label for label in self._own()}
+            names = {label: label for label in self._own_labels()}
         else:
-            names = {said: n for n, both in task.labels.items() for said in (both.zh, both.en, n)}
-        strange = [row for row in rows if row.answer not in names]
-        if strange:
-            shown = ", ".join(f"{row.answer!r} (line {row.line})" for row in strange[:SHOWN])
+            names = {text: n for n, both in task.labels.items() for text in (both.zh, both.en, n)}
+        unknown = [row for row in rows if row.answer not in names]
+        if unknown:
+            shown = ", ".join(
+                f"{row.answer!r} (line {row.line})" for row in unknown[:REFUSED_SHOWN]
+            )
             raise InputError(
-                f"{self.file.name}: {len(strange)} rows have a label that is not offered: {shown}. "
+                f"{self.file.name}: {len(unknown)} rows have a label that is not offered: {shown}. "
                 f"Offered: {', '.join(dict.fromkeys(names.values()))}. Name a list of your own "
                 f'with --labels "a, b", or --labels {DRAWN}.'
             )
         return [names[row.answer] for row in rows]
 
-    def _own(self) -> tuple[str, ...]:
+    def _own_labels(self) -> tuple[str, ...]:
         own = tuple(dict.fromkeys(filter(None, map(str.strip, self.labels.split(",")))))
         if len(own) < 2:
             raise InputError(f"--labels needs at least two, by comma, not {self.labels!r}.")
         return own
 
-    def _menu(self, row: Row, known: Sequence[str]) -> tuple[str, ...]:
+    def _label_list(self, row: Row, all_labels: Sequence[str]) -> tuple[str, ...]:
         """The label list of the prompt, when it is not the task's own."""
         if self.labels != DRAWN:
-            return self._own() if self.labels else ()
-        if len(known) < 2:
-            raise InputError(f"{self.file.name} has one label only, {known[0]!r}.")
+            return self._own_labels() if self.labels else ()
+        if len(all_labels) < 2:
+            raise InputError(f"{self.file.name} has one label only, {all_labels[0]!r}.")
         rng = random.Random(f"{self.seed}-{row.line}")
-        others = [label for label in known if label != row.answer]
+        others = [label for label in all_labels if label != row.answer]
         drawn = rng.sample(others, min(LONGEST_LIST - 1, len(others)))
         return tuple(rng.sample([row.answer, *drawn], len(drawn) + 1))
 
@@ -135,17 +136,17 @@ class Selection:
         return {**plain, **{name: value for name, value in row.slots.items() if value}}
 
 
-def _drawn(table: Table, selection: Selection) -> list[Row]:
+def _drawn_rows(table: Table, data: EvaluationData) -> list[Row]:
     """The rows of a file that are to be judged.
 
     Raises:
         InputError: there are none, or one of the file's cannot be judged.
     """
-    name, limit = selection.file.name, selection.limit
+    name, limit = data.file.name, data.limit
     if table.refused:
         raise InputError(
             f"{name}: {len(table.refused)} rows cannot be judged. "
-            + " ".join(map(str, table.refused[:SHOWN]))
+            + " ".join(map(str, table.refused[:REFUSED_SHOWN]))
         )
     if not table.rows:
         raise InputError(f"{name} holds no rows.")
@@ -153,7 +154,7 @@ def _drawn(table: Table, selection: Selection) -> list[Row]:
         raise InputError(f"--limit must be at least 1, not {limit}.")
     if limit is None or limit >= len(table.rows):
         return table.rows
-    drawn = random.Random(selection.seed).sample(table.rows, limit)
+    drawn = random.Random(data.seed).sample(table.rows, limit)
     return sorted(drawn, key=lambda row: row.line)
 
 
@@ -171,13 +172,13 @@ def layout(columns: Mapping[str, str], task: TaskSpec) -> Layout:
     return Layout(columns={**left, **columns})
 
 
-def _fills(task: TaskSpec, question: Question) -> None:
+def _require_prompt(task: TaskSpec, row: EvaluationRow) -> None:
     """See that the prompt can be made.
 
     Raises:
         InputError: a slot value is wrong; names the line.
     """
     try:
-        task.messages(question.text, task.fills(question.slots, question.labels))
+        task.messages(row.text, task.fills(row.slots, row.labels))
     except InputError as error:
-        raise InputError(f"line {question.line}: {error}") from error
+        raise InputError(f"line {row.line}: {error}") from error

@@ -21,7 +21,7 @@ from evaluation.intervals import Array, Statistic, mean, ratio
 UNSPACED = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]"
 TOKEN = regex.compile(rf"{UNSPACED}|(?:(?!{UNSPACED})[\p{{L}}\p{{M}}\p{{N}}])+")
 NUMBER = regex.compile(r"\p{N}+(?:[.,]\p{N}+)*")
-NAME = regex.compile(r"(?<![.!?。！？:：\"“]\s?|^\W*)\b\p{Lu}[\p{L}\p{M}]+")
+PROPER_NAME = regex.compile(r"(?<![.!?。！？:：\"“]\s?|^\W*)\b\p{Lu}[\p{L}\p{M}]+")
 # sacrebleu's tokenizers for languages that 13a reads as one long word. Japanese and Korean have
 # better ones that need a dictionary each; characters need nothing.
 BLEU_TOKENIZER = {"zh": "zh", "ja": "char", "ko": "char", "th": "char", "my": "char", "km": "char"}
@@ -122,15 +122,15 @@ def unsupported(answers: Sequence[str], sources: Sequence[str]) -> Statistic:
     parts = []
     for answer, source in zip(answers, sources, strict=True):
         stated, given = facts(answer), unicodedata.normalize("NFKC", source).lower()
-        known = {*NUMBER.findall(given), *tokens(given)}
-        parts.append([len(stated - known), len(stated)])
+        in_source = {*NUMBER.findall(given), *tokens(given)}
+        parts.append([len(stated - in_source), len(stated)])
     return Statistic("unsupported", np.array(parts).reshape(-1, 2), ratio, "lower")
 
 
 def facts(text: str) -> set[str]:
     """Numbers, and capitalized words inside a sentence, in lower case."""
     plain = unicodedata.normalize("NFKC", text)
-    return {str(found).lower() for found in (*NUMBER.findall(plain), *NAME.findall(plain))}
+    return {str(fact).lower() for fact in (*NUMBER.findall(plain), *PROPER_NAME.findall(plain))}
 
 
 def distinct(answers: Sequence[str], size: int = 2) -> Statistic:
@@ -178,7 +178,7 @@ def _counts(metric: BLEU | CHRF, answer: str, reference: str) -> list[int]:
 
 def _from_counts(metric: BLEU | CHRF) -> Callable[[Array], Array]:
     def value(sums: Array) -> Array:
-        made: list[Any] = [metric._compute_score_from_stats(row).score for row in sums.tolist()]
-        return np.array(made, dtype=float)
+        scores: list[Any] = [metric._compute_score_from_stats(row).score for row in sums.tolist()]
+        return np.array(scores, dtype=float)
 
     return value

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import statistics
 from pathlib import Path
-from typing import Any
 
+from adapter_store.files import CURVE, CURVE_PLOT
+from adapter_store.run_record import DataSetRecord, RunRecord, StartRecord
 from finetune.recipe import Recipe
+from finetune.state import TrainingState
 
-CARD = """---
+TEMPLATE = """---
 base_model: {base}
 library_name: peft
 tags: [lora, patchbay, {task}]
@@ -26,7 +28,7 @@ A LoRA adapter for the task `{task}` on `{base}`, made by Patchbay's `finetune`.
 {shape}, learning rate {rate:g}, batch {batch}, seed {seed}.
 The loss on validation rows went {losses}.{folds}
 
-![loss](curve.png)
+![loss]({curve})
 
 To repeat it with the recipe beside this card:
 `python -m finetune run recipe.yaml steps={steps} data_folder=DIR`
@@ -39,23 +41,24 @@ To repeat it with the recipe beside this card:
 """
 
 
-def text(record: dict[str, Any], recipe: Recipe) -> str:
+def text(record: RunRecord, recipe: Recipe) -> str:
     """The model card, Markdown."""
-    losses = " → ".join(f"{loss:.3f}" for _, loss in record["evaluations"]) or "unmeasured"
-    filled = CARD.format(
-        base=record["base"],
+    losses = " → ".join(f"{loss:.3f}" for _, loss in record.evaluations) or "unmeasured"
+    filled = TEMPLATE.format(
+        base=record.base,
         task=recipe.task,
         name=recipe.name,
-        steps=record["steps"],
-        rows=record["rows"],
-        tokens=record["tokens"],
-        minutes=record["seconds"] / 60,
+        steps=record.steps,
+        rows=record.rows,
+        tokens=record.tokens,
+        minutes=record.seconds / 60,
         shape=_shape(record, recipe),
         rate=recipe.learning_rate,
         batch=recipe.batch,
         seed=recipe.seed,
         losses=losses,
-        folds=_folds(record.get("folds", [])),
+        folds=_folds(record.folds),
+        curve=CURVE_PLOT,
         data="\n".join(_sources(record)),
         notes=recipe.notes,
     )
@@ -70,43 +73,41 @@ def _folds(losses: list[float]) -> str:
     return f"\nCross-validation in {len(losses)} folds before: {mean:.3f}, deviation {spread:.3f}."
 
 
-def _shape(record: dict[str, Any], recipe: Recipe) -> str:
+def _shape(record: RunRecord, recipe: Recipe) -> str:
     lora = recipe.lora
-    kept = f", rank {lora.keep} of it kept" if lora.keep else ""
-    if before := record.get("start"):
-        return f"Started from `{before['name']}` ({before['adapter']}){kept}"
-    return f"Rank {lora.rank}, alpha {lora.alpha:g}{kept}"
+    shrunk = f", rank {lora.keep} of it kept" if lora.keep else ""
+    if start := record.start:
+        return f"Started from `{start.name}` ({start.adapter}){shrunk}"
+    return f"Rank {lora.rank}, alpha {lora.alpha:g}{shrunk}"
 
 
-def _sources(record: dict[str, Any]) -> list[str]:
+def _sources(record: RunRecord | StartRecord) -> list[str]:
     """Of this training, and of those that it went on from."""
-    lines = [_source(part) for part in record["data"]]
-    return lines + (_sources(record["start"]) if "start" in record else [])
+    lines = [_source(data_set) for data_set in record.data]
+    return lines + (_sources(record.start) if record.start else [])
 
 
-def _source(part: dict[str, Any]) -> str:
-    credit = f" {part['attribution']}" if part["attribution"] else ""
-    return f"- **{part['name']}**, {part['train_rows']:,} rows. Licence: {part['licence']}.{credit}"
+def _source(data: DataSetRecord) -> str:
+    credit = f" {data.attribution}" if data.attribution else ""
+    return f"- **{data.name}**, {data.train_rows:,} rows. Licence: {data.licence}.{credit}"
 
 
-def draw_curve(state: dict[str, Any], folder: Path) -> None:
+def draw_curve(state: TrainingState, folder: Path) -> None:
     """Write `curve.json` and `curve.png`: training and validation loss by step."""
-    curve = {"train": state["losses"], "validation": state["evaluations"]}
-    (folder / "curve.json").write_text(json.dumps(curve))
+    curve = {"train": state.losses, "validation": state.evaluations}
+    (folder / CURVE).write_text(json.dumps(curve))
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
-    steps = range(1, len(state["losses"]) + 1)
-    axes.plot(steps, state["losses"], alpha=0.25, color="tab:blue", label="training, each step")
-    axes.plot(steps, _smooth(state["losses"]), color="tab:blue", label="training, smoothed")
-    if state["evaluations"]:
-        axes.plot(
-            *zip(*state["evaluations"], strict=True), "o-", color="tab:red", label="validation"
-        )
+    steps = range(1, len(state.losses) + 1)
+    axes.plot(steps, state.losses, alpha=0.25, color="tab:blue", label="training, each step")
+    axes.plot(steps, _smooth(state.losses), color="tab:blue", label="training, smoothed")
+    if state.evaluations:
+        axes.plot(*zip(*state.evaluations, strict=True), "o-", color="tab:red", label="validation")
     axes.set(xlabel="step", ylabel="loss per answer token (nats)", yscale="log")
     axes.legend()
-    figure.savefig(folder / "curve.png", dpi=100)
+    figure.savefig(folder / CURVE_PLOT, dpi=100)
 
 
 def _smooth(values: list[float], keep: float = 0.95) -> list[float]:

@@ -8,19 +8,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import regex
-
 from core import paths
 from core.errors import InputError
-from finetune.data import Part
-from finetune.examples import Encoder
+from finetune.data import DataSet
+from finetune.examples import ExampleEncoder
 from tasks import languages
-from tasks.rows import Refusal, Row
+from tasks.rows import Refusal, Row, duplicate_key
 
-BINS = (16, 32, 64, 128, 256, 512, 1024)
-SHOWN = 5  # lines named for each finding; the count says how many there are
+LENGTH_EDGES = (16, 32, 64, 128, 256, 512, 1024)
+LINES_SHOWN = 5  # lines named for each finding; the count says how many there are
 LEAST_LETTERS = 40  # shorter texts are not judged by language: the guess is too uncertain
-RARE = 0.2  # a label with less than this share of an even split is called rare
+RARE_SHARE = 0.2  # a label with less than this share of an even split is called rare
 
 
 @dataclass(frozen=True)
@@ -31,26 +29,26 @@ class Finding:
     lines: list[int]
 
     def __str__(self) -> str:
-        shown = ", ".join(map(str, self.lines[:SHOWN]))
-        more = ", …" if len(self.lines) > SHOWN else ""
+        shown = ", ".join(map(str, self.lines[:LINES_SHOWN]))
+        more = ", …" if len(self.lines) > LINES_SHOWN else ""
         return f"{self.what} (lines {shown}{more})" if self.lines else self.what
 
 
-def findings(part: Part, encoder: Encoder) -> list[Finding]:
+def check_rows(data_set: DataSet, encoder: ExampleEncoder) -> list[Finding]:
     """Everything noteworthy about one data set's rows, worst first."""
-    found = [*_repeats(part.train), *_shared(part.train, part.validation)]
+    findings = [*_repeated(data_set.train), *_leaked(data_set.train, data_set.validation)]
     if encoder.task.kind == "choose":
-        found += _balance(part.train)
-    found += _foreign(part.train, encoder)
-    return found
+        findings += _imbalance(data_set.train)
+    findings += _other_languages(data_set.train, encoder)
+    return findings
 
 
 def histogram(lengths: Iterable[int]) -> dict[str, int]:
     """Counts by length: `≤16`, `≤32`, and so on."""
-    counts = dict.fromkeys([*(f"≤{edge}" for edge in BINS), f">{BINS[-1]}"], 0)
+    counts = dict.fromkeys([*(f"≤{edge}" for edge in LENGTH_EDGES), f">{LENGTH_EDGES[-1]}"], 0)
     for length in lengths:
-        edge = next((edge for edge in BINS if length <= edge), None)
-        counts[f"≤{edge}" if edge else f">{BINS[-1]}"] += 1
+        edge = next((edge for edge in LENGTH_EDGES if length <= edge), None)
+        counts[f"≤{edge}" if edge else f">{LENGTH_EDGES[-1]}"] += 1
     return {name: count for name, count in counts.items() if count}
 
 
@@ -77,51 +75,46 @@ def write_refused(refused: dict[str, list[Refusal]]) -> list[Path]:
     return written
 
 
-def _key(text: str) -> str:
-    """The text without case, spacing and punctuation: what makes two rows the same."""
-    return str(regex.sub(r"[\W_]+", "", text.casefold()))
-
-
-def _repeats(rows: Sequence[Row]) -> list[Finding]:
+def _repeated(rows: Sequence[Row]) -> list[Finding]:
     by_text: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
-        by_text[_key(row.text) + str(sorted(row.slots.items()))].append(row)
+        by_text[duplicate_key(row.text) + str(sorted(row.slots.items()))].append(row)
     groups = [group for group in by_text.values() if len(group) > 1]
     clashing = [g for g in groups if len({row.answer for row in g}) > 1]
     same = [g for g in groups if len({row.answer for row in g}) == 1]
-    found = []
+    findings = []
     if clashing:
         lines = [row.line for group in clashing for row in group]
-        found.append(Finding(f"{len(clashing)} texts have several different answers", lines))
+        findings.append(Finding(f"{len(clashing)} texts have several different answers", lines))
     if same:
         lines = [row.line for group in same for row in group[1:]]
-        found.append(Finding(f"{len(lines)} rows repeat an earlier one", lines))
-    return found
+        findings.append(Finding(f"{len(lines)} rows repeat an earlier one", lines))
+    return findings
 
 
-def _shared(train: Sequence[Row], validation: Sequence[Row]) -> list[Finding]:
-    held = {_key(row.text) for row in validation}
-    lines = [row.line for row in train if _key(row.text) in held]
+def _leaked(train: Sequence[Row], validation: Sequence[Row]) -> list[Finding]:
+    validation_keys = {duplicate_key(row.text) for row in validation}
+    lines = [row.line for row in train if duplicate_key(row.text) in validation_keys]
     what = f"{len(lines)} training rows are in the validation data too: its figures would flatter"
     return [Finding(what, lines)] if lines else []
 
 
-def _balance(rows: Sequence[Row]) -> list[Finding]:
+def _imbalance(rows: Sequence[Row]) -> list[Finding]:
     counts = Counter(row.answer for row in rows)
     if len(counts) == 1:
         return [Finding(f"every row has the label {rows[0].answer!r}", [])]
     even = len(rows) / len(counts)
-    rare = [f"{label} ({count})" for label, count in counts.items() if count < RARE * even]
+    rare = [f"{label} ({count})" for label, count in counts.items() if count < RARE_SHARE * even]
     if not rare:
         return []
-    what = f"{len(rare)} of {len(counts)} labels are rare: {', '.join(sorted(rare)[:SHOWN])}"
+    what = f"{len(rare)} of {len(counts)} labels are rare: {', '.join(sorted(rare)[:LINES_SHOWN])}"
     return [Finding(f"{what}; class_weights=balanced lifts them", [])]
 
 
-def _foreign(rows: Sequence[Row], encoder: Encoder) -> list[Finding]:
+def _other_languages(rows: Sequence[Row], encoder: ExampleEncoder) -> list[Finding]:
     """Rows whose text or answer is in another language than the slots, or the rest, say."""
     slots = [n for n, slot in encoder.task.slots.items() if slot.type == "language"]
-    found = []
+    findings = []
     for side, slot in (("text", "source"), ("answer", "target")):
         if side == "answer" and slot not in slots:
             continue
@@ -137,22 +130,22 @@ def _foreign(rows: Sequence[Row], encoder: Encoder) -> list[Finding]:
             if expected and guess != expected:
                 lines.append(rows[i].line)
         if lines:
-            found.append(
+            findings.append(
                 Finding(f"{len(lines)} rows: the {side} looks like another language", lines)
             )
-    return found
+    return findings
 
 
-def require_rows(parts: Sequence[Part]) -> None:
+def require_rows(data_sets: Sequence[DataSet]) -> None:
     """Refuse data that training could make nothing of.
 
     Raises:
         InputError: a choose task has a single label, or hardly any row is left.
     """
-    for part in parts:
-        total = len(part.train) + sum(map(len, part.refused.values()))
-        if len(part.train) < total / 2:
-            worst = next(iter(next(rows for rows in part.refused.values() if rows)))
+    for data_set in data_sets:
+        total = len(data_set.train) + sum(map(len, data_set.refused.values()))
+        if len(data_set.train) < total / 2:
+            worst = next(iter(next(rows for rows in data_set.refused.values() if rows)))
             raise InputError(
-                f"More than half of the rows of {part.label} are refused; the first is {worst}"
+                f"More than half of the rows of {data_set.label} are refused; the first is {worst}"
             )

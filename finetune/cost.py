@@ -15,11 +15,11 @@ from finetune.model import Batch
 # Measured on two AVX2 cores with the starter base: what a step takes beyond its matrix products
 # (attention, norms, activations, the narrow products of the adapter).
 OVERHEAD = 1.4
-RUNTIME = 0.9e9  # bytes that Python, torch and the tokenizer take
+RUNTIME_BYTES = 0.9e9  # bytes that Python, torch and the tokenizer take
 
 
 @dataclass(frozen=True)
-class Shape:
+class ModelShape:
     """What the cost depends on, from the base's config.
 
     Attributes:
@@ -35,7 +35,7 @@ class Shape:
     vocabulary: int
 
     @classmethod
-    def of(cls, source: str, **options: Any) -> Shape:
+    def of(cls, source: str, **options: Any) -> ModelShape:
         """The sizes of a base, without loading its weights."""
         config = AutoConfig.from_pretrained(source, **options)
         with torch.device("meta"):
@@ -68,7 +68,7 @@ def speed() -> float:
     return rounds * 2 * 512 * 576 * 1536 / (time.perf_counter() - began)
 
 
-def seconds(shape: Shape, tokens: int, answers: int, trained: float, flops: float) -> float:
+def seconds(shape: ModelShape, tokens: int, answers: int, trained: float, flops: float) -> float:
     """Time of a training.
 
     Args:
@@ -82,18 +82,19 @@ def seconds(shape: Shape, tokens: int, answers: int, trained: float, flops: floa
     return OVERHEAD * (body + head) / flops
 
 
-def memory(shape: Shape, batch: Batch, trained: float, rank: int, width: float) -> float:
+def memory(shape: ModelShape, batch: Batch, trained: float, rank: int, width: float) -> float:
     """Peak bytes of a training whose largest batch is `batch`.
 
     Args:
         width: bytes of a base weight (4 float32, 2 bfloat16, about 0.55 nf4).
     """
-    kept = 14 * shape.hidden + 6 * shape.inner  # floats a layer keeps of a position for backward
-    activations = 4 * batch.tokens * shape.layers * trained * kept
+    # What a layer keeps of a position for the backward pass.
+    saved_floats = 14 * shape.hidden + 6 * shape.inner
+    activations = 4 * batch.tokens * shape.layers * trained * saved_floats
     head = 4 * 3 * len(batch.at) * shape.vocabulary
     adapter = 4 * 4 * rank * shape.layers * trained * (8 * shape.hidden + 4 * shape.inner)
     merged = 4 * shape.weights * trained if width == 4 else 0  # see finetune/fused.py
-    return RUNTIME + width * shape.all_weights + activations + head + adapter + merged
+    return RUNTIME_BYTES + width * shape.all_weights + activations + head + adapter + merged
 
 
 def source_options(source: str, revision: str) -> dict[str, Any]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 
+from adapter_store.run_record import read_run_record
 from core import paths
 from finetune import train
 from finetune.recipe import load_recipe
@@ -27,10 +27,11 @@ def run(name: str, overrides: Sequence[str], count: int, say: Callable[[str], No
     losses: list[float] = []
     recipe = load_recipe(name, overrides).recipe.name
     for fold in range(count):
-        words = [*overrides, f"fold={fold}", f"name={recipe}-fold{fold}"]
-        shelf = paths.user_dir() / "folds" / recipe
-        done = train.run(load_recipe(name, words), replace=True, shelf=shelf)
-        evaluations = json.loads((done / "run.json").read_text(encoding="utf-8"))["evaluations"]
-        losses.append(min(loss for _, loss in evaluations))
+        fold_overrides = [*overrides, f"fold={fold}", f"name={recipe}-fold{fold}"]
+        adapters_dir = paths.user_dir() / "folds" / recipe
+        adapter = train.run(
+            load_recipe(name, fold_overrides), replace=True, adapters_dir=adapters_dir
+        )
+        losses.append(read_run_record(adapter).best_loss)
         say(f"Fold {fold + 1} of {count}: validation loss {losses[-1]:.4f}")
     return losses

@@ -10,35 +10,37 @@ from pathlib import Path
 
 from core.errors import InputError, SettingsError
 from finetune import augment
-from finetune.examples import Encoder, Example, menus, own_menu
-from finetune.recipe import Recipe, Source
+from finetune.examples import Example, ExampleEncoder, label_list_batches, own_label_list
+from finetune.recipe import DataSource, Recipe
 from tasks.rows import Refusal, Row, Table, exchanged, read, read_hub
 from tasks.spec import TaskSpec
 
 SHIPPED = Path(__file__).parent  # rows of our own stand in `rows/`
 PROMPT_TOKENS = 32  # what a prompt adds to a row, about
-POOL = 16  # batches whose rows are sorted by length together: close lengths, still well mixed
+# Batches whose rows are sorted by length together: close lengths, still well mixed.
+BUCKET_BATCHES = 16
 
 
-Draft = list[tuple[Row, Sequence[str]]]  # rows of a batch, and the label list each prompt shows
+# The rows of a batch, each with the label list that its prompt shows.
+LabelledBatch = list[tuple[Row, Sequence[str]]]
 
 
 @dataclass
-class Part:
+class DataSet:
     """One data set after reading: rows to train and validate on, rows refused, by file."""
 
-    source: Source
+    source: DataSource
     train: list[Row]
     validation: list[Row]
     refused: dict[str, list[Refusal]] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
-        """What the part is called in messages."""
+        """What it is called in messages."""
         return self.source.name or Path(self.source.path or str(self.source.hub)).name
 
 
-def load(recipe: Recipe, task: TaskSpec, encoder: Encoder) -> list[Part]:
+def load(recipe: Recipe, task: TaskSpec, encoder: ExampleEncoder) -> list[DataSet]:
     """Read, check and split every data set of the recipe.
 
     Raises:
@@ -50,22 +52,24 @@ def load(recipe: Recipe, task: TaskSpec, encoder: Encoder) -> list[Part]:
             f"typos={recipe.typos:g}: only tasks that choose a label keep their answer when the "
             f"text has slips; {task.name!r} writes. Leave it out."
         )
-    return [_part(recipe, source, task, encoder) for source in recipe.data]
+    return [_load_one(recipe, source, task, encoder) for source in recipe.data]
 
 
-def _part(recipe: Recipe, source: Source, task: TaskSpec, encoder: Encoder) -> Part:
-    place, table = _table(recipe, source, source.path, source.split, task)
-    table = _fitting(table, recipe, source, encoder)
-    refused = {place: table.refused}
+def _load_one(
+    recipe: Recipe, source: DataSource, task: TaskSpec, encoder: ExampleEncoder
+) -> DataSet:
+    origin, table = _table(recipe, source, source.path, source.split, task)
+    table = _usable(table, recipe, source, encoder)
+    refused = {origin: table.refused}
     rows = _drawn(table.rows, source.take, recipe.seed)
     validation: list[Row] = []
-    if source.validation or (source.validation_split and not Path(place).is_file()):
-        other_place, other = _table(
+    if source.validation or (source.validation_split and not Path(origin).is_file()):
+        validation_origin, held_out = _table(
             recipe, source, source.validation, source.validation_split, task
         )
-        other = _fitting(other, recipe, source, encoder)
-        refused[other_place] = other.refused
-        validation = other.rows
+        held_out = _usable(held_out, recipe, source, encoder)
+        refused[validation_origin] = held_out.refused
+        validation = held_out.rows
     if recipe.folds and recipe.fold is not None:
         rows = random.Random(recipe.seed).sample(rows, len(rows))
         validation = rows[recipe.fold :: recipe.folds]
@@ -75,16 +79,16 @@ def _part(recipe: Recipe, source: Source, task: TaskSpec, encoder: Encoder) -> P
         rows = random.Random(recipe.seed).sample(rows, len(rows))
         rows, validation = rows[cut:], rows[:cut]
     if not rows or not validation:
-        raise InputError(f"{place}: no rows are left to train and validate on.")
+        raise InputError(f"{origin}: no rows are left to train and validate on.")
     if source.both_ways:
         rows = [*rows, *map(exchanged, _share(rows, source.both_ways, recipe.seed))]
         back = _share(validation, source.both_ways, recipe.seed)
         validation = [*validation, *map(exchanged, back)]
-    return Part(source, rows, validation, refused)
+    return DataSet(source, rows, validation, refused)
 
 
 def _table(
-    recipe: Recipe, source: Source, path: str | None, split: str | None, task: TaskSpec
+    recipe: Recipe, source: DataSource, path: str | None, split: str | None, task: TaskSpec
 ) -> tuple[str, Table]:
     """A local file's rows, or those of a hub data set's split where there is no such file.
 
@@ -100,12 +104,12 @@ def _table(
     return f"{source.hub}:{split}", read_hub(source.hub, source.subset, str(split), source, task)
 
 
-def _fitting(table: Table, recipe: Recipe, source: Source, encoder: Encoder) -> Table:
+def _usable(table: Table, recipe: Recipe, source: DataSource, encoder: ExampleEncoder) -> Table:
     """Refuse rows whose label is unknown or that are too long; name labels as the prompt does."""
     task = encoder.task
     fixed = task.kind == "choose" and source.labels == "task"
     names = {name: both.en for name, both in task.labels.items()}
-    kept: list[Row] = []
+    usable: list[Row] = []
     for row in encoder.counted(table.rows):
         if fixed and row.answer not in names:
             reason = f"{row.answer!r} is no label of {task.name}"
@@ -122,8 +126,8 @@ def _fitting(table: Table, recipe: Recipe, source: Source, encoder: Encoder) -> 
             )
         else:
             answer = names[row.answer] if fixed else row.answer
-            kept.append(replace(row, answer=answer))
-    return Table(kept, table.refused)
+            usable.append(replace(row, answer=answer))
+    return Table(usable, table.refused)
 
 
 def _drawn(rows: list[Row], take: int | None, seed: int) -> list[Row]:
@@ -134,63 +138,67 @@ def _share(rows: list[Row], share: float, seed: int) -> list[Row]:
     return _drawn(rows, round(share * len(rows)), seed)
 
 
-def stream(recipe: Recipe, parts: Sequence[Part], encoder: Encoder) -> Iterator[list[Example]]:
+def stream(
+    recipe: Recipe, data_sets: Sequence[DataSet], encoder: ExampleEncoder
+) -> Iterator[list[Example]]:
     """Batches without end, epoch after epoch, the same for the same seed."""
     epoch = 0
     while True:
         rng = random.Random(f"{recipe.seed}-{epoch}")
-        rows = [augment.typos(part.train, recipe.typos, rng) for part in parts]
-        yield from batches(recipe, parts, encoder, rows, rng)
+        rows = [augment.typos(data_set.train, recipe.typos, rng) for data_set in data_sets]
+        yield from batches(recipe, data_sets, encoder, rows, rng)
         epoch += 1
 
 
-def validation(recipe: Recipe, parts: Sequence[Part], encoder: Encoder) -> list[list[Example]]:
+def validation(
+    recipe: Recipe, data_sets: Sequence[DataSet], encoder: ExampleEncoder
+) -> list[list[Example]]:
     """The batches the validation loss is taken on: the same at every evaluation."""
-    share = max(1, recipe.validation_rows // len(parts))
-    rows = [_drawn(part.validation, share, recipe.seed) for part in parts]
+    share = max(1, recipe.validation_rows // len(data_sets))
+    rows = [_drawn(data_set.validation, share, recipe.seed) for data_set in data_sets]
     rng = random.Random(recipe.seed)
-    return list(batches(recipe, parts, encoder, rows, rng))
+    return list(batches(recipe, data_sets, encoder, rows, rng))
 
 
 def batches(
     recipe: Recipe,
-    parts: Sequence[Part],
-    encoder: Encoder,
+    data_sets: Sequence[DataSet],
+    encoder: ExampleEncoder,
     rows: Sequence[Sequence[Row]],
     rng: random.Random,
 ) -> Iterator[list[Example]]:
-    """One pass over `rows` (one list for each part) in batches of like lengths, mixed up."""
-    weigh = _weights(recipe, rows)
-    for draft in _drafts(recipe, parts, encoder, rows, rng):
-        yield [encoder.example(row, shown, weigh(row)) for row, shown in draft]
+    """One pass over `rows` (one list for each data set) in batches of like lengths, mixed up."""
+    weight_of = _weights(recipe, rows)
+    for batch in _batched_rows(recipe, data_sets, encoder, rows, rng):
+        yield [encoder.example(row, labels, weight_of(row)) for row, labels in batch]
 
 
-def _drafts(
+def _batched_rows(
     recipe: Recipe,
-    parts: Sequence[Part],
-    encoder: Encoder,
+    data_sets: Sequence[DataSet],
+    encoder: ExampleEncoder,
     rows: Sequence[Sequence[Row]],
     rng: random.Random,
-) -> list[Draft]:
-    """The batches as rows and the label list that the prompt of each shows."""
-    drafts: list[Draft] = []
+) -> list[LabelledBatch]:
+    """The batches as rows, each with the label list that its prompt shows."""
+    batched: list[LabelledBatch] = []
     plain: list[Row] = []
     own: list[Row] = []
-    for part, its in zip(parts, rows, strict=True):
-        if part.source.labels == "sampled":
-            for batch, shown in menus(its, recipe.batch, recipe.menu, rng):
-                drafts.append([(row, shown) for row in batch])
-        elif part.source.labels == "row":
-            own += its
+    for data_set, rows_of_one in zip(data_sets, rows, strict=True):
+        if data_set.source.labels == "sampled":
+            for batch, drawn in label_list_batches(rows_of_one, recipe.batch, recipe.menu, rng):
+                batched.append([(row, drawn) for row in batch])
+        elif data_set.source.labels == "row":
+            own += rows_of_one
         else:
-            plain += its
+            plain += rows_of_one
     labels = [both.en for both in encoder.task.labels.values()]
     for batch in _bucketed(plain, recipe, rng):
-        drafts.append([(row, labels) for row in batch])
+        batched.append([(row, labels) for row in batch])
     for batch in _bucketed(own, recipe, rng):
-        drafts.append([own_menu(row, recipe.menu, rng) for row in batch])
-    rng.shuffle(drafts)
-    return drafts
+        batched.append([own_label_list(row, recipe.menu, rng) for row in batch])
+    rng.shuffle(batched)
+    return batched
 
 
 def _bucketed(rows: list[Row], recipe: Recipe, rng: random.Random) -> Iterator[list[Row]]:
@@ -201,8 +209,8 @@ def _bucketed(rows: list[Row], recipe: Recipe, rng: random.Random) -> Iterator[l
     for row in shuffled:  # rows with the same slots share the beginning of their prompts
         by_prompt.setdefault(str(sorted(row.slots.items())), []).append(row)
     for group in by_prompt.values():
-        for start in range(0, len(group), size * POOL):
-            pool = sorted(group[start : start + size * POOL], key=lambda row: row.tokens)
+        for start in range(0, len(group), size * BUCKET_BATCHES):
+            pool = sorted(group[start : start + size * BUCKET_BATCHES], key=lambda row: row.tokens)
             batch: list[Row] = []
             for row in pool:  # the one that comes is the longest so far
                 tokens = (len(batch) + 1) * (row.tokens + PROMPT_TOKENS)
@@ -224,7 +232,12 @@ def _weights(recipe: Recipe, rows: Sequence[Sequence[Row]]) -> Callable[[Row], f
     return lambda row: given.get(row.answer, 1.0)
 
 
-def count_batches(recipe: Recipe, parts: Sequence[Part], encoder: Encoder) -> int:
+def count_batches(recipe: Recipe, data_sets: Sequence[DataSet], encoder: ExampleEncoder) -> int:
     """Batches in the first epoch."""
     rng = random.Random(f"{recipe.seed}-0")
-    return sum(1 for _ in _drafts(recipe, parts, encoder, [part.train for part in parts], rng))
+    return sum(
+        1
+        for _ in _batched_rows(
+            recipe, data_sets, encoder, [data_set.train for data_set in data_sets], rng
+        )
+    )

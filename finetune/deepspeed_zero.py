@@ -19,7 +19,7 @@ from finetune.recipe import Recipe
 MOMENTS = ("exp_avg", "exp_avg_sq")  # AdamW's, one value each for every parameter's value
 
 
-def wanted() -> bool:
+def requested() -> bool:
     """Whether `accelerate launch` was told to use DeepSpeed."""
     return os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true"
 
@@ -55,13 +55,15 @@ def check(config: dict[str, Any], accumulated: int) -> None:
         SettingsError: there is something; the message says what to change.
     """
     zero = config["zero_optimization"]
-    places = [zero.get(f"offload_{what}", {}).get("device") for what in ("optimizer", "param")]
+    offload_devices = [
+        zero.get(f"offload_{what}", {}).get("device") for what in ("optimizer", "param")
+    ]
     refused = {
         "Of ZeRO's stages use 2, or 3 for a base too large for one GPU: --zero_stage 2.": (
             zero["stage"] not in (2, 3)
         ),
         "Set offload_optimizer_device and offload_param_device to none.": (
-            any(place not in (None, "none") for place in places)
+            any(device not in (None, "none") for device in offload_devices)
         ),
         "Set mixed_precision to no: the recipe's dtype says what is computed in.": (
             any(config[kind]["enabled"] for kind in ("bf16", "fp16"))
@@ -71,9 +73,9 @@ def check(config: dict[str, Any], accumulated: int) -> None:
             "optimizer" in config or "scheduler" in config
         ),
     }
-    for instead, found in refused.items():
-        if found:
-            raise SettingsError(instead)
+    for advice, present in refused.items():
+        if present:
+            raise SettingsError(advice)
 
 
 def stage(accelerator: Accelerator) -> int:
@@ -83,7 +85,7 @@ def stage(accelerator: Accelerator) -> int:
     return int(accelerator.deepspeed_plugin.deepspeed_config["zero_optimization"]["stage"])
 
 
-def lend(parameter: nn.Parameter, reader: nn.Module) -> None:
+def share_parameter(parameter: nn.Parameter, reader: nn.Module) -> None:
     """Let a module read a parameter of another one that will be split."""
     import deepspeed
 
@@ -95,7 +97,7 @@ def is_split(tensor: Tensor) -> bool:
     return hasattr(tensor, "ds_id")
 
 
-def complete(parameter: Tensor) -> Tensor:
+def gathered(parameter: Tensor) -> Tensor:
     """A trained parameter that is split, whole; all processes must call it."""
     from deepspeed.utils import safe_get_full_fp32_param
 
@@ -103,7 +105,7 @@ def complete(parameter: Tensor) -> Tensor:
     return whole
 
 
-def put(optimizer: Any, values: list[tuple[nn.Parameter, Tensor]]) -> None:
+def load_values(optimizer: Any, values: list[tuple[nn.Parameter, Tensor]]) -> None:
     """Give trained parameters complete values, the same in all processes."""
     import deepspeed
 

@@ -21,7 +21,7 @@ from core.errors import SettingsError
 from finetune import deepspeed_zero
 from finetune.recipe import Recipe
 
-REFUSED = {  # what `accelerate launch` sets -> what to do instead
+UNSUPPORTED_LAUNCHES = {  # what `accelerate launch` sets -> what to do instead
     ("ACCELERATE_USE_MEGATRON_LM", "true"): "In place of Megatron-LM use --use_fsdp "
     "--fsdp_version 2.",
     ("FSDP_VERSION", "1"): "FSDP version 1 trains all weights. Add --fsdp_version 2.",
@@ -36,10 +36,10 @@ def join(recipe: Recipe) -> Accelerator:
     Raises:
         SettingsError: the kind of launch is not supported.
     """
-    for (variable, value), instead in REFUSED.items():
+    for (variable, value), advice in UNSUPPORTED_LAUNCHES.items():
         if os.environ.get(variable) == value:
-            raise SettingsError(instead)
-    if deepspeed_zero.wanted():
+            raise SettingsError(advice)
+    if deepspeed_zero.requested():
         return deepspeed_zero.join(recipe)
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
     state = accelerator.state
@@ -68,12 +68,12 @@ def prepare(
         head: the weight that the loss reads without calling its module.
     """
     if deepspeed_zero.stage(accelerator) == 3:
-        deepspeed_zero.lend(head, loss)
+        deepspeed_zero.share_parameter(head, loss)
     loss, optimizer = accelerator.prepare(loss, optimizer)
     return loss, optimizer
 
 
-def trained(net: nn.Module) -> dict[str, nn.Parameter]:
+def trained_parameters(net: nn.Module) -> dict[str, nn.Parameter]:
     """The trained parameters by name, as this process holds them."""
     for module in net.modules():
         if isinstance(module, FSDPModule):
@@ -81,34 +81,34 @@ def trained(net: nn.Module) -> dict[str, nn.Parameter]:
     return {name: tensor for name, tensor in net.named_parameters() if tensor.requires_grad}
 
 
-def whole(values: Any) -> Any:
+def gathered(values: Any) -> Any:
     """A tree of values with its tensors complete and on the CPU; all processes must call it."""
-    return tree_map_only(Tensor, _gathered, values)
+    return tree_map_only(Tensor, _gathered_tensor, values)
 
 
-def _gathered(tensor: Tensor) -> Tensor:
+def _gathered_tensor(tensor: Tensor) -> Tensor:
     if deepspeed_zero.is_split(tensor):
-        tensor = deepspeed_zero.complete(tensor)
+        tensor = deepspeed_zero.gathered(tensor)
     elif isinstance(tensor, DTensor):
         tensor = tensor.full_tensor()
     return tensor.detach().cpu().clone()
 
 
 @torch.no_grad()
-def put(
+def load_values(
     accelerator: Accelerator,
     optimizer: torch.optim.Optimizer,
     values: list[tuple[nn.Parameter, Tensor]],
 ) -> None:
     """Give trained parameters complete values, the same in all processes."""
     if deepspeed_zero.stage(accelerator):
-        deepspeed_zero.put(optimizer, values)
+        deepspeed_zero.load_values(optimizer, values)
         return
     for parameter, value in values:
-        parameter.copy_(_part(value, parameter))
+        parameter.copy_(_shard(value, parameter))
 
 
-def _part(tensor: Tensor, like: Tensor) -> Tensor:
+def _shard(tensor: Tensor, like: Tensor) -> Tensor:
     """What this process holds of a complete tensor that belongs to the parameter `like`."""
     if not isinstance(like, DTensor) or tensor.shape != like.shape:
         return tensor
@@ -121,7 +121,7 @@ def optimizer_state(
     """The state of complete tensors, on the CPU; all processes must call it."""
     if deepspeed_zero.stage(accelerator):
         return deepspeed_zero.optimizer_state(optimizer, parameters)
-    state: dict[str, Any] = whole(optimizer.state_dict())
+    state: dict[str, Any] = gathered(optimizer.state_dict())
     return state
 
 
@@ -141,26 +141,26 @@ def load_optimizer(
         deepspeed_zero.load_optimizer(optimizer, parameters, saved, learn)
         return
     state = {
-        i: {key: _part(v, parameters[i]) if isinstance(v, Tensor) else v for key, v in own.items()}
+        i: {key: _shard(v, parameters[i]) if isinstance(v, Tensor) else v for key, v in own.items()}
         for i, own in saved["state"].items()
     }
     optimizer.load_state_dict({**saved, "state": state})
 
 
-def total(accelerator: Accelerator, numbers: list[float]) -> list[float]:
+def sum_over_processes(accelerator: Accelerator, numbers: list[float]) -> list[float]:
     """Each number summed over the processes."""
     mine = torch.tensor(numbers, dtype=torch.float64, device=accelerator.device)
     summed: list[float] = accelerator.reduce(mine, "sum").tolist()
     return summed
 
 
-def from_main(accelerator: Accelerator, read: Callable[[], Any]) -> Any:
+def from_main_process(accelerator: Accelerator, read: Callable[[], Any]) -> Any:
     """What the main process reads: the run's folder may be on its machine only."""
     return broadcast_object_list([read() if accelerator.is_main_process else None])[0]
 
 
 @contextmanager
-def in_step(accelerator: Accelerator) -> Iterator[Callable[[bool], bool]]:
+def agreeing_on_stops(accelerator: Accelerator) -> Iterator[Callable[[bool], bool]]:
     """Let the processes agree after each step; with several, Ctrl-C waits for that moment.
 
     Yields:
@@ -172,20 +172,20 @@ def in_step(accelerator: Accelerator) -> Iterator[Callable[[bool], bool]]:
         return
     stop = False
 
-    def told(*_: Any) -> None:
+    def request_stop(*_: Any) -> None:
         nonlocal stop
         stop = True
 
-    def meet(due: bool) -> bool:
-        stops, dues = total(accelerator, [stop, due and accelerator.is_main_process])
+    def agree(due: bool) -> bool:
+        stops, dues = sum_over_processes(accelerator, [stop, due and accelerator.is_main_process])
         if stops:
             raise KeyboardInterrupt
         return bool(dues)
 
     kinds = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(kind, told) for kind in kinds]
+    before = [signal.signal(kind, request_stop) for kind in kinds]
     try:
-        yield meet
+        yield agree
     finally:
         for kind, handler in zip(kinds, before, strict=True):
             signal.signal(kind, handler)

@@ -12,8 +12,9 @@ from core.errors import InputError
 from tasks.rows import Row
 from tasks.spec import Message, TaskSpec
 
-JOINED = 0.15  # share of the label lists in which two labels are one, like "science/technology"
-COUNTED = 1000  # texts that are tokenized at one time
+# Share of the label lists in which two labels are one, like "science/technology".
+JOINED_SHARE = 0.15
+COUNTED_TEXTS = 1000  # that are tokenized at one time
 JOINTS = ("/", " and ", " or ")
 
 PromptIds = Callable[[Sequence[Message]], list[int]]
@@ -32,7 +33,7 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Encoder:
+class ExampleEncoder:
     """Makes examples with the code that serves: `TaskSpec.messages` and `Base.prompt_ids`.
 
     Attributes:
@@ -62,14 +63,14 @@ class Encoder:
         texts = [[*(t["content"] for t in row.history), row.text, row.answer] for row in rows]
         flat = chain.from_iterable(texts)
         # A tokenizer holds much more than the ids of all that it is given at one time.
-        parts = iter(lambda: list(islice(flat, COUNTED)), [])
+        parts = iter(lambda: list(islice(flat, COUNTED_TEXTS)), [])
         lengths = (len(ids) for part in parts for ids in self.answer_ids(part))
         counts = [sum(islice(lengths, len(own))) for own in texts]
         return [replace(row, tokens=count) for row, count in zip(rows, counts, strict=True)]
 
 
-def menus(
-    rows: Sequence[Row], size: int, span: tuple[int, int], rng: random.Random
+def label_list_batches(
+    rows: Sequence[Row], size: int, list_sizes: tuple[int, int], rng: random.Random
 ) -> list[tuple[list[Row], list[str]]]:
     """Batches of rows with a shared label list, drawn anew: which labels, their order and style.
 
@@ -79,7 +80,7 @@ def menus(
     Args:
         rows: all of one data set.
         size: most rows in a batch.
-        span: fewest and most labels in a list.
+        list_sizes: fewest and most labels in a list.
         rng: draws everything.
 
     Returns:
@@ -89,28 +90,32 @@ def menus(
     for row in rng.sample(list(rows), len(rows)):
         queues.setdefault(row.answer, []).append(row)
     names = list(queues)
-    made = []
+    batches = []
     while left := [name for name in names if queues[name]]:
-        count = min(rng.randint(*span), len(names))
+        count = min(rng.randint(*list_sizes), len(names))
         drawn = _draw(left, [len(queues[name]) for name in left], count, rng)
         drawn += rng.sample([n for n in names if n not in drawn], count - len(drawn))
-        style = rng.choice(STYLES)
-        said = {name: style(name) for name in drawn}
-        if len(drawn) > 2 and rng.random() < JOINED:
+        style = rng.choice(LABEL_STYLES)
+        shown_as = {name: style(name) for name in drawn}
+        if len(drawn) > 2 and rng.random() < JOINED_SHARE:
             one, other = rng.sample(drawn, 2)
-            said[one] = said[other] = rng.choice(JOINTS).join((said[one], said[other]))
+            shown_as[one] = shown_as[other] = rng.choice(JOINTS).join(
+                (shown_as[one], shown_as[other])
+            )
         batch = _take(queues, drawn, size, rng)
-        labels = list(dict.fromkeys(rng.sample(list(said.values()), len(said))))
-        made.append(([replace(row, answer=said[row.answer]) for row in batch], labels))
-    return made
+        labels = list(dict.fromkeys(rng.sample(list(shown_as.values()), len(shown_as))))
+        batches.append(([replace(row, answer=shown_as[row.answer]) for row in batch], labels))
+    return batches
 
 
-def own_menu(row: Row, span: tuple[int, int], rng: random.Random) -> tuple[Row, list[str]]:
+def own_label_list(
+    row: Row, list_sizes: tuple[int, int], rng: random.Random
+) -> tuple[Row, list[str]]:
     """A row that brings its own label list, with a part of that list, in another order and style.
 
     Args:
         row: its answer is among its labels.
-        span: fewest and most labels in the list.
+        list_sizes: fewest and most labels in the list.
         rng: draws everything.
 
     Returns:
@@ -119,10 +124,11 @@ def own_menu(row: Row, span: tuple[int, int], rng: random.Random) -> tuple[Row, 
     others = [label for label in row.labels if label != row.answer]
     # Half of the lists are whole: few labels are easy, and people bring what they have.
     count = len(others) if rng.random() < 0.5 else rng.randint(1, len(others))
-    drawn = [row.answer, *rng.sample(others, min(count, max(1, span[1] - 1)))]
-    style = rng.choice((str, *STYLES)) if all(label.isascii() for label in drawn) else str
-    said = [style(label) for label in drawn]
-    return replace(row, answer=said[0]), rng.sample(list(dict.fromkeys(said)), len(set(said)))
+    drawn = [row.answer, *rng.sample(others, min(count, max(1, list_sizes[1] - 1)))]
+    styles = LABEL_STYLES if all(label.isascii() for label in drawn) else LABEL_STYLES[:1]
+    style = rng.choice(styles)
+    shown = [style(label) for label in drawn]
+    return replace(row, answer=shown[0]), rng.sample(list(dict.fromkeys(shown)), len(set(shown)))
 
 
 def _draw(names: list[str], weights: list[int], count: int, rng: random.Random) -> list[str]:
@@ -158,4 +164,4 @@ def _camel(label: str) -> str:
     return _titled(label).replace(" ", "")
 
 
-STYLES: list[Callable[[str], str]] = [str, _plain_label, _titled, _camel]
+LABEL_STYLES: list[Callable[[str], str]] = [str, _plain_label, _titled, _camel]

@@ -19,16 +19,16 @@ import yaml
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
-from core import paths
+from adapter_store.discovery import finished_adapters
+from adapter_store.files import CARD, RECIPE_FILE
 from core.errors import AdapterError, UnknownName
 from finetune import gguf_file, model
 from finetune.recipe import Recipe
-from finetune.record import RECORD
 
 Format = Literal["adapter", "merged", "gguf"]
 # A merged model must put the same token first nearly everywhere.
 LEAST_AGREEMENT = 0.99
-SAMPLES = [
+DRIFT_TEXTS = [
     "The train leaves at nine and arrives before noon.",
     "I loved every minute of it, and so did the children.",
     "Shares fell after the company cut its forecast for the year.",
@@ -54,7 +54,7 @@ def export(name: str, form: Format, target: Path) -> Drift | None:
         UnknownName: there is no finished adapter of that name.
         AdapterError: the target exists, or the merged model drifts too far to be called good.
     """
-    folder = find(name)
+    folder = find_finished(name)
     if target.exists():
         raise AdapterError(f"{target} exists already. Name another folder with --to.")
     if form == "adapter":
@@ -65,57 +65,51 @@ def export(name: str, form: Format, target: Path) -> Drift | None:
     return drift
 
 
-def find(name: str) -> Path:
+def find_finished(name: str) -> Path:
     """The folder of a finished adapter.
 
     Raises:
         UnknownName: with near matches.
     """
-    found = {
-        folder.name: folder
-        for parent in paths.adapter_dirs()
-        if parent.is_dir()
-        for folder in parent.iterdir()
-        if (folder / RECORD).is_file() and not folder.name.startswith(".")
-    }
-    if name not in found:
-        raise UnknownName("finished adapter", name, found)
-    return found[name]
+    finished = finished_adapters()
+    if name not in finished:
+        raise UnknownName("finished adapter", name, finished)
+    return finished[name]
 
 
 def _merge(folder: Path, target: Path, form: Format) -> Drift:
-    recipe = Recipe(**yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8")))
+    recipe = Recipe(**yaml.safe_load((folder / RECIPE_FILE).read_text(encoding="utf-8")))
     tokenizer = model.load_tokenizer(recipe)
     base = _base(recipe)
     adapted = PeftModel.from_pretrained(base, folder).eval()
-    before = [_logits(adapted, tokenizer, text) for text in SAMPLES]
+    before = [_logits(adapted, tokenizer, text) for text in DRIFT_TEXTS]
     merged = adapted.merge_and_unload()
     with tempfile.TemporaryDirectory(dir=target.absolute().parent, prefix=".export-") as temporary:
-        made = Path(temporary) / "made"
-        tokenizer.save_pretrained(made)
+        exported = Path(temporary) / "made"
+        tokenizer.save_pretrained(exported)
         if form == "gguf":
-            file = gguf_file.write(merged, tokenizer, made, folder.name)
-            written = gguf_file.read(file, merged.config)
-            for other in made.iterdir():  # all of it is in the one file
+            file = gguf_file.write(merged, tokenizer, exported, folder.name)
+            reloaded = gguf_file.read(file, merged.config)
+            for other in exported.iterdir():  # all of it is in the one file
                 other.unlink() if other != file else None
         else:
-            merged.save_pretrained(made)
-            written = AutoModelForCausalLM.from_pretrained(made, dtype=_dtype(recipe))
-        drift = compared(before, [_logits(written, tokenizer, text) for text in SAMPLES])
+            merged.save_pretrained(exported)
+            reloaded = AutoModelForCausalLM.from_pretrained(exported, dtype=_dtype(recipe))
+        drift = measured_drift(before, [_logits(reloaded, tokenizer, text) for text in DRIFT_TEXTS])
         if drift.agreement < LEAST_AGREEMENT:
             raise AdapterError(
                 f"The {form} model is not the adapter: {drift.agreement:.1%} of the next tokens "
                 f"agree (at least {LEAST_AGREEMENT:.0%} must), logits differ by up to "
                 f"{drift.largest:.3g}. Nothing was written. Export it as adapter."
             )
-        shutil.copy(folder / "README.md", made / "README.md")
-        made.rename(target)
+        shutil.copy(folder / CARD, exported / CARD)
+        exported.rename(target)
     return drift
 
 
 def _base(recipe: Recipe) -> Any:
     """The base as it was trained on: 4-bit weights are dequantized, not read anew."""
-    source, _ = model.place(recipe)
+    source, _ = model.base_source(recipe)
     options: dict[str, Any] = {"dtype": _dtype(recipe), "use_safetensors": True}
     if recipe.quantization == "nf4":
         options["quantization_config"] = model.nf4(_dtype(recipe))
@@ -136,7 +130,7 @@ def _logits(net: Any, tokenizer: Any, text: str) -> torch.Tensor:
     return logits
 
 
-def compared(before: list[torch.Tensor], after: list[torch.Tensor]) -> Drift:
+def measured_drift(before: list[torch.Tensor], after: list[torch.Tensor]) -> Drift:
     """Drift between two lists of (length, vocabulary) logits of the same texts."""
     one, other = torch.cat(before), torch.cat(after)
     agreement = (one.argmax(-1) == other.argmax(-1)).float().mean().item()

@@ -83,7 +83,7 @@ def fusable(model: nn.Module) -> bool:
     )
 
 
-class Fused:
+class FusedLayers:
     """Puts the operation in place of a model's linear layers.
 
     In float32 it holds the merged weights beside the model's own: as much memory again. The model

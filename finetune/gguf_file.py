@@ -14,21 +14,21 @@ from transformers import AutoModelForCausalLM
 
 from core.errors import AdapterError
 
-NAME = "model.gguf"
-ARCHITECTURES = {
+GGUF_FILE = "model.gguf"
+GGUF_ARCHITECTURES = {
     "llama": gguf.MODEL_ARCH.LLAMA,
     "qwen2": gguf.MODEL_ARCH.QWEN2,
     "qwen3": gguf.MODEL_ARCH.QWEN3,
 }
 # How llama.cpp names the ways of cutting text before byte-pair merges, by a mark of each way in
 # tokenizer.json.
-CUTS = {
+PRE_TOKENIZERS = {
     '"type":"Digits"': "smollm",
     r"\\p{N}{1,3}": "llama-bpe",
     r"\\p{N}|": "qwen2",
     '"use_regex":true': "gpt-2",
 }
-ELSEWHERE = "Export it as merged and use llama.cpp's convert_hf_to_gguf.py on that folder."
+CONVERT_HINT = "Export it as merged and use llama.cpp's convert_hf_to_gguf.py on that folder."
 
 
 def write(model: Any, tokenizer: Any, folder: Path, name: str) -> Path:
@@ -44,10 +44,12 @@ def write(model: Any, tokenizer: Any, folder: Path, name: str) -> Path:
         AdapterError: the architecture or the tokenizer is none that is known here.
     """
     config = model.config
-    if config.model_type not in ARCHITECTURES:
-        raise AdapterError(f"{config.model_type!r} models cannot be written as GGUF. {ELSEWHERE}")
-    arch = ARCHITECTURES[config.model_type]
-    writer = gguf.GGUFWriter(folder / NAME, gguf.MODEL_ARCH_NAMES[arch])
+    if config.model_type not in GGUF_ARCHITECTURES:
+        raise AdapterError(
+            f"{config.model_type!r} models cannot be written as GGUF. {CONVERT_HINT}"
+        )
+    arch = GGUF_ARCHITECTURES[config.model_type]
+    writer = gguf.GGUFWriter(folder / GGUF_FILE, gguf.MODEL_ARCH_NAMES[arch])
     writer.add_name(name)
     _add_shape(writer, config)
     _add_tokenizer(writer, tokenizer, folder, config.vocab_size)
@@ -60,7 +62,7 @@ def write(model: Any, tokenizer: Any, folder: Path, name: str) -> Path:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    return folder / NAME
+    return folder / GGUF_FILE
 
 
 def read(file: Path, config: Any) -> Any:
@@ -92,19 +94,23 @@ def _add_shape(writer: gguf.GGUFWriter, config: Any) -> None:
 
 def _add_tokenizer(writer: gguf.GGUFWriter, tokenizer: Any, folder: Path, size: int) -> None:
     stored = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
-    cutting = json.dumps(stored.get("pre_tokenizer"), separators=(",", ":"), ensure_ascii=False)
-    cut = next((name for mark, name in CUTS.items() if mark in cutting), None)
-    if stored["model"]["type"] != "BPE" or cut is None:
-        raise AdapterError(f"This tokenizer cannot be written as GGUF. {ELSEWHERE}")
+    pre_tokenizer_json = json.dumps(
+        stored.get("pre_tokenizer"), separators=(",", ":"), ensure_ascii=False
+    )
+    pre_tokenizer = next(
+        (name for mark, name in PRE_TOKENIZERS.items() if mark in pre_tokenizer_json), None
+    )
+    if stored["model"]["type"] != "BPE" or pre_tokenizer is None:
+        raise AdapterError(f"This tokenizer cannot be written as GGUF. {CONVERT_HINT}")
     by_id = {number: token for token, number in tokenizer.get_vocab().items()}
     special = {entry["id"] for entry in stored["added_tokens"] if entry["special"]}
-    kinds = gguf.TokenType
+    types = gguf.TokenType
     writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre(cut)
+    writer.add_tokenizer_pre(pre_tokenizer)
     writer.add_token_list([by_id.get(i, f"[PAD{i}]") for i in range(size)])
     writer.add_token_types(
         [
-            kinds.UNUSED if i not in by_id else kinds.CONTROL if i in special else kinds.NORMAL
+            types.UNUSED if i not in by_id else types.CONTROL if i in special else types.NORMAL
             for i in range(size)
         ]
     )
@@ -126,10 +132,10 @@ def _pair(merge: str | list[str]) -> list[str]:
 
 
 def _name(names: gguf.TensorNameMap, key: str) -> str:
-    found = names.get_name(key, try_suffixes=(".weight", ".bias"))
-    if found is None:
-        raise AdapterError(f"GGUF has no name for the tensor {key}. {ELSEWHERE}")
-    return found
+    tensor_name = names.get_name(key, try_suffixes=(".weight", ".bias"))
+    if tensor_name is None:
+        raise AdapterError(f"GGUF has no name for the tensor {key}. {CONVERT_HINT}")
+    return tensor_name
 
 
 def _array(key: str, tensor: Tensor, config: Any) -> np.ndarray:

@@ -19,18 +19,18 @@ from core.errors import SetupError
 from engine import starter
 from engine.base_model import Base
 from engine.lora import Switch
-from finetune.examples import Encoder, Example
-from finetune.fused import Fused, fusable
+from finetune.examples import Example, ExampleEncoder
+from finetune.fused import FusedLayers, fusable
 from finetune.recipe import Recipe
-from finetune.warm_start import folder as started
+from finetune.warm_start import start_folder
 from tasks.spec import TaskSpec
 
-SHORT = 128  # on the CPU plain products beat torch's fused attention up to some such length
+EAGER_TOKENS = 128  # on the CPU plain products beat torch's fused attention up to some such length
 HEAD_ROWS, GPU_HEAD_ROWS = 64, 1024  # positions whose logits stand in memory together
 
 
 @dataclass(frozen=True)
-class Trainee:
+class TrainableModel:
     """A base with its adapter.
 
     Attributes:
@@ -44,10 +44,10 @@ class Trainee:
     base_name: str
 
 
-def encoder(tokenizer: Any, task: TaskSpec) -> Encoder:
+def encoder(tokenizer: Any, task: TaskSpec) -> ExampleEncoder:
     """The examples' maker for a base's tokenizer."""
     base = Base(None, tokenizer, Switch({}), 0, {})
-    return Encoder(
+    return ExampleEncoder(
         task,
         base.prompt_ids,
         lambda texts: tokenizer(list(texts), add_special_tokens=False).input_ids,
@@ -55,7 +55,7 @@ def encoder(tokenizer: Any, task: TaskSpec) -> Encoder:
     )
 
 
-def place(recipe: Recipe) -> tuple[str, str]:
+def base_source(recipe: Recipe) -> tuple[str, str]:
     """Folder or hub id the base is read from, and the name an adapter of it carries."""
     if recipe.base == "starter":
         return str(starter.prepare()), starter.NAME
@@ -68,11 +68,11 @@ def load_tokenizer(recipe: Recipe) -> Any:
     Raises:
         SetupError: it cannot be had.
     """
-    source, _ = place(recipe)
-    return _loaded(AutoTokenizer, source, recipe)
+    source, _ = base_source(recipe)
+    return _from_pretrained(AutoTokenizer, source, recipe)
 
 
-def load(recipe: Recipe, sharded: bool = False) -> Trainee:
+def load(recipe: Recipe, sharded: bool = False) -> TrainableModel:
     """The base with a fresh adapter, seeded, or with the one that the recipe starts from.
 
     Args:
@@ -82,8 +82,8 @@ def load(recipe: Recipe, sharded: bool = False) -> Trainee:
         SetupError: the base cannot be had.
         UnknownName, SettingsError: see `finetune.warm_start`.
     """
-    source, name = place(recipe)
-    before = started(recipe, name)
+    source, name = base_source(recipe)
+    start = start_folder(recipe, name)
     hub_logging.disable_progress_bar()
     options: dict[str, Any] = {"dtype": dtype(recipe), "use_safetensors": True}
     quantized = recipe.quantization == "nf4"
@@ -91,7 +91,7 @@ def load(recipe: Recipe, sharded: bool = False) -> Trainee:
         options["device_map"] = {"": int(os.environ.get("LOCAL_RANK", "0"))}
     if quantized:
         options["quantization_config"] = nf4(dtype(recipe), sharded)
-    model = _loaded(AutoModelForCausalLM, source, recipe, **options)
+    model = _from_pretrained(AutoModelForCausalLM, source, recipe, **options)
     layers = model.config.num_hidden_layers
     model.requires_grad_(False)
     if model.device.type == "cuda" and not sharded:
@@ -104,9 +104,9 @@ def load(recipe: Recipe, sharded: bool = False) -> Trainee:
         model.gradient_checkpointing_enable({"use_reentrant": False})
         model.enable_input_require_grads()
     torch.manual_seed(recipe.seed)
-    if before:
-        wrapped = PeftModel.from_pretrained(model, str(before), is_trainable=True)
-        return Trainee(wrapped, load_tokenizer(recipe), name)
+    if start:
+        wrapped = PeftModel.from_pretrained(model, str(start), is_trainable=True)
+        return TrainableModel(wrapped, load_tokenizer(recipe), name)
     lora = recipe.lora
     config = LoraConfig(
         r=lora.rank,
@@ -118,7 +118,7 @@ def load(recipe: Recipe, sharded: bool = False) -> Trainee:
         use_dora=lora.dora,
         task_type="CAUSAL_LM",
     )
-    return Trainee(get_peft_model(model, config), load_tokenizer(recipe), name)
+    return TrainableModel(get_peft_model(model, config), load_tokenizer(recipe), name)
 
 
 def _targets(model: Any) -> list[str]:
@@ -154,7 +154,7 @@ def nf4(compute: torch.dtype, sharded: bool = False) -> BitsAndBytesConfig:
     )
 
 
-def _loaded(kind: Any, source: str, recipe: Recipe, **options: Any) -> Any:
+def _from_pretrained(kind: Any, source: str, recipe: Recipe, **options: Any) -> Any:
     revision = {} if Path(source).is_dir() else {"revision": recipe.revision}
     try:
         return kind.from_pretrained(source, trust_remote_code=False, **revision, **options)
@@ -205,7 +205,7 @@ def collate(examples: Sequence[Example], pad: int, round_to: int = 8, share: boo
         share: read the common beginning of the prompts once instead of once a row.
     """
     prompts = [example.prompt for example in examples]
-    begin = _common([prompt[:-1] for prompt in prompts]) if share else 0
+    begin = _common_prefix_length([prompt[:-1] for prompt in prompts]) if share else 0
     rest = [(e.prompt + e.answer)[begin:-1] for e in examples]
     width = -(-max(map(len, rest)) // round_to) * round_to
     at: list[int] = []
@@ -226,7 +226,7 @@ def collate(examples: Sequence[Example], pad: int, round_to: int = 8, share: boo
     )
 
 
-def _common(rows: Sequence[list[int]]) -> int:
+def _common_prefix_length(rows: Sequence[list[int]]) -> int:
     """How many ids all rows begin with alike."""
     first = rows[0]
     lengths = (
@@ -253,7 +253,7 @@ class AnswerLoss(nn.Module):
         """
         super().__init__()
         self.model = model
-        self.fused = Fused(model) if fuse and fusable(model) else None
+        self.fused = FusedLayers(model) if fuse and fusable(model) else None
         self._no_split_modules = model._no_split_modules  # where Accelerate cuts for FSDP
 
     def forward(self, batch: Batch) -> Tensor:
@@ -262,7 +262,7 @@ class AnswerLoss(nn.Module):
             self.fused.refresh()
         base = self.model.get_base_model()
         if batch.ids.device.type == "cpu":
-            short = batch.shared.numel() + batch.ids.shape[1] <= SHORT
+            short = batch.shared.numel() + batch.ids.shape[1] <= EAGER_TOKENS
             base.set_attn_implementation("eager" if short else "sdpa")
         decoder, head = base.get_decoder(), base.get_output_embeddings()
         rows = GPU_HEAD_ROWS if batch.ids.is_cuda else HEAD_ROWS

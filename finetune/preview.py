@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from finetune import checks, cost, data, model
-from finetune.data import Part
-from finetune.examples import Encoder, Example
+from finetune.data import DataSet
+from finetune.examples import Example, ExampleEncoder
 from finetune.recipe import Recipe
 from tasks.spec import find_task, load_tasks
 
-SAMPLE = 40  # batches whose sizes stand for all in the estimate
-SHOWN = 5  # refused rows and labels that are printed
-WIDTHS = {"torch.float32": 4.0, "torch.bfloat16": 2.0}  # bytes of a weight
-NF4_WIDTH = 0.55  # bytes of a 4-bit weight with its scales
+SAMPLE_BATCHES = 40  # batches whose sizes stand for all in the estimate
+ROWS_SHOWN = 5  # refused rows and labels that are printed
+WEIGHT_BYTES = {"torch.float32": 4.0, "torch.bfloat16": 2.0}  # bytes of a weight
+NF4_WEIGHT_BYTES = 0.55  # bytes of a 4-bit weight with its scales
 
 
 @dataclass(frozen=True)
@@ -36,40 +36,42 @@ def report(recipe: Recipe) -> str:
     """
     task = find_task(load_tasks(), recipe.task)
     encoder = model.encoder(model.load_tokenizer(recipe), task)
-    parts = data.load(recipe, task, encoder)
+    data_sets = data.load(recipe, task, encoder)
     lines: list[str] = []
-    for part in parts:
-        lines += _part(part, encoder)
-    lines += [f"  refused rows are in {file}" for file in written(parts)]
-    estimate = estimated(recipe, parts, encoder)
+    for data_set in data_sets:
+        lines += _described(data_set, encoder)
+    lines += [f"  refused rows are in {file}" for file in write_refused_rows(data_sets)]
+    estimate = estimate_cost(recipe, data_sets, encoder)
     steps = f"{estimate.steps:,} steps" if estimate.steps else f"{recipe.minutes:g} minutes"
     lines.append(
         f"estimate: {steps}, about {_duration(estimate.seconds)} on this machine as busy as it "
         f"is now, {estimate.memory / 1e9:.1f} GB of memory"
     )
-    checks.require_rows(parts)
+    checks.require_rows(data_sets)
     return "\n".join(lines)
 
 
-def written(parts: Sequence[Part]) -> list[Path]:
+def write_refused_rows(data_sets: Sequence[DataSet]) -> list[Path]:
     """Write the refused rows of every part; the files written."""
-    return [file for part in parts for file in checks.write_refused(part.refused)]
+    return [file for data_set in data_sets for file in checks.write_refused(data_set.refused)]
 
 
-def estimated(recipe: Recipe, parts: Sequence[Part], encoder: Encoder) -> Estimate:
+def estimate_cost(
+    recipe: Recipe, data_sets: Sequence[DataSet], encoder: ExampleEncoder
+) -> Estimate:
     """Time from a short measurement of this machine, memory from the largest batch seen."""
-    source, _ = model.place(recipe)
-    shape = cost.Shape.of(source, **cost.source_options(source, recipe.revision))
-    sample = _sample(recipe, parts, encoder)
+    source, _ = model.base_source(recipe)
+    shape = cost.ModelShape.of(source, **cost.source_options(source, recipe.revision))
+    sample = _sample(recipe, data_sets, encoder)
     batches = [model.collate(examples, 0, recipe.round_to) for examples in sample]
-    count = data.count_batches(recipe, parts, encoder)
+    count = data.count_batches(recipe, data_sets, encoder)
     steps = recipe.steps or max(1, round(recipe.epochs * count))
     trained = max(1, shape.layers - recipe.lora.from_layer) / shape.layers
     tokens = sum(batch.tokens for batch in batches) / len(batches)
     answers = sum(len(batch.at) for batch in batches) / len(batches)
     pace = cost.seconds(shape, round(tokens), round(answers), trained, cost.speed())
     nf4 = recipe.quantization == "nf4"
-    width = NF4_WIDTH if nf4 else WIDTHS[str(model.dtype(recipe))]
+    width = NF4_WEIGHT_BYTES if nf4 else WEIGHT_BYTES[str(model.dtype(recipe))]
     largest = max(batches, key=lambda batch: batch.tokens)
     memory = cost.memory(shape, largest, trained, recipe.lora.rank, width)
     if recipe.minutes and not recipe.steps:
@@ -77,26 +79,30 @@ def estimated(recipe: Recipe, parts: Sequence[Part], encoder: Encoder) -> Estima
     return Estimate(steps, steps * pace, memory)
 
 
-def _sample(recipe: Recipe, parts: Sequence[Part], encoder: Encoder) -> list[list[Example]]:
-    count = min(SAMPLE, data.count_batches(recipe, parts, encoder))
-    batches = data.stream(recipe, parts, encoder)
+def _sample(
+    recipe: Recipe, data_sets: Sequence[DataSet], encoder: ExampleEncoder
+) -> list[list[Example]]:
+    count = min(SAMPLE_BATCHES, data.count_batches(recipe, data_sets, encoder))
+    batches = data.stream(recipe, data_sets, encoder)
     return [examples for examples, _ in zip(batches, range(count), strict=False)]
 
 
-def _part(part: Part, encoder: Encoder) -> Iterator[str]:
-    refused = [row for rows in part.refused.values() for row in rows]
-    kept = f"{len(part.train):,} rows to train on, {len(part.validation):,} to validate on"
-    yield f"{part.label}: {kept}, {len(refused):,} refused"
-    for place, rows in part.refused.items():
-        yield from (f"  refused: {Path(place).name}, {row}" for row in rows[:SHOWN])
-        if len(rows) > SHOWN:
-            yield f"  refused: {Path(place).name}, {len(rows) - SHOWN:,} more"
-    yield from (f"  note: {finding}" for finding in checks.findings(part, encoder))
+def _described(data_set: DataSet, encoder: ExampleEncoder) -> Iterator[str]:
+    refused = [row for rows in data_set.refused.values() for row in rows]
+    counted = (
+        f"{len(data_set.train):,} rows to train on, {len(data_set.validation):,} to validate on"
+    )
+    yield f"{data_set.label}: {counted}, {len(refused):,} refused"
+    for origin, rows in data_set.refused.items():
+        yield from (f"  refused: {Path(origin).name}, {row}" for row in rows[:ROWS_SHOWN])
+        if len(rows) > ROWS_SHOWN:
+            yield f"  refused: {Path(origin).name}, {len(rows) - ROWS_SHOWN:,} more"
+    yield from (f"  note: {finding}" for finding in checks.check_rows(data_set, encoder))
     if encoder.task.kind == "choose":
-        counts = Counter(row.answer for row in part.train).most_common()
+        counts = Counter(row.answer for row in data_set.train).most_common()
         shown = ", ".join(f"{label} {count:,}" for label, count in counts[:12])
         yield f"  labels: {shown}{', …' if len(counts) > 12 else ''}"
-    lengths = (row.tokens for row in part.train)
+    lengths = (row.tokens for row in data_set.train)
     bins = checks.histogram(lengths)
     yield "  tokens of text and answer: " + ", ".join(f"{k}: {v:,}" for k, v in bins.items())
 

@@ -14,18 +14,18 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from adapter_store.discovery import ADAPTER_ID
 from core.errors import SettingsError
 from tasks.rows import Layout
 
 RECIPES = Path(__file__).parent / "recipes"
-ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$"
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Source(Layout):
+class DataSource(Layout):
     """One data set. `path` (a local file) wins over `hub` (a data-set name) where it exists."""
 
     path: str | None = Field(None, description="local .jsonl, .csv, .tsv or .parquet file")
@@ -50,7 +50,7 @@ class Source(Layout):
     attribution: str = ""
 
     @model_validator(mode="after")
-    def _has_a_place(self) -> Source:
+    def _has_a_place(self) -> DataSource:
         if not self.path and not self.hub:
             raise ValueError("a data source needs `path` (a local file) or `hub` (a name)")
         return self
@@ -80,14 +80,14 @@ class Range(_Strict):
 class Recipe(_Strict):
     """One finetune's settings. Make one with `load_recipe`."""
 
-    name: str = Field(pattern=ID, description="id of the adapter that comes out")
+    name: str = Field(pattern=rf"^{ADAPTER_ID}$", description="id of the adapter that comes out")
     task: str
     notes: str = Field("", description="what a reader of the card should know about the data")
     base: str = Field("starter", description="'starter', a hub model id, or a local folder")
     revision: str = "main"
     quantization: Literal["none", "nf4"] = "none"
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    data: list[Source] = Field(min_length=1)
+    data: list[DataSource] = Field(min_length=1)
     data_folder: str = Field(".", description="where relative paths of data files begin")
     validation_share: float = Field(0.1, gt=0, lt=1, description="split off where none is given")
     folds: int | None = Field(
@@ -138,7 +138,7 @@ class Recipe(_Strict):
         return self.model_dump(mode="json", exclude={"data_folder"})
 
 
-class Resolved(_Strict):
+class ResolvedRecipe(_Strict):
     """A recipe and where each of its values came from (`lora.rank` -> its source)."""
 
     recipe: Recipe
@@ -152,7 +152,7 @@ class Resolved(_Strict):
         )
 
 
-def load_recipe(name: str, overrides: Iterable[str] = ()) -> Resolved:
+def load_recipe(name: str, overrides: Iterable[str] = ()) -> ResolvedRecipe:
     """Read a recipe file, or a shipped recipe by name, and apply `key=value` overrides.
 
     `data=PATH` puts one local file in place of all the recipe's data sets; other keys are dotted
@@ -171,13 +171,13 @@ def load_recipe(name: str, overrides: Iterable[str] = ()) -> Resolved:
             raise SettingsError(f"{override!r} is not key=value, like learning_rate=0.0005.")
         value = _value(text, override)
         if key == "data":
-            values["data"] = [_own(value, values)]
+            values["data"] = [_own_file(value, values)]
             origins = {k: v for k, v in origins.items() if not k.startswith("data.")}
             key = "data.0.path"
         key = "data.0.validation" if key == "validation" else key
-        _put(values, key, value, override)
+        _set(values, key, value, override)
         origins[key] = "command line"
-    return Resolved(recipe=_validated(values, file.name), origins=origins)
+    return ResolvedRecipe(recipe=_validated(values, file.name), origins=origins)
 
 
 def shipped() -> list[str]:
@@ -194,7 +194,7 @@ def _find(name: str) -> Path:
     if name in shipped():
         return RECIPES / f"{name}.yaml"
     raise SettingsError(
-        f"There is no recipe {name!r}.{_near(name, shipped())} Or name a .yaml file."
+        f"There is no recipe {name!r}.{_near_matches(name, shipped())} Or name a .yaml file."
     )
 
 
@@ -218,7 +218,7 @@ def _inherited(file: Path) -> tuple[dict[str, Any], dict[str, str]]:
     return {**below, **values}, {**their_origins, **origins}
 
 
-def _own(path: Any, values: dict[str, Any]) -> dict[str, Any]:
+def _own_file(path: Any, values: dict[str, Any]) -> dict[str, Any]:
     """A person's file as the only data set, label lists drawn as the recipe's first one has it."""
     first = (values.get("data") or [{}])[0]
     return {"path": path, **({"labels": first["labels"]} if "labels" in first else {})}
@@ -231,7 +231,7 @@ def _value(text: str, override: str) -> Any:
         raise SettingsError(f"{override!r}: the value is not YAML. Put it in quotes.") from error
 
 
-def _put(values: dict[str, Any], key: str, value: Any, override: str) -> None:
+def _set(values: dict[str, Any], key: str, value: Any, override: str) -> None:
     *parents, last = key.split(".")
     place: Any = values
     for part in parents:
@@ -251,23 +251,23 @@ def _validated(values: dict[str, Any], file: str) -> Recipe:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the recipe"
         if first["type"] == "extra_forbidden":
-            known = _fields(first["loc"])
-            near = _near(str(first["loc"][-1]), known)
-            message = f"there is no key {where!r}.{near} Known: {', '.join(known)}"
+            keys = _fields(first["loc"])
+            near = _near_matches(str(first["loc"][-1]), keys)
+            message = f"there is no key {where!r}.{near} Known: {', '.join(keys)}"
         else:
             message = f"{where}={first['input']!r}: {first['msg']}"
         raise SettingsError(f"{file}: {message}.") from error
 
 
 def _fields(place: tuple[int | str, ...]) -> list[str]:
-    models: dict[str, type[BaseModel]] = {"data": Source, "lora": Lora}
+    models: dict[str, type[BaseModel]] = {"data": DataSource, "lora": Lora}
     model = models.get(str(place[0]), Recipe) if len(place) > 1 else Recipe
     return sorted(model.model_fields)
 
 
-def _near(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), n=3)
-    return f" Did you mean {' or '.join(near)}?" if near else ""
+def _near_matches(name: str, names: Iterable[str]) -> str:
+    matches = difflib.get_close_matches(name, list(names), n=3)
+    return f" Did you mean {' or '.join(matches)}?" if matches else ""
 
 
 def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -17,22 +17,32 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from adapter_store.scope import Scope, spoken
+from adapter_store.files import (
+    ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
+    CARD,
+    ORIGINS,
+    RECIPE_FILE,
+    fingerprint_of,
+)
+from adapter_store.run_record import DataSetRecord, RunRecord, write_run_record
+from adapter_store.scope import Scope, languages_of
 from core import fingerprint
 from core.errors import SettingsError
 from finetune import card, warm_start
-from finetune.data import Part
-from finetune.model import Trainee
-from finetune.recipe import Resolved
+from finetune.data import DataSet
+from finetune.model import TrainableModel
+from finetune.recipe import ResolvedRecipe
 from finetune.shrink import shrunk
+from finetune.state import TrainingState
 from tasks.spec import TaskSpec
 
-CHECKPOINT, BEST, RECORD = "checkpoint.pt", "best.pt", "run.json"
-PACKAGES = ("torch", "transformers", "peft", "accelerate", "safetensors", "tokenizers")
+CHECKPOINT, BEST = "checkpoint.pt", "best.pt"
+TRAINING_PACKAGES = ("torch", "transformers", "peft", "accelerate", "safetensors", "tokenizers")
 
 
 @dataclass(frozen=True)
-class Workplace:
+class RunFolder:
     """Where a run works and where its adapter goes.
 
     The working folder's name begins with a dot, which the adapter library passes over: the chat
@@ -43,9 +53,9 @@ class Workplace:
     final: Path
 
     @classmethod
-    def at(cls, shelf: Path, name: str) -> Workplace:
+    def at(cls, adapters_dir: Path, name: str) -> RunFolder:
         """The place of a run of that name among the adapters of a folder."""
-        return cls(shelf / f".{name}.run", shelf / name)
+        return cls(adapters_dir / f".{name}.run", adapters_dir / name)
 
     def open(self, resume: bool, replace: bool) -> None:
         """Make the working folder, or find the one to go on in.
@@ -99,130 +109,145 @@ def _save(file: Path, values: Any) -> None:
 
 
 def finish(
-    place: Workplace,
-    resolved: Resolved,
+    run_folder: RunFolder,
+    resolved: ResolvedRecipe,
     task: TaskSpec,
-    parts: Sequence[Part],
-    trainee: Trainee,
+    data_sets: Sequence[DataSet],
+    trainable: TrainableModel,
     adapter: Mapping[str, torch.Tensor],
-    state: dict[str, Any],
+    state: TrainingState,
+    *,
+    processes: int = 1,
     folds: Sequence[float] = (),
 ) -> Path:
     """Write adapter, recipe, curve and card, the record last, and put the folder in its place.
 
+    Args:
+        adapter: the trained tensors by name, on the CPU.
+        processes: that trained together.
+        folds: validation losses of a cross-validation before.
+
     Returns:
         the finished folder.
     """
-    folder = place.folder
-    save_adapter(trainee, adapter, folder, resolved.recipe.lora.keep)
+    folder = run_folder.folder
+    save_adapter(trainable, adapter, folder, resolved.recipe.lora.keep)
     recipe = resolved.recipe.settled()
-    (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True))
-    (folder / "origins.json").write_text(json.dumps(resolved.origins, indent=1))
+    (folder / RECIPE_FILE).write_text(yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True))
+    (folder / ORIGINS).write_text(json.dumps(resolved.origins, indent=1))
     card.draw_curve(state, folder)
-    record = _record(resolved, task, parts, trainee, state, folder)
+    record = _record(resolved, task, data_sets, trainable, state, processes, folder)
     if folds:
-        record["folds"] = list(folds)
-    if before := warm_start.folder(resolved.recipe, trainee.base_name):
-        record["start"] = warm_start.described(before)
-    (folder / "README.md").write_text(card.text(record, resolved.recipe), encoding="utf-8")
+        record = record.model_copy(update={"folds": list(folds)})
+    if start := warm_start.start_folder(resolved.recipe, trainable.base_name):
+        record = record.model_copy(update={"start": warm_start.start_record(start)})
+    (folder / CARD).write_text(card.text(record, resolved.recipe), encoding="utf-8")
     for name in (CHECKPOINT, BEST):
         (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder / "tensorboard", ignore_errors=True)
-    (folder / RECORD).write_text(json.dumps(record, indent=1, ensure_ascii=False))
-    shutil.rmtree(place.final, ignore_errors=True)
-    folder.rename(place.final)
-    return place.final
+    write_run_record(folder, record)
+    shutil.rmtree(run_folder.final, ignore_errors=True)
+    folder.rename(run_folder.final)
+    return run_folder.final
 
 
 def save_adapter(
-    trainee: Trainee, adapter: Mapping[str, torch.Tensor], folder: Path, keep: int | None = None
+    trainable: TrainableModel,
+    adapter: Mapping[str, torch.Tensor],
+    folder: Path,
+    keep: int | None = None,
 ) -> None:
     """The adapter in PEFT's format, in float16, byte for byte the same for the same weights.
 
     Args:
         keep: the rank to write it at, where it has more.
     """
-    config = trainee.model.peft_config["default"].to_dict()
+    config = trainable.model.peft_config["default"].to_dict()
     if keep and keep < config["r"]:
         share = keep / config["r"]  # the update is scaled by alpha / rank, or alpha / sqrt(rank)
         config["lora_alpha"] *= share**0.5 if config["use_rslora"] else share
         config["r"], adapter = keep, shrunk(adapter, keep)
-    config["base_model_name_or_path"] = trainee.base_name
+    config["base_model_name_or_path"] = trainable.base_name
     config["inference_mode"] = True
     plain = {key: sorted(v) if isinstance(v, set) else v for key, v in config.items()}
     text = json.dumps(plain, indent=1, sort_keys=True, default=str)
-    (folder / "adapter_config.json").write_text(text)
+    (folder / ADAPTER_CONFIG).write_text(text)
     tensors = {
         name.replace(".default.weight", ".weight"): tensor.to(torch.float16)
         for name, tensor in adapter.items()
     }
-    save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    save_file(tensors, folder / ADAPTER_WEIGHTS, metadata={"format": "pt"})
 
 
 def _record(
-    resolved: Resolved,
+    resolved: ResolvedRecipe,
     task: TaskSpec,
-    parts: Sequence[Part],
-    trainee: Trainee,
-    state: dict[str, Any],
+    data_sets: Sequence[DataSet],
+    trainable: TrainableModel,
+    state: TrainingState,
+    processes: int,
     folder: Path,
-) -> dict[str, Any]:
-    files = [folder / "adapter_config.json", folder / "adapter_model.safetensors"]
-    return {
-        "name": resolved.recipe.name,
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "adapter": fingerprint.of_files(files),
-        "base": trainee.base_name,
-        "task": task.fingerprint,
-        "task_version": task.version,
-        "scope": scope(task, parts).model_dump(exclude_defaults=True),
-        "recipe": fingerprint.of_value(resolved.recipe.settled()),
-        "seed": resolved.recipe.seed,
-        "data": [_described(part) for part in parts],
-        "steps": state["step"],
-        "rows": state["rows"],
-        "tokens": state["tokens"],
-        "seconds": round(state["seconds"], 1),
-        "evaluations": state["evaluations"],
-        "threads": torch.get_num_threads(),
-        "processes": state["processes"],
-        "processor": platform.machine(),
-        "versions": {name: version(name) for name in PACKAGES},
-    }
+) -> RunRecord:
+    return RunRecord(
+        name=resolved.recipe.name,
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        adapter=fingerprint_of(folder),
+        base=trainable.base_name,
+        task=task.fingerprint,
+        task_name=task.name,
+        task_version=task.version,
+        scope=scope(task, data_sets),
+        recipe=fingerprint.of_value(resolved.recipe.settled()),
+        seed=resolved.recipe.seed,
+        data=[_described(data_set) for data_set in data_sets],
+        steps=state.step,
+        rows=state.rows,
+        tokens=state.tokens,
+        seconds=round(state.seconds, 1),
+        evaluations=state.evaluations,
+        threads=torch.get_num_threads(),
+        processes=processes,
+        processor=platform.machine(),
+        versions={name: version(name) for name in TRAINING_PACKAGES},
+    )
 
 
 # Labels from which an adapter learns to read a list, and not to know its labels. Of 13 it did not
 # (results/LOG.md, a Chinese specialist); `classification-en` saw 300 and does. 40 is a guess.
-READS_ANY = 40
+ENOUGH_LABELS = 40
 
 
-def scope(task: TaskSpec, parts: Sequence[Part]) -> Scope:
+def scope(task: TaskSpec, data_sets: Sequence[DataSet]) -> Scope:
     """What the rows teach: slot values, label lists, the languages of the texts."""
-    rows = [row for part in parts for row in part.train]
+    rows = [row for data_set in data_sets for row in data_set.train]
     slots = {
         name: sorted({row.slots[name] for row in rows if name in row.slots})
         for name, slot in task.slots.items()
         if slot.type == "language"
     }
-    own = task.kind == "choose" and all(part.source.labels == "task" for part in parts)
-    seen = {row.answer for row in rows} if task.kind == "choose" and not own else set()
+    own_labels = task.kind == "choose" and all(
+        data_set.source.labels == "task" for data_set in data_sets
+    )
+    labels_seen = (
+        {row.answer for row in rows} if task.kind == "choose" and not own_labels else set()
+    )
     return Scope(
         slots={name: values for name, values in slots.items() if values},
-        labels=[both.en for both in task.labels.values()] if own else None,
-        among=sorted(seen) if 0 < len(seen) < READS_ANY else None,
-        languages=[] if slots else spoken(row.text for row in rows),
+        labels=[both.en for both in task.labels.values()] if own_labels else None,
+        among=sorted(labels_seen) if 0 < len(labels_seen) < ENOUGH_LABELS else None,
+        languages=[] if slots else languages_of(row.text for row in rows),
     )
 
 
-def _described(part: Part) -> dict[str, Any]:
-    source = part.source
-    files = [Path(place) for place in part.refused if Path(place).is_file()]
-    return {
-        "name": part.label,
-        "licence": source.licence,
-        "attribution": source.attribution,
-        "train_rows": len(part.train),
-        "validation_rows": len(part.validation),
-        "refused": sum(map(len, part.refused.values())),
-        "sha256": {file.name: fingerprint.sha256_file(file) for file in files},
-    }
+def _described(data_set: DataSet) -> DataSetRecord:
+    source = data_set.source
+    files = [Path(origin) for origin in data_set.refused if Path(origin).is_file()]
+    return DataSetRecord(
+        name=data_set.label,
+        licence=source.licence,
+        attribution=source.attribution,
+        train_rows=len(data_set.train),
+        validation_rows=len(data_set.validation),
+        refused=sum(map(len, data_set.refused.values())),
+        sha256={file.name: fingerprint.sha256_file(file) for file in files},
+    )

@@ -17,7 +17,7 @@ def shrunk(adapter: Mapping[str, Tensor], rank: int) -> dict[str, Tensor]:
         adapter: of every layer a `lora_A`, (rank, in), and a `lora_B`, (out, rank).
         rank: of what is returned.
     """
-    made = dict(adapter)
+    smaller = dict(adapter)
     for name in adapter:
         if ".lora_A." not in name:
             continue
@@ -26,6 +26,6 @@ def shrunk(adapter: Mapping[str, Tensor], rank: int) -> dict[str, Tensor]:
         (q_a, r_a), (q_b, r_b) = torch.linalg.qr(a.T), torch.linalg.qr(b)
         u, sizes, v = torch.linalg.svd(r_b @ r_a.T)
         root = sizes[:rank].sqrt()
-        made[name] = ((q_a @ v[:rank].T) * root).T.contiguous()
-        made[other] = ((q_b @ u[:, :rank]) * root).contiguous()
-    return made
+        smaller[name] = ((q_a @ v[:rank].T) * root).T.contiguous()
+        smaller[other] = ((q_b @ u[:, :rank]) * root).contiguous()
+    return smaller

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,11 @@ from typing import Any
 import optuna
 from matplotlib.figure import Figure
 
+from adapter_store.run_record import read_run_record
 from core import paths
 from core.errors import SettingsError
 from finetune import train
-from finetune.recipe import Range, Resolved, load_recipe
+from finetune.recipe import Range, ResolvedRecipe, load_recipe
 
 
 def run(name: str, overrides: Sequence[str], trials: int) -> tuple[Path, list[str]]:
@@ -50,16 +50,15 @@ def run(name: str, overrides: Sequence[str], trials: int) -> tuple[Path, list[st
 
 
 def _trial(
-    trial: optuna.Trial, base: Resolved, name: str, overrides: Sequence[str], folder: Path
+    trial: optuna.Trial, base: ResolvedRecipe, name: str, overrides: Sequence[str], folder: Path
 ) -> float:
     """Train with values the search suggests; the lowest validation loss."""
     drawn = [
         f"{key}={_suggest(trial, key, choices)}" for key, choices in base.recipe.search.items()
     ]
     resolved = load_recipe(name, [*overrides, *drawn, f"name=trial-{trial.number}"])
-    done = train.run(resolved, replace=True, shelf=folder)
-    evaluations = json.loads((done / "run.json").read_text())["evaluations"]
-    return float(min(loss for _, loss in evaluations))
+    adapter = train.run(resolved, replace=True, adapters_dir=folder)
+    return read_run_record(adapter).best_loss
 
 
 def _suggest(trial: optuna.Trial, key: str, choices: Range | list[Any]) -> Any:

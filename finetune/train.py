@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import itertools
 import math
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -17,56 +15,24 @@ from torch.utils.data import DataLoader, IterableDataset
 from tqdm import tqdm
 
 from core import paths
-from core.errors import PatchbayError, SettingsError
+from core.errors import SettingsError
 from finetune import checks, data, distributed, model, preview, record
-from finetune.examples import Encoder, Example
-from finetune.model import AnswerLoss, Batch, Trainee, collate
-from finetune.recipe import Recipe, Resolved
-from finetune.record import Workplace
+from finetune.errors import TrainingError, explained_errors
+from finetune.examples import Example, ExampleEncoder
+from finetune.model import AnswerLoss, Batch, TrainableModel, collate
+from finetune.recipe import Recipe, ResolvedRecipe
+from finetune.record import RunFolder
+from finetune.state import TrainingState
 from tasks.spec import find_task, load_tasks
 
-CALIBRATION_STEPS = 10  # steps after which a time budget becomes a number of steps
-
-
-class TrainingError(PatchbayError):
-    """The training ended early; the message says why and what to change."""
-
-
-@dataclass
-class State:
-    """How far a training has come.
-
-    Attributes:
-        step: optimizer steps done.
-        total: steps to do; None until a time budget has been measured.
-        seconds: time spent in steps, their batches included.
-        tokens: positions computed, padding included.
-        rows: examples learnt from.
-        losses: training loss of each step.
-        evaluations: (step, validation loss) pairs.
-        stale: evaluations since the best one.
-    """
-
-    step: int = 0
-    total: int | None = None
-    seconds: float = 0.0
-    tokens: int = 0
-    rows: int = 0
-    losses: list[float] = field(default_factory=list)
-    evaluations: list[list[float]] = field(default_factory=list)
-    stale: int = 0
-
-    @property
-    def best(self) -> float:
-        """The lowest validation loss so far."""
-        return min((loss for _, loss in self.evaluations), default=math.inf)
+PACE_STEPS = 10  # steps after which a time budget becomes a number of steps
 
 
 def run(
-    resolved: Resolved,
+    resolved: ResolvedRecipe,
     resume: bool = False,
     replace: bool = False,
-    shelf: Path | None = None,
+    adapters_dir: Path | None = None,
     folds: Sequence[float] = (),
 ) -> Path:
     """Train what the recipe describes.
@@ -75,7 +41,7 @@ def run(
         resolved: the recipe.
         resume: go on from the last checkpoint of a run of that name.
         replace: let the new adapter take the place of a finished one of that name.
-        shelf: where the adapter goes; by default where the chat finds it.
+        adapters_dir: folder that the adapter goes into; by default where the chat finds it.
         folds: validation losses of a cross-validation before, for the record.
 
     Returns:
@@ -89,55 +55,66 @@ def run(
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
     accelerator = distributed.join(recipe)
-    place = Workplace.at(shelf or paths.user_dir() / "adapters", recipe.name)
+    run_folder = RunFolder.at(adapters_dir or paths.user_dir() / "adapters", recipe.name)
     if accelerator.is_main_process:
-        place.open(resume, replace)
+        run_folder.open(resume, replace)
     task = find_task(load_tasks(), recipe.task)
-    trainee = model.load(recipe, distributed.sharded(accelerator))
-    encoder = model.encoder(trainee.tokenizer, task)
-    parts = data.load(recipe, task, encoder)
+    trainable = model.load(recipe, distributed.sharded(accelerator))
+    encoder = model.encoder(trainable.tokenizer, task)
+    data_sets = data.load(recipe, task, encoder)
     if accelerator.is_main_process:
-        preview.written(parts)
-    checks.require_rows(parts)
-    training = Training(recipe, trainee, encoder, parts, place, accelerator)
+        preview.write_refused_rows(data_sets)
+    checks.require_rows(data_sets)
+    training = Trainer(recipe, trainable, encoder, data_sets, run_folder, accelerator)
     if resume:
         training.restore()
-    with explained(place, recipe):
-        training.go()
+    with explained_errors(run_folder, recipe):
+        training.train()
         adapter = training.adapter()
         if accelerator.is_main_process:
-            state = asdict(training.state) | {"processes": accelerator.num_processes}
-            record.finish(place, resolved, task, parts, trainee, adapter, state, folds)
+            record.finish(
+                run_folder,
+                resolved,
+                task,
+                data_sets,
+                trainable,
+                adapter,
+                training.state,
+                processes=accelerator.num_processes,
+                folds=folds,
+            )
     accelerator.wait_for_everyone()
-    return place.final
+    return run_folder.final
 
 
-class Training:
+class Trainer:
     """The loop and what it needs."""
 
     def __init__(
         self,
         recipe: Recipe,
-        trainee: Trainee,
-        encoder: Encoder,
-        parts: list[data.Part],
-        place: Workplace,
+        trainable: TrainableModel,
+        encoder: ExampleEncoder,
+        data_sets: list[data.DataSet],
+        run_folder: RunFolder,
         accelerator: Accelerator,
     ) -> None:
-        self.recipe, self.trainee, self.place = recipe, trainee, place
+        self.recipe, self.trainable, self.run_folder = recipe, trainable, run_folder
         self.accelerator = accelerator
-        self.state = State(total=_planned(recipe, parts, encoder, accelerator.num_processes))
-        trained = [p for p in trainee.model.parameters() if p.requires_grad]
+        self.state = TrainingState(
+            total=_planned_steps(recipe, data_sets, encoder, accelerator.num_processes)
+        )
+        trained = [p for p in trainable.model.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(
             trained, lr=recipe.learning_rate, weight_decay=recipe.weight_decay
         )
         self.sharded = distributed.sharded(accelerator)
-        loss = AnswerLoss(trainee.model, fuse=not self.sharded)  # fused layers hold whole weights
-        self.stream = data.stream(recipe, parts, encoder)
-        self.validation = data.validation(recipe, parts, encoder)
+        loss = AnswerLoss(trainable.model, fuse=not self.sharded)  # fused layers hold whole weights
+        self.stream = data.stream(recipe, data_sets, encoder)
+        self.validation = data.validation(recipe, data_sets, encoder)
         fragile = self.sharded and recipe.quantization == "nf4"
         before = self._value(loss, self.validation[0]) if fragile else 0.0
-        head = trainee.model.get_output_embeddings().weight
+        head = trainable.model.get_output_embeddings().weight
         self.loss, self.optimizer = distributed.prepare(accelerator, loss, head, optimizer)
         # bitsandbytes' issue 1945: on some GPU, weights came out of the split changed, unnoticed.
         if fragile and abs(self._value(self.loss, self.validation[0]) - before) > 1e-4 * before:
@@ -146,16 +123,16 @@ class Training:
                 "--multi_gpu, where every GPU holds the 4-bit base, or set quantization=none."
             )
         self._first: tuple[int, float] | None = None  # step and seconds after this process's first
-        self.log = place.log() if self.accelerator.is_main_process else None
+        self.log = run_folder.log() if self.accelerator.is_main_process else None
 
-    def go(self) -> None:
+    def train(self) -> None:
         """Steps until the end; Ctrl-C saves a checkpoint first."""
         state = self.state
         share, rank = self.accelerator.num_processes, self.accelerator.process_index
         drawn = itertools.islice(self.stream, state.step * share + rank, None, share)
         batches = prefetched(map(self._collated, drawn), self.accelerator.device)
-        saved = time.monotonic()
-        with self._bar() as bar, distributed.in_step(self.accelerator) as agreed:
+        saved_at = time.monotonic()
+        with self._bar() as bar, distributed.agreeing_on_stops(self.accelerator) as agree:
             try:
                 began = time.perf_counter()
                 for batch in batches:
@@ -163,13 +140,13 @@ class Training:
                         break
                     self._step(batch.to(self.accelerator.device))
                     state.seconds += time.perf_counter() - began
-                    self._calibrate()
+                    self._set_total_by_pace()
                     self._show(bar)
                     if self._evaluation_due() and self._evaluate():
                         break
-                    if agreed(time.monotonic() - saved > 60 * self.recipe.checkpoint_minutes):
+                    if agree(time.monotonic() - saved_at > 60 * self.recipe.checkpoint_minutes):
                         self.save()
-                        saved = time.monotonic()
+                        saved_at = time.monotonic()
                     began = time.perf_counter()
             except KeyboardInterrupt:
                 self.save()
@@ -188,23 +165,25 @@ class Training:
             "rng": torch.get_rng_state(),
         }
         if self.accelerator.is_main_process:
-            self.place.save_checkpoint(values)
+            self.run_folder.save_checkpoint(values)
 
     def restore(self) -> None:
         """Go on from the last checkpoint."""
-        saved = distributed.from_main(self.accelerator, self.place.load_checkpoint)
-        self._put_adapter(saved["adapter"])
+        checkpoint = distributed.from_main_process(
+            self.accelerator, self.run_folder.load_checkpoint
+        )
+        self._put_adapter(checkpoint["adapter"])
         distributed.load_optimizer(
             self.accelerator,
             self.optimizer,
             list(self._trained().values()),
-            saved["optimizer"],
+            checkpoint["optimizer"],
             lambda: self._learn(self._batch(self.validation[0])),
         )
         planned = self.state.total  # as the recipe says now: `steps=` may cut a run short
-        self.state = State(**saved["state"])
+        self.state = TrainingState(**checkpoint["state"])
         self.state.total = planned or self.state.total
-        torch.set_rng_state(saved["rng"])
+        torch.set_rng_state(checkpoint["rng"])
 
     def _step(self, batch: Batch) -> None:
         state = self.state
@@ -215,7 +194,7 @@ class Training:
         norm = float(self.accelerator.clip_grad_norm_(trained, self.recipe.clip))
         share = 1 / self.accelerator.num_processes
         mine = [share * loss, len(batch.ids), batch.tokens]
-        value, rows, tokens = distributed.total(self.accelerator, mine)
+        value, rows, tokens = distributed.sum_over_processes(self.accelerator, mine)
         if not (math.isfinite(value) and math.isfinite(norm)):
             raise TrainingError(
                 f"The loss became {value} at step {state.step + 1}. Use a smaller "
@@ -236,7 +215,7 @@ class Training:
         self.accelerator.backward(loss)
         return float(loss.detach())
 
-    def _calibrate(self) -> None:
+    def _set_total_by_pace(self) -> None:
         """Turn a time budget into a number of steps, again and again, as the pace may change.
 
         A process's first step warms up and is left out.
@@ -245,17 +224,17 @@ class Training:
         if self._first is None:
             self._first = state.step, state.seconds
         steps = state.step - self._first[0] + 1
-        if minutes and not self.recipe.steps and steps % CALIBRATION_STEPS == 0:
+        if minutes and not self.recipe.steps and steps % PACE_STEPS == 0:
             pace = (state.seconds - self._first[1]) / (steps - 1)
             left = max(0.0, 60 * minutes - state.seconds)
-            total = max(CALIBRATION_STEPS, state.step + round(left / pace))
-            state.total = distributed.from_main(self.accelerator, lambda: total)
+            total = max(PACE_STEPS, state.step + round(left / pace))
+            state.total = distributed.from_main_process(self.accelerator, lambda: total)
 
     def _batch(self, examples: list[Example]) -> Batch:
         return self._collated(examples).to(self.accelerator.device)
 
     def _collated(self, examples: list[Example]) -> Batch:
-        pad = self.trainee.tokenizer.pad_token_id or self.trainee.tokenizer.eos_token_id
+        pad = self.trainable.tokenizer.pad_token_id or self.trainable.tokenizer.eos_token_id
         # Recomputing keeps no keys and values. FSDP puts a layer's weights away when its backward
         # pass is done, and the gradient of lent keys and values reaches the layer once more.
         # And on a GPU one attention over whole rows is quicker than one over lent keys.
@@ -265,7 +244,7 @@ class Training:
 
     def _rate(self, step: int) -> float:
         """The share of the learning rate at a step."""
-        total = self.state.total or 100 * CALIBRATION_STEPS
+        total = self.state.total or 100 * PACE_STEPS
         warm = max(1, round(self.recipe.warmup * total))
         if step < warm:
             return (step + 1) / warm
@@ -287,17 +266,17 @@ class Training:
         sizes = [len(examples) for examples in self.validation]
         loss = sum(a * b for a, b in zip(losses, sizes, strict=True)) / sum(sizes)
         share = 1 / self.accelerator.num_processes  # all must draw the same conclusion
-        (loss,) = distributed.total(self.accelerator, [share * loss])
+        (loss,) = distributed.sum_over_processes(self.accelerator, [share * loss])
         state = self.state
         better = loss < state.best
-        state.evaluations.append([state.step, round(loss, 6)])
+        state.evaluations.append((state.step, round(loss, 6)))
         state.stale = 0 if better else state.stale + 1
         if self.log:
             self.log.add_scalar("loss/validation", loss, state.step)
         if self.recipe.patience and better:
             adapter = self.adapter()
             if self.accelerator.is_main_process:
-                self.place.save_best(adapter)
+                self.run_folder.save_best(adapter)
         return bool(self.recipe.patience) and state.stale >= (self.recipe.patience or 0)
 
     @torch.no_grad()
@@ -307,17 +286,17 @@ class Training:
         return float(loss(self._batch(examples)))
 
     def _take_best(self) -> None:
-        best = distributed.from_main(self.accelerator, self.place.load_best)
+        best = distributed.from_main_process(self.accelerator, self.run_folder.load_best)
         if best is not None:
             self._put_adapter(best)
 
     def adapter(self) -> dict[str, torch.Tensor]:
         """The trained tensors by name, on the CPU; every process must take part."""
-        adapter: dict[str, torch.Tensor] = distributed.whole(self._trained())
+        adapter: dict[str, torch.Tensor] = distributed.gathered(self._trained())
         return adapter
 
     def _trained(self) -> dict[str, torch.nn.Parameter]:
-        return distributed.trained(self.trainee.model)
+        return distributed.trained_parameters(self.trainable.model)
 
     def _put_adapter(self, tensors: dict[str, torch.Tensor]) -> None:
         trained = self._trained()
@@ -327,7 +306,7 @@ class Training:
                 "Resume with the recipe it was started with, or start anew."
             )
         values = [(parameter, tensors[name]) for name, parameter in trained.items()]
-        distributed.put(self.accelerator, self.optimizer, values)
+        distributed.load_values(self.accelerator, self.optimizer, values)
 
     def _bar(self) -> tqdm:
         shown = self.accelerator.is_main_process
@@ -357,7 +336,7 @@ class Training:
             self.log.add_scalar("rate", self.optimizer.param_groups[0]["lr"], state.step)
 
 
-class _Stream(IterableDataset[Batch]):
+class _BatchStream(IterableDataset[Batch]):
     """Batches for a worker process, which is forked and so needs no copy of them."""
 
     def __init__(self, batches: Iterator[Batch]) -> None:
@@ -371,41 +350,16 @@ def prefetched(batches: Iterator[Batch], device: torch.device) -> Iterator[Batch
     """The batches, made ahead in a process of its own where a GPU would wait for them."""
     if device.type != "cuda":
         return batches
-    return iter(DataLoader(_Stream(batches), batch_size=None, num_workers=1, prefetch_factor=16))
+    stream = _BatchStream(batches)
+    return iter(DataLoader(stream, batch_size=None, num_workers=1, prefetch_factor=16))
 
 
-def _planned(
-    recipe: Recipe, parts: list[data.Part], encoder: Encoder, processes: int
+def _planned_steps(
+    recipe: Recipe, data_sets: list[data.DataSet], encoder: ExampleEncoder, processes: int
 ) -> int | None:
     """Steps to do, as far as the recipe says it without a clock."""
     if recipe.steps:
         return recipe.steps
     if recipe.minutes:
         return None
-    return max(1, round(recipe.epochs * data.count_batches(recipe, parts, encoder) / processes))
-
-
-@contextmanager
-def explained(place: Workplace, recipe: Recipe) -> Iterator[None]:
-    """Turn what ends a training into a sentence with the cause and what to change."""
-    try:
-        yield
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise TrainingError(
-            f"There was not enough memory. Use a smaller batch (it is {recipe.batch}) or "
-            f"max_tokens (it is {recipe.max_tokens}), or quantization=nf4 on a GPU."
-        ) from error
-    except RuntimeError as error:
-        if "memory" in str(error).lower():
-            raise TrainingError(
-                f"There was not enough memory. Use a smaller batch (it is {recipe.batch}) or "
-                f"max_tokens (it is {recipe.max_tokens})."
-            ) from error
-        raise
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise TrainingError(
-                f"The disk that holds {place.folder.parent} is full. Free some space, or set "
-                "PATCHBAY_HOME to a folder on another disk, then go on with --resume."
-            ) from error
-        raise
+    return max(1, round(recipe.epochs * data.count_batches(recipe, data_sets, encoder) / processes))

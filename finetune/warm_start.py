@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import yaml
 
-from core import paths
+from adapter_store.discovery import finished_adapters
+from adapter_store.files import ADAPTER_CONFIG, RECIPE_FILE, RUN_RECORD, read_json
+from adapter_store.run_record import StartRecord, read_run_record
 from core.errors import SettingsError, UnknownName
 from finetune.recipe import Lora, Recipe
 
 
-def folder(recipe: Recipe, base: str) -> Path | None:
+def start_folder(recipe: Recipe, base: str) -> Path | None:
     """Where the adapter that the recipe starts from lies; None where it starts afresh.
 
     Args:
@@ -25,19 +25,15 @@ def folder(recipe: Recipe, base: str) -> Path | None:
     """
     if recipe.start is None:
         return None
-    finished = {
-        run.parent.name: run.parent
-        for place in paths.adapter_dirs()
-        for run in place.glob("*/run.json")
-    }
-    own = Path(recipe.start).expanduser()
-    found = finished.get(recipe.start, own)
-    if not (found / "run.json").is_file():
+    finished = finished_adapters()
+    adapter = finished.get(recipe.start, Path(recipe.start).expanduser())
+    if not (adapter / RUN_RECORD).is_file():
         raise UnknownName("adapter to start from", recipe.start, finished)
-    config = json.loads((found / "adapter_config.json").read_text())
-    trained = config["base_model_name_or_path"]
-    if trained != base:
-        raise SettingsError(f"start={recipe.start}: it is an adapter of {trained}, not of {base}.")
+    config = read_json(adapter / ADAPTER_CONFIG)
+    if (trained_on := config["base_model_name_or_path"]) != base:
+        raise SettingsError(
+            f"start={recipe.start}: it is an adapter of {trained_on}, not of {base}."
+        )
     if recipe.lora.model_copy(update={"keep": None}) != Lora():
         raise SettingsError(
             f"start={recipe.start} brings rank and layers along: of `lora` only `keep` has a say."
@@ -46,12 +42,10 @@ def folder(recipe: Recipe, base: str) -> Path | None:
         raise SettingsError(
             f"start={recipe.start}: of DoRA no smaller rank is kept. Drop lora.keep."
         )
-    return found
+    return adapter
 
 
-def described(found: Path) -> dict[str, Any]:
+def start_record(adapter: Path) -> StartRecord:
     """What a run record says of the adapter it started from: its data with their licences too."""
-    record = json.loads((found / "run.json").read_text(encoding="utf-8"))
-    recipe = yaml.safe_load((found / "recipe.yaml").read_text(encoding="utf-8"))
-    kept = {key: record[key] for key in ("name", "adapter", "data", "start") if key in record}
-    return {**kept, "recipe": {"data": recipe["data"]}}
+    recipe = yaml.safe_load((adapter / RECIPE_FILE).read_text(encoding="utf-8"))
+    return read_run_record(adapter).as_start(recipe["data"])

@@ -14,7 +14,7 @@ import regex
 import yaml
 
 NAMES_FILE = Path(__file__).with_name("language_names.yaml")
-SAMPLE = 2000  # characters that decide the language of a text
+DETECTED_CHARACTERS = 2000  # characters that decide the language of a text
 RETIRED = {"bh", "in", "iw", "ji", "jw", "mo", "sh"}
 # Two-letter codes that are everyday English words; they count only in capitals.
 WORD_CODES = {
@@ -46,7 +46,7 @@ WORD_CODES = {
 # Names that are also everyday words; they count only with a capital or after "in", "into", "to".
 WORD_NAMES = {"polish", "ewe", "fula", "manx", "cree", "ido", "lao", "brazilian", "haitian", "pole"}
 CAPITAL_ONLY = {"pole", "poles", "dane", "danes", "swede", "swedes", "turk", "turks", "ewe", "ido"}
-SCRIPTS = {  # a script used by one language, with the share of letters that decides
+LANGUAGE_SCRIPTS = {  # a script used by one language, with the share of letters that decides
     "ja": regex.compile(r"[\p{Hiragana}\p{Katakana}]"),
     "ko": regex.compile(r"\p{Hangul}"),
     "zh": regex.compile(r"\p{Han}"),
@@ -54,12 +54,14 @@ SCRIPTS = {  # a script used by one language, with the share of letters that dec
     "el": regex.compile(r"\p{Greek}"),
     "he": regex.compile(r"\p{Hebrew}"),
 }
-PAIR = regex.compile(r"\s*([a-zA-Z]{2})\s?(?:[-=]?>|→|2|to|-)\s?([a-zA-Z]{2})\b")  # "en > vi"
+LANGUAGE_PAIR = regex.compile(
+    r"\s*([a-zA-Z]{2})\s?(?:[-=]?>|→|2|to|-)\s?([a-zA-Z]{2})\b"
+)  # "en > vi"
 LETTER = regex.compile(r"\p{L}")
 HAN = regex.compile(r"\p{Han}")
-WORD = regex.compile(r"(?:(?!\p{Han})[\p{L}\p{M}])+")
-LED = regex.compile(r"(?:^|\b)(?:in|into|to|auf)\s*$|(?:[成为]|→|->|=>)\s*$", regex.I)
-ALONE = regex.compile(r"\s*(?:please|pls|plz|version|[:：]|$)", regex.I)
+ALPHABETIC_WORD = regex.compile(r"(?:(?!\p{Han})[\p{L}\p{M}])+")
+LEADS_TO_LANGUAGE = regex.compile(r"(?:^|\b)(?:in|into|to|auf)\s*$|(?:[成为]|→|->|=>)\s*$", regex.I)
+NOTHING_MORE = regex.compile(r"\s*(?:please|pls|plz|version|[:：]|$)", regex.I)
 
 
 @dataclass(frozen=True)
@@ -100,39 +102,39 @@ def parse(text: str) -> str | None:
 
 def find(text: str) -> list[Mention]:
     """Every language named in the text, in order. Long text is the caller's to cut."""
-    pair = PAIR.match(text)
+    pair = LANGUAGE_PAIR.match(text)
     if pair and {pair[1].lower(), pair[2].lower()} <= _codes():
-        found = [Mention(pair[n].lower(), *pair.span(n)) for n in (1, 2)]
-        return found + [m for m in _in_letters(text) if m.start >= pair.end()]
-    found = _in_letters(text)
+        mentions = [Mention(pair[n].lower(), *pair.span(n)) for n in (1, 2)]
+        return mentions + [m for m in _in_letters(text) if m.start >= pair.end()]
+    mentions = _in_letters(text)
     if HAN.search(text):
-        found += _in_chinese(text)
-    return sorted(found, key=lambda mention: mention.start)
+        mentions += _in_chinese(text)
+    return sorted(mentions, key=lambda mention: mention.start)
 
 
 def _in_letters(text: str) -> list[Mention]:
     """Languages named in an alphabet, by the longest name of up to three words, or by code."""
-    words = list(WORD.finditer(text))
-    found, index = [], 0
+    words = list(ALPHABETIC_WORD.finditer(text))
+    mentions, index = [], 0
     while index < len(words):
         for length in (3, 2, 1):
             last = words[min(index + length, len(words)) - 1]
             code = _code_of(text, words[index].start(), last.end())
             if code is not None:
-                found.append(Mention(code, words[index].start(), last.end()))
+                mentions.append(Mention(code, words[index].start(), last.end()))
                 index += length - 1
                 break
         index += 1
-    return found
+    return mentions
 
 
 def _in_chinese(text: str) -> list[Mention]:
-    found = []
+    mentions = []
     for match in _chinese_pattern().finditer(text):
         short = match["after"] or match["pair"]
-        code = _shorts()[short] if short else _chinese_names()[match.group()]
-        found.append(Mention(code, match.start(), match.end()))
-    return found
+        code = _short_names()[short] if short else _chinese_names()[match.group()]
+        mentions.append(Mention(code, match.start(), match.end()))
+    return mentions
 
 
 def of_place(text: str) -> str | None:
@@ -146,11 +148,11 @@ def detect(text: str, default: str = "en") -> str:
 
     Text without letters gives the default.
     """
-    sample = text[:SAMPLE]
+    sample = text[:DETECTED_CHARACTERS]
     letters = len(LETTER.findall(sample))
     if letters == 0:
         return default
-    for code, script in SCRIPTS.items():
+    for code, script in LANGUAGE_SCRIPTS.items():
         # A Han character says as much as a short word, so a few of them outweigh Latin letters.
         if len(script.findall(sample)) >= letters * (0.15 if code in {"ja", "ko", "zh"} else 0.4):
             return code
@@ -226,14 +228,14 @@ def _all_names() -> dict[str, str]:
 
 
 @cache
-def _shorts() -> dict[str, str]:
+def _short_names() -> dict[str, str]:
     return {short: code for code, short in _extra()["short"].items()}
 
 
 @cache
 def _chinese_pattern() -> regex.Pattern[str]:
     names = "|".join(sorted(_chinese_names(), key=len, reverse=True))
-    shorts = "".join(_shorts())
+    shorts = "".join(_short_names())
     return regex.compile(
         rf"(?P<name>{names})"
         rf"|(?<=[译譯翻成为])(?P<after>[{shorts}])(?!\p{{Han}})"
@@ -248,11 +250,11 @@ def _code_of(text: str, start: int, end: int) -> str | None:
     named = _latin_names().get(low)
     if named is None and (low not in _codes() or text[start - 1 : start] in {"'", "’", "/", "-"}):
         return None
-    led = LED.search(text[max(0, start - 8) : start]) is not None
+    is_led_to = LEADS_TO_LANGUAGE.search(text[max(0, start - 8) : start]) is not None
     small = word == low
     if named is not None:
-        barred = small and (low in CAPITAL_ONLY or (low in WORD_NAMES and not led))
+        barred = small and (low in CAPITAL_ONLY or (low in WORD_NAMES and not is_led_to))
         return None if barred else named
-    alone = not text[:start].strip() and ALONE.match(text[end:]) is not None
+    alone = not text[:start].strip() and NOTHING_MORE.match(text[end:]) is not None
     plain = word.isupper() or low not in WORD_CODES
-    return low if plain and (led or alone) else None
+    return low if plain and (is_led_to or alone) else None

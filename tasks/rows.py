@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import regex
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.errors import InputError
+from tasks.messages import read_history, split_conversation
 from tasks.spec import Message, TaskSpec
 
 FORMATS = (".jsonl", ".csv", ".tsv", ".parquet")
-QUOTES = "Put double quotes around text that holds separators, quotes or line ends."
+QUOTE_ADVICE = "Put double quotes around text that holds separators, quotes or line ends."
 
 
 class Layout(BaseModel):
@@ -85,6 +86,11 @@ class Table:
             self.rows.append(result)
         else:
             self.refused.append(result)
+
+
+def duplicate_key(text: str) -> str:
+    """The text without case, spacing and punctuation: two texts with one key are the same text."""
+    return str(regex.sub(r"[\W_]+", "", text.casefold()))
 
 
 def exchanged(row: Row) -> Row:
@@ -213,14 +219,14 @@ def _separated(path: Path, mark: str) -> Iterator[tuple[int, dict[str, Any] | Re
             break
         except csv.Error as error:
             number = reader.line_num + len(bad)
-            yield number, Refusal(number, "", f"not {path.suffix[1:]} ({error})", QUOTES)
+            yield number, Refusal(number, "", f"not {path.suffix[1:]} ({error})", QUOTE_ADVICE)
             continue
         number = reader.line_num + len(bad)
         if None in record or None in record.values():
-            found = columns + len(record.get(None, ())) - list(record.values()).count(None)
+            count = columns + len(record.get(None, ())) - list(record.values()).count(None)
             raw = mark.join(str(value) for value in record.values())
-            reason = f"{found} columns where the header has {columns}"
-            yield number, Refusal(number, "", reason, QUOTES, raw)
+            reason = f"{count} columns where the header has {columns}"
+            yield number, Refusal(number, "", reason, QUOTE_ADVICE, raw)
         else:
             yield number, record
     yield from bad
@@ -235,12 +241,12 @@ def _present(roles: dict[str, str], columns: list[str]) -> dict[str, str]:
 def _check_columns(
     path: Path, record: dict[str, Any], roles: dict[str, str], layout: Layout
 ) -> None:
-    named = {role: column for column, role in roles.items()}
-    if "messages" in named:
+    column_of = {role: column for column, role in roles.items()}
+    if "messages" in column_of:
         return
-    needed = [named.get("text", "text")]
+    needed = [column_of.get("text", "text")]
     if layout.answer is None:
-        needed.append(named.get("answer", "answer"))
+        needed.append(column_of.get("answer", "answer"))
     missing = [column for column in needed if column not in record]
     if missing:
         raise InputError(
@@ -254,15 +260,15 @@ def _row(line: int, record: dict[str, Any], roles: dict[str, str], layout: Layou
     columns = {role: column for column, role in roles.items()}
     try:
         if "messages" in columns:
-            record, roles = _unfolded(record, columns["messages"], roles)
+            record, roles = split_conversation(record, columns["messages"], roles)
             columns = {role: column for column, role in roles.items()}
-        history = _history(record.get(columns["history"])) if "history" in columns else ()
-        labels = _labels(record.get(columns["labels"])) if "labels" in columns else ()
+        history = read_history(record.get(columns["history"])) if "history" in columns else ()
+        labels = _label_list(record.get(columns["labels"])) if "labels" in columns else ()
     except InputError as error:
         raw = json.dumps(record, ensure_ascii=False, default=str)
         return Refusal(line, "", str(error), "See docs/finetune.md for the forms.", raw)
     slots = dict(layout.fills)
-    found: dict[str, str] = {} if layout.answer is None else {"answer": layout.answer}
+    content: dict[str, str] = {} if layout.answer is None else {"answer": layout.answer}
     raw = json.dumps(record, ensure_ascii=False, default=str)
     before = ""
     for column, role in roles.items():
@@ -284,64 +290,13 @@ def _row(line: int, record: dict[str, Any], roles: dict[str, str], layout: Layou
             return Refusal(line, column, kind, "Give it a text.", raw)
         if problem := _problem(text):
             return Refusal(line, column, *problem, raw)
-        found[role] = text.strip()
-    answer = layout.answers.get(found["answer"], found["answer"])
-    text = f"{before}\n\n{found['text']}" if before else found["text"]
+        content[role] = text.strip()
+    answer = layout.answers.get(content["answer"], content["answer"])
+    text = f"{before}\n\n{content['text']}" if before else content["text"]
     return Row(text, answer, slots, line, history, labels)
 
 
-SPEAKER = re.compile(r"^(?:(User|Human|用户)|(?:Assistant|助手))\s*[:：]\s*", re.M)
-ROLES = ("system", "user", "assistant")
-
-
-def _unfolded(
-    record: dict[str, Any], column: str, roles: dict[str, str]
-) -> tuple[dict[str, Any], dict[str, str]]:
-    """A conversation in OpenAI's form as the columns text, answer and history.
-
-    Raises:
-        InputError: it is no list of messages that ends with the assistant's.
-    """
-    turns = _history(record.get(column))
-    if len(turns) < 2 or [turn["role"] for turn in turns[-2:]] != ["user", "assistant"]:
-        raise InputError(f"{column!r} must end with a user's and an assistant's message")
-    *before, asked, answered = turns
-    names = ("text", "answer", "history")
-    values = (asked["content"], answered["content"], before)
-    others = {name: role for name, role in roles.items() if role != "messages"}
-    return {**record, **dict(zip(names, values, strict=True))}, {**others, **{n: n for n in names}}
-
-
-def _history(value: Any) -> tuple[Message, ...]:
-    """Earlier turns: a list of messages, or a transcript whose lines begin `User:`, `Assistant:`.
-
-    Raises:
-        InputError: it is neither.
-    """
-    if not value:
-        return ()
-    if isinstance(value, str):
-        cuts = list(SPEAKER.finditer(value))
-        if not cuts or value[: cuts[0].start()].strip():
-            raise InputError("the history does not begin with `User:` or `Assistant:`")
-        ends = [cut.start() for cut in cuts[1:]] + [len(value)]
-        return tuple(
-            Message(role="user" if cut[1] else "assistant", content=value[cut.end() : end].strip())
-            for cut, end in zip(cuts, ends, strict=True)
-        )
-    if not isinstance(value, list):
-        raise InputError(f"the history is a {type(value).__name__}, not a list of messages")
-    turns = []
-    for turn in value:
-        if not isinstance(turn, dict) or turn.get("role") not in ROLES:
-            raise InputError(f"a message has no role among {', '.join(ROLES)}")
-        if not isinstance(turn.get("content"), str):
-            raise InputError("a message has no text as content")
-        turns.append(Message(role=turn["role"], content=turn["content"].strip()))
-    return tuple(turns)
-
-
-def _labels(value: Any) -> tuple[str, ...]:
+def _label_list(value: Any) -> tuple[str, ...]:
     """The label list of a row.
 
     Raises:

@@ -16,7 +16,7 @@ from core.errors import InputError, TaskError, UnknownName
 from tasks import languages
 
 Lang = Literal["en", "zh"]
-NAME = r"^[a-z][a-z0-9_-]{0,39}$"
+TASK_NAME = r"^[a-z][a-z0-9_-]{0,39}$"
 
 
 class Message(TypedDict):
@@ -55,7 +55,7 @@ class Prompt(_Strict):
     user: str = "{text}"
 
 
-class Choice(_Strict):
+class SlotChoice(_Strict):
     """One value of a `choice` slot: what the prompt says, and the words that ask for it."""
 
     say: str
@@ -71,7 +71,7 @@ class Slot(_Strict):
 
     type: Literal["language", "choice", "labels"]
     default: str | None = None
-    choices: dict[str, Choice] = {}
+    choices: dict[str, SlotChoice] = {}
 
 
 class Requests(_Strict):
@@ -88,7 +88,7 @@ class Requests(_Strict):
 class TaskSpec(_Strict):
     """A skill. `choose` scores labels by likelihood; `write` generates text."""
 
-    name: str = Field(pattern=NAME)
+    name: str = Field(pattern=TASK_NAME)
     version: int = Field(ge=1)
     kind: Literal["choose", "write"]
     title: Both
@@ -132,11 +132,11 @@ class TaskSpec(_Strict):
             raise ValueError("a `choose` task needs `labels`")
         if self.kind == "write" and self.labels:
             raise ValueError("`labels` belong to `choose` tasks; this one is `write`")
-        known = {"text", *self.slots, *({"labels"} if self.kind == "choose" else ())}
+        fillable = {"text", *self.slots, *({"labels"} if self.kind == "choose" else ())}
         for part in (self.prompt.system, self.prompt.user):
             for _, field, _, _ in string.Formatter().parse(part):
-                if field is not None and field not in known:
-                    raise ValueError(f"the prompt uses {{{field}}}; known here: {sorted(known)}")
+                if field is not None and field not in fillable:
+                    raise ValueError(f"the prompt uses {{{field}}}; known here: {sorted(fillable)}")
         if "{text}" not in self.prompt.user:
             raise ValueError("the prompt's user part must hold {text}")
         for name, slot in self.slots.items():
@@ -162,7 +162,7 @@ class TaskSpec(_Strict):
         Raises:
             InputError: a value is no choice of its slot, or no language.
         """
-        said = {"labels": ", ".join(labels)} if self.kind == "choose" else {}
+        filled = {"labels": ", ".join(labels)} if self.kind == "choose" else {}
         for name, slot in self.slots.items():
             value = slots.get(name) or slot.default
             if slot.type == "labels" or not isinstance(value, str):
@@ -170,12 +170,12 @@ class TaskSpec(_Strict):
             if slot.type == "language":
                 if value not in languages.codes():
                     raise InputError(f"{value!r} is no ISO 639-1 language code.")
-                said[name] = languages.name(value)
+                filled[name] = languages.name(value)
             else:
                 if value not in slot.choices:
                     raise InputError(f"{name} is one of {', '.join(slot.choices)}, not {value!r}.")
-                said[name] = slot.choices[value].say
-        return said
+                filled[name] = slot.choices[value].say
+        return filled
 
     def messages(
         self, text: str, fills: Mapping[str, str], history: Iterable[Message] = ()
@@ -200,6 +200,11 @@ class TaskSpec(_Strict):
         ]
         turns.append({"role": "user", "content": _insert(self.prompt.user, values)})
         return turns
+
+
+def task_name_of(task_fingerprint: str) -> str:
+    """The name in a `TaskSpec.fingerprint`; a text of another form is taken for a name."""
+    return task_fingerprint.rpartition("-v")[0] or task_fingerprint
 
 
 def _insert(template: str, values: Mapping[str, str]) -> str:

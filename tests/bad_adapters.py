@@ -12,20 +12,20 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from engine.adapters import CONFIG, WEIGHTS
+from adapter_store.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 
 Weights = dict[str, torch.Tensor]
 
 
 def set_config(folder: Path, **values: object) -> None:
-    file = folder / CONFIG
+    file = folder / ADAPTER_CONFIG
     file.write_text(json.dumps(json.loads(file.read_text()) | values))
 
 
 def set_weights(folder: Path, change: Callable[[Weights], None]) -> None:
-    weights = load_file(folder / WEIGHTS)
+    weights = load_file(folder / ADAPTER_WEIGHTS)
     change(weights)
-    save_file(weights, folder / WEIGHTS)
+    save_file(weights, folder / ADAPTER_WEIGHTS)
 
 
 def widen(weights: Weights) -> None:
@@ -66,7 +66,7 @@ class Trap:
 
 
 def trap(folder: Path, name: str) -> None:
-    (folder / WEIGHTS).unlink()
+    (folder / ADAPTER_WEIGHTS).unlink()
     (folder / name).write_bytes(pickle.dumps(Trap(folder / "sprung")))
 
 
@@ -97,19 +97,19 @@ BREAKS: dict[str, tuple[Callable[[Path], object], str]] = {
         "alpha_pattern cannot be matched",
     ),
     "no pattern": (lambda f: set_config(f, alpha_pattern={"(": 1}), "cannot be matched"),
-    "broken json": (lambda f: (f / CONFIG).write_text("{"), "not JSON"),
-    "deep json": (lambda f: (f / CONFIG).write_text("[" * 500_000), "not JSON"),
+    "broken json": (lambda f: (f / ADAPTER_CONFIG).write_text("{"), "not JSON"),
+    "deep json": (lambda f: (f / ADAPTER_CONFIG).write_text("[" * 500_000), "not JSON"),
     "deep record": (lambda f: (f / "run.json").write_text("[" * 500_000), "not JSON"),
-    "huge json": (lambda f: (f / CONFIG).write_text(" " * 2**21), "larger than 1 MiB"),
+    "huge json": (lambda f: (f / ADAPTER_CONFIG).write_text(" " * 2**21), "larger than 1 MiB"),
     "huge temperature": (
         lambda f: (f / "calibration.json").write_text('{"temperature": 1' + "0" * 400 + "}"),
         "holds no temperature",
     ),
     "pickle": (lambda f: trap(f, "adapter_model.bin"), "only safetensors are loaded"),
-    "pickle by another name": (lambda f: trap(f, WEIGHTS), "damaged"),
-    "linked weights": (lambda f: link(f, WEIGHTS), "is a link"),
-    "linked config": (lambda f: link(f, CONFIG), "is a link"),
-    "damaged": (lambda f: (f / WEIGHTS).write_bytes(b"\xff" * 64), "damaged"),
+    "pickle by another name": (lambda f: trap(f, ADAPTER_WEIGHTS), "damaged"),
+    "linked weights": (lambda f: link(f, ADAPTER_WEIGHTS), "is a link"),
+    "linked config": (lambda f: link(f, ADAPTER_CONFIG), "is a link"),
+    "damaged": (lambda f: (f / ADAPTER_WEIGHTS).write_bytes(b"\xff" * 64), "damaged"),
     "wrong shape": (lambda f: set_weights(f, widen), "has shapes"),
     "rank 10,000": (lambda f: set_weights(f, thicken), "rank 10000 is not between"),
     "not a number": (poison(float("nan")), "not finite"),

@@ -24,12 +24,13 @@ from huggingface_hub import CommitOperationAdd, HfApi, get_token
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 from huggingface_hub.utils.tqdm import disable_progress_bars
 
-from adapter_store.promotions import NAME as PROMOTIONS
-from adapter_store.promotions import Promotions
+from adapter_store.discovery import is_adapter_id
+from adapter_store.files import CARD
+from adapter_store.folder_check import SERVED_FILES
+from adapter_store.promotions import PROMOTIONS, Promotions
 from agent.feedback.store import Feedback
 from core import fingerprint, paths
 from core.errors import InputError, PatchbayError, SettingsError
-from engine.adapters import CALIBRATION, CONFIG, ID, RECORD, WEIGHTS
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ AGAIN = 15.0  # seconds, while the copy is behind
 PATIENCE = 10.0  # seconds the hub may take to say what it has
 LAST = 20.0  # seconds for the last copy at the end
 ADAPTERS = "adapters"
-PARTS = (CONFIG, WEIGHTS, RECORD, CALIBRATION, "README.md")  # of an adapter; no checkpoints
+PARTS = (*SERVED_FILES, CARD)  # of an adapter; no checkpoints
 Files = dict[str, bytes | Path]  # by path in the data set
 
 
@@ -168,7 +169,7 @@ class Keeping:
         self._seen, self._kept = commit.oid, marks
 
     def _promoted(self) -> list[str]:
-        return [name for name in self._promotions.adapters() if ID.fullmatch(name)]
+        return [name for name in self._promotions.adapters() if is_adapter_id(name)]
 
     def _files(self) -> Files:
         """What is worth keeping, each as it is at one moment."""

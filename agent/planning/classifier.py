@@ -14,6 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 
 from core import fingerprint, paths
+from core.calibration import calibration_error
 
 VERSION = 3  # of the method; another one makes every start fit again
 STRENGTH = 20.0  # inverse regularization, chosen by cross-validation on the samples
@@ -74,16 +75,6 @@ def fitted(
     made = _make(grams, answers, encode())
     _write(file, made)
     return made
-
-
-def calibration_error(confidence: Floats, correct: NDArray[np.bool_], bins: int = 10) -> float:
-    """Expected calibration error: mean gap between confidence and accuracy, over equal bins."""
-    which = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = [
-        (which == b).mean() * abs(confidence[which == b].mean() - correct[which == b].mean())
-        for b in np.unique(which)
-    ]
-    return float(sum(gaps))
 
 
 def _make(grams: csr_matrix, answers: NDArray[np.str_], vectors: Vectors) -> Fit:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from adapter_store.scope import Scope, spoken
+from adapter_store.scope import Scope, languages_of
 
 FRENCH = Scope(slots={"source": ["en", "fr"], "target": ["en", "fr"]})
 MOOD = Scope(labels=["positive", "negative", "neutral"], languages=["en"])
@@ -55,9 +55,9 @@ def test_languages_of_texts_leave_out_the_rare() -> None:
     english = ["The library opens at nine on weekdays and at ten on Saturdays."] * 40
     german = ["Die Bücherei öffnet an Wochentagen um neun und am Samstag um zehn."] * 20
     chinese = ["图书馆工作日九点开门，星期六十点开门。"]
-    assert spoken(english + german + chinese) == ["en", "de"]
+    assert languages_of(english + german + chinese) == ["en", "de"]
 
 
 def test_languages_of_short_texts_are_told_from_many_of_them() -> None:
-    assert spoken(["a good film", "poor plot", "what a great cast", "awful"] * 20) == ["en"]
-    assert spoken(["好看", "太差了", "一般般"] * 20) == ["zh"]
+    assert languages_of(["a good film", "poor plot", "what a great cast", "awful"] * 20) == ["en"]
+    assert languages_of(["好看", "太差了", "一般般"] * 20) == ["zh"]

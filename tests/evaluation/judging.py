@@ -1,4 +1,4 @@
-"""Shared by the evaluation's tests: small files, jobs, and engines that break off."""
+"""Shared by the evaluation's tests: small files, plans of runs, and engines that break off."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 from core.errors import InputError
 from engine.fake import FakeEngine
 from engine.interface import Choice, ChooseRequest
-from evaluation.rows import Selection
-from evaluation.runner import Job
+from evaluation.rows import EvaluationData
+from evaluation.run_plan import RunPlan
 from tasks.spec import load_tasks
 
 TASKS = load_tasks()
@@ -41,10 +41,10 @@ def reviews(folder: Path, times: int = 1) -> Path:
     return write_rows(folder / "reviews.jsonl", records)
 
 
-def job(task: str, file: Path, adapter: str | None = None, **options: Any) -> Job:
+def run_plan(task: str, file: Path, adapter: str | None = None, **options: Any) -> RunPlan:
     spec = TASKS[task]
-    selection = Selection(file, options.pop("columns", {}), **options)
-    return Job(spec, selection, selection.questions(spec), adapter)
+    data = EvaluationData(file, options.pop("columns", {}), **options)
+    return RunPlan(spec, data, data.rows(spec), adapter)
 
 
 class Failing(FakeEngine):

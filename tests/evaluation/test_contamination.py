@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 import yaml
-from judging import TASKS, job, reviews, write_rows
+from judging import TASKS, reviews, run_plan, write_rows
 
 from core.errors import InputError, UnknownName
 from core.fingerprint import sha256_file
 from engine.fake import FakeEngine
 from evaluation import contamination, runner
-from evaluation.contamination import Training
+from evaluation.contamination import TrainingTexts
+from evaluation.run_plan import RunPlan
 
 LONG = (
     "The library will open on Sundays from September, staffed by volunteers who trained for half "
@@ -24,8 +25,10 @@ LONG = (
 def test_exact_near_and_new() -> None:
     near = LONG.replace("volunteers", "volunteer")
     other = "The museum closes on Mondays in winter, when its guards take their half-yearly leave."
-    training = Training([LONG, "图书馆从下月起延长开放时间，平日开到晚上十点，周末开到八点。"], {})
-    found = training.find(
+    training = TrainingTexts(
+        [LONG, "图书馆从下月起延长开放时间，平日开到晚上十点，周末开到八点。"], {}
+    )
+    kinds = training.find(
         [
             LONG.upper() + "!",
             near,
@@ -34,11 +37,11 @@ def test_exact_near_and_new() -> None:
             "短",
         ]
     )
-    assert found == ["exact", "near", "", "near", ""]
+    assert kinds == ["exact", "near", "", "near", ""]
 
 
 def test_a_short_text_is_found_whole() -> None:
-    assert Training(["好吃", "ok"], {}).find(["好吃！", "不好吃", "OK", "okay"]) == [
+    assert TrainingTexts(["好吃", "ok"], {}).find(["好吃！", "不好吃", "OK", "okay"]) == [
         "exact", "", "exact", "",
     ]  # fmt: skip
 
@@ -49,16 +52,16 @@ def test_the_figure_without_the_rows_seen(tmp_path: Path) -> None:
         tmp_path / "seen" / "train.jsonl",
         [{"text": "Negative, through and through.", "label": "negative"}],
     )
-    asked = job("sentiment", file)
-    training = Training.of([seen], {}, TASKS["sentiment"])
-    asked = runner.Job(asked.task, asked.selection, asked.questions, None, training)
-    made = runner.run(asked, FakeEngine(), tmp_path / "run")
-    assert made.contamination is not None
-    assert made.contamination.exact == [2]
-    assert made.contamination.near == []
-    assert made.contamination.files == {"seen/train.jsonl": sha256_file(seen)}
-    assert made.contamination.without is not None
-    assert made.contamination.without.rows == 5
+    plan = run_plan("sentiment", file)
+    training = TrainingTexts.of([seen], {}, TASKS["sentiment"])
+    plan = RunPlan(plan.task, plan.data, plan.rows, None, training)
+    run = runner.run(plan, FakeEngine(), tmp_path / "run")
+    assert run.contamination is not None
+    assert run.contamination.exact == [2]
+    assert run.contamination.near == []
+    assert run.contamination.files == {"seen/train.jsonl": sha256_file(seen)}
+    assert run.contamination.without is not None
+    assert run.contamination.without.rows == 5
 
 
 def put_adapter(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -54,18 +56,18 @@ def test_run_and_compare(
     assert "accuracy" in capsys.readouterr().out
     assert command(monkeypatch, *words, "--adapter", "red", "--output", red, "--json") == 0
     printed = capsys.readouterr()
-    made = json.loads(printed.out)
-    assert made == json.loads((red / "run.json").read_text())
-    assert made["schema"] == 1
-    assert (made["status"], made["asked"]["rows"], made["failed"]) == ("finished", 6, 0)
-    assert set(made["asked"]["fingerprints"]) >= {"base", "quantization", "adapter"}
+    run = json.loads(printed.out)
+    assert run == json.loads((red / "run.json").read_text())
+    assert run["schema"] == 1
+    assert (run["status"], run["asked"]["rows"], run["failed"]) == ("finished", 6, 0)
+    assert set(run["asked"]["fingerprints"]) >= {"base", "quantization", "adapter"}
     assert {file.name for file in red.iterdir()} == {"run.json", "rows.jsonl", "report.html"}
     assert "row" in printed.err, "progress"
     file = tmp_path / "compared.json"
     assert command(monkeypatch, "compare", base, red, "--output", file) == 0
-    found = json.loads(file.read_text())
-    assert f"{red} against {base}: {found['verdict']} (accuracy)" in capsys.readouterr().out
-    assert found["rows"] == 6
+    comparison = json.loads(file.read_text())
+    assert f"{red} against {base}: {comparison['verdict']} (accuracy)" in capsys.readouterr().out
+    assert comparison["rows"] == 6
 
 
 def test_a_real_kill(
@@ -80,7 +82,7 @@ def test_a_real_kill(
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stderr=subprocess.DEVNULL,
     )
-    rows = killed / record.ROWS
+    rows = killed / record.ROWS_FILE
     while running.poll() is None and not (rows.exists() and rows.read_bytes().count(b"\n") > 5):
         time.sleep(0.02)
     running.send_signal(signal.SIGKILL)
@@ -171,9 +173,9 @@ def test_the_shipped_adapter_on_the_real_starter(
     words = ["run", "--task", "sentiment", "--data", file, "--profile", "starter", "--json"]
     output = tmp_path / "run"
     assert command(monkeypatch, *words, "--adapter", "sentiment-en", "--output", output) == 0
-    made = json.loads(capsys.readouterr().out)
-    assert made["figures"]["accuracy"]["value"] >= 5 / 6
-    assert made["asked"]["fingerprints"]["quantization"] == "int8"
+    run = json.loads(capsys.readouterr().out)
+    assert run["figures"]["accuracy"]["value"] >= 5 / 6
+    assert run["asked"]["fingerprints"]["quantization"] == "int8"
 
 
 def test_gate_promote_and_rollback(
@@ -222,13 +224,13 @@ def test_keep_and_the_commands_it_keeps(
     assert command(monkeypatch, "keep", tmp_path / "mine", tmp_path / "base", "--to", file) == 0
     assert "mine.json" in capsys.readouterr().err
     monkeypatch.chdir(tmp_path)
-    for kept in json.loads(file.read_text())["commands"]:
-        words = shlex.split(kept.replace("DIR", str(tmp_path)))
+    for stored in json.loads(file.read_text())["commands"]:
+        words = shlex.split(stored.replace("DIR", str(tmp_path)))
         assert words[:3] == ["python", "-m", "evaluation"]
         assert command(monkeypatch, *words[3:], "--profile", profile) == 0
     for name in ("base", "mine"):
         again = record.read(tmp_path / "runs" / name)
-        assert again.asked == record.read(tmp_path / name).asked
+        assert again.settings == record.read(tmp_path / name).settings
         assert again.figures == record.read(tmp_path / name).figures
 
 
@@ -236,6 +238,28 @@ def test_the_table_command_checks(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     assert command(monkeypatch, "table", "--check") == 0
-    monkeypatch.setattr("evaluation.table.update", lambda check: ["README.md"] * check)
-    assert command(monkeypatch, "table", "--check") == 1
-    assert "README.md differ from results/adapters" in capsys.readouterr().err
+    assert "Both READMEs are up to date." in capsys.readouterr().err
+
+
+def test_the_table_command_misses_a_figure_changed_by_hand(tmp_path: Path) -> None:
+    """In a copy of the repository: the command reads the READMEs beside its own `core`."""
+    copy = tmp_path / "copy"
+    shutil.copytree(REPOSITORY / "core", copy / "core")
+    for name in ("adapter_store", "adapters", "agent", "engine", "evaluation", "results", "tasks"):
+        (copy / name).symlink_to(REPOSITORY / name)
+    for name in ("README.md", "README.zh.md"):
+        shutil.copy(REPOSITORY / name, copy / name)
+    table = [sys.executable, "-m", "evaluation", "table"]
+    text = (copy / "README.md").read_text(encoding="utf-8")
+    changed = re.sub(r"\*\*\d+\.\d", "**99.9", text, count=1)
+    (copy / "README.md").write_text(changed, encoding="utf-8")
+
+    checked = subprocess.run(
+        [*table, "--check"], cwd=copy, capture_output=True, text=True, check=False
+    )
+    assert checked.returncode == 1
+    assert "README.md differ from results/adapters" in checked.stderr
+    assert (copy / "README.md").read_text(encoding="utf-8") == changed != text, "it only looks"
+    written = subprocess.run(table, cwd=copy, capture_output=True, text=True, check=True)
+    assert "README.md: written." in written.stderr
+    assert (copy / "README.md").read_text(encoding="utf-8") == text

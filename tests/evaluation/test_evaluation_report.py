@@ -7,7 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from judging import job, write_rows
+from judging import run_plan, write_rows
 
 from engine.fake import FakeEngine
 from evaluation import record, report, runner
@@ -21,7 +21,7 @@ def page(tmp_path: Path) -> str:
         {"text": "an indifferent film", "label": "neutral"},
     ]
     file = write_rows(tmp_path / "a<b>.jsonl", rows)
-    runner.run(job("sentiment", file), FakeEngine(), tmp_path / "run")
+    runner.run(run_plan("sentiment", file), FakeEngine(), tmp_path / "run")
     return report.write(tmp_path / "run").read_text(encoding="utf-8")
 
 

@@ -36,16 +36,23 @@ REQUESTS = [
 
 def test_counts_by_hand(planner: Planner, tmp_path: Path) -> None:
     file = write_rows(tmp_path / "r.jsonl", REQUESTS)
-    found = routing.judge(planner, routing.read(file, TASKS))
-    assert (found["rows"], found["exact"]["value"], found["first_task"]["value"]) == (5, 0.6, 0.8)
-    assert found["by_kind"]["single"]["value"] == 0.5
-    assert found["by_lang"]["zh"]["rows"] == 1
-    assert found["confusion"] == {"translation": {"translation": 4}, "sentiment": {"generation": 1}}
-    assert [row["line"] for row in found["wrong"]] == [2, 4]
-    assert 0 <= found["calibration_error"]["value"] <= 1
-    assert found["milliseconds"]["median"] > 0
-    json.dumps(found)
-    lines = report.routing_as_text(routing.record(file, {}, found)).splitlines()
+    judged = routing.judge(planner, routing.read(file, TASKS))
+    assert (judged["rows"], judged["exact"]["value"], judged["first_task"]["value"]) == (
+        5,
+        0.6,
+        0.8,
+    )
+    assert judged["by_kind"]["single"]["value"] == 0.5
+    assert judged["by_lang"]["zh"]["rows"] == 1
+    assert judged["confusion"] == {
+        "translation": {"translation": 4},
+        "sentiment": {"generation": 1},
+    }
+    assert [row["line"] for row in judged["wrong"]] == [2, 4]
+    assert 0 <= judged["calibration_error"]["value"] <= 1
+    assert judged["milliseconds"]["median"] > 0
+    json.dumps(judged)
+    lines = report.routing_as_text(routing.record(file, {}, judged)).splitlines()
     assert lines[0].startswith("exact plans")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import tiny
-from judging import TASKS, Failing, job, reviews, write_rows
+from judging import TASKS, Failing, reviews, run_plan, write_rows
 
 from core.errors import InputError
 from engine.base_model import load_base
@@ -16,6 +16,7 @@ from engine.engine import TorchEngine
 from engine.fake import FakeEngine
 from evaluation import record, report, runner
 from evaluation.record import Outcome, Run
+from evaluation.run_plan import RunPlan
 
 MEASURED = {"cost", "started", "finished"}  # differ from run to run
 ARTICLE = "Anna Berg said on Monday that the bridge in Holm will close for two summers."
@@ -31,57 +32,61 @@ def judged(folder: Path) -> list[Outcome]:
 
 
 def test_the_figures_are_right(tmp_path: Path) -> None:
-    made = runner.run(job("sentiment", reviews(tmp_path)), FakeEngine(), tmp_path / "run")
+    finished = runner.run(run_plan("sentiment", reviews(tmp_path)), FakeEngine(), tmp_path / "run")
     # The fake chooses the label that the text names most often; the first when it names none.
     assert [o.answer for o in record.outcomes(tmp_path / "run")] == [
         "positive", "negative", "positive", "positive", "positive", "negative",
     ]  # fmt: skip
-    assert made.figures["accuracy"].value == pytest.approx(0.5)
-    assert made.figures["accuracy"].rows == 6
-    assert made.chosen is not None
-    assert sum(map(sum, made.chosen.confusion)) == 6
-    assert {part.kind for part in made.slices} == {"length", "label"}
-    assert record.read(tmp_path / "run") == made
+    assert finished.figures["accuracy"].value == pytest.approx(0.5)
+    assert finished.figures["accuracy"].rows == 6
+    assert finished.chosen is not None
+    assert sum(map(sum, finished.chosen.confusion)) == 6
+    assert {part.kind for part in finished.slices} == {"length", "label"}
+    assert finished.signatures == {
+        "macro_f1": "mean over the labels of the references: positive, negative"
+    }
+    assert finished.signatures["macro_f1"] in report.as_text(finished)
+    assert record.read(tmp_path / "run") == finished
 
 
 def test_killed_and_continued_gives_the_same(tmp_path: Path) -> None:
-    asked = job("sentiment", reviews(tmp_path, times=5))
-    whole = runner.run(asked, FakeEngine(), tmp_path / "whole")
+    plan = run_plan("sentiment", reviews(tmp_path, times=5))
+    whole = runner.run(plan, FakeEngine(), tmp_path / "whole")
     folder = tmp_path / "broken"
     for after in (7, 3, 0):
         with pytest.raises(KeyboardInterrupt):
-            runner.run(asked, Failing(after), folder)
-        with (folder / record.ROWS).open("a") as file:
+            runner.run(plan, Failing(after), folder)
+        with (folder / record.ROWS_FILE).open("a") as file:
             file.write('{"line": 9, "te')  # what a kill in the middle of a line leaves
     assert record.read(folder).status == "running"
     engine = FakeEngine()
-    assert numbers(runner.run(asked, engine, folder)) == numbers(whole)
+    assert numbers(runner.run(plan, engine, folder)) == numbers(whole)
     assert len(engine.calls) == 20
     assert judged(folder) == judged(tmp_path / "whole")
     again = FakeEngine()
-    assert numbers(runner.run(asked, again, folder)) == numbers(whole)
+    assert numbers(runner.run(plan, again, folder)) == numbers(whole)
     assert not again.calls, "a finished run asks for nothing more"
 
 
 def test_other_settings_in_the_same_folder(tmp_path: Path) -> None:
     file = reviews(tmp_path)
-    runner.run(job("sentiment", file), FakeEngine(), tmp_path / "run")
-    with pytest.raises(InputError, match=r"other settings \(seed was 0, is 1|decoding was"):
-        runner.run(job("sentiment", file, seed=1), FakeEngine(), tmp_path / "run")
+    runner.run(run_plan("sentiment", file), FakeEngine(), tmp_path / "run")
+    with pytest.raises(InputError, match=r"other settings \(decoding was .*; seed was 0, is 1\)"):
+        runner.run(run_plan("sentiment", file, seed=1), FakeEngine(), tmp_path / "run")
     other = FakeEngine({"mine": "abc"})
     with pytest.raises(InputError, match="adapter was None, is 'mine'"):
-        runner.run(job("sentiment", file, "mine"), other, tmp_path / "run")
+        runner.run(run_plan("sentiment", file, "mine"), other, tmp_path / "run")
     with pytest.raises(InputError, match="holds something else"):
-        runner.run(job("sentiment", file), FakeEngine(), tmp_path)
+        runner.run(run_plan("sentiment", file), FakeEngine(), tmp_path)
 
 
 def test_rows_that_fail_are_counted_and_listed(tmp_path: Path) -> None:
     rows = [{"text": "positive", "label": "positive"}, {"text": "unreadable", "label": "negative"}]
     file = write_rows(tmp_path / "a.jsonl", rows)
-    made = runner.run(job("sentiment", file), Failing(), tmp_path / "run")
-    assert made.failed == 1
-    assert made.failures == {2: "The text is unreadable."}
-    assert made.figures["accuracy"].rows == 1
+    finished = runner.run(run_plan("sentiment", file), Failing(), tmp_path / "run")
+    assert finished.failed == 1
+    assert finished.failures == {2: "The text is unreadable."}
+    assert finished.figures["accuracy"].rows == 1
     assert len(record.outcomes(tmp_path / "run")) == 2
     page = report.write(tmp_path / "run").read_text()
     assert "1 of them failed" in page
@@ -90,9 +95,9 @@ def test_rows_that_fail_are_counted_and_listed(tmp_path: Path) -> None:
 
 def test_a_run_in_which_every_row_fails(tmp_path: Path) -> None:
     file = write_rows(tmp_path / "a.jsonl", [{"text": "unreadable", "label": "negative"}])
-    made = runner.run(job("sentiment", file), Failing(), tmp_path / "run")
-    assert (made.failed, made.figures) == (1, {})
-    assert "1 of 1 rows failed" in report.as_text(made)
+    finished = runner.run(run_plan("sentiment", file), Failing(), tmp_path / "run")
+    assert (finished.failed, finished.figures) == (1, {})
+    assert "1 of 1 rows failed" in report.as_text(finished)
     report.write(tmp_path / "run")
 
 
@@ -104,18 +109,18 @@ def test_own_and_drawn_labels_reach_the_prompt(tmp_path: Path) -> None:
     for labels, offered in ((own, 15), ("drawn", 10)):
         engine = FakeEngine()
         folder = tmp_path / labels[:5]
-        made = runner.run(job("classification", file, labels=labels), engine, folder)
+        finished = runner.run(run_plan("classification", file, labels=labels), engine, folder)
         assert {len(call.labels) for call in engine.calls} == {offered}
         assert all("Labels: topic" in call.messages[0]["content"] for call in engine.calls)
-        assert made.figures["accuracy"].value == 1
+        assert finished.figures["accuracy"].value == 1
 
 
 def test_a_limit_draws_the_same_rows_every_time(tmp_path: Path) -> None:
     file = reviews(tmp_path, times=5)
-    first, second = (job("sentiment", file, limit=10).questions for _ in range(2))
+    first, second = (run_plan("sentiment", file, limit=10).rows for _ in range(2))
     assert first == second
     assert len(first) == 10
-    assert job("sentiment", file, limit=10, seed=1).questions != first
+    assert run_plan("sentiment", file, limit=10, seed=1).rows != first
 
 
 def test_translation_goes_sentence_by_sentence_as_the_chat_does(tmp_path: Path) -> None:
@@ -124,27 +129,27 @@ def test_translation_goes_sentence_by_sentence_as_the_chat_does(tmp_path: Path) 
     rows = [{"source": source, "target": target, **languages} for source, target in pairs]
     file = write_rows(tmp_path / "a.jsonl", rows)
     engine = FakeEngine()
-    made = runner.run(job("translation", file), engine, tmp_path / "run")
+    finished = runner.run(run_plan("translation", file), engine, tmp_path / "run")
     assert [call.messages[-1]["content"] for call in engine.calls] == [
         "One train.", "Two trains.", "Good day to you.",
     ]  # fmt: skip
     assert "English to French" in engine.calls[0].messages[0]["content"]
-    assert list(made.figures) == ["bleu", "chrf"]
-    assert "tok:13a" in made.signatures["bleu"]
-    assert "nw:2" in made.signatures["chrf"]
+    assert list(finished.figures) == ["bleu", "chrf"]
+    assert "tok:13a" in finished.signatures["bleu"]
+    assert "nw:2" in finished.signatures["chrf"]
     turned = FakeEngine()
-    runner.run(job("translation", file, reverse=True), turned, tmp_path / "turned")
+    runner.run(run_plan("translation", file, reverse=True), turned, tmp_path / "turned")
     assert "French to English" in turned.calls[0].messages[0]["content"]
 
 
 def test_a_summary_is_looked_at_from_all_sides(tmp_path: Path) -> None:
     rows = [{"document": ARTICLE, "summary": "The bridge in Holm will close."}]
     file = write_rows(tmp_path / "a.jsonl", rows)
-    made = runner.run(job("summarization", file), FakeEngine(), tmp_path / "run")
-    assert {"rouge_1", "rouge_l", "length_ratio", "unsupported", "novel_2"} <= set(made.figures)
+    finished = runner.run(run_plan("summarization", file), FakeEngine(), tmp_path / "run")
+    assert {"rouge_1", "rouge_l", "length_ratio", "unsupported", "novel_2"} <= set(finished.figures)
     # The fake repeats the text behind "[base]": no name or number is new.
-    assert made.figures["unsupported"].value == 0
-    assert made.primary == "rouge_1"
+    assert finished.figures["unsupported"].value == 0
+    assert finished.primary == "rouge_1"
 
 
 @pytest.fixture(scope="module")
@@ -161,13 +166,13 @@ def test_a_real_engine_gives_the_same_twice_and_adapters_count(
 ) -> None:
     file = reviews(tmp_path)
     runs = {
-        name: runner.run(job("sentiment", file, adapter), small, tmp_path / name)
+        name: runner.run(run_plan("sentiment", file, adapter), small, tmp_path / name)
         for name, adapter in (("first", "red"), ("second", "red"), ("base", None))
     }
     assert numbers(runs["first"]) == numbers(runs["second"])
     assert judged(tmp_path / "first") == judged(tmp_path / "second")
-    assert runs["first"].asked.fingerprints["adapter"] == small.adapters.fingerprint("red")
-    assert "adapter" not in runs["base"].asked.fingerprints
+    assert runs["first"].settings.fingerprints["adapter"] == small.adapters.fingerprint("red")
+    assert "adapter" not in runs["base"].settings.fingerprints
     assert runs["base"].figures["log_loss"] != runs["first"].figures["log_loss"]
     assert runs["base"].cost is not None
     assert runs["base"].cost.peak_memory_mib > 10
@@ -176,16 +181,17 @@ def test_a_real_engine_gives_the_same_twice_and_adapters_count(
 def test_perplexity_is_that_of_the_reference(tmp_path: Path, small: TorchEngine) -> None:
     file = write_rows(tmp_path / "a.jsonl", [{"instruction": "Hi", "response": "Hello"}])
     short = TASKS["generation"].decoding.model_copy(update={"max_new_tokens": 5})
-    asked = job("generation", file)
-    asked = runner.Job(
-        asked.task.model_copy(update={"decoding": short}), asked.selection, asked.questions
-    )
-    made = runner.run(asked, small, tmp_path / "run")
+    plan = run_plan("generation", file)
+    plan = RunPlan(plan.task.model_copy(update={"decoding": short}), plan.data, plan.rows)
+    finished = runner.run(plan, small, tmp_path / "run")
     (row,) = record.outcomes(tmp_path / "run")
     assert row.reference_tokens == 6, "five bytes and the end"
-    assert row.likelihood is not None
+    assert row.log_likelihood is not None
+    assert row.log_likelihood < 0
+    stored = json.loads((tmp_path / "run" / record.ROWS_FILE).read_text())
+    assert stored["likelihood"] == row.log_likelihood, "files keep the name they have had"
     # A random model has seen nothing: about as many choices as it has tokens.
-    assert made.figures["perplexity"].value == pytest.approx(258, rel=0.2)
+    assert finished.figures["perplexity"].value == pytest.approx(258, rel=0.2)
 
 
 def test_half_a_record_is_no_record(tmp_path: Path) -> None:

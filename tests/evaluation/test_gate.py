@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from judging import job, write_rows
+from judging import run_plan, write_rows
 
+from adapter_store.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, CALIBRATION, fingerprint_of
 from adapter_store.promotions import Promotions
-from core import fingerprint
 from core.errors import InputError
 from engine.fake import FakeEngine
 from engine.interface import ChooseRequest, Delta, Usage, WriteRequest
@@ -36,7 +36,7 @@ class Judge(FakeEngine):
 def adapter(home: Path) -> Path:
     folder = home / "adapters" / "mine"
     folder.mkdir(parents=True)
-    for file in promotion.FILES:
+    for file in (ADAPTER_CONFIG, ADAPTER_WEIGHTS):
         (folder / file).write_text(file)
     return folder
 
@@ -50,21 +50,21 @@ def runs(tmp_path: Path, adapter: Path) -> Runs:
         for i in range(80)
     ]
     file = write_rows(tmp_path / "rows.jsonl", rows)
-    made = fingerprint.of_files([adapter / name for name in promotion.FILES])
-    engine = Judge({"mine": made})
+    fingerprint = fingerprint_of(adapter)
+    engine = Judge({"mine": fingerprint})
     for name in ("base", "mine"):
-        asked = job("sentiment", file, None if name == "base" else name)
-        runner.run(asked, engine, tmp_path / name)
+        plan = run_plan("sentiment", file, None if name == "base" else name)
+        runner.run(plan, engine, tmp_path / name)
     return tmp_path / "mine", tmp_path / "base"
 
 
 def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    values = json.loads((folder / record.RECORD).read_text())
+    values = json.loads((folder / record.RUN_FILE).read_text())
     change(values)
-    (folder / record.RECORD).write_text(json.dumps(values))
+    (folder / record.RUN_FILE).write_text(json.dumps(values))
 
 
-def failed(verdict: gate.Verdict) -> dict[str, str]:
+def failed(verdict: gate.GateVerdict) -> dict[str, str]:
     return {check.name: check.reason for check in verdict.checks if not check.passed}
 
 
@@ -86,7 +86,7 @@ def test_not_worse_and_cheaper_passes(runs: Runs, tmp_path: Path) -> None:
     candidate, _ = runs
     quick = tmp_path / "quick"
     quick.mkdir()
-    for file in (record.RECORD, record.ROWS):
+    for file in (record.RUN_FILE, record.ROWS_FILE):
         (quick / file).write_bytes((candidate / file).read_bytes())
     edit(candidate, lambda run: run["cost"].update(tokens=1000))
     edit(quick, lambda run: run["cost"].update(tokens=500))
@@ -137,7 +137,7 @@ def test_written_answers_must_be_there_and_vary(tmp_path: Path) -> None:
     file = write_rows(tmp_path / "rows.jsonl", rows)
     engine = Parrot({"stutter": "a", "mute": "b"})
     for name in (None, "stutter", "mute"):
-        runner.run(job("generation", file, name), engine, tmp_path / str(name))
+        runner.run(run_plan("generation", file, name), engine, tmp_path / str(name))
     base = tmp_path / "None"
     assert "repetition" in failed(gate.judge(tmp_path / "stutter", base))
     assert "not empty" in failed(gate.judge(tmp_path / "mute", base))
@@ -151,7 +151,7 @@ def test_promotion_writes_who_won_on_which_rows_and_the_temperature(
     assert entry.evidence["rows"] == 80
     assert entry.evidence["before"] == "base"
     assert entry.evidence["figures"]["accuracy"] == [0.5, 1.0, "better"]
-    heat = json.loads((adapter / promotion.CALIBRATION).read_text())
+    heat = json.loads((adapter / CALIBRATION).read_text())
     assert heat["temperature"] == record.read(runs[0]).chosen.temperature.value
 
 
@@ -169,6 +169,6 @@ def test_a_changed_adapter_and_the_base_are_not_promoted(runs: Runs, adapter: Pa
     verdict = gate.judge(*runs)
     with pytest.raises(InputError, match="judged the bare base"):
         promotion.promote(runs[1], runs[0], verdict)
-    (adapter / promotion.FILES[1]).write_text("trained again")
+    (adapter / ADAPTER_WEIGHTS).write_text("trained again")
     with pytest.raises(InputError, match="has changed since it was judged"):
         promotion.promote(*runs, verdict)

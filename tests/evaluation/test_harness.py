@@ -119,9 +119,11 @@ def test_the_scores_are_those_of_the_harness_own_model(
         ("", "nothing stands before it"),
         (LONG, " is cut on the left"),
     )
-    for made, known in zip(ours.loglikelihood(pairs), theirs.loglikelihood(pairs), strict=True):
-        assert made[0] == pytest.approx(known[0], rel=1e-4)
-        assert made[1] == known[1]
+    for ours_one, theirs_one in zip(
+        ours.loglikelihood(pairs), theirs.loglikelihood(pairs), strict=True
+    ):
+        assert ours_one[0] == pytest.approx(theirs_one[0], rel=1e-4)
+        assert ours_one[1] == theirs_one[1]
     texts = asked(("A short text.",), (LONG,))
     assert ours.loglikelihood_rolling(texts) == pytest.approx(
         theirs.loglikelihood_rolling(texts), rel=1e-4
@@ -132,8 +134,8 @@ def test_the_scores_are_those_of_the_harness_own_model(
     )
     # Half a character at the end of an answer is left out here and marked there.
     answers = zip(ours.generate_until(questions), theirs.generate_until(questions), strict=True)
-    for made, known in answers:
-        assert made.rstrip("�") == known.rstrip("�")
+    for ours_one, theirs_one in answers:
+        assert ours_one.rstrip("�") == theirs_one.rstrip("�")
 
 
 @needs_harness
@@ -208,12 +210,12 @@ def test_own_tasks_by_command(
     printed = capsys.readouterr()
     assert "|own_choice|" in printed.out
     assert "continuation" in printed.err, "progress"
-    found = json.loads(file.read_text())
-    assert (found["adapter"], found["limit"], found["prompts"]) == ("red", 2, "raw text")
-    assert set(found["fingerprints"]) >= {"base", "quantization", "adapter"}
-    assert found["results"]["own_choice"]["acc,none"] in {0.0, 0.5, 1.0}
-    assert found["results"]["own_text"]["bits_per_byte,none"] > 1
-    assert found["n-samples"]["own_answer"] == {"original": 4, "effective": 2}
+    results = json.loads(file.read_text())
+    assert (results["adapter"], results["limit"], results["prompts"]) == ("red", 2, "raw text")
+    assert set(results["fingerprints"]) >= {"base", "quantization", "adapter"}
+    assert results["results"]["own_choice"]["acc,none"] in {0.0, 0.5, 1.0}
+    assert results["results"]["own_text"]["bits_per_byte,none"] > 1
+    assert results["n-samples"]["own_answer"] == {"original": 4, "effective": 2}
 
 
 @pytest.mark.skipif(INSTALLED, reason="lm_eval is installed")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import tiny
 import yaml
-from judging import TASKS, job, reviews, write_rows
+from judging import TASKS, reviews, run_plan, write_rows
 
 from core import terminal
 from core.errors import AdapterError, InputError
@@ -47,31 +47,31 @@ def some(adapter: str, *names: str, limit: int | None = None, **data: Path) -> l
     """Probes of our own rows by name, and of other files by keyword."""
     given = [f"{name}={file}" for name, file in data.items()]
     chosen = interference.files(given, TASKS, None)
-    kept = {name: file for name, file in chosen.items() if name in {*names, *data}}
-    return interference.probes(kept, TASKS, adapter, limit)
+    chosen_files = {name: file for name, file in chosen.items() if name in {*names, *data}}
+    return interference.probes(chosen_files, TASKS, adapter, limit)
 
 
-def by_name(found: Interference) -> dict[str, interference.Touched]:
-    return {probe.name: probe for probe in found.probes}
+def by_name(result: Interference) -> dict[str, interference.ProbeResult]:
+    return {probe.name: probe for probe in result.probes}
 
 
 def test_there_are_rows_for_every_shipped_task_and_they_can_be_judged() -> None:
     chosen = interference.files([], TASKS, None)
     assert set(chosen) == {"general", *TASKS}
-    made = interference.probes(chosen, TASKS, "sentiment-en")
-    assert sum(len(p.questions) for p in made if p.name in {"general", "generation"}) == 40
-    assert all(len(probe.questions) >= 8 for probe in made)
+    probes = interference.probes(chosen, TASKS, "sentiment-en")
+    assert sum(len(p.rows) for p in probes if p.name in {"general", "generation"}) == 40
+    assert all(len(probe.rows) >= 8 for probe in probes)
 
 
 def test_the_figures_are_those_of_a_run(tmp_path: Path, mine: str, small: TorchEngine) -> None:
     file = reviews(tmp_path)
     asking = write_rows(tmp_path / "a.jsonl", [{"instruction": "Hi", "response": "Hello"}])
     text = write_rows(tmp_path / "text.jsonl", [{"text": "A short text."}, {"text": "One more."}])
-    made = some(mine, sentiment=file, generation=asking, general=text)
-    found = interference.measure(made, "red", None, small)
-    probes = by_name(found)
+    asked = some(mine, sentiment=file, generation=asking, general=text)
+    result = interference.measure(asked, "red", None, small)
+    probes = by_name(result)
     for place, adapter in enumerate((None, "red")):
-        run = runner.run(job("sentiment", file, adapter), small, tmp_path / str(adapter))
+        run = runner.run(run_plan("sentiment", file, adapter), small, tmp_path / str(adapter))
         for one in probes["sentiment"].compared:
             value = run.figures[one.name].value
             assert (one.first, one.second)[place] == pytest.approx(value, abs=1e-6)
@@ -89,17 +89,17 @@ def test_the_figures_are_those_of_a_run(tmp_path: Path, mine: str, small: TorchE
     assert general.first != general.second
     assert [one.name for one in probes["generation"].compared] == ["perplexity"]
     assert probes["generation"].changed is None
-    assert found.fingerprints["adapter"] == small.adapters.fingerprint("red")
+    assert result.fingerprints["adapter"] == small.adapters.fingerprint("red")
 
 
 def test_a_detached_adapter_leaves_no_trace(mine: str, small: TorchEngine) -> None:
-    found = interference.measure(some(mine, "general", limit=3), "red", None, small)
-    assert found.detached.identical
-    assert found.detached.attached_differs
-    assert found.detached.texts == 3
-    assert found.detached.tokens > 300
-    text = report.interference_as_text(found.record())
-    assert f"bit-identical: {found.detached.tokens:,} tokens of 3 texts" in text
+    result = interference.measure(some(mine, "general", limit=3), "red", None, small)
+    assert result.detached.identical
+    assert result.detached.attached_differs
+    assert result.detached.texts == 3
+    assert result.detached.tokens > 300
+    text = report.interference_as_text(result.record())
+    assert f"bit-identical: {result.detached.tokens:,} tokens of 3 texts" in text
 
 
 class Leaky(FakeEngine):
@@ -116,11 +116,11 @@ class Leaky(FakeEngine):
 
 
 def test_a_trace_is_found(mine: str) -> None:
-    made = some(mine, "general", "sentiment", limit=2)
-    found = interference.measure(made, mine, "sentiment", Leaky({mine: "abc"}))
-    assert not found.detached.identical
-    assert "THE BASE IS NOT THE SAME" in report.interference_as_text(found.record())
-    idle = interference.measure(made, mine, "sentiment", FakeEngine({mine: "abc"}))
+    probes = some(mine, "general", "sentiment", limit=2)
+    result = interference.measure(probes, mine, "sentiment", Leaky({mine: "abc"}))
+    assert not result.detached.identical
+    assert "THE BASE IS NOT THE SAME" in report.interference_as_text(result.record())
+    idle = interference.measure(probes, mine, "sentiment", FakeEngine({mine: "abc"}))
     assert idle.detached.identical
     assert not idle.detached.attached_differs
     assert "attached, it changes none of them" in report.interference_as_text(idle.record())
@@ -128,11 +128,11 @@ def test_a_trace_is_found(mine: str) -> None:
 
 def test_rows_that_fail_are_in_no_figure(tmp_path: Path, mine: str, small: TorchEngine) -> None:
     text = write_rows(tmp_path / "text.jsonl", [{"text": "A short text."}, {"text": "long " * 200}])
-    found = interference.measure(some(mine, general=text), "red", None, small)
-    (general,) = found.probes
+    result = interference.measure(some(mine, general=text), "red", None, small)
+    (general,) = result.probes
     assert (general.rows, list(general.failures)) == (1, [2])
     assert "this model reads" in general.failures[2]
-    assert "1 rows failed, line 2" in report.interference_as_text(found.record())
+    assert "1 rows failed, line 2" in report.interference_as_text(result.record())
     none = write_rows(tmp_path / "none.jsonl", [{"text": "long " * 200}])
     with pytest.raises(InputError, match="No general text could be scored: The request is"):
         interference.measure(some(mine, general=none), "red", None, small)
@@ -141,6 +141,12 @@ def test_rows_that_fail_are_in_no_figure(tmp_path: Path, mine: str, small: Torch
 def test_whose_task_it_is(home: Path, mine: str) -> None:
     assert interference.own_task("sentiment-en", TASKS) == "sentiment", "its run record says so"
     assert interference.own_task(mine, TASKS) is None
+    record_file = home / "adapters" / mine / "run.json"
+    record_file.write_text('{"task": "summarization-v9-0123456789ab"}')
+    assert interference.own_task(mine, TASKS) == "summarization", "an older record"
+    record_file.write_text('{"task": "x-v1-0123456789ab", "task_name": "sentiment"}')
+    assert interference.own_task(mine, TASKS) == "sentiment", "it names its task"
+    record_file.unlink()
     spec = TASKS["translation"].model_copy(update={"adapters": [mine]})
     assert interference.own_task(mine, {**TASKS, "translation": spec}) == "translation"
     assert "sentiment" not in interference.files([], TASKS, "sentiment")
@@ -178,12 +184,12 @@ def test_by_command(
     words = ["interference", "red", "--profile", profile, "--limit", 2, "--output", file]
     assert command(monkeypatch, *words, "--data", f"sentiment={own}") == 0
     printed = capsys.readouterr()
-    found = json.loads(file.read_text())
-    assert [probe["name"] for probe in found["probes"]] == ["general", *TASKS]
-    by = {probe["name"]: probe for probe in found["probes"]}
+    stored = json.loads(file.read_text())
+    assert [probe["name"] for probe in stored["probes"]] == ["general", *TASKS]
+    by = {probe["name"]: probe for probe in stored["probes"]}
     assert by["sentiment"]["sha256"] == sha256_file(own)
     assert by["general"]["data"] == "probes/general.jsonl"
-    assert found["detached"]["identical"]
+    assert stored["detached"]["identical"]
     assert "red, trained for a task that it does not name" in printed.out
     assert "general (2 rows)" in printed.out
     assert "row" in printed.err, "progress"

@@ -12,15 +12,15 @@ def test_ninety_five_of_a_hundred_intervals_hold_the_mean() -> None:
     rng = np.random.default_rng(1)
     held = 0
     for i in range(400):
-        found = interval(mean("x", rng.normal(3.0, 2.0, 80).tolist()), seed=i, resamples=300)
-        held += found.low <= 3.0 <= found.high
+        estimate = interval(mean("x", rng.normal(3.0, 2.0, 80).tolist()), seed=i, resamples=300)
+        held += estimate.low <= 3.0 <= estimate.high
     assert 0.91 <= held / 400 <= 0.98
 
 
 def test_the_width_is_that_of_the_normal_law() -> None:
     values = np.random.default_rng(0).normal(0.0, 1.0, 2000)
-    found = interval(mean("x", values.tolist()))
-    assert found.high - found.low == pytest.approx(2 * 1.96 / np.sqrt(2000), rel=0.1)
+    estimate = interval(mean("x", values.tolist()))
+    assert estimate.high - estimate.low == pytest.approx(2 * 1.96 / np.sqrt(2000), rel=0.1)
 
 
 def test_the_same_seed_gives_the_same_interval() -> None:
@@ -47,19 +47,19 @@ def test_no_difference_is_claimed_once_in_twenty() -> None:
 def test_a_real_difference_is_found() -> None:
     rng = np.random.default_rng(3)
     common = rng.normal(size=300)
-    found = paired(
+    estimate = paired(
         mean("x", (common + rng.normal(0.0, 0.3, 300)).tolist()),
         mean("x", (common + 0.2 + rng.normal(0.0, 0.3, 300)).tolist()),
     )
-    assert found.low > 0
-    assert found.value == pytest.approx(0.2, abs=0.08)
-    assert found.p < 0.01
+    assert estimate.low > 0
+    assert estimate.value == pytest.approx(0.2, abs=0.08)
+    assert estimate.p < 0.01
 
 
 def test_ties_show_nothing() -> None:
     same = mean("x", [0.0, 1.0, 1.0, 0.5])
-    found = paired(same, same)
-    assert (found.value, found.low, found.high, found.p) == (0, 0, 0, 1)
+    estimate = paired(same, same)
+    assert (estimate.value, estimate.low, estimate.high, estimate.p) == (0, 0, 0, 1)
     with pytest.raises(ValueError, match="4 rows against 2"):
         paired(same, mean("x", [0.0, 1.0]))
 

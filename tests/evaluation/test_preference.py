@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from judging import TASKS, job, reviews, write_rows
+from judging import TASKS, reviews, run_plan, write_rows
 
 from core.errors import InputError
 from engine.fake import FakeEngine
@@ -33,31 +33,33 @@ def runs(tmp_path: Path) -> tuple[Path, Path]:
     file = write_rows(tmp_path / "rows.jsonl", rows)
     folders = tmp_path / "base", tmp_path / "short"
     for folder, name in zip(folders, (None, "short"), strict=True):
-        runner.run(job("summarization", file, name), FakeEngine({"short": "abc"}), folder)
+        runner.run(run_plan("summarization", file, name), FakeEngine({"short": "abc"}), folder)
     return folders
 
 
 def test_the_second_wins(runs: tuple[Path, Path]) -> None:
-    found = preference.judge(*runs, TASKS["summarization"], Judge("[short]"))
-    assert found.wins == {"first": 0, "second": 12, "neither": 0}
-    assert found.verdict == "better"
-    assert found.share.value == 1
-    assert found.p == pytest.approx(2 * 0.5**12)
+    preferred = preference.judge(*runs, TASKS["summarization"], Judge("[short]"))
+    assert preferred.wins == {"first": 0, "second": 12, "neither": 0}
+    assert preferred.verdict == "better"
+    assert preferred.share.value == 1
+    assert preferred.p == pytest.approx(2 * 0.5**12)
 
 
 def test_the_other_way_round(runs: tuple[Path, Path]) -> None:
-    found = preference.judge(runs[1], runs[0], TASKS["summarization"], Judge("[short]"), limit=8)
-    assert (found.rows, found.wins["first"], found.verdict) == (8, 8, "worse")
+    preferred = preference.judge(
+        runs[1], runs[0], TASKS["summarization"], Judge("[short]"), limit=8
+    )
+    assert (preferred.rows, preferred.wins["first"], preferred.verdict) == (8, 8, "worse")
 
 
 def test_a_judge_that_looks_at_the_place_shows_nothing(runs: tuple[Path, Path]) -> None:
-    found = preference.judge(*runs, TASKS["summarization"], Judge("no such word"))
-    assert found.wins["neither"] == found.rows == 12
-    assert found.verdict == "no difference shown"
-    assert found.share.value == 0.5
+    preferred = preference.judge(*runs, TASKS["summarization"], Judge("no such word"))
+    assert preferred.wins["neither"] == preferred.rows == 12
+    assert preferred.verdict == "no difference shown"
+    assert preferred.share.value == 0.5
 
 
 def test_labels_have_a_right_answer(tmp_path: Path) -> None:
-    runner.run(job("sentiment", reviews(tmp_path)), FakeEngine(), tmp_path / "run")
+    runner.run(run_plan("sentiment", reviews(tmp_path)), FakeEngine(), tmp_path / "run")
     with pytest.raises(InputError, match="use compare"):
         preference.judge(tmp_path / "run", tmp_path / "run", TASKS["sentiment"], FakeEngine())

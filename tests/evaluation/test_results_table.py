@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from judging import Failing, job, reviews, write_rows
+from judging import Failing, reviews, run_plan, write_rows
 
-from core import fingerprint
+from adapter_store.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, fingerprint_of
 from core.errors import InputError
 from core.paths import REPOSITORY
 from engine.fake import FakeEngine
-from evaluation import record, runner, table
-from evaluation.promotion import FILES
+from evaluation import record, runner, shipped_results, table
 
-MARKED = f"# Mine: {table.BEGIN} in a line is no marker\n\n{table.BEGIN}\n{table.END}\n\nthe rest\n"
+BEGIN, END = table.TABLE_BEGIN, table.TABLE_END
+MARKED = f"# Mine: {BEGIN} in a line is no marker\n\n{BEGIN}\n{END}\n\nthe rest\n"
 Runs = tuple[Path, Path]
 
 
@@ -38,9 +38,9 @@ def root(tmp_path: Path) -> Path:
     folder = tmp_path / "repository"
     adapter = folder / "adapters" / "mine"
     adapter.mkdir(parents=True)
-    for name in FILES:
+    for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS):
         (adapter / name).write_text(name)
-    for words in table.WORDS.values():
+    for words in table.README_WORDS.values():
         (folder / words.file).write_text(MARKED)
     return folder
 
@@ -53,52 +53,57 @@ def runs(tmp_path: Path, root: Path) -> Runs:
     file = write_rows(tmp_path / "films" / "validation.jsonl", rows)
     engine = Reader({"mine": shipped(root)})
     for name in (None, "mine"):
-        asked = job("sentiment", file, name, limit=30, seed=3)
-        runner.run(asked, engine, tmp_path / str(name))
+        plan = run_plan("sentiment", file, name, limit=30, seed=3)
+        runner.run(plan, engine, tmp_path / str(name))
     return tmp_path / "mine", tmp_path / "None"
 
 
 def shipped(root: Path) -> str:
-    return fingerprint.of_files([root / "adapters" / "mine" / name for name in FILES])
+    return fingerprint_of(root / "adapters" / "mine")
 
 
 def test_the_readmes_show_what_the_records_hold() -> None:
     """If this fails, run `python -m evaluation table`."""
-    records = table.read()
-    for lang, words in table.WORDS.items():
+    records = shipped_results.read()
+    for lang, words in table.README_WORDS.items():
         text = (REPOSITORY / words.file).read_text(encoding="utf-8")
-        shown = text.split(table.BEGIN + "\n")[1].split(table.END)[0]
+        shown = text.split(BEGIN + "\n")[1].split(END)[0]
         assert shown == table.as_markdown(records, lang), words.file
     assert table.update(check=True) == []
 
 
 def test_every_record_holds_for_the_adapter_and_the_task_that_ship() -> None:
-    assert table.outdated() == []
+    assert shipped_results.outdated() == []
 
 
 def test_a_record_has_both_sides_the_verdict_and_the_way_back(runs: Runs, root: Path) -> None:
-    kept = table.keep(*runs)
+    result = shipped_results.shipped_result(*runs)
     ours, bare = (record.read(folder) for folder in runs)
-    assert (kept.adapter, kept.task, kept.rows, kept.left_out) == ("mine", "sentiment", 30, 0)
-    assert kept.data == "films/validation.jsonl"
-    assert list(kept.figures) == ["accuracy"], "macro_f1, log loss and calibration are not shown"
-    accuracy = kept.figures["accuracy"]
+    assert (result.adapter, result.task, result.rows, result.left_out) == (
+        "mine",
+        "sentiment",
+        30,
+        0,
+    )
+    assert result.data == "films/validation.jsonl"
+    assert list(result.figures) == ["accuracy"], "macro_f1, log loss and calibration are not shown"
+    accuracy = result.figures["accuracy"]
     assert accuracy.adapter == ours.figures["accuracy"]
     assert accuracy.base == bare.figures["accuracy"]
     assert (accuracy.verdict, accuracy.test) == ("better", "exact McNemar")
     assert accuracy.p < 0.05
-    assert kept.fingerprints["adapter"] == shipped(root)
-    assert set(kept.fingerprints) == {"base", "quantization", "adapter", "task"}
-    assert set(kept.tokens_per_second) == {"base", "adapter"}
-    said = [shlex.split(words)[3:] for words in kept.commands]
+    assert result.fingerprints["adapter"] == shipped(root)
+    assert set(result.fingerprints) == {"base", "quantization", "adapter", "task"}
+    assert set(result.tokens_per_second) == {"base", "adapter"}
+    options_of_each = [shlex.split(words)[3:] for words in result.commands]
     options = "--task sentiment --data DIR/films/validation.jsonl --adapter {} --limit 30 --seed 3"
-    assert [" ".join(words[1:-2]) for words in said] == [
+    assert [" ".join(words[1:-2]) for words in options_of_each] == [
         options.format(name) for name in ("base", "mine")
     ]
 
 
 def test_commands_name_every_option(runs: Runs) -> None:
-    asked = record.read(runs[0]).asked.model_copy(
+    settings = record.read(runs[0]).settings.model_copy(
         update={
             "columns": {"my text": "text"},
             "labels": "drawn",
@@ -111,7 +116,7 @@ def test_commands_name_every_option(runs: Runs) -> None:
             },
         }
     )
-    assert table.command(asked) == (
+    assert shipped_results.command(settings) == (
         "python -m evaluation run --task sentiment --data DIR/films/validation.jsonl "
         "--adapter mine --column 'my text=text' --labels drawn --reverse --profile starter "
         "--output runs/mine"
@@ -137,12 +142,12 @@ def test_each_kind_of_task_has_its_figures(
     file = write_rows(tmp_path / "rows.jsonl", [{**row, **langs}] * 3)
     engine = FakeEngine({"mine": "abc"})
     for name in (None, "mine"):
-        runner.run(job(task, file, name), engine, tmp_path / str(name))
-    kept = table.keep(tmp_path / "mine", tmp_path / "None")
-    assert list(kept.figures) == names
+        runner.run(run_plan(task, file, name), engine, tmp_path / str(name))
+    result = shipped_results.shipped_result(tmp_path / "mine", tmp_path / "None")
+    assert list(result.figures) == names
     for lang in ("en", "zh"):
-        assert len(table.as_markdown({Path("a.json"): kept}, lang).splitlines()) == 4 + len(names)
-    assert set(kept.signatures) == {"bleu", "chrf"} & set(names)
+        assert len(table.as_markdown({Path("a.json"): result}, lang).splitlines()) == 4 + len(names)
+    assert set(result.signatures) == {"bleu", "chrf"} & set(names)
 
 
 def test_both_directions_of_a_translation_are_told_apart(tmp_path: Path) -> None:
@@ -150,43 +155,47 @@ def test_both_directions_of_a_translation_are_told_apart(tmp_path: Path) -> None
     file = write_rows(tmp_path / "rows.jsonl", [row] * 3)
     engine = FakeEngine({"mine": "abc"})
     for name in (None, "mine"):
-        runner.run(job("translation", file, name, reverse=True), engine, tmp_path / str(name))
-    kept = table.keep(tmp_path / "mine", tmp_path / "None")
-    assert "--reverse" in kept.commands[1]
-    assert ", reversed, 3 rows |" in table.as_markdown({Path("a.json"): kept}, "en")
-    assert "，反向，3 行 |" in table.as_markdown({Path("a.json"): kept}, "zh")
+        runner.run(run_plan("translation", file, name, reverse=True), engine, tmp_path / str(name))
+    result = shipped_results.shipped_result(tmp_path / "mine", tmp_path / "None")
+    assert "--reverse" in result.commands[1]
+    assert ", reversed, 3 rows |" in table.as_markdown({Path("a.json"): result}, "en")
+    assert "，反向，3 行 |" in table.as_markdown({Path("a.json"): result}, "zh")
 
 
 def test_figures_rest_on_the_rows_that_both_answered(tmp_path: Path) -> None:
     rows = [{"text": "positive", "label": "positive"}, {"text": "unreadable", "label": "negative"}]
     file = write_rows(tmp_path / "a.jsonl", rows)
-    runner.run(job("sentiment", file, "mine"), Failing(adapters={"mine": "a"}), tmp_path / "mine")
-    runner.run(job("sentiment", file), FakeEngine(), tmp_path / "base")
-    kept = table.keep(tmp_path / "mine", tmp_path / "base")
-    assert (kept.rows, kept.left_out) == (1, 1)
-    assert kept.figures["accuracy"].base.rows == kept.figures["accuracy"].adapter.rows == 1
+    runner.run(
+        run_plan("sentiment", file, "mine"), Failing(adapters={"mine": "a"}), tmp_path / "mine"
+    )
+    runner.run(run_plan("sentiment", file), FakeEngine(), tmp_path / "base")
+    result = shipped_results.shipped_result(tmp_path / "mine", tmp_path / "base")
+    assert (result.rows, result.left_out) == (1, 1)
+    assert result.figures["accuracy"].base.rows == result.figures["accuracy"].adapter.rows == 1
 
 
 def test_runs_that_do_not_fit_are_refused(runs: Runs, tmp_path: Path) -> None:
     ours, bare = runs
     with pytest.raises(InputError, match="name the adapter's run, then the base's"):
-        table.keep(bare, ours)
+        shipped_results.shipped_result(bare, ours)
     with pytest.raises(InputError, match="name the adapter's run, then the base's"):
-        table.keep(ours, ours)
+        shipped_results.shipped_result(ours, ours)
     other = tmp_path / "other"
-    runner.run(job("sentiment", reviews(tmp_path)), FakeEngine(), other)
+    runner.run(run_plan("sentiment", reviews(tmp_path)), FakeEngine(), other)
     with pytest.raises(InputError, match="different data files"):
-        table.keep(ours, other)
-    values = json.loads((bare / record.RECORD).read_text())
+        shipped_results.shipped_result(ours, other)
+    values = json.loads((bare / record.RUN_FILE).read_text())
     values["asked"]["fingerprints"]["base"] = "another"
-    (bare / record.RECORD).write_text(json.dumps(values))
+    (bare / record.RUN_FILE).write_text(json.dumps(values))
     with pytest.raises(InputError, match=r"more than the adapter \(fingerprints.base: 'another'"):
-        table.keep(*runs)
+        shipped_results.shipped_result(*runs)
 
 
 def test_a_new_record_is_missed_until_it_is_written(runs: Runs, root: Path) -> None:
     assert table.update(root) == [], "no records, nothing between the markers"
-    table.write(root / table.FOLDER / "mine.json", table.keep(*runs))
+    shipped_results.write(
+        root / shipped_results.RESULTS_FOLDER / "mine.json", shipped_results.shipped_result(*runs)
+    )
     assert table.update(root, check=True) == ["README.md", "README.zh.md"]
     assert (root / "README.md").read_text() == MARKED
     table.update(root)
@@ -199,36 +208,36 @@ def test_a_new_record_is_missed_until_it_is_written(runs: Runs, root: Path) -> N
         "[`mine`](adapters/mine/README.md)",
         "[films/validation](results/adapters/mine.json), 30 rows",
         "accuracy",
-        f"{table.read(root)[Path('results/adapters/mine.json')].figures['accuracy'].base.value:.1%}",
+        f"{shipped_results.read(root)[Path('results/adapters/mine.json')].figures['accuracy'].base.value:.1%}",
         "**100.0% (100.0% to 100.0%)**",
     ]
     assert "准确率" in (root / "README.zh.md").read_text()
     (root / "README.md").write_text(text.replace("100.0% to", "99.0% to"))
     assert table.update(root, check=True) == ["README.md"], "a figure was changed by hand"
-    (root / table.FOLDER / "mine.json").unlink()
+    (root / shipped_results.RESULTS_FOLDER / "mine.json").unlink()
     table.update(root)
     assert (root / "README.md").read_text() == MARKED
 
 
 def test_an_adapter_or_a_task_that_has_changed_is_caught(runs: Runs, root: Path) -> None:
-    file = root / table.FOLDER / "mine.json"
-    table.write(file, table.keep(*runs))
-    assert table.outdated(root) == []
-    weights = root / "adapters" / "mine" / FILES[1]
+    file = root / shipped_results.RESULTS_FOLDER / "mine.json"
+    shipped_results.write(file, shipped_results.shipped_result(*runs))
+    assert shipped_results.outdated(root) == []
+    weights = root / "adapters" / "mine" / ADAPTER_WEIGHTS
     weights.write_text("trained again")
-    assert "the adapter of mine was" in table.outdated(root)[0]
+    assert "the adapter of mine was" in shipped_results.outdated(root)[0]
     with pytest.raises(InputError, match="Judge it again, or remove the record"):
         table.update(root)
     weights.unlink()
-    assert "is not there now" in table.outdated(root)[0]
-    weights.write_text(FILES[1])
+    assert "is not there now" in shipped_results.outdated(root)[0]
+    weights.write_text(ADAPTER_WEIGHTS)
     values = json.loads(file.read_text())
     values["fingerprints"]["task"] = "sentiment-v0"
     file.write_text(json.dumps(values))
-    assert "the task of mine was sentiment-v0" in table.outdated(root)[0]
+    assert "the task of mine was sentiment-v0" in shipped_results.outdated(root)[0]
 
 
-@pytest.mark.parametrize("text", ["", table.END + "\n" + table.BEGIN, MARKED * 2])
+@pytest.mark.parametrize("text", ["", END + "\n" + BEGIN, MARKED * 2])
 def test_missing_or_doubled_markers(text: str, root: Path) -> None:
     (root / "README.md").write_text(text)
     with pytest.raises(InputError, match=r"README\.md needs the lines"):
@@ -237,7 +246,7 @@ def test_missing_or_doubled_markers(text: str, root: Path) -> None:
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"adapter": "mine"}'])
 def test_a_damaged_record_is_named(text: str, root: Path) -> None:
-    (root / table.FOLDER).mkdir(parents=True)
-    (root / table.FOLDER / "mine.json").write_text(text)
+    (root / shipped_results.RESULTS_FOLDER).mkdir(parents=True)
+    (root / shipped_results.RESULTS_FOLDER / "mine.json").write_text(text)
     with pytest.raises(InputError, match=r"mine\.json is no record of shipped figures"):
         table.update(root)

@@ -30,9 +30,9 @@ ZH_REFERENCES = ["图书馆周一不开门。", "火车九点钟出发。"]
 def test_bleu_is_sacrebleus(
     answers: list[str], references: list[str], language: str, tokenizer: str
 ) -> None:
-    found = text_metrics.bleu(answers, references, [language] * len(answers))
+    score = text_metrics.bleu(answers, references, [language] * len(answers))
     expected = BLEU(tokenize=tokenizer).corpus_score(answers, [references]).score
-    assert found.over_all() == pytest.approx(expected)
+    assert score.over_all() == pytest.approx(expected)
     assert f"tok:{tokenizer}" in text_metrics.signature(text_metrics.bleu_metric(language))
 
 
@@ -50,9 +50,9 @@ def test_chrf_is_sacrebleus(answers: list[str], references: list[str]) -> None:
 
 
 def test_an_interval_of_bleu_takes_little_time() -> None:
-    found = interval(text_metrics.bleu(ANSWERS * 400, REFERENCES * 400, ["en"] * 1200))
-    assert found.low < found.value < found.high
-    assert found.rows == 1200
+    score = interval(text_metrics.bleu(ANSWERS * 400, REFERENCES * 400, ["en"] * 1200))
+    assert score.low < score.value < score.high
+    assert score.rows == 1200
 
 
 def test_rouge_is_the_librarys_on_english() -> None:
@@ -104,5 +104,5 @@ def test_cheap_looks() -> None:
 def test_numbers_and_names_that_the_source_lacks(
     summary: str, source: str, share: float | None
 ) -> None:
-    found = text_metrics.unsupported([summary], [source]).over_all()
-    assert math.isnan(found) if share is None else found == pytest.approx(share)
+    score = text_metrics.unsupported([summary], [source]).over_all()
+    assert math.isnan(score) if share is None else score == pytest.approx(share)

@@ -11,9 +11,9 @@ import torch
 import yaml
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from finetune.examples import Encoder
+from finetune.examples import ExampleEncoder
 from finetune.model import encoder, load_tokenizer
-from finetune.recipe import Recipe, Resolved, load_recipe
+from finetune.recipe import Recipe, ResolvedRecipe, load_recipe
 from tasks.spec import load_tasks
 
 WORDS = {"positive": ["good", "fine", "great"], "negative": ["bad", "poor", "awful"]}
@@ -69,15 +69,15 @@ def recipe_file(tmp_path: Path, teachable_folder: Path) -> Path:
 
 
 @pytest.fixture
-def resolved(recipe_file: Path) -> Resolved:
+def resolved(recipe_file: Path) -> ResolvedRecipe:
     return load_recipe(str(recipe_file))
 
 
 @pytest.fixture
-def recipe(resolved: Resolved) -> Recipe:
+def recipe(resolved: ResolvedRecipe) -> Recipe:
     return resolved.recipe
 
 
 @pytest.fixture
-def sentiment(recipe: Recipe) -> Encoder:
+def sentiment(recipe: Recipe) -> ExampleEncoder:
     return encoder(load_tokenizer(recipe), load_tasks()["sentiment"])

@@ -9,7 +9,7 @@ import pytest
 from core.errors import SettingsError
 from finetune import data, model
 from finetune.augment import typos
-from finetune.examples import Encoder
+from finetune.examples import ExampleEncoder
 from finetune.recipe import Recipe
 from tasks.rows import Row
 from tasks.spec import load_tasks
@@ -36,16 +36,16 @@ def test_off_changes_nothing() -> None:
     assert typos(ROWS, 0, random.Random(0)) == ROWS
 
 
-def test_every_epoch_slips_anew(recipe: Recipe, sentiment: Encoder) -> None:
+def test_every_epoch_slips_anew(recipe: Recipe, sentiment: ExampleEncoder) -> None:
     noisy = recipe.model_copy(update={"typos": 1.0})
-    parts = data.load(noisy, sentiment.task, sentiment)
-    stream = data.stream(noisy, parts, sentiment)
-    epoch = data.count_batches(noisy, parts, sentiment)
+    data_sets = data.load(noisy, sentiment.task, sentiment)
+    stream = data.stream(noisy, data_sets, sentiment)
+    epoch = data.count_batches(noisy, data_sets, sentiment)
     first, second = ([tuple(e.prompt) for _ in range(epoch) for e in next(stream)] for _ in "ab")
     assert len(set(first) & set(second)) < len(first) / 4
 
 
-def test_a_text_to_write_may_not_slip(recipe: Recipe, sentiment: Encoder) -> None:
+def test_a_text_to_write_may_not_slip(recipe: Recipe, sentiment: ExampleEncoder) -> None:
     task = load_tasks()["translation"]
     writing = model.encoder(model.load_tokenizer(recipe), task)
     with pytest.raises(SettingsError, match="'translation' writes"):

@@ -10,20 +10,20 @@ from conftest import rows, write_jsonl
 
 from core.errors import InputError
 from finetune import checks, data, model, preview
-from finetune.data import Part
-from finetune.examples import Encoder
-from finetune.recipe import Recipe, Source
+from finetune.data import DataSet
+from finetune.examples import ExampleEncoder
+from finetune.recipe import DataSource, Recipe
 from tasks.rows import Refusal, Row
 from tasks.spec import load_tasks
 
-HERE = Source(path="here.jsonl")
+HERE = DataSource(path="here.jsonl")
 
 
-def told(part: Part, encoder: Encoder) -> str:
-    return "\n".join(map(str, checks.findings(part, encoder)))
+def findings_of(data_set: DataSet, encoder: ExampleEncoder) -> str:
+    return "\n".join(map(str, checks.check_rows(data_set, encoder)))
 
 
-def test_repeats_contradictions_and_leaks(sentiment: Encoder) -> None:
+def test_repeats_contradictions_and_leaks(sentiment: ExampleEncoder) -> None:
     train = [
         Row("A good film.", "positive", line=1),
         Row("a GOOD film", "positive", line=2),
@@ -31,17 +31,19 @@ def test_repeats_contradictions_and_leaks(sentiment: Encoder) -> None:
         Row("So, so!", "negative", line=4),
         Row("held out", "negative", line=5),
     ]
-    said = told(Part(HERE, train, [Row("Held out.", "negative")]), sentiment)
-    assert "1 rows repeat an earlier one (lines 2)" in said
-    assert "1 texts have several different answers (lines 3, 4)" in said
-    assert "1 training rows are in the validation data too" in said
-    assert "(lines 5)" in said
+    findings = findings_of(DataSet(HERE, train, [Row("Held out.", "negative")]), sentiment)
+    assert "1 rows repeat an earlier one (lines 2)" in findings
+    assert "1 texts have several different answers (lines 3, 4)" in findings
+    assert "1 training rows are in the validation data too" in findings
+    assert "(lines 5)" in findings
 
 
-def test_rare_and_single_labels(sentiment: Encoder) -> None:
+def test_rare_and_single_labels(sentiment: ExampleEncoder) -> None:
     train = [Row(f"t{i}", "negative" if i == 0 else "positive") for i in range(40)]
-    assert "rare: negative (1)" in told(Part(HERE, train, []), sentiment)
-    assert "every row has the label 'positive'" in told(Part(HERE, train[1:], []), sentiment)
+    assert "rare: negative (1)" in findings_of(DataSet(HERE, train, []), sentiment)
+    assert "every row has the label 'positive'" in findings_of(
+        DataSet(HERE, train[1:], []), sentiment
+    )
 
 
 def test_text_in_another_language(recipe: Recipe) -> None:
@@ -49,10 +51,10 @@ def test_text_in_another_language(recipe: Recipe) -> None:
     slots = {"source": "en", "target": "fr"}
     english = "The library in the town is closed on Mondays and on holidays."
     french = "La bibliothèque de la ville est fermée le lundi et les jours fériés."
-    part = Part(HERE, [Row(english, french, slots, 1), Row(english, english, slots, 2)], [])
-    said = told(part, words)
-    assert "1 rows: the answer looks like another language (lines 2)" in said
-    assert "the text looks" not in said
+    data_set = DataSet(HERE, [Row(english, french, slots, 1), Row(english, english, slots, 2)], [])
+    findings = findings_of(data_set, words)
+    assert "1 rows: the answer looks like another language (lines 2)" in findings
+    assert "the text looks" not in findings
 
 
 def test_refused_rows_are_written_beside_the_input(tmp_path: Path) -> None:
@@ -72,19 +74,19 @@ def test_a_folder_that_cannot_be_written_to(home: Path) -> None:
 def test_the_report_says_it_all(recipe: Recipe) -> None:
     path = Path(str(recipe.data[0].path))
     path.write_text(path.read_text() + "{\n")
-    said = preview.report(recipe)
-    assert "32 rows to train on, 8 to validate on, 1 refused" in said
-    assert "line 33: not JSON at character" in said
-    assert "refused rows are in" in said
-    assert "labels: positive 16, negative 16" in said
-    assert "tokens of text and answer: ≤32: 32" in said
-    assert "estimate: 6 steps" in said
-    assert "GB of memory" in said
+    report = preview.report(recipe)
+    assert "32 rows to train on, 8 to validate on, 1 refused" in report
+    assert "line 33: not JSON at character" in report
+    assert "refused rows are in" in report
+    assert "labels: positive 16, negative 16" in report
+    assert "tokens of text and answer: ≤32: 32" in report
+    assert "estimate: 6 steps" in report
+    assert "GB of memory" in report
 
 
-def test_mostly_bad_data_is_an_error(recipe: Recipe, sentiment: Encoder) -> None:
+def test_mostly_bad_data_is_an_error(recipe: Recipe, sentiment: ExampleEncoder) -> None:
     bad = [{"text": "", "label": "positive"}] * 40
     write_jsonl(Path(str(recipe.data[0].path)), [*rows(8), *bad])
-    parts = data.load(recipe, load_tasks()["sentiment"], sentiment)
+    data_sets = data.load(recipe, load_tasks()["sentiment"], sentiment)
     with pytest.raises(InputError, match="More than half of the rows"):
-        checks.require_rows(parts)
+        checks.require_rows(data_sets)

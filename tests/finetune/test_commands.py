@@ -42,17 +42,17 @@ def test_folds_hold_out_every_row_once_and_are_recorded(
 ) -> None:
     assert command(monkeypatch, "run", str(recipe_file), "name=mine", "folds=3", "steps=2") == 0
     assert "Fold 3 of 3: validation loss" in capsys.readouterr().err
-    told = json.loads((home / "adapters" / "mine" / "run.json").read_text())
-    assert len(told["folds"]) == 3
+    stored = json.loads((home / "adapters" / "mine" / "run.json").read_text())
+    assert len(stored["folds"]) == 3
     assert "in 3 folds before" in (home / "adapters" / "mine" / "README.md").read_text()
     assert sorted(f.name for f in (home / "adapters").iterdir()) == ["mine"]
     held = []
     for fold in range(3):
         recipe = load_recipe(str(recipe_file), ["folds=3", f"fold={fold}"]).recipe
         words = encoder(load_tokenizer(recipe), load_tasks()["sentiment"])
-        (part,) = data.load(recipe, words.task, words)
-        assert len(part.train) + len(part.validation) == 32
-        held += [row.line for row in part.validation]
+        (data_set,) = data.load(recipe, words.task, words)
+        assert len(data_set.train) + len(data_set.validation) == 32
+        held += [row.line for row in data_set.validation]
     assert sorted(held) == list(range(1, 33))
 
 

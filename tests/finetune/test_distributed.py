@@ -21,7 +21,7 @@ from core.paths import REPOSITORY
 from engine.adapters import AdapterLibrary
 from engine.base_model import load_base
 from finetune import deepspeed_zero, train
-from finetune.recipe import Resolved, load_recipe
+from finetune.recipe import ResolvedRecipe, load_recipe
 
 DDP, FSDP = ["--multi_gpu"], ["--use_fsdp", "--fsdp_version", "2"]
 needs_deepspeed = pytest.mark.skipif(
@@ -52,7 +52,7 @@ def start(launch: list[str], *words: str) -> subprocess.Popen[str]:
     )
 
 
-def said(process: subprocess.Popen[str]) -> str:
+def output_of(process: subprocess.Popen[str]) -> str:
     return process.communicate(timeout=LONG)[0]
 
 
@@ -67,7 +67,7 @@ def finished(
     process: subprocess.Popen[str], folder: Path, rows: int = 8
 ) -> tuple[dict, dict[str, torch.Tensor]]:
     """The same of a run that ended well, with so many rows a step."""
-    words = said(process)
+    words = output_of(process)
     assert process.returncode == 0, words[-3000:]
     record = json.loads((folder / "run.json").read_text())
     assert record["processes"] == 2
@@ -81,24 +81,24 @@ def stopped(process: subprocess.Popen[str], folder: Path) -> None:
     while not checkpoint.exists() and process.poll() is None and time.monotonic() < end:
         time.sleep(0.02)
     process.send_signal(signal.SIGTERM)
-    told = said(process)
+    output = output_of(process)
     assert process.returncode != 0
     assert not folder.exists()
-    assert 0 < torch.load(checkpoint, weights_only=True)["state"]["step"] < 30, told[-3000:]
+    assert 0 < torch.load(checkpoint, weights_only=True)["state"]["step"] < 30, output[-3000:]
 
 
 def assert_alike(
     one: tuple[dict, dict[str, torch.Tensor]], other: tuple[dict, dict[str, torch.Tensor]]
 ) -> None:
-    (curve, adapter), (known_curve, known) = one, other
-    assert curve["train"] == pytest.approx(known_curve["train"], rel=1e-3)
-    for (step, loss), (known_step, known_loss) in zip(
-        curve["validation"], known_curve["validation"], strict=True
+    (curve, adapter), (expected_curve, expected) = one, other
+    assert curve["train"] == pytest.approx(expected_curve["train"], rel=1e-3)
+    for (step, loss), (expected_step, expected_loss) in zip(
+        curve["validation"], expected_curve["validation"], strict=True
     ):
-        assert step == known_step
-        assert loss == pytest.approx(known_loss, rel=1e-3)
-    assert adapter.keys() == known.keys()
-    for name, tensor in known.items():
+        assert step == expected_step
+        assert loss == pytest.approx(expected_loss, rel=1e-3)
+    assert adapter.keys() == expected.keys()
+    for name, tensor in expected.items():
         difference = (adapter[name].float() - tensor.float()).norm()
         assert difference <= 0.02 * tensor.float().norm(), name
 
@@ -190,7 +190,11 @@ def test_a_split_four_bit_base_learns(
     ],
 )
 def test_other_kinds_of_launch_say_what_to_use(
-    resolved: Resolved, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, instead: str
+    resolved: ResolvedRecipe,
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str,
+    value: str,
+    instead: str,
 ) -> None:
     monkeypatch.setenv(variable, value)  # as `accelerate launch` sets it
     with pytest.raises(SettingsError, match=instead):

@@ -11,7 +11,7 @@ import tiny
 from core.errors import InputError
 from engine.base_model import Base
 from finetune import data, model
-from finetune.examples import Encoder, menus
+from finetune.examples import ExampleEncoder, label_list_batches
 from finetune.recipe import Recipe
 from tasks.rows import Row, exchanged
 from tasks.spec import load_tasks
@@ -20,7 +20,7 @@ TASKS = load_tasks()
 
 
 def test_an_example_is_what_the_engine_scores(
-    sentiment: Encoder, tiny_base: Base, tmp_path: Path
+    sentiment: ExampleEncoder, tiny_base: Base, tmp_path: Path
 ) -> None:
     engine = tiny.engine(tiny_base, tmp_path)
     labels = ["positive", "negative", "neutral"]
@@ -45,46 +45,50 @@ def test_exchanged_turns_the_languages_around() -> None:
 def test_menus_use_each_row_once_and_always_offer_its_label() -> None:
     names = ["BookFlight", "play_music", "weather", "time", "small talk"]
     rows = [Row(f"t{i}", names[i % 5], line=i) for i in range(103)]
-    made = menus(rows, 8, (2, 4), random.Random(0))
-    seen = [row.line for batch, _ in made for row in batch]
+    batches = label_list_batches(rows, 8, (2, 4), random.Random(0))
+    seen = [row.line for batch, _ in batches for row in batch]
     assert sorted(seen) == list(range(103))
-    for batch, labels in made:
+    for batch, labels in batches:
         assert len(batch) <= 8
         assert 2 <= len(labels) <= 4
         assert {row.answer for row in batch} <= set(labels)
-    lists = {tuple(labels) for _, labels in made}
-    assert len(lists) > len(made) / 2
+    lists = {tuple(labels) for _, labels in batches}
+    assert len(lists) > len(batches) / 2
     styles = {label for labels in lists for label in labels if label.lower().startswith("book")}
     assert {"BookFlight", "book flight"} <= styles <= {"BookFlight", "book flight", "Book Flight"}
-    assert made == menus(rows, 8, (2, 4), random.Random(0))
+    assert batches == label_list_batches(rows, 8, (2, 4), random.Random(0))
 
 
-def test_unknown_labels_and_long_rows_are_refused(recipe: Recipe, sentiment: Encoder) -> None:
+def test_unknown_labels_and_long_rows_are_refused(
+    recipe: Recipe, sentiment: ExampleEncoder
+) -> None:
     path = Path(str(recipe.data[0].path))
     extra = '{"text": "meh", "label": "mixed"}\n{"text": "%s", "label": "positive"}\n'
     path.write_text(path.read_text() + extra % ("long " * 200))
-    (part,) = data.load(recipe, TASKS["sentiment"], sentiment)
-    told = [str(refusal) for refusal in part.refused[str(path)]]
-    assert "line 33, column 'answer': 'mixed' is no label of sentiment" in told[0]
-    assert "line 34, column 'text': 1,007 tokens, more than max_tokens=512" in told[1]
+    (data_set,) = data.load(recipe, TASKS["sentiment"], sentiment)
+    refusals = [str(refusal) for refusal in data_set.refused[str(path)]]
+    assert "line 33, column 'answer': 'mixed' is no label of sentiment" in refusals[0]
+    assert "line 34, column 'text': 1,007 tokens, more than max_tokens=512" in refusals[1]
 
 
-def test_without_validation_data_a_share_is_split_off(recipe: Recipe, sentiment: Encoder) -> None:
+def test_without_validation_data_a_share_is_split_off(
+    recipe: Recipe, sentiment: ExampleEncoder
+) -> None:
     source = recipe.data[0].model_copy(update={"validation": None})
     split = recipe.model_copy(update={"data": [source], "validation_share": 0.25})
-    (part,) = data.load(split, TASKS["sentiment"], sentiment)
-    assert (len(part.train), len(part.validation)) == (24, 8)
-    assert not {r.line for r in part.train} & {r.line for r in part.validation}
+    (data_set,) = data.load(split, TASKS["sentiment"], sentiment)
+    assert (len(data_set.train), len(data_set.validation)) == (24, 8)
+    assert not {r.line for r in data_set.train} & {r.line for r in data_set.validation}
 
 
-def test_class_weights(recipe: Recipe, sentiment: Encoder) -> None:
+def test_class_weights(recipe: Recipe, sentiment: ExampleEncoder) -> None:
     path = Path(str(recipe.data[0].path))
     path.write_text(
         '{"text": "a", "label": "positive"}\n' * 3 + '{"text": "b", "label": "negative"}\n'
     )
     balanced = recipe.model_copy(update={"class_weights": "balanced"})
-    parts = data.load(balanced, TASKS["sentiment"], sentiment)
+    data_sets = data.load(balanced, TASKS["sentiment"], sentiment)
     (batch,) = data.batches(
-        balanced, parts, sentiment, [part.train for part in parts], random.Random(0)
+        balanced, data_sets, sentiment, [data_set.train for data_set in data_sets], random.Random(0)
     )
     assert sorted(example.weight for example in batch) == pytest.approx([2 / 3] * 3 + [2])

@@ -49,7 +49,7 @@ def test_drift_is_not_called_good(
     adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drifted = export.Drift(3.0, 0.5)
-    monkeypatch.setattr(export, "compared", lambda before, after: drifted)
+    monkeypatch.setattr(export, "measured_drift", lambda before, after: drifted)
     with pytest.raises(AdapterError, match=r"50.0% of the next tokens agree"):
         export.export("mine", "merged", tmp_path / "merged")
     assert not (tmp_path / "merged").exists()
@@ -63,7 +63,7 @@ def test_nothing_is_overwritten(adapter: Path, tmp_path: Path) -> None:
 def test_drift_is_measured() -> None:
     one = torch.tensor([[0.0, 1.0], [1.0, 0.0]])
     other = torch.tensor([[0.0, 1.5], [0.0, 0.5]])
-    assert export.compared([one], [other]) == export.Drift(1.0, 0.5)
+    assert export.measured_drift([one], [other]) == export.Drift(1.0, 0.5)
 
 
 @pytest.mark.starter

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from finetune import model
-from finetune.examples import Encoder, Example
+from finetune.examples import Example, ExampleEncoder
 from finetune.fused import fusable
 from finetune.model import AnswerLoss, collate
 from finetune.recipe import Recipe
@@ -17,7 +17,7 @@ LABELS = ["positive", "negative", "neutral"]
 
 
 @pytest.fixture
-def examples(sentiment: Encoder) -> list[Example]:
+def examples(sentiment: ExampleEncoder) -> list[Example]:
     texts = [("good", "positive"), ("a rather bad film", "negative"), ("it runs", "neutral")]
     return [sentiment.example(Row(t, a), LABELS, 1 + i) for i, (t, a) in enumerate(texts)]
 
@@ -87,7 +87,7 @@ def test_both_kinds_of_attention_give_the_same(
 ) -> None:
     batch, losses = collate(examples, 0), []
     for short in (10_000, 0):
-        monkeypatch.setattr(model, "SHORT", short)
+        monkeypatch.setattr(model, "EAGER_TOKENS", short)
         losses.append(AnswerLoss(net)(batch).item())
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
@@ -120,19 +120,19 @@ def test_the_loss_is_the_weighted_likelihood_of_whole_answers(
     net: torch.nn.Module, examples: list[Example], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     weight = sum(example.weight * len(example.answer) for example in examples)
-    known = torch.zeros(())
+    expected_loss = torch.zeros(())
     for example in examples:
         ids = torch.tensor([example.prompt + example.answer])
         logits = net(ids).logits[0, len(example.prompt) - 1 : -1]
         losses = F.cross_entropy(logits, torch.tensor(example.answer), reduction="sum")
-        known = known + example.weight / weight * losses
-    known.backward()
+        expected_loss = expected_loss + example.weight / weight * losses
+    expected_loss.backward()
     expected = gradients(net)
     net.zero_grad()
     monkeypatch.setattr(model, "HEAD_ROWS", 3)  # in several pieces, the last one not whole
     loss = AnswerLoss(net)(collate(examples, 0))
     loss.backward()
-    assert loss.item() == pytest.approx(known.item(), rel=1e-4)
+    assert loss.item() == pytest.approx(expected_loss.item(), rel=1e-4)
     for one, other in zip(gradients(net), expected, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-6)
 

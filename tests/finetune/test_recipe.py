@@ -19,10 +19,10 @@ def test_each_value_says_where_it_came_from(recipe_file: Path) -> None:
     resolved = load_recipe(str(recipe_file), ["lora.rank=2", "data=other.csv"])
     assert resolved.recipe.lora.rank == 2
     assert resolved.recipe.data[0].path == "other.csv"
-    told = resolved.explain()
-    assert "lora.rank = 2  (command line)" in told
-    assert "batch = 4  (tiny.yaml)" in told
-    assert "lora.alpha = 16.0  (default)" in told
+    explained = resolved.explain()
+    assert "lora.rank = 2  (command line)" in explained
+    assert "batch = 4  (tiny.yaml)" in explained
+    assert "lora.alpha = 16.0  (default)" in explained
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pandas
 import pytest
 
 from core.errors import InputError
-from finetune.recipe import Source
+from finetune.recipe import DataSource
 from tasks.rows import Table, read
 from tasks.spec import load_tasks
 
@@ -18,7 +18,7 @@ TASKS = load_tasks()
 def read_bytes(folder: Path, name: str, content: bytes, task: str = "sentiment") -> Table:
     file = folder / name
     file.write_bytes(content)
-    return read(file, Source(path=str(file)), TASKS[task])
+    return read(file, DataSource(path=str(file)), TASKS[task])
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_formats(tmp_path: Path, name: str, content: bytes) -> None:
 def test_parquet_and_numbered_labels(tmp_path: Path) -> None:
     file = tmp_path / "a.parquet"
     pandas.DataFrame({"review": ["good", "bad"], "y": [1, 0]}).to_parquet(file)
-    source = Source(
+    source = DataSource(
         path=str(file),
         columns={"review": "text", "y": "answer"},
         answers={"1": "positive", "0": "negative"},
@@ -90,9 +90,9 @@ def test_a_missing_column_is_named_with_those_there_are(tmp_path: Path) -> None:
 
 def test_a_missing_file_and_a_strange_format(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
-        read(tmp_path / "no.csv", Source(path="no.csv"), TASKS["sentiment"])
+        read(tmp_path / "no.csv", DataSource(path="no.csv"), TASKS["sentiment"])
     with pytest.raises(InputError, match="format must be one of"):
-        read(tmp_path / "no.xlsx", Source(path="no.xlsx"), TASKS["sentiment"])
+        read(tmp_path / "no.xlsx", DataSource(path="no.xlsx"), TASKS["sentiment"])
 
 
 def test_translation_rows_carry_their_languages(tmp_path: Path) -> None:

@@ -17,10 +17,10 @@ from engine.adapters import AdapterLibrary
 from engine.base_model import load_base
 from engine.interface import ChooseRequest
 from finetune import train
+from finetune.errors import TrainingError
 from finetune.model import encoder
-from finetune.recipe import Resolved, load_recipe
-from finetune.record import Workplace
-from finetune.train import TrainingError
+from finetune.recipe import ResolvedRecipe, load_recipe
+from finetune.record import RunFolder
 from tasks.rows import Row
 from tasks.spec import load_tasks
 
@@ -31,7 +31,7 @@ def record(folder: Path) -> dict:
     return json.loads((folder / "run.json").read_text())
 
 
-def again(recipe_file: Path, *overrides: str) -> Resolved:
+def again(recipe_file: Path, *overrides: str) -> ResolvedRecipe:
     return load_recipe(str(recipe_file), overrides)
 
 
@@ -43,22 +43,45 @@ def test_the_same_recipe_and_seed_give_the_same_adapter(recipe_file: Path) -> No
     assert one["scope"] == {"labels": list(LABELS), "languages": ["en"]}
 
 
+def test_the_record_says_what_it_always_said_and_names_its_task(recipe_file: Path) -> None:
+    folder = train.run(again(recipe_file, "name=mine"))
+    stored = record(folder)
+    assert list(stored) == [
+        "name", "finished", "adapter", "base", "task", "task_name", "task_version", "scope",
+        "recipe", "seed", "data", "steps", "rows", "tokens", "seconds", "evaluations", "threads",
+        "processes", "processor", "versions",
+    ]  # fmt: skip
+    assert (stored["task"], stored["task_name"]) == (
+        load_tasks()["sentiment"].fingerprint,
+        "sentiment",
+    )
+    (data_set,) = stored["data"]
+    assert list(data_set) == [
+        "name", "licence", "attribution", "train_rows", "validation_rows", "refused", "sha256",
+    ]  # fmt: skip
+    assert [step for step, _ in stored["evaluations"]] == [3, 6]
+    assert (
+        '"evaluations": [\n  [\n   3,\n'
+        in (recipe_file.parent / "home" / "adapters" / "mine" / "run.json").read_text()
+    )
+
+
 def test_a_stopped_run_resumes_to_the_same_adapter(
     recipe_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = record(train.run(again(recipe_file, "name=whole", "lora.dropout=0.1")))
-    original = train.Training._step
+    original = train.Trainer._step
 
-    def interrupted(self: train.Training, examples: list) -> None:
+    def interrupted(self: train.Trainer, examples: list) -> None:
         if self.state.step == 3:
             raise KeyboardInterrupt
         original(self, examples)
 
     stopped = again(recipe_file, "name=stopped", "lora.dropout=0.1")
-    monkeypatch.setattr(train.Training, "_step", interrupted)
+    monkeypatch.setattr(train.Trainer, "_step", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train.run(stopped)
-    monkeypatch.setattr(train.Training, "_step", original)
+    monkeypatch.setattr(train.Trainer, "_step", original)
     resumed = record(train.run(stopped, resume=True))
     assert resumed["adapter"] == whole["adapter"]
     assert resumed["steps"] == 6
@@ -70,14 +93,14 @@ def test_the_chat_sees_an_adapter_only_when_it_is_done(
     base = load_base(tiny.settings(teachable_folder))
     shelf = AdapterLibrary([home / "adapters"], base.name, base.switch.shapes, base.lay_out)
     seen: list[list[str]] = []
-    step = train.Training._step
+    step = train.Trainer._step
 
-    def watched(self: train.Training, examples: list) -> None:
+    def watched(self: train.Trainer, examples: list) -> None:
         step(self, examples)
         self.save()
         seen.append(shelf.names())
 
-    monkeypatch.setattr(train.Training, "_step", watched)
+    monkeypatch.setattr(train.Trainer, "_step", watched)
     folder = train.run(again(recipe_file, "name=new"))
     assert seen == [[]] * 6
     assert shelf.names() == ["new"]
@@ -113,33 +136,33 @@ def test_the_engine_scores_what_training_lowered(
 def test_patience_keeps_the_best(recipe_file: Path) -> None:
     wild = again(recipe_file, "name=wild", "steps=24", "evaluations=12", "patience=2",
                  "learning_rate=2", "schedule=constant")  # fmt: skip
-    told = record(train.run(wild))
-    losses = [loss for _, loss in told["evaluations"]]
+    stored = record(train.run(wild))
+    losses = [loss for _, loss in stored["evaluations"]]
     assert losses[-1] > min(losses)
-    assert told["steps"] < 24
+    assert stored["steps"] < 24
 
 
 def test_a_time_budget_becomes_a_number_of_steps(recipe_file: Path) -> None:
     budget = again(recipe_file, "name=timed", "steps=null", "minutes=0.02")
-    assert record(train.run(budget))["steps"] >= train.CALIBRATION_STEPS
+    assert record(train.run(budget))["steps"] >= train.PACE_STEPS
 
 
 def test_a_time_budget_survives_a_stop_before_it_was_measured(
     recipe_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = train.Training._step
+    original = train.Trainer._step
 
-    def interrupted(self: train.Training, examples: list) -> None:
+    def interrupted(self: train.Trainer, examples: list) -> None:
         if self.state.step == 3:
             raise KeyboardInterrupt
         original(self, examples)
 
     budget = again(recipe_file, "steps=null", "minutes=0.001", "epochs=4")
-    monkeypatch.setattr(train.Training, "_step", interrupted)
+    monkeypatch.setattr(train.Trainer, "_step", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train.run(budget)
-    monkeypatch.setattr(train.Training, "_step", original)
-    assert record(train.run(budget, resume=True))["steps"] == 3 + train.CALIBRATION_STEPS
+    monkeypatch.setattr(train.Trainer, "_step", original)
+    assert record(train.run(budget, resume=True))["steps"] == 3 + train.PACE_STEPS
 
 
 def test_a_finished_adapter_is_not_overwritten_unasked(recipe_file: Path) -> None:
@@ -162,10 +185,10 @@ def test_a_finished_adapter_is_not_overwritten_unasked(recipe_file: Path) -> Non
 def test_bad_ends_say_what_to_change(
     recipe_file: Path, monkeypatch: pytest.MonkeyPatch, failure: Exception, said: str
 ) -> None:
-    def fails(self: train.Training, examples: list) -> None:
+    def fails(self: train.Trainer, examples: list) -> None:
         raise failure
 
-    monkeypatch.setattr(train.Training, "_step", fails)
+    monkeypatch.setattr(train.Trainer, "_step", fails)
     with pytest.raises(TrainingError, match=said):
         train.run(again(recipe_file))
 
@@ -184,5 +207,5 @@ def test_a_loss_that_is_no_number_keeps_the_last_checkpoint(
     monkeypatch.setattr(train.AnswerLoss, "forward", poisoned)
     with pytest.raises(TrainingError, match="smaller learning_rate"):
         train.run(resolved)
-    kept = Workplace.at(home / "adapters", "tiny").load_checkpoint()
-    assert kept["state"]["step"] == 2
+    checkpoint = RunFolder.at(home / "adapters", "tiny").load_checkpoint()
+    assert checkpoint["state"]["step"] == 2

@@ -13,10 +13,10 @@ from safetensors.torch import load_file
 from core.errors import InputError, SettingsError, UnknownName
 from evaluation.contamination import refuse_training_file
 from finetune import train
-from finetune.recipe import Resolved, load_recipe
+from finetune.recipe import ResolvedRecipe, load_recipe
 
 
-def again(recipe_file: Path, *overrides: str) -> Resolved:
+def again(recipe_file: Path, *overrides: str) -> ResolvedRecipe:
     return load_recipe(str(recipe_file), overrides)
 
 
@@ -76,6 +76,13 @@ def test_the_recipe_beside_the_adapter_repeats_it(recipe_file: Path, first: Path
     third = train.run(again(second / "recipe.yaml", "name=third"))
     hashes = [json.loads((f / "run.json").read_text())["adapter"] for f in (second, third)]
     assert hashes[0] == hashes[1]
+
+
+def test_a_training_that_is_not_done_is_passed_over(recipe_file: Path, first: Path) -> None:
+    first.rename(first.with_name(".first.run"))  # where a training works until it is done
+    with pytest.raises(UnknownName, match="There is no adapter to start from") as refused:
+        train.run(again(recipe_file, *own(recipe_file, "name=second", "start=.first.run")))
+    assert ".first.run" not in str(refused.value).split("Available:")[1]
 
 
 def test_what_does_not_fit_is_refused(recipe_file: Path, first: Path, tmp_path: Path) -> None:

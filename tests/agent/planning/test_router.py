@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from agent.planning import clauses, parts, wording
-from agent.planning.classifier import calibration_error
 from agent.planning.encoder import Encoder, starter_folder
 from agent.planning.router import Router
 from core.errors import SetupError
@@ -42,10 +41,6 @@ def test_scores_are_probabilities_with_a_nearest_sample(router: Router) -> None:
 
 def test_it_is_calibrated(router: Router) -> None:
     assert router.calibration_error < 0.05
-
-
-def test_calibration_error_is_the_gap() -> None:
-    assert calibration_error(np.array([0.9, 0.9]), np.array([True, False])) == pytest.approx(0.4)
 
 
 def test_a_damaged_cache_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
