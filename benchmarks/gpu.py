@@ -80,6 +80,7 @@ def main(
     tiny: Annotated[bool, typer.Option(help="a base of two small layers: a rehearsal")] = False,
     device: str = "cuda",
     batches: Annotated[str, typer.Option(help="requests at the same time")] = "1,8,32",
+    weights: Annotated[str, typer.Option(help="nf4, none (bfloat16), or both")] = "nf4,none",
     training: Annotated[bool, typer.Option(help="QLoRA too")] = True,
     tokens: Annotated[int, typer.Option(min=2, help="of an answer")] = 48,
     rounds: Annotated[int, typer.Option(min=1, help="of which the median counts")] = 2,
@@ -99,7 +100,8 @@ def main(
     with tempfile.TemporaryDirectory() as made:
         make(Path(made), SHAPE | (TINY if tiny else {}), device)
         jobs: dict[str, tuple[str, list[str]]] = {}
-        for quantization, kind in (("nf4", "NF4"), ("none", "bfloat16")):
+        for quantization in weights.split(","):
+            kind = "NF4" if quantization == "nf4" else "bfloat16"
             for way in ("patchbay", "transformers"):
                 options = [f"--device={device}", f"--batches={batches}", f"--tokens={tokens}"]
                 options += [f"--rounds={rounds}", f"--only={way}:{quantization}"]
