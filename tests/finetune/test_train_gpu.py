@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from finetune import model, train
-from finetune.examples import Encoder, Example
+from finetune.examples import Example, ExampleEncoder
 from finetune.model import AnswerLoss, collate
 from finetune.recipe import Recipe, load_recipe
 from tasks.rows import Row
@@ -23,7 +23,7 @@ LABELS = ["positive", "negative", "neutral"]
 
 
 @pytest.fixture
-def examples(sentiment: Encoder) -> list[Example]:
+def examples(sentiment: ExampleEncoder) -> list[Example]:
     texts = [("good", "positive"), ("a rather bad film", "negative"), ("it runs", "neutral")]
     return [sentiment.example(Row(t, a), LABELS) for t, a in texts]
 
@@ -60,7 +60,7 @@ def test_a_training_learns_and_leaves_an_adapter(recipe_file: Path, quantization
     assert (folder / "adapter_model.safetensors").is_file()
 
 
-def test_batches_made_ahead_are_the_same_batches(recipe: Recipe, sentiment: Encoder) -> None:
+def test_batches_made_ahead_are_the_same_batches(recipe: Recipe, sentiment: ExampleEncoder) -> None:
     made = [collate([sentiment.example(Row(t, "positive"), LABELS)], 0) for t in ("a", "b", "c")]
     ahead = list(train.prefetched(iter(made), torch.device("cuda")))
     assert [b.ids.tolist() for b in ahead] == [b.ids.tolist() for b in made]
