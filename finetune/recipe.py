@@ -62,6 +62,12 @@ class Lora(_Strict):
     rank: int = Field(8, ge=1, le=512)
     alpha: float = Field(16.0, gt=0)
     keep: int | None = Field(None, ge=1, description="rank to keep at most, in the end")
+    strength: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="share of the update that is kept in the end; less where it learnt by heart",
+    )
     dropout: float = Field(0.0, ge=0, lt=1)
     targets: str | list[str] = Field("all-linear", description="layer names, or all-linear")
     from_layer: int = Field(0, ge=0, description="layers below stay as they are: less to compute")
