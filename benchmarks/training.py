@@ -107,7 +107,8 @@ def _finetune(
     optimizer = torch.optim.AdamW(trained, lr=LEARNING_RATE, weight_decay=0.0)
     losses, times = [], []
     for batch in batches:
-        loss = loss_of(collate(batch, 0, recipe.round_to))
+        on_gpu = net.device.type == "cuda"
+        loss = loss_of(collate(batch, 0, recipe.round_to, share=not on_gpu).to(net.device))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trained, recipe.clip)
         optimizer.step()

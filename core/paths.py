@@ -33,9 +33,22 @@ def task_dirs() -> list[Path]:
     return [REPOSITORY / "tasks", user_dir() / "tasks"]
 
 
-def adapter_dirs() -> list[Path]:
-    """Folders that hold adapter folders, later ones winning over earlier ones."""
-    return [REPOSITORY / "adapters", user_dir() / "adapters"]
+def adapter_dirs(base: str | None = None) -> list[Path]:
+    """Folders that hold adapter folders, later ones winning over earlier ones.
+
+    Args:
+        base: the name of the only base whose adapters are wanted: those that ship stand in a folder
+            for each, called like its last part in lower case. None: those of every base.
+    """
+    if base is None:
+        return [*shipped_adapter_dirs(), user_dir() / "adapters"]
+    shipped = REPOSITORY / "adapters" / Path(base).name.lower()
+    return [shipped, user_dir() / "adapters"]
+
+
+def shipped_adapter_dirs(root: Path = REPOSITORY) -> list[Path]:
+    """The folders, one for each base, of the adapters that ship."""
+    return sorted(folder for folder in (root / "adapters").glob("[!.]*") if folder.is_dir())
 
 
 def _folder(variable: str, default: Path) -> Path:

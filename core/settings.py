@@ -35,7 +35,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="PATCHBAY_", extra="forbid")
 
     profile: str = "auto"
-    base: str = Field("starter", description="'starter', a hub model id, or a local folder")
+    base: str = Field("starter", description="'starter', 'smollm2', a hub id, or a folder")
     revision: str = Field("main", description="hub revision of the base")
     quantization: Literal["int8", "nf4", "none"] = "int8"
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"

@@ -25,7 +25,7 @@ from huggingface_hub.errors import HfHubHTTPError
 
 from core.errors import PatchbayError, SettingsError
 from core.paths import REPOSITORY
-from engine import starter
+from engine.starter import STARTERS
 
 FREE_HARDWARE = "cpu-basic"
 CPU_TORCH_INDEX = "--extra-index-url https://download.pytorch.org/whl/cpu"
@@ -119,7 +119,7 @@ def card(pins: str, hardware: str, login: bool) -> str:
         "app_file": "app.py",
         "suggested_hardware": hardware,
         "license": "apache-2.0",
-        "models": [starter.NAME],
+        "models": [STARTERS["starter"].name],
         "short_description": "Your own models for your own work, routed in sight",
     }
     if login:

@@ -240,7 +240,7 @@ def library_of(
     if resident_bytes is None:
         resident_bytes = RESIDENT_BYTES_ON_GPU if model.device.type == "cuda" else RESIDENT_BYTES
     return AdapterLibrary(
-        paths.adapter_dirs() if folders is None else folders,
+        paths.adapter_dirs(base.name) if folders is None else folders,
         base.name,
         model.lora_shapes,
         model.prepare_lora,

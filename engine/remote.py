@@ -74,7 +74,7 @@ class RemoteEngine:
         self.context_tokens = self._max_context = settings.context_tokens
         self._gives_logprobs = False
         self._served: set[str] = set()
-        self._library = AdapterLibrary(paths.adapter_dirs(), self.base, None)
+        self._library = AdapterLibrary(paths.adapter_dirs(self.base), self.base, None)
         self._adapters = ServedAdapters(self._library, self._served)
         self._loading = threading.Lock()
         self.passes = 0

@@ -38,6 +38,7 @@ class Starter:
         megabytes: to be fetched.
         disk: bytes needed while it is prepared.
         reads_gguf: whether the GGUF is read as it is; else float32 weights are made of it.
+        licence: its identifier on the hub, which its adapters carry.
         notice: what its licence wants said.
     """
 
@@ -51,6 +52,7 @@ class Starter:
     megabytes: int
     disk: int
     reads_gguf: bool
+    licence: str
     notice: str = ""
 
     @property
@@ -80,6 +82,7 @@ STARTERS = {  # by what settings and recipes call them
         megabytes=238,
         disk=900 * 2**20,
         reads_gguf=True,
+        licence="gemma",
         notice=(
             "Gemma is provided under and subject to the Gemma Terms of Use found at "
             "ai.google.dev/gemma/terms"
@@ -102,8 +105,14 @@ STARTERS = {  # by what settings and recipes call them
         megabytes=93,
         disk=900 * 2**20,
         reads_gguf=False,
+        licence="apache-2.0",
     ),
 }
+
+
+def starter_named(name: str) -> Starter | None:
+    """The one whose hub name this is, which its adapters carry."""
+    return next((starter for starter in STARTERS.values() if starter.name == name), None)
 
 
 def find_starter(base: str) -> Starter | None:

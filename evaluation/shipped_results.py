@@ -11,9 +11,10 @@ from typing import Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from adapter_store.discovery import adapter_folders
 from adapter_store.files import fingerprint_of
 from core.errors import InputError
-from core.paths import REPOSITORY
+from core.paths import REPOSITORY, shipped_adapter_dirs
 from core.settings import PROFILE_DIR
 from evaluation import compare, figures, record
 from evaluation.compare import FigureComparison, Verdict
@@ -180,11 +181,12 @@ def _speed(run: Run) -> float | None:
 
 def _profile(fingerprints: dict[str, str]) -> str | None:
     """The shipped profile whose base and quantization these are."""
-    from engine import starter
+    from engine.starter import find_starter
 
     for file in sorted(PROFILE_DIR.glob("*.yaml")):
         values = yaml.safe_load(file.read_text(encoding="utf-8"))
-        base = starter.NAME if values["base"] == "starter" else values["base"]
+        starter = find_starter(values["base"])
+        base = starter.name if starter else values["base"]
         if (base, values["quantization"]) == (fingerprints["base"], fingerprints["quantization"]):
             return file.stem
     return None
@@ -202,8 +204,5 @@ def _read(file: Path) -> ShippedResult:
 
 def _shipped(root: Path, adapter: str) -> str | None:
     """Fingerprint of the adapter that ships, as the engine makes it; None without one."""
-    folder = root / "adapters" / adapter
-    try:
-        return fingerprint_of(folder)
-    except FileNotFoundError:
-        return None
+    folder = adapter_folders(shipped_adapter_dirs(root)).get(adapter)
+    return fingerprint_of(folder) if folder else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 from typo import StrErrer
 
@@ -27,4 +28,4 @@ def _slipped(row: Row, rng: random.Random) -> Row:
     text = row.text
     for slip in rng.choices(SLIPS, k=rng.choice((1, 2))):
         text = getattr(StrErrer(text, seed=rng.getrandbits(32)), slip)().result
-    return Row(text if text.strip() else row.text, row.answer, row.slots, row.line)
+    return replace(row, text=text if text.strip() else row.text)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from adapter_store.files import CURVE, CURVE_PLOT
 from adapter_store.run_record import DataSetRecord, RunRecord, StartRecord
+from engine.starter import starter_named
 from finetune.recipe import Recipe
 from finetune.state import TrainingState
 
@@ -15,12 +16,12 @@ TEMPLATE = """---
 base_model: {base}
 library_name: peft
 tags: [lora, patchbay, {task}]
-license: apache-2.0
+license: {licence}
 ---
 
 # {name}
 
-A LoRA adapter for the task `{task}` on `{base}`, made by Patchbay's `finetune`.
+A LoRA adapter for the task `{task}` on `{base}`, made by Patchbay's `finetune`.{notice}
 
 ## Training
 
@@ -43,9 +44,12 @@ To repeat it with the recipe beside this card:
 
 def text(record: RunRecord, recipe: Recipe) -> str:
     """The model card, Markdown."""
+    starter = starter_named(record.base)
     losses = " → ".join(f"{loss:.3f}" for _, loss in record.evaluations) or "unmeasured"
     filled = TEMPLATE.format(
         base=record.base,
+        licence=starter.licence if starter else "apache-2.0",
+        notice=f" {starter.notice}." if starter and starter.notice else "",
         task=recipe.task,
         name=recipe.name,
         steps=record.steps,

@@ -5,19 +5,24 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from core.errors import InputError, SettingsError
 from finetune import augment
-from finetune.examples import Example, ExampleEncoder, label_list_batches
+from finetune.examples import Example, ExampleEncoder, label_list_batches, own_label_list
 from finetune.recipe import DataSource, Recipe
 from tasks.rows import Refusal, Row, Table, exchanged, read, read_hub
 from tasks.spec import TaskSpec
 
 SHIPPED = Path(__file__).parent  # rows of our own stand in `rows/`
+PROMPT_TOKENS = 32  # what a prompt adds to a row, about
 # Batches whose rows are sorted by length together: close lengths, still well mixed.
 BUCKET_BATCHES = 16
+
+
+# The rows of a batch, each with the label list that its prompt shows.
+LabelledBatch = list[tuple[Row, Sequence[str]]]
 
 
 @dataclass
@@ -76,8 +81,8 @@ def _load_one(
     if not rows or not validation:
         raise InputError(f"{origin}: no rows are left to train and validate on.")
     if source.both_ways:
-        for part in (rows, validation):
-            part += [exchanged(row, task) for row in _share(part, source.both_ways, recipe.seed)]
+        rows = [*rows, *_back(rows, source, recipe, task)]
+        validation = [*validation, *_back(validation, source, recipe, task)]
     return DataSet(source, rows, validation, refused)
 
 
@@ -104,20 +109,23 @@ def _usable(table: Table, recipe: Recipe, source: DataSource, encoder: ExampleEn
     fixed = task.kind == "choose" and source.labels == "task"
     names = {name: both.en for name, both in task.labels.items()}
     usable: list[Row] = []
-    for row in table.rows:
-        length = encoder.length(row)
+    for row in encoder.counted(table.rows):
         if fixed and row.answer not in names:
             reason = f"{row.answer!r} is no label of {task.name}"
             fix = f"Use one of {', '.join(names)}, or map it in the recipe's `answers`."
             table.refused.append(Refusal(row.line, "answer", reason, fix, row.text))
-        elif length > recipe.max_tokens:
-            reason = f"{length:,} tokens, more than max_tokens={recipe.max_tokens}"
+        elif source.labels == "row" and row.answer not in row.labels:
+            fix = "Add it to the row's list, or mend the row."
+            reason = f"{row.answer!r} is not among the row's labels"
+            table.refused.append(Refusal(row.line, "labels", reason, fix, row.text))
+        elif row.tokens > recipe.max_tokens:
+            reason = f"{row.tokens:,} tokens, more than max_tokens={recipe.max_tokens}"
             table.refused.append(
                 Refusal(row.line, "text", reason, "Shorten it or raise max_tokens.", row.text)
             )
         else:
             answer = names[row.answer] if fixed else row.answer
-            usable.append(Row(row.text, answer, row.slots, row.line))
+            usable.append(replace(row, answer=answer))
     return Table(usable, table.refused)
 
 
@@ -125,8 +133,10 @@ def _drawn(rows: list[Row], take: int | None, seed: int) -> list[Row]:
     return rows if take is None or take >= len(rows) else random.Random(seed).sample(rows, take)
 
 
-def _share(rows: list[Row], share: float, seed: int) -> list[Row]:
-    return _drawn(rows, round(share * len(rows)), seed)
+def _back(rows: list[Row], source: DataSource, recipe: Recipe, task: TaskSpec) -> list[Row]:
+    """The source's share of the rows for the other direction."""
+    drawn = _drawn(rows, round(source.both_ways * len(rows)), recipe.seed)
+    return [exchanged(row, task) for row in drawn]
 
 
 def stream(
@@ -160,8 +170,8 @@ def batches(
 ) -> Iterator[list[Example]]:
     """One pass over `rows` (one list for each data set) in batches of like lengths, mixed up."""
     weight_of = _weights(recipe, rows)
-    for batch, labels in _batched_rows(recipe, data_sets, encoder, rows, rng):
-        yield [encoder.example(row, labels, weight_of(row)) for row in batch]
+    for batch in _batched_rows(recipe, data_sets, encoder, rows, rng):
+        yield [encoder.example(row, labels, weight_of(row)) for row, labels in batch]
 
 
 def _batched_rows(
@@ -170,33 +180,46 @@ def _batched_rows(
     encoder: ExampleEncoder,
     rows: Sequence[Sequence[Row]],
     rng: random.Random,
-) -> list[tuple[list[Row], list[str]]]:
-    """The batches as rows and the label list their prompts show."""
-    batched: list[tuple[list[Row], list[str]]] = []
+) -> list[LabelledBatch]:
+    """The batches as rows, each with the label list that its prompt shows."""
+    batched: list[LabelledBatch] = []
     plain: list[Row] = []
+    own: list[Row] = []
     for data_set, rows_of_one in zip(data_sets, rows, strict=True):
         if data_set.source.labels == "sampled":
-            batched += label_list_batches(rows_of_one, recipe.batch, recipe.menu, rng)
+            for batch, drawn in label_list_batches(rows_of_one, recipe.batch, recipe.menu, rng):
+                batched.append([(row, drawn) for row in batch])
+        elif data_set.source.labels == "row":
+            own += rows_of_one
         else:
             plain += rows_of_one
     labels = [both.en for both in encoder.task.labels.values()]
-    batched += [(batch, labels) for batch in _bucketed(plain, recipe.batch, encoder, rng)]
+    for batch in _bucketed(plain, recipe, rng):
+        batched.append([(row, labels) for row in batch])
+    for batch in _bucketed(own, recipe, rng):
+        batched.append([own_label_list(row, recipe.menu, rng) for row in batch])
     rng.shuffle(batched)
     return batched
 
 
-def _bucketed(
-    rows: list[Row], size: int, encoder: ExampleEncoder, rng: random.Random
-) -> Iterator[list[Row]]:
+def _bucketed(rows: list[Row], recipe: Recipe, rng: random.Random) -> Iterator[list[Row]]:
+    """Batches of rows of like lengths, as large as `batch` and `batch_tokens` let them be."""
+    size = recipe.batch
     shuffled = rng.sample(rows, len(rows))
     by_prompt: dict[str, list[Row]] = {}
     for row in shuffled:  # rows with the same slots share the beginning of their prompts
         by_prompt.setdefault(str(sorted(row.slots.items())), []).append(row)
     for group in by_prompt.values():
         for start in range(0, len(group), size * BUCKET_BATCHES):
-            pool = sorted(group[start : start + size * BUCKET_BATCHES], key=encoder.length)
-            for i in range(0, len(pool), size):
-                yield pool[i : i + size]
+            pool = sorted(group[start : start + size * BUCKET_BATCHES], key=lambda row: row.tokens)
+            batch: list[Row] = []
+            for row in pool:  # the one that comes is the longest so far
+                tokens = (len(batch) + 1) * (row.tokens + PROMPT_TOKENS)
+                if batch and (len(batch) == recipe.batch or tokens > recipe.batch_tokens):
+                    yield batch
+                    batch = []
+                batch.append(row)
+            yield batch
 
 
 def _weights(recipe: Recipe, rows: Sequence[Sequence[Row]]) -> Callable[[Row], float]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain, islice
 
 from core.errors import InputError
 from tasks.rows import Row
@@ -13,6 +14,7 @@ from tasks.spec import Message, TaskSpec
 
 # Share of the label lists in which two labels are one, like "science/technology".
 JOINED_SHARE = 0.15
+COUNTED_TEXTS = 1000  # that are tokenized at one time
 JOINTS = ("/", " and ", " or ")
 
 PromptIds = Callable[[Sequence[Message]], list[int]]
@@ -37,13 +39,13 @@ class ExampleEncoder:
     Attributes:
         task: the skill.
         prompt_ids: messages -> token ids of the prompt.
-        answer_ids: answer -> token ids, without the end.
+        answer_ids: answers -> token ids of each, without the end.
         end: the end-of-turn token.
     """
 
     task: TaskSpec
     prompt_ids: PromptIds
-    answer_ids: Callable[[str], list[int]]
+    answer_ids: Callable[[Sequence[str]], list[list[int]]]
     end: int
 
     def example(self, row: Row, labels: Sequence[str] = (), weight: float = 1.0) -> Example:
@@ -52,12 +54,19 @@ class ExampleEncoder:
             fills = self.task.fills(row.slots, labels)
         except InputError as error:
             raise InputError(f"line {row.line}: {error}") from error
-        messages = self.task.messages(row.text, fills)
-        return Example(self.prompt_ids(messages), [*self.answer_ids(row.answer), self.end], weight)
+        messages = self.task.messages(row.text, fills, row.history)
+        (answer,) = self.answer_ids([row.answer])
+        return Example(self.prompt_ids(messages), [*answer, self.end], weight)
 
-    def length(self, row: Row) -> int:
-        """Tokens of the row's text and answer, without what the prompt adds to every row."""
-        return len(self.answer_ids(row.text)) + len(self.answer_ids(row.answer))
+    def counted(self, rows: Sequence[Row]) -> list[Row]:
+        """The rows with the number of their tokens, without what the prompt adds to every row."""
+        texts = [[*(t["content"] for t in row.history), row.text, row.answer] for row in rows]
+        flat = chain.from_iterable(texts)
+        # A tokenizer holds much more than the ids of all that it is given at one time.
+        parts = iter(lambda: list(islice(flat, COUNTED_TEXTS)), [])
+        lengths = (len(ids) for part in parts for ids in self.answer_ids(part))
+        counts = [sum(islice(lengths, len(own))) for own in texts]
+        return [replace(row, tokens=count) for row, count in zip(rows, counts, strict=True)]
 
 
 def label_list_batches(
@@ -95,10 +104,31 @@ def label_list_batches(
             )
         batch = _take(queues, drawn, size, rng)
         labels = list(dict.fromkeys(rng.sample(list(shown_as.values()), len(shown_as))))
-        batches.append(
-            ([Row(row.text, shown_as[row.answer], row.slots, row.line) for row in batch], labels)
-        )
+        batches.append(([replace(row, answer=shown_as[row.answer]) for row in batch], labels))
     return batches
+
+
+def own_label_list(
+    row: Row, list_sizes: tuple[int, int], rng: random.Random
+) -> tuple[Row, list[str]]:
+    """A row that brings its own label list, with a part of that list, in another order and style.
+
+    Args:
+        row: its answer is among its labels.
+        list_sizes: fewest and most labels in the list.
+        rng: draws everything.
+
+    Returns:
+        the row with its answer restyled, and the label list.
+    """
+    others = [label for label in row.labels if label != row.answer]
+    # Half of the lists are whole: few labels are easy, and people bring what they have.
+    count = len(others) if rng.random() < 0.5 else rng.randint(1, len(others))
+    drawn = [row.answer, *rng.sample(others, min(count, max(1, list_sizes[1] - 1)))]
+    styles = LABEL_STYLES if all(label.isascii() for label in drawn) else LABEL_STYLES[:1]
+    style = rng.choice(styles)
+    shown = [style(label) for label in drawn]
+    return replace(row, answer=shown[0]), rng.sample(list(dict.fromkeys(shown)), len(set(shown)))
 
 
 def _draw(names: list[str], weights: list[int], count: int, rng: random.Random) -> list[str]:

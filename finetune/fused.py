@@ -1,4 +1,4 @@
-"""A linear layer and its adapter as one operation with its own gradient, on the CPU.
+"""A linear layer and its adapter as one operation with its own gradient.
 
 In float32 the adapter is merged into the weights anew before every step: one product a layer
 instead of three. `y = x (W + s B A)^T` is what an adapter computes; PEFT computes
@@ -68,12 +68,15 @@ class _Beside(torch.autograd.Function):
 
 
 def fusable(model: nn.Module) -> bool:
-    """Whether it pays and changes nothing: whole weights of one type on the CPU, plain LoRA."""
+    """Whether it pays and changes nothing: whole weights of one type, plain LoRA.
+
+    On a GPU in bfloat16 only: merging in float32 pays where memory is slow.
+    """
     layers = [layer for layer in model.modules() if isinstance(layer, LoraLayer)]
     return len({_weight(layer).dtype for layer in layers}) == 1 and all(
         isinstance(layer, Linear)
         and _weight(layer).dtype in (torch.float32, torch.bfloat16)
-        and _weight(layer).device.type == "cpu"
+        and (_weight(layer).device.type == "cpu" or _weight(layer).dtype == torch.bfloat16)
         and not any(layer.use_dora.values())
         and all(isinstance(drop, nn.Identity) for drop in layer.lora_dropout.values())
         for layer in layers

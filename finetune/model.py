@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from transformers.utils import logging as hub_logging
 
 from core.errors import SetupError
-from engine import starter
+from engine import starter_store
 from engine.chat_template import ChatTemplate
+from engine.starter import find_starter
 from finetune.examples import Example, ExampleEncoder
 from finetune.fused import FusedLayers, fusable
 from finetune.recipe import Recipe
@@ -24,7 +26,7 @@ from finetune.warm_start import start_folder
 from tasks.spec import TaskSpec
 
 EAGER_TOKENS = 128  # on the CPU plain products beat torch's fused attention up to some such length
-HEAD_ROWS = 64  # positions whose logits stand in memory together
+HEAD_ROWS, GPU_HEAD_ROWS = 64, 1024  # positions whose logits stand in memory together
 
 
 @dataclass(frozen=True)
@@ -45,13 +47,22 @@ class TrainableModel:
 def encoder(tokenizer: Any, task: TaskSpec) -> ExampleEncoder:
     """The examples' maker for a base's tokenizer."""
     template = ChatTemplate(tokenizer)
-    return ExampleEncoder(task, template.prompt_ids, template.text_ids, template.end_token)
+    return ExampleEncoder(
+        task,
+        template.prompt_ids,
+        lambda texts: tokenizer(list(texts), add_special_tokens=False).input_ids,
+        template.end_token,
+    )
 
 
 def base_source(recipe: Recipe) -> tuple[str, str]:
-    """Folder or hub id the base is read from, and the name an adapter of it carries."""
-    if recipe.base == "starter":
-        return str(starter.prepare()), starter.NAME
+    """Folder or hub id the base is read from, and the name an adapter of it carries.
+
+    Raises:
+        SetupError: see `engine.starter_store.prepare`.
+    """
+    if starter := find_starter(recipe.base):
+        return str(starter_store.safetensors_folder(starter)), starter.name
     return recipe.base, recipe.base
 
 
@@ -61,7 +72,8 @@ def load_tokenizer(recipe: Recipe) -> Any:
     Raises:
         SetupError: it cannot be had.
     """
-    source, _ = base_source(recipe)
+    starter = find_starter(recipe.base)
+    source = str(starter_store.prepare(starter, weights=False)) if starter else recipe.base
     return _from_pretrained(AutoTokenizer, source, recipe)
 
 
@@ -87,6 +99,8 @@ def load(recipe: Recipe, sharded: bool = False) -> TrainableModel:
     model = _from_pretrained(AutoModelForCausalLM, source, recipe, **options)
     layers = model.config.num_hidden_layers
     model.requires_grad_(False)
+    if model.device.type == "cuda" and not sharded:
+        fuse_norms(model)
     if quantized:
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
         for module in model.modules():  # an evaluation on the CPU would pack the weights for good,
@@ -256,13 +270,14 @@ class AnswerLoss(nn.Module):
             short = batch.shared.numel() + batch.ids.shape[1] <= EAGER_TOKENS
             base.set_attn_implementation("eager" if short else "sdpa")
         decoder, head = base.get_decoder(), base.get_output_embeddings()
+        rows = GPU_HEAD_ROWS if batch.ids.is_cuda else HEAD_ROWS
         cache = None
         if batch.shared.numel():
             cache = decoder(batch.shared, use_cache=True).past_key_values
             cache.batch_repeat_interleave(len(batch.ids))
         out = decoder(batch.ids, past_key_values=cache, use_cache=cache is not None)
         hidden = out.last_hidden_state.flatten(0, 1)[batch.at]
-        loss: Tensor = _HeadLoss.apply(hidden, head.weight, batch.targets, batch.weights)
+        loss: Tensor = _HeadLoss.apply(hidden, head.weight, batch.targets, batch.weights, rows)
         return loss
 
 
@@ -274,23 +289,79 @@ class _HeadLoss(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, head: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, hidden: Tensor, head: Tensor, targets: Tensor, weights: Tensor, rows: int
+    ) -> Tensor:
         wanted = ctx.needs_input_grad[0]
         total = torch.zeros((), device=hidden.device)
         gradient = torch.empty_like(hidden) if wanted else None
-        for start in range(0, len(hidden), HEAD_ROWS):
-            part = slice(start, start + HEAD_ROWS)
-            logits = (hidden[part] @ head.T).float()
-            target, weight = targets[part, None], weights[part, None]
-            norm = logits.logsumexp(-1, keepdim=True)
-            total += ((norm - logits.gather(1, target)) * weight).sum()
+        slope_of = _compiled_slope() if hidden.is_cuda else _slope
+        for start in range(0, len(hidden), rows):
+            part = slice(start, start + rows)
+            logits = hidden[part] @ head.T
+            loss, slope = slope_of(logits, targets[part, None], weights[part, None])
+            total += loss
             if gradient is not None:
-                slope = logits.sub_(norm).exp_().mul_(weight)
-                slope.scatter_add_(1, target, -weight)
-                gradient[part] = slope.to(hidden.dtype) @ head
+                gradient[part] = slope @ head
         ctx.gradient = gradient
         return total
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
-        return ctx.gradient * grads[0].to(ctx.gradient.dtype), None, None, None
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None, None]:
+        return ctx.gradient * grads[0].to(ctx.gradient.dtype), None, None, None, None
+
+
+def _slope(logits: Tensor, target: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Weighted cross-entropy and its gradient.
+
+    Args:
+        logits: (N, vocabulary).
+        target: (N, 1) token ids.
+        weight: (N, 1).
+
+    Returns:
+        the sum of the losses, and the gradient for the logits in their type.
+    """
+    full = logits.float()
+    norm = full.logsumexp(-1, keepdim=True)
+    loss = ((norm - full.gather(1, target)) * weight).sum()
+    slope = full.sub_(norm).exp_().mul_(weight).scatter_add_(1, target, -weight)
+    return loss, slope.to(logits.dtype)
+
+
+@cache
+def _compiled_slope() -> Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """The same in two passes over the logits, where PyTorch can compile it."""
+
+    def fusable_slope(logits: Tensor, target: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        full = logits.float()
+        norm = full.logsumexp(-1, keepdim=True)
+        loss = ((norm - full.gather(1, target)) * weight).sum()
+        hit = torch.arange(full.shape[1], device=full.device)[None] == target
+        slope = ((full - norm).exp() - hit.float()) * weight
+        return loss, slope.to(logits.dtype)
+
+    return torch.compile(fusable_slope, dynamic=True)
+
+
+class _Norm(nn.Module):
+    """An RMSNorm of transformers in one kernel; `shift` is what is added to its weight."""
+
+    def __init__(self, norm: Any, shift: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(norm.weight.detach() + shift, requires_grad=False)
+        self.epsilon: float = getattr(norm, "variance_epsilon", None) or norm.eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (..., width)."""
+        weight = self.weight.to(x.dtype)
+        return nn.functional.rms_norm(x, x.shape[-1:], weight, self.epsilon)
+
+
+def fuse_norms(model: nn.Module) -> None:
+    """Put one kernel in the place of the eight that a norm of transformers is."""
+    for parent in list(model.modules()):
+        for name, norm in parent.named_children():
+            kind = type(norm).__name__
+            if kind.endswith("RMSNorm"):
+                setattr(parent, name, _Norm(norm, 1.0 if kind.startswith("Gemma") else 0.0))

@@ -102,7 +102,7 @@ def _described(data_set: DataSet, encoder: ExampleEncoder) -> Iterator[str]:
         counts = Counter(row.answer for row in data_set.train).most_common()
         shown = ", ".join(f"{label} {count:,}" for label, count in counts[:12])
         yield f"  labels: {shown}{', …' if len(counts) > 12 else ''}"
-    lengths = (len(encoder.answer_ids(f"{row.text} {row.answer}")) for row in data_set.train)
+    lengths = (row.tokens for row in data_set.train)
     bins = checks.histogram(lengths)
     yield "  tokens of text and answer: " + ", ".join(f"{k}: {v:,}" for k, v in bins.items())
 

@@ -40,8 +40,9 @@ class DataSource(Layout):
         le=1,
         description="share of the rows also learnt answer -> text, languages exchanged",
     )
-    labels: Literal["task", "sampled"] = Field(
-        "task", description="label list in the prompt: the task's, or drawn from the data's own"
+    labels: Literal["task", "sampled", "row"] = Field(
+        "task",
+        description="label list in the prompt: the task's, drawn from the data's own, or the row's",
     )
     take: int | None = Field(None, ge=1, description="rows to draw, at random, by the seed")
     name: str = ""
@@ -61,6 +62,12 @@ class Lora(_Strict):
     rank: int = Field(8, ge=1, le=512)
     alpha: float = Field(16.0, gt=0)
     keep: int | None = Field(None, ge=1, description="rank to keep at most, in the end")
+    strength: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="share of the update that is kept in the end; less where it learnt by heart",
+    )
     dropout: float = Field(0.0, ge=0, lt=1)
     targets: str | list[str] = Field("all-linear", description="layer names, or all-linear")
     from_layer: int = Field(0, ge=0, description="layers below stay as they are: less to compute")
@@ -82,7 +89,7 @@ class Recipe(_Strict):
     name: str = Field(pattern=rf"^{ADAPTER_ID}$", description="id of the adapter that comes out")
     task: str
     notes: str = Field("", description="what a reader of the card should know about the data")
-    base: str = Field("starter", description="'starter', a hub model id, or a local folder")
+    base: str = Field("starter", description="'starter', 'smollm2', a hub id, or a folder")
     revision: str = "main"
     quantization: Literal["none", "nf4"] = "none"
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -102,7 +109,8 @@ class Recipe(_Strict):
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     weight_decay: float = Field(0.0, ge=0)
     clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
-    batch: int = Field(16, ge=1, description="rows a step")
+    batch: int = Field(16, ge=1, description="rows a step, at most")
+    batch_tokens: int = Field(2**20, ge=16, description="tokens a step, about, at most")
     epochs: float = Field(1.0, gt=0)
     steps: int | None = Field(None, ge=1, description="instead of epochs")
     minutes: float | None = Field(None, gt=0, description="instead of epochs: a time budget")

@@ -32,7 +32,7 @@ from core.errors import SettingsError
 from finetune import card, warm_start
 from finetune.data import DataSet
 from finetune.model import TrainableModel
-from finetune.recipe import ResolvedRecipe
+from finetune.recipe import Lora, ResolvedRecipe
 from finetune.shrink import shrunk
 from finetune.state import TrainingState
 from tasks.spec import TaskSpec
@@ -131,7 +131,7 @@ def finish(
         the finished folder.
     """
     folder = run_folder.folder
-    save_adapter(trainable, adapter, folder, resolved.recipe.lora.keep)
+    save_adapter(trainable, adapter, folder, resolved.recipe.lora)
     recipe = resolved.recipe.settled()
     (folder / RECIPE_FILE).write_text(yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True))
     (folder / ORIGINS).write_text(json.dumps(resolved.origins, indent=1))
@@ -155,14 +155,17 @@ def save_adapter(
     trainable: TrainableModel,
     adapter: Mapping[str, torch.Tensor],
     folder: Path,
-    keep: int | None = None,
+    lora: Lora,
 ) -> None:
     """The adapter in PEFT's format, in float16, byte for byte the same for the same weights.
 
     Args:
-        keep: the rank to write it at, where it has more.
+        lora: says at which rank it is written, and how much of the update. A part of it lies
+            between the base and what was trained, and often generalizes better than both
+            (Wortsman et al. 2022, arXiv 2109.01903).
     """
-    config = trainable.model.peft_config["default"].to_dict()
+    config, keep = trainable.model.peft_config["default"].to_dict(), lora.keep
+    config["lora_alpha"] *= lora.strength
     if keep and keep < config["r"]:
         share = keep / config["r"]  # the update is scaled by alpha / rank, or alpha / sqrt(rank)
         config["lora_alpha"] *= share**0.5 if config["use_rslora"] else share

@@ -13,7 +13,7 @@ class TrainingState:
     Attributes:
         step: optimizer steps done.
         total: steps to do; None until a time budget has been measured.
-        seconds: time spent in steps.
+        seconds: time spent in steps, their batches included.
         tokens: positions computed, padding included.
         rows: examples learnt from.
         losses: training loss of each step.

@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from torch.utils.data import DataLoader, IterableDataset
 from tqdm import tqdm
 
 from core import paths
@@ -128,20 +129,25 @@ class Trainer:
         """Steps until the end; Ctrl-C saves a checkpoint first."""
         state = self.state
         share, rank = self.accelerator.num_processes, self.accelerator.process_index
-        batches = itertools.islice(self.stream, state.step * share + rank, None, share)
+        drawn = itertools.islice(self.stream, state.step * share + rank, None, share)
+        batches = prefetched(map(self._collated, drawn), self.accelerator.device)
         saved_at = time.monotonic()
         with self._bar() as bar, distributed.agreeing_on_stops(self.accelerator) as agree:
             try:
-                for examples in batches:
+                began = time.perf_counter()
+                for batch in batches:
                     if state.total is not None and state.step >= state.total:
                         break
-                    self._step(examples)
+                    self._step(batch.to(self.accelerator.device))
+                    state.seconds += time.perf_counter() - began
+                    self._set_total_by_pace()
                     self._show(bar)
                     if self._evaluation_due() and self._evaluate():
                         break
                     if agree(time.monotonic() - saved_at > 60 * self.recipe.checkpoint_minutes):
                         self.save()
                         saved_at = time.monotonic()
+                    began = time.perf_counter()
             except KeyboardInterrupt:
                 self.save()
                 raise
@@ -179,16 +185,15 @@ class Trainer:
         self.state.total = planned or self.state.total
         torch.set_rng_state(checkpoint["rng"])
 
-    def _step(self, examples: list[Example]) -> None:
-        began, state = time.perf_counter(), self.state
-        batch = self._batch(examples)
+    def _step(self, batch: Batch) -> None:
+        state = self.state
         for group in self.optimizer.param_groups:
             group["lr"] = self.recipe.learning_rate * self._rate(state.step)
         loss = self._learn(batch)
         trained = [p for group in self.optimizer.param_groups for p in group["params"]]
         norm = float(self.accelerator.clip_grad_norm_(trained, self.recipe.clip))
         share = 1 / self.accelerator.num_processes
-        mine = [share * loss, len(examples), batch.tokens]
+        mine = [share * loss, len(batch.ids), batch.tokens]
         value, rows, tokens = distributed.sum_over_processes(self.accelerator, mine)
         if not (math.isfinite(value) and math.isfinite(norm)):
             raise TrainingError(
@@ -202,8 +207,6 @@ class Trainer:
         state.losses.append(round(value, 6))
         state.tokens += round(tokens)
         state.rows += round(rows)
-        state.seconds += time.perf_counter() - began
-        self._set_total_by_pace()
 
     def _learn(self, batch: Batch) -> float:
         """Take the gradient; DeepSpeed clips it and takes the optimizer's step as well."""
@@ -213,23 +216,31 @@ class Trainer:
         return float(loss.detach())
 
     def _set_total_by_pace(self) -> None:
-        """Turn a time budget into a number of steps; a process's first one warms up: left out."""
+        """Turn a time budget into a number of steps, again and again, as the pace may change.
+
+        A process's first step warms up and is left out.
+        """
         state, minutes = self.state, self.recipe.minutes
         if self._first is None:
             self._first = state.step, state.seconds
-        steps = state.step - self._first[0]
-        if minutes and state.total is None and steps == PACE_STEPS - 1:
-            pace = (state.seconds - self._first[1]) / steps
-            total = max(PACE_STEPS, round(60 * minutes / pace))
+        steps = state.step - self._first[0] + 1
+        if minutes and not self.recipe.steps and steps % PACE_STEPS == 0:
+            pace = (state.seconds - self._first[1]) / (steps - 1)
+            left = max(0.0, 60 * minutes - state.seconds)
+            total = max(PACE_STEPS, state.step + round(left / pace))
             state.total = distributed.from_main_process(self.accelerator, lambda: total)
 
     def _batch(self, examples: list[Example]) -> Batch:
+        return self._collated(examples).to(self.accelerator.device)
+
+    def _collated(self, examples: list[Example]) -> Batch:
         pad = self.trainable.tokenizer.pad_token_id or self.trainable.tokenizer.eos_token_id
         # Recomputing keeps no keys and values. FSDP puts a layer's weights away when its backward
         # pass is done, and the gradient of lent keys and values reaches the layer once more.
-        share = not (self.recipe.gradient_checkpointing or self.sharded)
-        batch = collate(examples, pad, self.recipe.round_to, share)
-        return batch.to(self.accelerator.device)
+        # And on a GPU one attention over whole rows is quicker than one over lent keys.
+        on_gpu = self.accelerator.device.type == "cuda"
+        share = not (self.recipe.gradient_checkpointing or self.sharded or on_gpu)
+        return collate(examples, pad, self.recipe.round_to, share)
 
     def _rate(self, step: int) -> float:
         """The share of the learning rate at a step."""
@@ -323,6 +334,24 @@ class Trainer:
         if self.log:
             self.log.add_scalar("loss/train", state.losses[-1], state.step)
             self.log.add_scalar("rate", self.optimizer.param_groups[0]["lr"], state.step)
+
+
+class _BatchStream(IterableDataset[Batch]):
+    """Batches for a worker process, which is forked and so needs no copy of them."""
+
+    def __init__(self, batches: Iterator[Batch]) -> None:
+        self._batches = batches
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self._batches
+
+
+def prefetched(batches: Iterator[Batch], device: torch.device) -> Iterator[Batch]:
+    """The batches, made ahead in a process of its own where a GPU would wait for them."""
+    if device.type != "cuda":
+        return batches
+    stream = _BatchStream(batches)
+    return iter(DataLoader(stream, batch_size=None, num_workers=1, prefetch_factor=16))
 
 
 def _planned_steps(

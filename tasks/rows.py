@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ import regex
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.errors import InputError
-from tasks.spec import TaskSpec
+from tasks.messages import read_history, split_conversation
+from tasks.spec import Message, TaskSpec
 
 FORMATS = (".jsonl", ".csv", ".tsv", ".parquet")
 QUOTE_ADVICE = "Put double quotes around text that holds separators, quotes or line ends."
@@ -29,8 +30,8 @@ class Layout(BaseModel):
 
     columns: dict[str, str] = Field(
         {},
-        description="file column -> role (text, answer, context of the text, or a slot); "
-        "empty: the task's own",
+        description="file column -> role (text, answer, context of the text, history, messages, "
+        "labels, or a slot); empty: the task's own",
     )
     fills: dict[str, str] = Field({}, description="slot -> value, where no column gives it")
     answers: dict[str, str] = Field({}, description="answer in the file -> answer to learn")
@@ -39,12 +40,22 @@ class Layout(BaseModel):
 
 @dataclass(frozen=True)
 class Row:
-    """One example: content, the answer to learn, slot values, and the line it came from."""
+    """One example: content, the answer to learn, slot values, and the line it came from.
+
+    Attributes:
+        history: earlier turns of the conversation, a system message first where there is one.
+        labels: the label list that the row itself brings; empty where the data set has one list.
+    """
 
     text: str
     answer: str
     slots: dict[str, str] = field(default_factory=dict)
     line: int = 0
+    history: tuple[Message, ...] = ()
+    labels: tuple[str, ...] = ()
+    tokens: int = field(
+        default=0, compare=False
+    )  # of text, history and answer, where somebody has counted them
 
 
 @dataclass(frozen=True)
@@ -91,7 +102,7 @@ def exchanged(row: Row, task: TaskSpec) -> Row:
     ):
         if name:
             slots[name] = other or ""
-    return Row(row.answer, row.text, slots, row.line)
+    return replace(row, text=row.answer, answer=row.text, slots=slots)
 
 
 def read(path: Path, layout: Layout, task: TaskSpec | None = None) -> Table:
@@ -236,6 +247,8 @@ def _check_columns(
     path: Path, record: dict[str, Any], roles: dict[str, str], layout: Layout
 ) -> None:
     column_of = {role: column for column, role in roles.items()}
+    if "messages" in column_of:
+        return
     needed = [column_of.get("text", "text")]
     if layout.answer is None:
         needed.append(column_of.get("answer", "answer"))
@@ -249,12 +262,24 @@ def _check_columns(
 
 
 def _row(line: int, record: dict[str, Any], roles: dict[str, str], layout: Layout) -> Row | Refusal:
+    columns = {role: column for column, role in roles.items()}
+    try:
+        if "messages" in columns:
+            record, roles = split_conversation(record, columns["messages"], roles)
+            columns = {role: column for column, role in roles.items()}
+        history = read_history(record.get(columns["history"])) if "history" in columns else ()
+        labels = _label_list(record.get(columns["labels"])) if "labels" in columns else ()
+    except InputError as error:
+        raw = json.dumps(record, ensure_ascii=False, default=str)
+        return Refusal(line, "", str(error), "See docs/finetune.md for the forms.", raw)
     slots = dict(layout.fills)
     content: dict[str, str] = {} if layout.answer is None else {"answer": layout.answer}
     raw = json.dumps(record, ensure_ascii=False, default=str)
     before = ""
     for column, role in roles.items():
         if role == "answer" and layout.answer is not None:
+            continue
+        if role in {"history", "labels"}:
             continue
         value = record.get(column)
         if role == "context":
@@ -273,7 +298,21 @@ def _row(line: int, record: dict[str, Any], roles: dict[str, str], layout: Layou
         content[role] = text.strip()
     answer = layout.answers.get(content["answer"], content["answer"])
     text = f"{before}\n\n{content['text']}" if before else content["text"]
-    return Row(text, answer, slots, line)
+    return Row(text, answer, slots, line, history, labels)
+
+
+def _label_list(value: Any) -> tuple[str, ...]:
+    """The label list of a row.
+
+    Raises:
+        InputError: it is no list of two or more texts.
+    """
+    if not isinstance(value, list) or not all(isinstance(label, str) for label in value):
+        raise InputError("`labels` must be a list of texts")
+    labels = tuple(dict.fromkeys(label.strip() for label in value if label.strip()))
+    if len(labels) < 2:
+        raise InputError(f"`labels` needs two labels at least, not {len(labels)}")
+    return labels
 
 
 def _plain(value: Any) -> str | None:

@@ -59,7 +59,8 @@ class HandleEngine:
     def __init__(self, handle: DeploymentHandle[Any], info: ReplicaInfo) -> None:
         self.context_tokens, self.start_token = info.context_tokens, info.start_token
         self.passes = 0
-        self.adapters = AdapterLibrary(paths.adapter_dirs(), info.fingerprints["base"], None)
+        base = info.fingerprints["base"]
+        self.adapters = AdapterLibrary(paths.adapter_dirs(base), base, None)
         self._fingerprints = info.fingerprints
         self._handle = handle
         self._unanswered: set[object] = set()  # requests that have had no reply yet

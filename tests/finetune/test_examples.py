@@ -11,7 +11,7 @@ import tiny
 from core.errors import InputError
 from engine.base_model import Base
 from finetune import data, model
-from finetune.examples import ExampleEncoder, label_list_batches
+from finetune.examples import ExampleEncoder, label_list_batches, own_label_list
 from finetune.recipe import Recipe
 from tasks.rows import Row, exchanged
 from tasks.spec import load_tasks
@@ -58,6 +58,53 @@ def test_menus_use_each_row_once_and_always_offer_its_label() -> None:
     styles = {label for labels in lists for label in labels if label.lower().startswith("book")}
     assert {"BookFlight", "book flight"} <= styles <= {"BookFlight", "book flight", "Book Flight"}
     assert batches == label_list_batches(rows, 8, (2, 4), random.Random(0))
+
+
+def test_a_row_s_own_list_is_shown_in_part_with_its_label() -> None:
+    labels = tuple(f"label {i}" for i in range(12))
+    row, rng = Row("t", "label 3", labels=labels), random.Random(0)
+    drawn = [own_label_list(row, (2, 8), rng) for _ in range(60)]
+    for shown, listed in drawn:
+        assert shown.answer in listed
+        assert 2 <= len(listed) <= 8
+        assert len(set(listed)) == len(listed)
+    assert len({len(listed) for _, listed in drawn}) > 3
+    chinese = Row("t", "体育", labels=("体育", "财经"))
+    assert {own_label_list(chinese, (2, 8), rng)[0].answer for _ in range(20)} == {"体育"}
+
+
+def test_earlier_turns_stand_in_the_prompt(tiny_base: Base) -> None:
+    chat = model.encoder(tiny_base.tokenizer, TASKS["generation"])
+    history = (
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Hello."},
+    )
+    messages = [*history, {"role": "user", "content": "Why?"}]
+    example = chat.example(Row("Why?", "Because.", history=history))
+    assert example.prompt == tiny_base.prompt_ids(messages)
+
+
+def test_batches_hold_no_more_tokens_than_asked(recipe: Recipe, sentiment: ExampleEncoder) -> None:
+    small = recipe.model_copy(update={"batch": 16, "batch_tokens": 200})
+    sets = data.load(small, TASKS["sentiment"], sentiment)
+    sizes = [len(batch) for batch in data.validation(small, sets, sentiment)]
+    whole = recipe.model_copy(update={"batch": 16})
+    assert max(sizes) < max(len(batch) for batch in data.validation(whole, sets, sentiment))
+
+
+def test_all_rows_may_be_learnt_both_ways(tmp_path: Path, recipe: Recipe, tiny_base: Base) -> None:
+    file = tmp_path / "pairs.jsonl"
+    line = '{"source": "hi %d", "target": "salut %d", "source_lang": "en", "target_lang": "fr"}\n'
+    file.write_text("".join(line % (i, i) for i in range(20)))
+    source = recipe.data[0].model_copy(
+        update={"path": str(file), "validation": None, "both_ways": 1.0}
+    )
+    pairs = recipe.model_copy(update={"data": [source], "task": "translation"})
+    encoder = model.encoder(tiny_base.tokenizer, TASKS["translation"])
+    (data_set,) = data.load(pairs, TASKS["translation"], encoder)
+    assert (len(data_set.train), len(data_set.validation)) == (36, 4)
+    assert {row.slots["target"] for row in data_set.train} == {"fr", "en"}
 
 
 def test_unknown_labels_and_long_rows_are_refused(

@@ -110,3 +110,63 @@ def test_context_is_read_before_the_text(tmp_path: Path) -> None:
     table = read_bytes(tmp_path, "chat.jsonl", lines, "generation")
     assert [row.text for row in table.rows] == ["It rained.\n\nWhy?", "Hi", "Hi again"]
     assert not table.refused
+
+
+def conversation(tmp_path: Path, content: str, columns: dict[str, str]) -> Table:
+    file = tmp_path / "chat.jsonl"
+    file.write_text(content, encoding="utf-8")
+    return read(file, DataSource(path=str(file), columns=columns), TASKS["generation"])
+
+
+def test_messages_are_history_text_and_answer(tmp_path: Path) -> None:
+    line = """{"messages": [{"role": "system", "content": "Be brief."},
+      {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."},
+      {"role": "user", "content": "Why?"}, {"role": "assistant", "content": "Because."}]}"""
+    (row,) = conversation(tmp_path, line.replace("\n", " "), {"messages": "messages"}).rows
+    assert (row.text, row.answer) == ("Why?", "Because.")
+    assert [(turn["role"], turn["content"]) for turn in row.history] == [
+        ("system", "Be brief."), ("user", "Hi"), ("assistant", "Hello."),
+    ]  # fmt: skip
+
+
+def test_a_transcript_before_the_text_is_history(tmp_path: Path) -> None:
+    line = '{"context": "用户: 你好\\n助手: 你好！\\n有事吗？", "q": "讲个笑话", "a": "从前……"}'
+    columns = {"context": "history", "q": "text", "a": "answer"}
+    (row,) = conversation(tmp_path, line, columns).rows
+    assert [(turn["role"], turn["content"]) for turn in row.history] == [
+        ("user", "你好"), ("assistant", "你好！\n有事吗？"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("messages", "reason"),
+    [
+        ("[]", "must end with"),
+        ('[{"role": "assistant", "content": "a"}]', "must end with"),
+        ('[{"role": "robot", "content": "a"}]', "no role among"),
+        ('[{"role": "user", "content": 3}]', "no text as content"),
+        ('"hello"', "does not begin with"),
+        ("7", "not a list of messages"),
+    ],
+)
+def test_what_is_no_conversation_is_refused(tmp_path: Path, messages: str, reason: str) -> None:
+    good = '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}'
+    content = f'{good}\n{{"messages": {messages}}}\n'
+    table = conversation(tmp_path, content, {"messages": "messages"})
+    assert len(table.rows) == 1
+    (refusal,) = table.refused
+    assert refusal.line == 2
+    assert reason in str(refusal)
+
+
+def test_a_row_may_bring_its_label_list(tmp_path: Path) -> None:
+    file = tmp_path / "lists.jsonl"
+    file.write_text(
+        '{"text": "a", "label": "x", "labels": ["x", "y ", "x"]}\n'
+        '{"text": "b", "label": "x", "labels": ["x"]}\n'
+        '{"text": "c", "label": "x", "labels": "x, y"}\n'
+    )
+    columns = {"text": "text", "label": "answer", "labels": "labels"}
+    table = read(file, DataSource(path=str(file), columns=columns), TASKS["classification"])
+    assert [row.labels for row in table.rows] == [("x", "y")]
+    assert [refusal.line for refusal in table.refused] == [2, 3]

@@ -60,6 +60,14 @@ def test_a_kept_rank_is_what_is_written_and_served(
     )
 
 
+def test_a_part_of_the_update_is_written(recipe_file: Path, teachable_folder: Path) -> None:
+    whole = train.run(load_recipe(str(recipe_file), ["name=whole"]))
+    part = train.run(load_recipe(str(recipe_file), ["name=part", "lora.strength=0.25"]))
+    updates = [_update(teachable_folder, folder) for folder in (whole, part)]
+    for layer, update in updates[0].items():
+        torch.testing.assert_close(updates[1][layer], 0.25 * update)
+
+
 def _update(base: Path, adapter: Path) -> Update:
     """The change of every layer's weight."""
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)

@@ -1,0 +1,59 @@
+"""The turns of a conversation in a data file: lists of messages, and transcripts."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from core.errors import InputError
+from tasks.spec import Message
+
+SPEAKER = re.compile(r"^(?:(User|Human|用户)|(?:Assistant|助手))\s*[:：]\s*", re.M)
+ROLES = ("system", "user", "assistant")
+
+
+def split_conversation(
+    record: dict[str, Any], column: str, roles: dict[str, str]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """A conversation in OpenAI's form as the columns text, answer and history.
+
+    Raises:
+        InputError: it is no list of messages that ends with the assistant's.
+    """
+    turns = read_history(record.get(column))
+    if len(turns) < 2 or [turn["role"] for turn in turns[-2:]] != ["user", "assistant"]:
+        raise InputError(f"{column!r} must end with a user's and an assistant's message")
+    *before, asked, answered = turns
+    names = ("text", "answer", "history")
+    values = (asked["content"], answered["content"], before)
+    others = {name: role for name, role in roles.items() if role != "messages"}
+    return {**record, **dict(zip(names, values, strict=True))}, {**others, **{n: n for n in names}}
+
+
+def read_history(value: Any) -> tuple[Message, ...]:
+    """Earlier turns: a list of messages, or a transcript whose lines begin `User:`, `Assistant:`.
+
+    Raises:
+        InputError: it is neither.
+    """
+    if not value:
+        return ()
+    if isinstance(value, str):
+        cuts = list(SPEAKER.finditer(value))
+        if not cuts or value[: cuts[0].start()].strip():
+            raise InputError("the history does not begin with `User:` or `Assistant:`")
+        ends = [cut.start() for cut in cuts[1:]] + [len(value)]
+        return tuple(
+            Message(role="user" if cut[1] else "assistant", content=value[cut.end() : end].strip())
+            for cut, end in zip(cuts, ends, strict=True)
+        )
+    if not isinstance(value, list):
+        raise InputError(f"the history is a {type(value).__name__}, not a list of messages")
+    turns = []
+    for turn in value:
+        if not isinstance(turn, dict) or turn.get("role") not in ROLES:
+            raise InputError(f"a message has no role among {', '.join(ROLES)}")
+        if not isinstance(turn.get("content"), str):
+            raise InputError("a message has no text as content")
+        turns.append(Message(role=turn["role"], content=turn["content"].strip()))
+    return tuple(turns)
