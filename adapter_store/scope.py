@@ -13,7 +13,9 @@ from tasks import languages
 # Letters from which the language of a text can be told from others of its script.
 TELLABLE_LETTERS = 40
 JOINED_LETTERS = 5 * TELLABLE_LETTERS  # of short texts taken together
-LEAST_SHARE = 0.05  # share of the texts from which a language counts as trained for
+# From either, a language counts as trained for.
+LEAST_SHARE = 0.05  # of the texts
+ENOUGH_TEXTS = 200
 
 
 class Scope(BaseModel):
@@ -24,6 +26,7 @@ class Scope(BaseModel):
         labels: the only label list it knows, as prompts say it; None when it knows others.
         among: the labels it has seen, where these were too few to learn to read any list.
         languages: ISO 639-1 codes of the texts.
+        any_task: whether it also answers for tasks without an adapter of their own.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -32,6 +35,7 @@ class Scope(BaseModel):
     labels: list[str] | None = None
     among: list[str] | None = None
     languages: list[str] = []
+    any_task: bool = False
 
     def covers(self, slots: Mapping[str, Any], labels: Iterable[str], text: str) -> bool:
         """Whether a step is of the kind trained for.
@@ -61,7 +65,8 @@ class Scope(BaseModel):
 def languages_of(texts: Iterable[str]) -> list[str]:
     """ISO 639-1 codes of the languages that texts are in, the most frequent first."""
     counts = Counter(languages.detect(text) for text in _tellable(texts))
-    return [code for code, count in counts.most_common() if count >= LEAST_SHARE * counts.total()]
+    enough = min(LEAST_SHARE * counts.total(), ENOUGH_TEXTS)
+    return [code for code, count in counts.most_common() if count >= enough]
 
 
 def _tellable(texts: Iterable[str]) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import chain
 
 from adapter_store.promotions import Promotions
 from engine.interface import Adapters
@@ -19,7 +20,8 @@ def choose_adapter(
 ) -> str | None:
     """The first promoted adapter, or else default one, that fits the base and such a step.
 
-    A promotion holds for the very weights that were judged.
+    Where the task has none, one that was trained to answer for any task does. A promotion holds for
+    the very weights that were judged.
 
     Args:
         adapters: what the engine can attach.
@@ -43,4 +45,5 @@ def choose_adapter(
         for name in [*promoted, *task.adapters]
         if name in available and adapters.scope(name).covers(filled, offered, text)
     )
-    return next(fitting, None)
+    any_task = (name for name in sorted(available) if adapters.scope(name).any_task)
+    return next(chain(fitting, any_task), None)

@@ -102,6 +102,9 @@ class Recipe(_Strict):
     fold: int | None = Field(None, ge=0, description="the part held out; set by cross-validation")
     validation_rows: int = Field(128, ge=1, description="rows the validation loss is taken on")
     max_tokens: int = Field(512, ge=16, description="longer rows are refused")
+    any_task: bool = Field(
+        False, description="answers for tasks without an adapter too, as instruction tuning does"
+    )
     start: str | None = Field(None, description="finished adapter to go on from, by name or folder")
     lora: Lora = Lora()
     learning_rate: float = Field(6e-4, gt=0)

@@ -199,7 +199,7 @@ def _record(
         task=task.fingerprint,
         task_name=task.name,
         task_version=task.version,
-        scope=scope(task, data_sets),
+        scope=scope(task, data_sets).model_copy(update={"any_task": resolved.recipe.any_task}),
         recipe=fingerprint.of_value(resolved.recipe.settled()),
         seed=resolved.recipe.seed,
         data=[_described(data_set) for data_set in data_sets],

@@ -12,9 +12,9 @@ from adapter_store.files import RUN_RECORD
 from adapter_store.run_record import RunRecord, read_run_record, write_run_record
 from adapter_store.scope import Scope
 from core.errors import AdapterError
-from core.paths import REPOSITORY
+from core.paths import shipped_adapter_dirs
 
-SHIPPED = adapter_folders([REPOSITORY / "adapters"])
+SHIPPED = adapter_folders(shipped_adapter_dirs())
 
 
 @pytest.fixture

@@ -56,6 +56,7 @@ def test_languages_of_texts_leave_out_the_rare() -> None:
     german = ["Die Bücherei öffnet an Wochentagen um neun und am Samstag um zehn."] * 20
     chinese = ["图书馆工作日九点开门，星期六十点开门。"]
     assert languages_of(english + german + chinese) == ["en", "de"]
+    assert languages_of(english * 200 + german * 10 + chinese * 10) == ["en", "de"]
 
 
 def test_languages_of_short_texts_are_told_from_many_of_them() -> None:

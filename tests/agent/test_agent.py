@@ -106,6 +106,23 @@ def test_an_adapter_answers_only_what_it_was_trained_for(planner: Planner) -> No
         assert engine.calls[0].adapter == adapter
 
 
+def test_instruction_tuning_answers_for_tasks_without_an_adapter(planner: Planner) -> None:
+    scopes = {"chat": Scope(languages=["en"], any_task=True), "mood": Scope(languages=["en"])}
+    engine = FakeEngine({"chat": "a", "mood": "b"}, scopes=scopes)
+    tasks = load_tasks()
+    tasks["sentiment"] = tasks["sentiment"].model_copy(update={"adapters": ["mood"]})
+    agent = Agent(engine, tasks, planner)
+    text = "The weather was lovely and everybody enjoyed the long walk by the river."
+
+    def answered_by(request: str) -> str | None:
+        events = list(agent.answer(request, explain=False))
+        return only(events, StepStarted)[0].adapter
+
+    assert answered_by(f"/sentiment {text}") == "mood"
+    assert answered_by(f"/translate fr {text}") == "chat"
+    assert answered_by("/sentiment 今天天气很好，大家沿着河边走了很久，都很开心。") == "chat"
+
+
 def test_promotions_take_effect_and_roll_back_in_a_running_agent(planner: Planner) -> None:
     engine = FakeEngine({"sentiment-en": "a", "mine": "b"})
     agent = Agent(engine, load_tasks(), planner)
