@@ -53,6 +53,7 @@ def _serve(settings: Settings, fake: bool, started: float) -> None:
     from api.app import Api
     from api.logs import start_log
     from api.server import Server, raise_file_limit
+    from engine.starter import starter_named
     from ui.page import as_app, build_page
 
     start_log(settings.log_words)
@@ -70,8 +71,14 @@ def _serve(settings: Settings, fake: bool, started: float) -> None:
         agent = build.build_agent(settings, _say)
     try:
         keys = Keys(settings.api_keys, closed=settings.hf_login)
+        starter = starter_named(agent.engine.fingerprints().get("base", ""))
         blocks = build_page(
-            agent, profile=settings.profile, feedback=feedback, keys=keys, backup=backup
+            agent,
+            profile=settings.profile,
+            terms=starter.terms if starter else "",
+            feedback=feedback,
+            keys=keys,
+            backup=backup,
         )
         page = as_app(blocks, keys, settings)
         Server(

@@ -29,7 +29,7 @@ from engine.starter import STARTERS
 
 FREE_HARDWARE = "cpu-basic"
 CPU_TORCH_INDEX = "--extra-index-url https://download.pytorch.org/whl/cpu"
-DATA_FILES = ("adapters", "LICENSE")
+DATA_FILES = ("adapters", "LICENSE", "NOTICE")
 GIT_ATTRIBUTES = "".join(
     f"*.{end} filter=lfs diff=lfs merge=lfs -text\n" for end in ("safetensors", "png")
 )

@@ -133,6 +133,8 @@ class AdapterLibrary:
     def _adapter(self, name: str) -> CheckedAdapter:
         adapters = self._scan()
         if name not in adapters:
+            if other := adapter_folders().get(name):  # of a base that is not loaded
+                read_peft_config(other).require_base(self._base)
             offered = [n for n, one in adapters.items() if isinstance(one, CheckedAdapter)]
             raise UnknownName("adapter", name, offered)
         adapter = adapters[name]

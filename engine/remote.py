@@ -34,6 +34,7 @@ from engine.interface import (
     WriteRequest,
 )
 from engine.label_scoring import AnswerTokens, label_log_likelihood, scores_of_answer
+from engine.sampling import DRY_ALLOWED_LENGTH, DRY_BASE
 from engine.served_adapters import ServedAdapters
 from engine.stop_strings import StopStrings
 from tasks.spec import Decoding, Message
@@ -254,9 +255,12 @@ class RemoteEngine:
     ) -> dict[str, Any]:
         if adapter:
             self._require_adapter(adapter)
-        extra = {}
+        extra: dict[str, float] = {}
         if decoding.repetition_penalty != 1:
             extra["repetition_penalty"] = decoding.repetition_penalty  # vLLM knows it
+        if decoding.dry_multiplier:
+            extra["dry_multiplier"] = decoding.dry_multiplier  # llama.cpp knows these
+            extra |= {"dry_base": DRY_BASE, "dry_allowed_length": DRY_ALLOWED_LENGTH}
         return {
             "model": adapter or self.base,
             "messages": list(messages),

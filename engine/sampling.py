@@ -1,4 +1,4 @@
-"""Pick the next token: greedy, or temperature and nucleus, with a repetition penalty."""
+"""Pick the next token: greedy, or temperature and nucleus, with penalties for repetition."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ from torch import Tensor
 
 from tasks.spec import Decoding
 
+# DRY ("don't repeat yourself") sampling, by p-e-w, 2024, github.com/oobabooga/text-generation-webui
+# pull request 5677, as llama.cpp has it: nothing is said against a repetition of so few tokens, and
+# each token more makes the penalty so many times larger.
+DRY_ALLOWED_LENGTH, DRY_BASE = 4, 1.75
+DRY_MAX_LENGTH = 50  # longer ones are penalized alike
 SORTED_TOKENS = 1024  # likeliest ones that are sorted; the nucleus is nearly always among them
 Float32Array = NDArray[np.float32]
 
@@ -18,6 +23,7 @@ class Sampler:
     def __init__(self, decoding: Decoding, prompt: list[int]) -> None:
         self._decoding = decoding
         self._seen = np.array(sorted(set(prompt)), dtype=np.int64)
+        self._answer: list[int] = []
         self._random = np.random.default_rng(decoding.seed)
 
     def pick(self, logits: Tensor) -> int:
@@ -29,8 +35,11 @@ class Sampler:
         values: Float32Array = logits.float().cpu().numpy()
         if self._decoding.repetition_penalty != 1.0:
             values = self._penalized(values)
+        if self._decoding.dry_multiplier:
+            values = self._without_loops(values)
         token = int(values.argmax()) if self._decoding.temperature == 0 else self._sample(values)
         self._seen = np.union1d(self._seen, [token])
+        self._answer.append(token)
         return token
 
     def _penalized(self, logits: Float32Array) -> Float32Array:
@@ -39,6 +48,14 @@ class Sampler:
         logits = logits.copy()
         seen = logits[self._seen]
         logits[self._seen] = np.where(seen > 0, seen / penalty, seen * penalty)
+        return logits
+
+    def _without_loops(self, logits: Float32Array) -> Float32Array:
+        """Make tokens less likely that followed before on what the answer ends with now."""
+        logits = logits.copy()
+        for token, length in _repetitions(self._answer).items():
+            penalty = DRY_BASE ** (length - DRY_ALLOWED_LENGTH)
+            logits[token] -= self._decoding.dry_multiplier * penalty
         return logits
 
     def _sample(self, logits: Float32Array) -> int:
@@ -54,6 +71,22 @@ class Sampler:
         drawn = self._random.random() * mass[nucleus - 1]
         at = int(np.searchsorted(mass, drawn, side="right"))
         return int(order[min(at, nucleus - 1)])
+
+
+def _repetitions(answer: list[int]) -> dict[int, int]:
+    """Token -> how many tokens stood before it that the answer ends with now."""
+    lengths: dict[int, int] = {}
+    last = len(answer) - 1
+    for at in range(last):
+        if answer[at] != answer[last]:
+            continue
+        length = 1
+        while length <= min(at, DRY_MAX_LENGTH) and answer[at - length] == answer[last - length]:
+            length += 1
+        if length >= DRY_ALLOWED_LENGTH:
+            token = answer[at + 1]
+            lengths[token] = max(length, lengths.get(token, 0))
+    return lengths
 
 
 def _likeliest(probabilities: Float32Array, count: int) -> NDArray[np.int64]:

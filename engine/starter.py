@@ -40,6 +40,7 @@ class Starter:
         reads_gguf: whether the GGUF is read as it is; else float32 weights are made of it.
         licence: its identifier on the hub, which its adapters carry.
         notice: what its licence wants said.
+        terms: address of the licence, where it restricts use.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Starter:
     reads_gguf: bool
     licence: str
     notice: str = ""
+    terms: str = ""
 
     @property
     def path(self) -> Path:
@@ -87,6 +89,7 @@ STARTERS = {  # by what settings and recipes call them
             "Gemma is provided under and subject to the Gemma Terms of Use found at "
             "ai.google.dev/gemma/terms"
         ),
+        terms="https://ai.google.dev/gemma/terms",
     ),
     "smollm2": Starter(
         name="HuggingFaceTB/SmolLM2-135M-Instruct",

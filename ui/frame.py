@@ -15,10 +15,15 @@ from ui.words import LANGUAGES, attributes, phrase, say, show
 EXAMPLE_SHOWN = 110  # characters of an example on its card; all of it is sent
 
 
-def draw_header(base: str, profile: str) -> str:
-    """Name, what answers, and the switches for language and colours."""
+def draw_header(base: str, profile: str, terms: str = "") -> str:
+    """Name, what answers, and the switches for language and colours.
+
+    Args:
+        terms: address of the base's licence, where it restricts use.
+    """
     note = say("app.fake") if base == "fake" else say("app.small")
     short = base.rpartition("/")[2]
+    licence = f'<a href="{escape(terms)}" rel="noreferrer">{say("app.terms")}</a>' if terms else ""
     languages = "".join(
         f'<button type="button" data-act="language" data-language="{code}">{name}</button>'
         for code, name in zip(LANGUAGES, ("English", "中文"), strict=True)
@@ -28,7 +33,7 @@ def draw_header(base: str, profile: str) -> str:
 {icon("menu")}<span class="pb-tip">{say("menu.open")}</span></button>
 <h1 class="pb-brand">{icon("mark")}Patchbay</h1>
 <p class="pb-base"><b title="{escape(base)}">{escape(short)}</b>
-<span>{escape(profile)}</span><em>{note}</em></p>
+<span>{escape(profile)}</span>{licence}<em>{note}</em></p>
 <div class="pb-switches">
 <div class="pb-segment" role="group" {attributes(aria_label="language.choose")}>{languages}</div>
 <button type="button" class="pb-act" data-act="theme">{icon("theme")}

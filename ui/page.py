@@ -48,6 +48,7 @@ def build_page(
     agent: Agent,
     *,
     profile: str = "",
+    terms: str = "",
     feedback: Feedback | None = None,
     keys: Keys | None = None,
     backup: HubBackup | None = None,
@@ -57,6 +58,7 @@ def build_page(
     Args:
         agent: answers; shared by all visitors.
         profile: name of the settings in use, for the header.
+        terms: address of the base's licence, where it restricts use.
         feedback: where likes and corrections go; by default the person's own folder.
         keys: which adapters may answer whom.
         backup: the copy of the feedback, if there is one.
@@ -66,7 +68,7 @@ def build_page(
     base = agent.engine.fingerprints().get("base", "")
     page = gr.Blocks(title="Patchbay", fill_width=True, analytics_enabled=False)
     with page:
-        _still("pb-top", draw_header(base, profile))
+        _still("pb-top", draw_header(base, profile, terms))
         _still("pb-side", draw_list())
         chat = gr.Chatbot(
             elem_id="pb-chat-log",

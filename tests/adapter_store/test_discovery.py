@@ -13,7 +13,11 @@ from adapter_store.discovery import (
     is_adapter_id,
 )
 from adapter_store.files import RUN_RECORD
+from adapter_store.peft_config import read_peft_config
+from core import paths
 from core.errors import UnknownName
+from core.paths import shipped_adapter_dirs
+from engine.starter import STARTERS
 
 
 def put(parent: Path, *names: str, record: bool = True) -> None:
@@ -44,6 +48,16 @@ def test_the_shipped_ones_are_there_and_the_persons_own_win(home: Path) -> None:
     assert not {"foreign", ".half.run"} & set(finished_adapters())
     with pytest.raises(UnknownName, match=r"'\.half\.run'.*Available: base, "):
         find_adapter(".half.run")
+
+
+def test_each_base_has_a_folder_of_its_own_and_no_name_is_given_twice() -> None:
+    names = [folder.name for parent in shipped_adapter_dirs() for folder in parent.iterdir()]
+    assert len(names) == len(set(names))
+    bases = {starter.name for starter in STARTERS.values()}
+    assert {paths.adapter_dirs(base)[0] for base in bases} == set(shipped_adapter_dirs())
+    for base in bases:
+        for folder in adapter_folders(paths.adapter_dirs(base)).values():
+            read_peft_config(folder).require_base(base)
 
 
 @pytest.mark.parametrize("name", ["../mine", "", ".mine", "a" * 81, "mine\n", "a/b", "a b"])

@@ -37,7 +37,7 @@ def test_a_shipped_record_is_written_byte_for_byte_as_it_is(name: str, adapter: 
     assert (adapter / RUN_RECORD).read_bytes() == (SHIPPED[name] / RUN_RECORD).read_bytes()
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", [name for name in SHIPPED if "-" in name])
 def test_an_older_record_tells_its_task_by_the_fingerprint(name: str) -> None:
     record = read_run_record(SHIPPED[name])
     assert not record.task_name

@@ -85,7 +85,7 @@ def test_ask_prints_one_object() -> None:
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     (step,) = answer["plan"]
-    assert (step["task"], step["adapter"], step["slots"]) == ("sentiment", "sentiment-en", {})
+    assert (step["task"], step["adapter"], step["slots"]) == ("sentiment", "sentiment", {})
     assert sum(answer["labels"].values()) == pytest.approx(1)
     assert answer["text"] in {"positive", "negative", "neutral"}
     assert {"base", "quantization", "task"} <= set(answer["fingerprints"])
@@ -95,7 +95,7 @@ def test_ask_prints_one_object() -> None:
 
 @pytest.mark.starter
 @pytest.mark.parametrize(
-    ("language", "answered_by"), [("French", "by translation-en-fr"), ("Finnish", "no adapter yet")]
+    ("language", "answered_by"), [("French", "by translation"), ("Finnish", "by generation")]
 )
 def test_ask_streams_the_answer_alone_to_standard_output(language: str, answered_by: str) -> None:
     done = run("ask", f"Translate into {language}: Good morning.")

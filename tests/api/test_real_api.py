@@ -80,7 +80,7 @@ def test_real_answers_by_their_adapters(server: Process, client: OpenAI) -> None
         model="auto", messages=asked("Is this review positive or negative? I loved every minute.")
     )
     assert made.choices[0].message.content == "positive"
-    assert made.patchbay["steps"][0]["adapter"] == "sentiment-en"
+    assert made.patchbay["steps"][0]["adapter"] == "sentiment"
 
     made = client.chat.completions.create(
         model="auto",
@@ -90,7 +90,7 @@ def test_real_answers_by_their_adapters(server: Process, client: OpenAI) -> None
     )
     assert "Bon" in made.choices[0].message.content
     step = made.patchbay["steps"][0]
-    assert (step["task"], step["adapter"]) == ("translation", "translation-en-fr")
+    assert (step["task"], step["adapter"]) == ("translation", "translation")
     tokens = made.choices[0].logprobs.content
     assert "".join(token.token for token in tokens).strip() == made.choices[0].message.content
     assert all(token.logprob == token.top_logprobs[0].logprob for token in tokens), "greedy"
@@ -132,7 +132,7 @@ def test_another_patchbay_can_be_the_engine(server: Process, starter_engine: Tor
     assert there.fingerprints()["labels"] == "scored"
     request = WriteRequest(
         ({"role": "user", "content": "Good morning."},),
-        "translation-en-fr",
+        "translation",
         Decoding(max_new_tokens=9),
     )
     texts = [
@@ -143,7 +143,7 @@ def test_another_patchbay_can_be_the_engine(server: Process, starter_engine: Tor
     choice = ChooseRequest(
         ({"role": "user", "content": "A dull, endless film."},),
         ("positive", "negative", "neutral"),
-        "sentiment-en",
+        "sentiment",
     )
     best = [
         max(found, key=found.__getitem__)

@@ -174,7 +174,7 @@ def test_the_shipped_adapter_on_the_real_starter(
     file = write_rows(tmp_path / "own.jsonl", rows)
     words = ["run", "--task", "sentiment", "--data", file, "--profile", "starter", "--json"]
     output = tmp_path / "run"
-    assert command(monkeypatch, *words, "--adapter", "sentiment-en", "--output", output) == 0
+    assert command(monkeypatch, *words, "--adapter", "sentiment", "--output", output) == 0
     run = json.loads(capsys.readouterr().out)
     assert run["figures"]["accuracy"]["value"] >= 5 / 6
     assert run["asked"]["fingerprints"]["quantization"] == "int8"

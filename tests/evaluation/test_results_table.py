@@ -118,7 +118,7 @@ def test_commands_name_every_option(runs: Runs) -> None:
     )
     assert shipped_results.command(settings) == (
         "python -m evaluation run --task sentiment --data DIR/films/validation.jsonl "
-        "--adapter mine --column 'my text=text' --labels drawn --reverse --profile starter "
+        "--adapter mine --column 'my text=text' --labels drawn --reverse --profile smollm2 "
         "--output runs/mine"
     )
 
