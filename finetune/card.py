@@ -22,6 +22,9 @@ license: apache-2.0
 
 A LoRA adapter for the task `{task}` on `{base}`, made by Patchbay's `finetune`.
 
+<!-- results -->
+<!-- /results -->
+
 ## Training
 
 {steps:,} steps over {rows:,} rows ({tokens:,} tokens with padding) in {minutes:.0f} minutes.

@@ -242,7 +242,7 @@ def test_the_table_command_checks(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     assert command(monkeypatch, "table", "--check") == 0
-    assert "Both READMEs are up to date." in capsys.readouterr().err
+    assert "READMEs and cards are up to date." in capsys.readouterr().err
 
 
 @pytest.mark.slow
