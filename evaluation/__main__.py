@@ -64,12 +64,15 @@ def run(
     train: Annotated[
         list[Path] | None, typer.Option(help="training file to look for the rows in")
     ] = None,
+    data_folder: Annotated[
+        Path, typer.Option(help="where the paths in the adapter's recipe begin, for the baseline")
+    ] = Path(),
     seed: Annotated[int, typer.Option(min=0)] = 0,
     profile: Profile = None,
     as_json: AsJson = False,
 ) -> None:
     """Judge what the chat serves, an adapter, or the base, on the rows of a file."""
-    from evaluation import contamination, figures, report, runner
+    from evaluation import baseline, contamination, figures, report, runner
     from evaluation.rows import EvaluationData
     from evaluation.run_plan import RunPlan
 
@@ -89,7 +92,8 @@ def run(
             for served in {*plan.adapters} - {None}:
                 contamination.refuse_training_file(str(served), data)
             aside(f"What the chat serves is judged: {plan.settings(engine).answered_by}")
-        finished = runner.run(plan, engine, output)
+        runner.run(plan, engine, output)
+    finished = baseline.add(output, data_folder)
     page = report.write(output)
     print(finished.model_dump_json(by_alias=True) if as_json else report.as_text(finished))
     aside(str(page))
@@ -270,7 +274,7 @@ def table(
         bool, typer.Option("--check", help="write nothing; fail if it differs")
     ] = False,
 ) -> None:
-    """Write the table of results/adapters into README.md and README.zh.md."""
+    """Write the table of results/adapters into both READMEs and the adapters' cards."""
     from evaluation import table as tables
 
     different = tables.update(check=check)
@@ -279,7 +283,7 @@ def table(
             f"{' and '.join(different)} differ from results/adapters. Write the table with "
             "`python -m evaluation table`."
         )
-    aside(f"{', '.join(different)}: written." if different else "Both READMEs are up to date.")
+    aside(f"{', '.join(different)}: written." if different else "READMEs and cards are up to date.")
 
 
 def _columns(given: list[str]) -> dict[str, str]:

@@ -8,11 +8,10 @@ from typing import Any, Literal
 
 from core.errors import InputError
 from evaluation import figures, record
-from evaluation.intervals import Better, Difference, mcnemar, paired
-from evaluation.record import Outcome, Run
+from evaluation.intervals import Better, Difference, Statistic, mcnemar, paired
+from evaluation.record import Outcome, Run, Verdict
 from tasks.spec import TaskSpec, load_tasks
 
-Verdict = Literal["better", "worse", "no difference shown"]
 SIGNIFICANCE_LEVEL = 0.05  # p-value under which a difference counts as shown
 
 
@@ -118,13 +117,20 @@ def compare_figure(
 ) -> FigureComparison:
     """One figure over the same rows, answered twice; see `figures.statistic` for the task."""
     one, two = (figures.statistic(name, rows, task) for rows in (first, second))
+    return compare_statistics(one, two, first, second, seed)
+
+
+def compare_statistics(
+    one: Statistic, two: Statistic, first: list[Outcome], second: list[Outcome], seed: int
+) -> FigureComparison:
+    """A figure over the same rows, answered twice; that of the second rows is judged."""
     difference = paired(one, two, seed)
-    exact = name == "accuracy"
+    exact = one.name == "accuracy"
     if exact:
         right = ([row.answer == row.reference for row in rows] for rows in (first, second))
         difference = replace(difference, p=mcnemar(*right))
     return FigureComparison(
-        name,
+        one.name,
         one.over_all(),
         two.over_all(),
         difference,

@@ -130,7 +130,7 @@ def trained_on(folder: Path) -> dict[str, set[str]]:
     counts like its own.
     """
     files: dict[str, set[str]] = {}
-    for data_set, source in _data_sets(run_record_or_empty(folder), _recipe(folder)):
+    for data_set, source in data_sets(run_record_or_empty(folder), recipe_or_empty(folder)):
         validation, own = (Path(source.get(k) or "").name for k in ("validation", "path"))
         for name, sha256 in data_set.sha256.items():
             if name != validation or name == own:
@@ -138,16 +138,19 @@ def trained_on(folder: Path) -> dict[str, set[str]]:
     return files
 
 
-def _data_sets(
+def data_sets(
     record: RunRecord | StartRecord, recipe: Mapping[str, Any]
 ) -> Iterator[tuple[DataSetRecord, dict[str, Any]]]:
-    """Each data set as the record has it, and as the recipe has it."""
+    """Each data set as an adapter's record has it, and as its recipe has it.
+
+    Those of what it was started from follow its own; `{}` where the recipe names none.
+    """
     listed = recipe.get("data")
     sources = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
     for data_set, source in zip_longest(record.data, sources):
         yield data_set or DataSetRecord(), source or {}
     if record.start:
-        yield from _data_sets(record.start, record.start.recipe)
+        yield from data_sets(record.start, record.start.recipe)
 
 
 def run_record_or_empty(folder: Path) -> RunRecord:
@@ -158,7 +161,7 @@ def run_record_or_empty(folder: Path) -> RunRecord:
         return RunRecord()
 
 
-def _recipe(folder: Path) -> dict[str, Any]:
+def recipe_or_empty(folder: Path) -> dict[str, Any]:
     """An adapter's recipe; empty where it cannot be read."""
     try:
         values = yaml.safe_load((folder / RECIPE_FILE).read_text(encoding="utf-8"))

@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
-from evaluation import compare, record
+from evaluation import baseline, compare, record
 from evaluation.compare import Comparison, FigureComparison
 from evaluation.record import Run
 
@@ -31,6 +31,7 @@ class Rules(BaseModel):
     empty: float = Field(ge=0, le=1)
     repetition: float = Field(ge=0, le=1)
     contaminated: float = Field(ge=0, le=1)
+    baseline: float = Field(ge=0, le=1)
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ def judge(candidate: Path, in_place: Path, limits: Rules | None = None) -> GateV
         *_calibration(new, limits),
         *_valid(new, candidate, limits),
         *_contamination(new, limits),
+        *_baseline(new, limits),
     ]
     return GateVerdict(checks, comparison)
 
@@ -191,3 +193,21 @@ def _contamination(new: Run, limits: Rules) -> Iterator[Check]:
         share = count / new.settings.rows
         reason = f"{count} of {new.settings.rows} rows occur in the training data"
         yield Check("contamination", share <= limits.contaminated, reason)
+
+
+def _baseline(new: Run, limits: Rules) -> Iterator[Check]:
+    """An adapter that chooses has to beat what anybody trains on its rows in a minute."""
+    if new.chosen is None or new.settings.adapter is None:
+        return
+    found = new.baseline
+    if found is None:
+        again = "not measured: give the command of the run again, it only adds the baseline"
+        yield Check("baseline", False, again)
+    elif found.compared is None:
+        yield Check("baseline", found.status != "not readable", baseline.as_sentence(found))
+    else:
+        gain = found.compared.difference.value or 0.0
+        beats = found.compared.verdict == "better" and gain >= limits.baseline
+        margin = f" by {limits.baseline:g}" if limits.baseline else ""
+        says = "" if beats else f"the adapter does not beat it{margin}: "
+        yield Check("baseline", beats, says + baseline.as_sentence(found))

@@ -12,9 +12,9 @@ from tqdm import tqdm
 
 from core.errors import InputError
 from engine.interface import ChooseRequest, Engine
-from evaluation.compare import SIGNIFICANCE_LEVEL, Verdict, same_rows
+from evaluation.compare import SIGNIFICANCE_LEVEL, same_rows
 from evaluation.intervals import Interval, interval, mcnemar, mean
-from evaluation.record import Outcome
+from evaluation.record import Outcome, Verdict
 from tasks.spec import Message, TaskSpec
 
 ASK = "Two answers to the same request are shown. Say which answer is better: A or B."

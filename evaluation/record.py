@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from core.errors import InputError
 
 RUN_FILE, ROWS_FILE, REPORT_FILE = "run.json", "rows.jsonl", "report.html"
+BASELINE_FILE = "baseline.jsonl"
+Verdict = Literal["better", "worse", "no difference shown"]
 
 
 class _Strict(BaseModel):
@@ -135,6 +137,28 @@ class Contamination(_Strict):
     without: Figure | None = Field(description="the primary figure without these rows")
 
 
+class BaselineComparison(_Strict):
+    """An adapter's accuracy beside the baseline's, over the rows that both answered."""
+
+    baseline: Figure
+    adapter: Figure
+    difference: Figure = Field(description="adapter minus baseline, both drawn on the same rows")
+    p: float = Field(description="two-sided, exact McNemar")
+    verdict: Verdict = Field(description="on the adapter")
+
+
+class Baseline(_Strict):
+    """TF-IDF with logistic regression, trained on the rows that the adapter was trained on."""
+
+    status: Literal["measured", "not applicable", "not readable"]
+    reason: str = Field("", description="why it was not measured, a sentence")
+    training_rows: int = Field(0, description="that have one of the labels offered")
+    unseen: list[str] = Field([], description="labels offered that no training row has")
+    left_out: list[int] = Field([], description="lines where it knows none of the labels offered")
+    notes: list[str] = Field([], description="where its rows may not be the adapter's very own")
+    compared: BaselineComparison | None = None
+
+
 class Slice(_Strict):
     """The primary figure over some of the rows."""
 
@@ -171,6 +195,9 @@ class Run(_Strict):
     slices: list[Slice] = []
     chosen: ChoiceReport | None = None
     contamination: Contamination | None = None
+    baseline: Baseline | None = Field(
+        None, description="of an adapter that chooses", exclude_if=lambda found: found is None
+    )
     cost: Cost | None = None
     versions: dict[str, str] = Field({}, description="packages that made the figures")
 
@@ -207,13 +234,16 @@ def read(folder: Path) -> Run:
         raise InputError(f"{file} is not the record of an evaluation run.") from error
 
 
-def outcomes(folder: Path) -> list[Outcome]:
+def outcomes(folder: Path, name: str = ROWS_FILE) -> list[Outcome]:
     """The judged rows of a run's folder, in order; half a line at the end is left out.
+
+    Args:
+        name: the file, BASELINE_FILE for the baseline's answers to the same rows.
 
     Raises:
         InputError: a line is no outcome.
     """
-    file = folder / ROWS_FILE
+    file = folder / name
     try:
         lines = file.read_bytes().split(b"\n")[:-1] if file.exists() else []
         return [Outcome(**json.loads(line)) for line in lines]

@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from evaluation import plots, record
+from evaluation import baseline, plots, record
 from evaluation.record import Figure, Outcome, Run
 
 WORST_ROWS = 50  # rows on the page
@@ -29,7 +29,7 @@ def write(folder: Path) -> Path:
     shelf = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined
     )
-    shelf.filters["number"] = number
+    shelf.filters["number"], shelf.filters["sentence"] = number, baseline.as_sentence
     page = shelf.get_template("report.html.j2").render(
         run=run, plots=_plots(run, good), worst=worst(run, good)
     )
@@ -75,6 +75,8 @@ def as_text(run: Run) -> str:
         lines.append(f"seen in training: {len(seen.exact)} exactly, {len(seen.near)} nearly")
         if seen.without:
             lines.append(f"{run.primary} without   {_with_interval(seen.without)}")
+    if run.baseline:
+        lines.append(baseline.as_sentence(run.baseline))
     if run.cost:
         lines.append(
             f"{number(run.cost.tokens_per_second)} tokens/s, first token after "

@@ -95,10 +95,8 @@ class EvaluationData:
             raise InputError(f"--labels is for tasks that choose; {task.name} writes.")
         if task.kind != "choose" or self.labels == DRAWN:
             return [row.answer for row in rows]
-        if self.labels:
-            names = {label: label for label in self._own_labels()}
-        else:
-            names = {text: n for n, both in task.labels.items() for text in (both.zh, both.en, n)}
+        own = {label: label for label in self._own_labels()} if self.labels else {}
+        names = own or label_names(task)
         unknown = [row for row in rows if row.answer not in names]
         if unknown:
             shown = ", ".join(
@@ -134,6 +132,11 @@ class EvaluationData:
         filled = slots.fill(task, "", language, language)
         plain = {name: value for name, value in filled.items() if isinstance(value, str)}
         return {**plain, **{name: value for name, value in row.slots.items() if value}}
+
+
+def label_names(task: TaskSpec) -> dict[str, str]:
+    """What a file may call a label of the task, in English, Chinese or by its name -> its name."""
+    return {text: n for n, both in task.labels.items() for text in (both.zh, both.en, n)}
 
 
 def _drawn_rows(table: Table, data: EvaluationData) -> list[Row]:

@@ -17,8 +17,8 @@ from core.errors import InputError
 from core.paths import REPOSITORY, shipped_adapter_dirs
 from core.settings import PROFILE_DIR
 from evaluation import compare, figures, record
-from evaluation.compare import FigureComparison, Verdict
-from evaluation.record import Figure, Outcome, Run, RunSettings
+from evaluation.compare import FigureComparison
+from evaluation.record import Baseline, Figure, Outcome, Run, RunSettings, Verdict
 from tasks.spec import TaskSpec, load_tasks
 
 RESULTS_FOLDER = Path("results") / "adapters"
@@ -53,7 +53,14 @@ class ShippedResult(_Strict):
     signatures: dict[str, str] = Field({}, description="as sacrebleu prints them")
     fingerprints: dict[str, str] = Field(description="base, revision, quantization, adapter, task")
     tokens_per_second: dict[str, float | None] = Field(description="base and adapter")
-    commands: list[str] = Field(description="DIR is where the data lies")
+    baseline: Baseline | None = Field(
+        None,
+        description="what an adapter that chooses has to beat",
+        exclude_if=lambda found: found is None,
+    )
+    commands: list[str] = Field(
+        description="DIR is where the data lies, DATA where the paths of the recipe begin"
+    )
 
 
 def shipped_result(run: Path, base: Path) -> ShippedResult:
@@ -93,12 +100,13 @@ def shipped_result(run: Path, base: Path) -> ShippedResult:
         signatures={n: text for n, text in ours.signatures.items() if n in shown},
         fingerprints={**ours.settings.fingerprints, "task": ours.settings.task},
         tokens_per_second={"base": _speed(bare), "adapter": _speed(ours)},
-        commands=[command(bare.settings), command(ours.settings)],
+        baseline=ours.baseline,
+        commands=[command(bare.settings), command(ours.settings, ours.baseline)],
     )
 
 
-def command(settings: RunSettings) -> str:
-    """The command that makes the run again."""
+def command(settings: RunSettings, baseline: Baseline | None = None) -> str:
+    """The command that makes the run again, with its baseline where one was measured."""
     words = ["python", "-m", "evaluation", "run", "--task", settings.task_name]
     words += ["--data", f"DIR/{settings.data}", "--adapter", settings.adapter or "base"]
     words += [word for pair in settings.columns.items() for word in ("--column", "=".join(pair))]
@@ -106,6 +114,7 @@ def command(settings: RunSettings) -> str:
     words += ["--limit", str(settings.limit)] if settings.limit is not None else []
     words += ["--reverse"] if settings.reverse else []
     words += ["--seed", str(settings.seed)] if settings.seed else []
+    words += ["--data-folder", "DATA"] if baseline and baseline.compared else []
     profile = _profile(settings.fingerprints)
     words += ["--profile", profile] if profile else []
     return shlex.join([*words, "--output", f"runs/{settings.adapter or 'base'}"])

@@ -1,4 +1,4 @@
-"""The README's table of shipped figures, made from their records."""
+"""The tables of shipped figures in the READMEs and the cards, made from their records."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from adapter_store.files import CARD
 from core.errors import InputError
 from core.paths import REPOSITORY
 from evaluation import shipped_results
-from evaluation.compare import Verdict
-from evaluation.record import Figure
+from evaluation.record import Baseline, Figure, Verdict
 from evaluation.report import number
 from evaluation.shipped_results import ShippedResult
 from tasks.spec import Lang
@@ -29,6 +28,7 @@ class _Words:
     rows: str
     reverse: str
     span: str
+    unbeaten: str
     names: dict[str, str]
     verdicts: dict[Verdict, str]
     note: str
@@ -37,10 +37,11 @@ class _Words:
 README_WORDS: dict[Lang, _Words] = {
     "en": _Words(
         file="README.md",
-        head="| adapter | measured on | figure | base | with adapter |",
+        head="| adapter | measured on | figure | base | TF-IDF | with adapter |",
         rows="{}, {:,} rows",
         reverse="{}, reversed",
         span="{} ({} to {})",
+        unbeaten="{}, not beaten",
         names={
             "bleu": "BLEU",
             "chrf": "chrF++",
@@ -55,15 +56,17 @@ README_WORDS: dict[Lang, _Words] = {
             "no difference shown": "{}, no difference shown",
         },
         note="In brackets the 95% interval; bold: better than the base, paired on the same "
-        "rows (p < 0.05). Each data set links to its record, with p, fingerprints and the commands "
-        "to repeat it.",
+        "rows (p < 0.05). TF-IDF: TF-IDF with logistic regression, trained on the adapter's own "
+        "rows; a dash where there is none. Each data set links to its record, with p, fingerprints "
+        "and the commands to repeat it.",
     ),
     "zh": _Words(
         file="README.zh.md",
-        head="| 适配器 | 测试集 | 指标 | 基座 | 加适配器 |",
+        head="| 适配器 | 测试集 | 指标 | 基座 | TF-IDF | 加适配器 |",
         rows="{}，{:,} 行",
         reverse="{}，反向",
         span="{}（{} 至 {}）",
+        unbeaten="{}，未被超过",
         names={
             "accuracy": "准确率",
             "bleu": "BLEU",
@@ -75,18 +78,25 @@ README_WORDS: dict[Lang, _Words] = {
         },
         verdicts={"better": "**{}**", "worse": "{}，更差", "no difference shown": "{}，未见差异"},
         note="括号内为 95% 区间。粗体：在相同数据行上做配对检验，优于基座（p < 0.05）。"
+        "TF-IDF：TF-IDF 加逻辑回归，用适配器自己的训练数据训练；没有时记为短横。"
         "每个测试集链接到它的记录，其中有 p 值、指纹和复现命令。",
     ),
 }
 
 
-def as_markdown(records: dict[Path, ShippedResult], lang: Lang) -> str:
-    """The table with its note; nothing where there are no records."""
+def as_markdown(records: dict[Path, ShippedResult], lang: Lang, to_root: str = "") -> str:
+    """The table with its note; nothing where there are no records.
+
+    Args:
+        to_root: the way from the table's document to the repository, before every link.
+    """
     if not records:
         return ""
     words = README_WORDS[lang]
-    lines = [line for path, result in records.items() for line in _lines(path, result, words)]
-    return "\n".join([words.head, "|---|---|---|---|---|", *lines, "", words.note]) + "\n"
+    lines = [
+        line for path, result in records.items() for line in _lines(path, result, words, to_root)
+    ]
+    return "\n".join([words.head, "|---|---|---|---|---|---|", *lines, "", words.note]) + "\n"
 
 
 def rewritten(text: str, table: str, name: str) -> str:
@@ -110,14 +120,14 @@ def rewritten(text: str, table: str, name: str) -> str:
 
 
 def update(root: Path = REPOSITORY, check: bool = False) -> list[str]:
-    """Write the table into both READMEs.
+    """Write the table into both READMEs, and into the card of each adapter its own part of it.
 
     Args:
         root: the repository.
         check: write nothing.
 
     Returns:
-        names of the READMEs that the records ask to be different.
+        the files under `root` that the records ask to be different.
 
     Raises:
         InputError: a record is damaged or does not hold for what ships, or markers are missing.
@@ -125,33 +135,55 @@ def update(root: Path = REPOSITORY, check: bool = False) -> list[str]:
     wrong = shipped_results.outdated(root)
     if wrong:
         raise InputError("\n".join(wrong))
-    records, different = shipped_results.read(root), []
-    for lang, words in README_WORDS.items():
-        file = root / words.file
+    different = []
+    for name, table in _tables(root):
+        file = root / name
         text = file.read_text(encoding="utf-8")
-        wanted = rewritten(text, as_markdown(records, lang), words.file)
+        wanted = rewritten(text, table, name)
         if wanted != text:
-            different.append(words.file)
+            different.append(name)
             if not check:
                 file.write_text(wanted, encoding="utf-8")
     return different
 
 
-def _lines(path: Path, result: ShippedResult, words: _Words) -> Iterator[str]:
+def _tables(root: Path) -> Iterator[tuple[str, str]]:
+    """Each document under `root` with the table that belongs into it."""
+    records = shipped_results.read(root)
+    for lang, words in README_WORDS.items():
+        yield words.file, as_markdown(records, lang)
+    for adapter in sorted({result.adapter for result in records.values()}):
+        card = f"adapters/{adapter}/{CARD}"
+        if (root / card).is_file():
+            own = {path: one for path, one in records.items() if one.adapter == adapter}
+            yield card, as_markdown(own, "en", "../../")
+
+
+def _lines(path: Path, result: ShippedResult, words: _Words, to_root: str) -> Iterator[str]:
     """A table line a figure; the adapter and the data stand in the first only."""
-    data = f"[{Path(result.data).with_suffix('')}]({path.as_posix()})"
+    data = f"[{Path(result.data).with_suffix('')}]({to_root}{path.as_posix()})"
     if result.reverse:
         data = words.reverse.format(data)
     first = [
-        f"[`{result.adapter}`](adapters/{result.adapter}/{CARD})",
+        f"[`{result.adapter}`]({to_root}adapters/{result.adapter}/{CARD})",
         words.rows.format(data, result.rows),
     ]
     for name, one in result.figures.items():
         ours = words.verdicts[one.verdict].format(_spanned(name, one.adapter, words))
         label = words.names.get(name, name.replace("_", " "))
-        cells = [*first, label, _shown(name, one.base.value), ours]
+        baseline = _beside(result.baseline if name == "accuracy" else None, words)
+        cells = [*first, label, _shown(name, one.base.value), baseline, ours]
         yield f"| {' | '.join(cells)} |"
         first = ["", ""]
+
+
+def _beside(baseline: Baseline | None, words: _Words) -> str:
+    """The baseline's accuracy, with a word where the adapter is not better; a dash without one."""
+    if baseline is None or baseline.compared is None:
+        return number(None)
+    found = baseline.compared
+    shown = _shown("accuracy", found.baseline.value)
+    return shown if found.verdict == "better" else words.unbeaten.format(shown)
 
 
 def _spanned(name: str, figure: Figure, words: _Words) -> str:

@@ -23,6 +23,9 @@ license: {licence}
 
 A LoRA adapter for the task `{task}` on `{base}`, made by Patchbay's `finetune`.{notice}
 
+<!-- results -->
+<!-- /results -->
+
 ## Training
 
 {steps:,} steps over {rows:,} rows ({tokens:,} tokens with padding) in {minutes:.0f} minutes.

@@ -12,7 +12,7 @@ from core.errors import InputError, SettingsError
 from finetune import augment
 from finetune.examples import Example, ExampleEncoder, label_list_batches, own_label_list
 from finetune.recipe import DataSource, Recipe
-from tasks.rows import Refusal, Row, Table, exchanged, read, read_hub
+from tasks.rows import Refusal, Row, Table, drawn, exchanged, read, read_hub, split
 from tasks.spec import TaskSpec
 
 SHIPPED = Path(__file__).parent  # rows of our own stand in `rows/`
@@ -61,7 +61,7 @@ def _load_one(
     origin, table = _table(recipe, source, source.path, source.split, task)
     table = _usable(table, recipe, source, encoder)
     refused = {origin: table.refused}
-    rows = _drawn(table.rows, source.take, recipe.seed)
+    rows = drawn(table.rows, source.take, recipe.seed)
     validation: list[Row] = []
     if source.validation or (source.validation_split and not Path(origin).is_file()):
         validation_origin, held_out = _table(
@@ -75,9 +75,7 @@ def _load_one(
         validation = rows[recipe.fold :: recipe.folds]
         rows = [row for i, row in enumerate(rows) if i % recipe.folds != recipe.fold]
     elif not validation:
-        cut = max(1, round(len(rows) * recipe.validation_share))
-        rows = random.Random(recipe.seed).sample(rows, len(rows))
-        rows, validation = rows[cut:], rows[:cut]
+        rows, validation = split(rows, recipe.validation_share, recipe.seed)
     if not rows or not validation:
         raise InputError(f"{origin}: no rows are left to train and validate on.")
     if source.both_ways:
@@ -129,14 +127,10 @@ def _usable(table: Table, recipe: Recipe, source: DataSource, encoder: ExampleEn
     return Table(usable, table.refused)
 
 
-def _drawn(rows: list[Row], take: int | None, seed: int) -> list[Row]:
-    return rows if take is None or take >= len(rows) else random.Random(seed).sample(rows, take)
-
-
 def _back(rows: list[Row], source: DataSource, recipe: Recipe, task: TaskSpec) -> list[Row]:
     """The source's share of the rows for the other direction."""
-    drawn = _drawn(rows, round(source.both_ways * len(rows)), recipe.seed)
-    return [exchanged(row, task) for row in drawn]
+    part = drawn(rows, round(source.both_ways * len(rows)), recipe.seed)
+    return [exchanged(row, task) for row in part]
 
 
 def stream(
@@ -156,7 +150,7 @@ def validation(
 ) -> list[list[Example]]:
     """The batches the validation loss is taken on: the same at every evaluation."""
     share = max(1, recipe.validation_rows // len(data_sets))
-    rows = [_drawn(data_set.validation, share, recipe.seed) for data_set in data_sets]
+    rows = [drawn(data_set.validation, share, recipe.seed) for data_set in data_sets]
     rng = random.Random(recipe.seed)
     return list(batches(recipe, data_sets, encoder, rows, rng))
 

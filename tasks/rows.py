@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
+import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -103,6 +104,18 @@ def exchanged(row: Row, task: TaskSpec) -> Row:
         if name:
             slots[name] = other or ""
     return replace(row, text=row.answer, answer=row.text, slots=slots)
+
+
+def drawn(rows: list[Row], take: int | None, seed: int) -> list[Row]:
+    """So many of the rows, at random by the seed; all of them where there are no more."""
+    return rows if take is None or take >= len(rows) else random.Random(seed).sample(rows, take)
+
+
+def split(rows: list[Row], share: float, seed: int) -> tuple[list[Row], list[Row]]:
+    """The rows in an order by the seed: those to learn, and a share (0 to 1) to validate on."""
+    cut = max(1, round(len(rows) * share))
+    mixed = random.Random(seed).sample(rows, len(rows))
+    return mixed[cut:], mixed[:cut]
 
 
 def read(path: Path, layout: Layout, task: TaskSpec | None = None) -> Table:

@@ -19,6 +19,7 @@ import yaml
 from judging import reviews, write_rows
 
 from core import terminal
+from core.fingerprint import sha256_file
 from core.paths import REPOSITORY
 from evaluation import record
 from evaluation.__main__ import app
@@ -69,6 +70,35 @@ def test_run_and_compare(
     comparison = json.loads(file.read_text())
     assert f"{red} against {base}: {comparison['verdict']} (accuracy)" in capsys.readouterr().out
     assert comparison["rows"] == 6
+
+
+@pytest.mark.slow
+def test_the_baseline_is_added_when_its_training_rows_are_found(
+    tmp_path: Path,
+    home: Path,
+    tiny_folder: Path,
+    profile: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    tiny.add_adapter(tiny_folder, home / "adapters", "red", 1)
+    learnt = reviews(tmp_path / "films", times=3)
+    folder = home / "adapters" / "red"
+    data = [{"train_rows": 18, "sha256": {learnt.name: sha256_file(learnt)}}]
+    (folder / "run.json").write_text(json.dumps({"data": data}))
+    source = {"path": f"films/{learnt.name}", "validation": "other.jsonl"}
+    (folder / "recipe.yaml").write_text(yaml.safe_dump({"data": [source]}))
+    output = tmp_path / "run"
+    words = ["run", "--task", "sentiment", "--data", reviews(tmp_path), "--profile", profile]
+    words += ["--adapter", "red", "--output", output]
+    assert command(monkeypatch, *words, "--data-folder", tmp_path / "nowhere") == 0
+    said = capsys.readouterr().out
+    assert "no baseline: The training file films/reviews.jsonl is not here." in said
+    rows = (output / record.ROWS_FILE).read_bytes()
+    assert command(monkeypatch, *words, "--data-folder", tmp_path) == 0
+    assert "on 18 of the adapter's training rows: accuracy " in capsys.readouterr().out
+    assert (output / record.ROWS_FILE).read_bytes() == rows, "nothing is judged again"
+    assert len(record.outcomes(output, record.BASELINE_FILE)) == 6
 
 
 @pytest.mark.slow
@@ -242,7 +272,7 @@ def test_the_table_command_checks(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     assert command(monkeypatch, "table", "--check") == 0
-    assert "Both READMEs are up to date." in capsys.readouterr().err
+    assert "READMEs and cards are up to date." in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from adapter_store.promotions import Promotions
 from core.errors import InputError
 from engine.fake import FakeEngine
 from engine.interface import ChooseRequest, Delta, Usage, WriteRequest
-from evaluation import gate, promotion, record, runner
+from evaluation import baseline, gate, promotion, record, runner
 
 LABELS = ["positive", "negative"]
 Runs = tuple[Path, Path]
@@ -55,6 +55,7 @@ def runs(tmp_path: Path, adapter: Path) -> Runs:
     for name in ("base", "mine"):
         plan = run_plan("sentiment", file, None if name == "base" else name)
         runner.run(plan, engine, tmp_path / name)
+        baseline.add(tmp_path / name, tmp_path)
     return tmp_path / "mine", tmp_path / "base"
 
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from judging import Failing, reviews, run_plan, write_rows
 
-from adapter_store.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, fingerprint_of
+from adapter_store.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, CARD, fingerprint_of
 from core.errors import InputError
 from core.paths import REPOSITORY
 from engine.fake import FakeEngine
 from evaluation import record, runner, shipped_results, table
+from evaluation.record import Baseline, BaselineComparison, Figure
 
 BEGIN, END = table.TABLE_BEGIN, table.TABLE_END
 MARKED = f"# Mine: {BEGIN} in a line is no marker\n\n{BEGIN}\n{END}\n\nthe rest\n"
@@ -210,6 +211,7 @@ def test_a_new_record_is_missed_until_it_is_written(runs: Runs, root: Path) -> N
         "[films/validation](results/adapters/mine.json), 30 rows",
         "accuracy",
         f"{shipped_results.read(root)[Path('results/adapters/mine.json')].figures['accuracy'].base.value:.1%}",
+        "–",
         "**100.0% (100.0% to 100.0%)**",
     ]
     assert "准确率" in (root / "README.zh.md").read_text()
@@ -218,6 +220,52 @@ def test_a_new_record_is_missed_until_it_is_written(runs: Runs, root: Path) -> N
     (root / shipped_results.RESULTS_FOLDER / "mine.json").unlink()
     table.update(root)
     assert (root / "README.md").read_text() == MARKED
+
+
+def measured(value: float, verdict: Literal["better", "worse"]) -> Baseline:
+    """A baseline as a run has it."""
+    one = Figure(value=value, low=value, high=value, rows=30)
+    compared = BaselineComparison(
+        baseline=one, adapter=one, difference=one, p=0.01, verdict=verdict
+    )
+    return Baseline(status="measured", compared=compared)
+
+
+def with_baseline(folder: Path, baseline: Baseline) -> None:
+    run = record.read(folder)
+    record.write(folder, run.model_copy(update={"baseline": baseline}))
+
+
+def test_the_baseline_stands_beside_the_base(runs: Runs) -> None:
+    for verdict, en, zh in (
+        ("better", "| 81.2% | **100.0%", "| 81.2% | **100.0%"),
+        ("worse", "| 81.2%, not beaten |", "| 81.2%，未被超过 |"),
+    ):
+        with_baseline(runs[0], measured(0.8123, verdict))
+        result = shipped_results.shipped_result(*runs)
+        assert result.baseline == record.read(runs[0]).baseline
+        assert "--data-folder DATA" not in result.commands[0]
+        assert "--data-folder DATA" in result.commands[1]
+        assert en in table.as_markdown({Path("a.json"): result}, "en")
+        assert zh in table.as_markdown({Path("a.json"): result}, "zh")
+    with_baseline(runs[0], Baseline(status="not applicable", reason="other labels"))
+    result = shipped_results.shipped_result(*runs)
+    assert "| – | **100.0%" in table.as_markdown({Path("a.json"): result}, "en")
+    assert "--data-folder" not in result.commands[1]
+
+
+@pytest.mark.slow
+def test_each_card_shows_its_own_records(runs: Runs, root: Path) -> None:
+    card = root / "adapters" / "mine" / CARD
+    card.write_text(MARKED)
+    result = shipped_results.shipped_result(*runs)
+    shipped_results.write(root / shipped_results.RESULTS_FOLDER / "mine.json", result)
+    assert table.update(root) == ["README.md", "README.zh.md", "adapters/mine/README.md"]
+    assert "[films/validation](../../results/adapters/mine.json)" in card.read_text()
+    assert table.update(root, check=True) == []
+    card.write_text("# without a place for it\n")
+    with pytest.raises(InputError, match=r"adapters/mine/README\.md needs the lines"):
+        table.update(root, check=True)
 
 
 @pytest.mark.slow

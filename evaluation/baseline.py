@@ -1,0 +1,175 @@
+"""What an adapter that chooses has to beat: TF-IDF with logistic regression on the same rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+
+from adapter_store.discovery import find_adapter
+from evaluation import compare, figures, record
+from evaluation.intervals import mean
+from evaluation.record import Baseline, BaselineComparison, Figure, Outcome, Run
+from evaluation.training_rows import NoTrainingRows, training_rows
+from tasks import languages
+from tasks.spec import TaskSpec, find_task, load_tasks
+
+NAME = "TF-IDF with logistic regression"
+INVERSE_REGULARIZATION = 10.0  # of the logistic regression; one value for every task
+_words = TfidfVectorizer(ngram_range=(1, 2)).build_analyzer()
+_characters = TfidfVectorizer(analyzer="char", ngram_range=(1, 3)).build_analyzer()
+
+
+def add(folder: Path, data_folder: Path) -> Run:
+    """Train the baseline of a finished run's adapter and put it into the run's folder.
+
+    The answers go to `baseline.jsonl`, a line a row as in `rows.jsonl`, and the figures to
+    `run.json`. A run that has no answer to choose, or no adapter of its own, stays as it is.
+
+    Args:
+        folder: of the run.
+        data_folder: where the paths in the adapter's recipe begin.
+
+    Returns:
+        the run with its baseline; one that could not be trained says why.
+
+    Raises:
+        InputError: the folder holds no finished run.
+        UnknownName: the task or the adapter is not there.
+    """
+    run = record.read(folder)
+    adapter = run.settings.adapter
+    if run.chosen is None or adapter is None:
+        return run
+    task = find_task(load_tasks(), run.settings.task_name)
+    judged = [outcome for outcome in record.outcomes(folder) if outcome.error is None]
+    try:
+        baseline, answers = _measured(run, task, find_adapter(adapter), data_folder, judged)
+        (folder / record.BASELINE_FILE).write_text(record.lines(answers), encoding="utf-8")
+    except NoTrainingRows as why:
+        baseline = Baseline(status=why.status, reason=str(why))
+        (folder / record.BASELINE_FILE).unlink(missing_ok=True)
+    run = run.model_copy(update={"baseline": baseline})
+    record.write(folder, run)
+    return run
+
+
+def _measured(
+    run: Run, task: TaskSpec, adapter: Path, data_folder: Path, judged: list[Outcome]
+) -> tuple[Baseline, list[Outcome]]:
+    """The baseline's figures and its answers.
+
+    Raises:
+        NoTrainingRows: there are none, or too few labels among them to choose from.
+    """
+    offered = sorted({label for outcome in judged for label in outcome.logprobs})
+    rows = training_rows(adapter, task, data_folder, offered)
+    known = {*rows.labels}
+    if len(known) < 2:
+        raise NoTrainingRows(
+            "not applicable",
+            f"Of the labels offered ({', '.join(offered)}) the training rows have "
+            f"{', '.join(known) or 'none'}: {NAME} cannot choose among labels it never saw.",
+        )
+    answers = _answers(trained(rows.texts, rows.labels), judged)
+    baseline = Baseline(
+        status="measured",
+        training_rows=len(rows.texts),
+        unseen=[label for label in offered if label not in known],
+        left_out=[answer.line for answer in answers if answer.error is not None],
+        notes=rows.notes,
+        compared=_compared(answers, judged, run.settings.seed),
+    )
+    return baseline, answers
+
+
+def terms(text: str) -> list[str]:
+    """What is counted: one and two words, or one to three characters where most are Han."""
+    han = 2 * len(languages.HAN.findall(text)) > len(text)
+    counted: list[str] = (_characters if han else _words)(text)
+    return counted
+
+
+def trained(texts: Sequence[str], labels: Sequence[str]) -> Pipeline:
+    """TF-IDF of the terms with logistic regression: the same for the same rows."""
+    model = make_pipeline(
+        TfidfVectorizer(analyzer=terms, sublinear_tf=True),
+        LogisticRegression(C=INVERSE_REGULARIZATION, max_iter=1000, random_state=0),
+    )
+    return model.fit(texts, labels)
+
+
+def _answers(model: Pipeline, judged: Sequence[Outcome]) -> list[Outcome]:
+    """The likeliest of each row's own labels; an error where it knows none of them."""
+    scores = model.predict_log_proba([outcome.text for outcome in judged])
+    return [
+        _answer(outcome, dict(zip(model.classes_, map(float, row), strict=True)))
+        for outcome, row in zip(judged, scores, strict=True)
+    ]
+
+
+def _answer(outcome: Outcome, scores: dict[str, float]) -> Outcome:
+    offered = {label: scores[label] for label in outcome.logprobs if label in scores}
+    return Outcome(
+        line=outcome.line,
+        text=outcome.text,
+        reference=outcome.reference,
+        answer=max(offered, key=offered.__getitem__, default=""),
+        logprobs=offered,
+        error=None if offered else "The baseline knows none of the labels offered.",
+    )
+
+
+def _compared(
+    answers: list[Outcome], judged: list[Outcome], seed: int
+) -> BaselineComparison | None:
+    """Accuracy of both over the rows that both answered; nothing where there is no such row."""
+    both = compare.answered_by_both(answers, judged)
+    if not both[0]:
+        return None
+    ours, theirs = (
+        mean("accuracy", [float(row.answer == row.reference) for row in rows]) for rows in both
+    )
+    found = compare.compare_statistics(ours, theirs, *both, seed)
+    of = found.difference
+    return BaselineComparison(
+        baseline=figures.figure(ours, seed),
+        adapter=figures.figure(theirs, seed),
+        difference=Figure(
+            value=round(of.value, 6), low=round(of.low, 6), high=round(of.high, 6), rows=of.rows
+        ),
+        p=of.p,
+        verdict=found.verdict,
+    )
+
+
+def as_sentence(found: Baseline) -> str:
+    """What came of the baseline, for a person."""
+    if found.compared is None:
+        return f"no baseline: {found.reason or 'it knows none of the labels of any row.'}"
+    one = found.compared
+    return " ".join(
+        [
+            f"{NAME} on {found.training_rows:,} of the adapter's training rows: accuracy "
+            f"{_spanned(one.baseline)}; the adapter {_spanned(one.adapter)} on the same "
+            f"{one.adapter.rows:,} rows, difference {_spanned(one.difference, '+')}, "
+            f"p {one.p:.2g}: {one.verdict}.",
+            *_said(found),
+        ]
+    )
+
+
+def _said(found: Baseline) -> Iterator[str]:
+    """What keeps the two from being alike."""
+    if found.left_out:
+        yield f"{len(found.left_out):,} rows are left out: it knows none of their labels."
+    if found.unseen:
+        yield f"No training row has {', '.join(found.unseen)}."
+    yield from found.notes
+
+
+def _spanned(figure: Figure, sign: str = "") -> str:
+    return f"{figure.value:{sign}.3f} ({figure.low:{sign}.3f} to {figure.high:{sign}.3f})"

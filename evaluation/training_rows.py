@@ -1,0 +1,142 @@
+"""The rows that an adapter was trained on, read again from the files that its record names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from adapter_store.run_record import DataSetRecord
+from core import fingerprint
+from core.errors import InputError, PatchbayError
+from core.paths import REPOSITORY
+from evaluation import contamination
+from evaluation.rows import label_names
+from tasks.rows import Layout, Row, drawn, read, split
+from tasks.spec import TaskSpec
+
+SHIPPED = REPOSITORY / "finetune"  # rows of our own stand in `rows/`
+
+
+class NoTrainingRows(PatchbayError):
+    """There are no rows to train a baseline on; the message says why.
+
+    Attributes:
+        status: whether there can be none, or they could not be read here.
+    """
+
+    def __init__(self, status: Literal["not applicable", "not readable"], reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+@dataclass
+class TrainingRows:
+    """What an adapter was trained on, as far as an evaluation's labels go.
+
+    Attributes:
+        texts, labels: one of each for every row.
+        notes: where these may not be the very rows.
+    """
+
+    texts: list[str] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def training_rows(
+    adapter: Path,
+    task: TaskSpec,
+    data_folder: Path,
+    offered: Sequence[str],
+) -> TrainingRows:
+    """The rows of an adapter's training whose label is offered, drawn as the training drew them.
+
+    Args:
+        adapter: its folder, with the run record (hashes, rows) and the recipe (files, columns).
+        offered: labels of the evaluation. The task's own may have their other names in the files.
+
+    Raises:
+        NoTrainingRows: the record names no rows, or they cannot be read here.
+    """
+    names = {**label_names(task), **{label: label for label in offered}}
+    recipe, found = contamination.recipe_or_empty(adapter), TrainingRows()
+    for data_set, source in _sources(adapter, recipe):
+        rows = _rows(data_set, source, recipe, task, data_folder)
+        if len(rows) != data_set.train_rows or (data_set.refused and source.get("take")):
+            found.notes.append(
+                f"Of {data_set.name} it read {len(rows):,} rows, the adapter's training "
+                f"{data_set.train_rows:,}: that refused {data_set.refused:,}, the baseline refuses "
+                "none for its length."
+            )
+        for row in rows:
+            label = names.get(row.answer, row.answer)
+            if label in offered:
+                found.texts.append(row.text)
+                found.labels.append(label)
+    return found
+
+
+def _sources(
+    adapter: Path, recipe: Mapping[str, Any]
+) -> list[tuple[DataSetRecord, dict[str, Any]]]:
+    known = contamination.run_record_or_empty(adapter)
+    sources = list(contamination.data_sets(known, recipe))
+    if not sources or not all(source.get("path") and one.sha256 for one, source in sources):
+        raise NoTrainingRows(
+            "not applicable",
+            f"The run record and the recipe of {adapter.name} do not name the files of all its "
+            "training rows.",
+        )
+    return sources
+
+
+def _rows(
+    data_set: DataSetRecord,
+    source: Mapping[str, Any],
+    recipe: Mapping[str, Any],
+    task: TaskSpec,
+    data_folder: Path,
+) -> list[Row]:
+    """The rows of one data set, as `finetune` chooses them.
+
+    What the adapter was started from is drawn by this recipe's seed: its own is not recorded.
+    """
+    file = _file(str(source["path"]), data_set, data_folder)
+    try:
+        layout = Layout(**{key: source[key] for key in Layout.model_fields if key in source})
+        rows = read(file, layout, task).rows
+    except (InputError, ValidationError) as error:
+        raise NoTrainingRows("not readable", f"{data_set.name}: {error}") from error
+    if source.get("labels", "task") == "task":
+        rows = [row for row in rows if row.answer in task.labels]
+    rows = drawn(rows, source.get("take"), recipe.get("seed", 0))
+    if source.get("validation") or not recipe.get("validation_share"):
+        return rows
+    return split(rows, recipe["validation_share"], recipe.get("seed", 0))[0]
+
+
+def _file(path: str, data_set: DataSetRecord, data_folder: Path) -> Path:
+    """The very file that was trained on.
+
+    Raises:
+        NoTrainingRows: it is not there, or another.
+    """
+    files = [folder / Path(path).expanduser() for folder in (data_folder.expanduser(), SHIPPED)]
+    there = [file for file in files if file.is_file()]
+    if not there:
+        raise NoTrainingRows(
+            "not readable",
+            f"The training file {path} is not here. Say with --data-folder where the paths of the "
+            "adapter's recipe begin.",
+        )
+    if fingerprint.sha256_file(there[0]) not in data_set.sha256.values():
+        raise NoTrainingRows(
+            "not readable",
+            f"The training file {path} is not the one that the adapter was trained on: its SHA-256 "
+            "is not in the run record. Say with --data-folder where that one lies.",
+        )
+    return there[0]
