@@ -214,4 +214,7 @@ def _read(file: Path) -> ShippedResult:
 def _shipped(root: Path, adapter: str) -> str | None:
     """Fingerprint of the adapter that ships, as the engine makes it; None without one."""
     folder = adapter_folders(shipped_adapter_dirs(root)).get(adapter)
-    return fingerprint_of(folder) if folder else None
+    try:
+        return fingerprint_of(folder) if folder else None
+    except FileNotFoundError:
+        return None

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from adapter_store.discovery import adapter_folders
 from adapter_store.files import CARD
 from core.errors import InputError
-from core.paths import REPOSITORY
+from core.paths import REPOSITORY, shipped_adapter_dirs
+from engine.starter import STARTERS
 from evaluation import shipped_results
 from evaluation.record import Baseline, Figure, Verdict
 from evaluation.report import number
@@ -24,6 +26,7 @@ class _Words:
     """What a README says in its language."""
 
     file: str
+    bases: str
     head: str
     rows: str
     reverse: str
@@ -32,11 +35,13 @@ class _Words:
     names: dict[str, str]
     verdicts: dict[Verdict, str]
     note: str
+    bases_note: str
 
 
 README_WORDS: dict[Lang, _Words] = {
     "en": _Words(
         file="README.md",
+        bases="| measured on | figure | TF-IDF |",
         head="| adapter | measured on | figure | base | TF-IDF | with adapter |",
         rows="{}, {:,} rows",
         reverse="{}, reversed",
@@ -59,9 +64,14 @@ README_WORDS: dict[Lang, _Words] = {
         "rows (p < 0.05). TF-IDF: TF-IDF with logistic regression, trained on the adapter's own "
         "rows; a dash where there is none. Each data set links to its record, with p, fingerprints "
         "and the commands to repeat it.",
+        bases_note="Each cell: the bare base → with its adapter. In brackets the 95% interval; "
+        "bold: better than the base, paired on the same rows (p < 0.05). TF-IDF: TF-IDF with "
+        "logistic regression, trained on the rows of the first base's adapter. Each figure links "
+        "to its adapter's card, and from there to the record and the commands to repeat it.",
     ),
     "zh": _Words(
         file="README.zh.md",
+        bases="| 测试集 | 指标 | TF-IDF |",
         head="| 适配器 | 测试集 | 指标 | 基座 | TF-IDF | 加适配器 |",
         rows="{}，{:,} 行",
         reverse="{}，反向",
@@ -80,21 +90,82 @@ README_WORDS: dict[Lang, _Words] = {
         note="括号内为 95% 区间。粗体：在相同数据行上做配对检验，优于基座（p < 0.05）。"
         "TF-IDF：TF-IDF 加逻辑回归，用适配器自己的训练数据训练；没有时记为短横。"
         "每个测试集链接到它的记录，其中有 p 值、指纹和复现命令。",
+        bases_note="每格：基座 → 加适配器。括号内为 95% 区间。粗体：在相同数据行上做配对检验，"
+        "优于基座（p < 0.05）。TF-IDF：TF-IDF 加逻辑回归，用第一个基座的适配器的训练数据训练。"
+        "每个数字链接到适配器的卡片，卡片链接到记录和复现命令。",
     ),
 }
 
 
-def as_markdown(records: dict[Path, ShippedResult], lang: Lang, to_root: str = "") -> str:
-    """The table with its note; nothing where there are no records.
+def bases_beside(
+    records: Mapping[Path, ShippedResult], cards: Mapping[str, str], lang: Lang
+) -> str:
+    """One line a test and figure, a column a base; nothing where there are no records.
+
+    Args:
+        cards: adapter -> path of its card.
+    """
+    if not records:
+        return ""
+    words = README_WORDS[lang]
+    results = list(records.values())
+    bases = sorted({result.fingerprints["base"] for result in results}, key=_starter_first)
+    tests: dict[tuple[object, ...], dict[str, ShippedResult]] = {}
+    for result in sorted(results, key=lambda one: (one.task, one.data, one.reverse)):
+        test = (result.task, result.data, result.reverse, result.rows)
+        tests.setdefault(test, {})[result.fingerprints["base"]] = result
+    head = words.bases + "".join(f" {base.rpartition('/')[2]} |" for base in bases)
+    lines = [line for test in tests.values() for line in _test_lines(test, bases, cards, words)]
+    rule = "|---" * (3 + len(bases)) + "|"
+    return "\n".join([head, rule, *lines, "", words.bases_note]) + "\n"
+
+
+def _starter_first(base: str) -> tuple[bool, str]:
+    return base != STARTERS["starter"].name, base
+
+
+def _test_lines(
+    test: Mapping[str, ShippedResult], bases: list[str], cards: Mapping[str, str], words: _Words
+) -> Iterator[str]:
+    """A line a figure; the data stand in the first only."""
+    first = next(test[base] for base in bases if base in test)
+    data = str(Path(first.data).with_suffix(""))
+    shown = words.rows.format(words.reverse.format(data) if first.reverse else data, first.rows)
+    for name in first.figures:
+        label = words.names.get(name, name.replace("_", " "))
+        baseline = _beside(first.baseline if name == "accuracy" else None, words)
+        cells = [_pair(test.get(base), name, cards, words) for base in bases]
+        yield f"| {' | '.join([shown, label, baseline, *cells])} |"
+        shown = ""
+
+
+def _pair(result: ShippedResult | None, name: str, cards: Mapping[str, str], words: _Words) -> str:
+    one = result.figures.get(name) if result else None
+    if result is None or one is None:
+        return number(None)
+    figure = f"[{_spanned(name, one.adapter, words)}]({cards[result.adapter]})"
+    return f"{_shown(name, one.base.value)} → {words.verdicts[one.verdict].format(figure)}"
+
+
+def as_markdown(
+    records: Mapping[Path, ShippedResult],
+    lang: Lang,
+    to_root: str = "",
+    cards: Mapping[str, str] | None = None,
+) -> str:
+    """The table of one base's adapters with its note; nothing where there are no records.
 
     Args:
         to_root: the way from the table's document to the repository, before every link.
+        cards: adapter -> path of its card, where it has one.
     """
     if not records:
         return ""
     words = README_WORDS[lang]
     lines = [
-        line for path, result in records.items() for line in _lines(path, result, words, to_root)
+        line
+        for path, result in records.items()
+        for line in _lines(path, result, words, to_root, cards or {})
     ]
     return "\n".join([words.head, "|---|---|---|---|---|---|", *lines, "", words.note]) + "\n"
 
@@ -150,29 +221,35 @@ def update(root: Path = REPOSITORY, check: bool = False) -> list[str]:
 def _tables(root: Path) -> Iterator[tuple[str, str]]:
     """Each document under `root` with the table that belongs into it."""
     records = shipped_results.read(root)
+    folders = adapter_folders(shipped_adapter_dirs(root))
+    cards = {name: f"{folder.relative_to(root)}/{CARD}" for name, folder in folders.items()}
     for lang, words in README_WORDS.items():
-        yield words.file, as_markdown(records, lang)
+        yield words.file, bases_beside(records, cards, lang)
     for adapter in sorted({result.adapter for result in records.values()}):
-        card = f"adapters/{adapter}/{CARD}"
+        card = cards[adapter]
         if (root / card).is_file():
             own = {path: one for path, one in records.items() if one.adapter == adapter}
-            yield card, as_markdown(own, "en", "../../")
+            yield card, as_markdown(own, "en", "../" * card.count("/"), cards)
 
 
-def _lines(path: Path, result: ShippedResult, words: _Words, to_root: str) -> Iterator[str]:
+def _lines(
+    path: Path, result: ShippedResult, words: _Words, to_root: str, cards: Mapping[str, str]
+) -> Iterator[str]:
     """A table line a figure; the adapter and the data stand in the first only."""
     data = f"[{Path(result.data).with_suffix('')}]({to_root}{path.as_posix()})"
     if result.reverse:
         data = words.reverse.format(data)
+    name = f"`{result.adapter}`"
+    card = cards.get(result.adapter)
     first = [
-        f"[`{result.adapter}`]({to_root}adapters/{result.adapter}/{CARD})",
+        f"[{name}]({to_root}{card})" if card else name,
         words.rows.format(data, result.rows),
     ]
-    for name, one in result.figures.items():
-        ours = words.verdicts[one.verdict].format(_spanned(name, one.adapter, words))
-        label = words.names.get(name, name.replace("_", " "))
-        baseline = _beside(result.baseline if name == "accuracy" else None, words)
-        cells = [*first, label, _shown(name, one.base.value), baseline, ours]
+    for figure, one in result.figures.items():
+        ours = words.verdicts[one.verdict].format(_spanned(figure, one.adapter, words))
+        label = words.names.get(figure, figure.replace("_", " "))
+        baseline = _beside(result.baseline if figure == "accuracy" else None, words)
+        cells = [*first, label, _shown(figure, one.base.value), baseline, ours]
         yield f"| {' | '.join(cells)} |"
         first = ["", ""]
 

@@ -10,9 +10,10 @@ from typing import Any, Literal
 import pytest
 from judging import Failing, reviews, run_plan, write_rows
 
+from adapter_store.discovery import adapter_folders
 from adapter_store.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, CARD, fingerprint_of
 from core.errors import InputError
-from core.paths import REPOSITORY
+from core.paths import REPOSITORY, shipped_adapter_dirs
 from engine.fake import FakeEngine
 from evaluation import record, runner, shipped_results, table
 from evaluation.record import Baseline, BaselineComparison, Figure
@@ -37,7 +38,7 @@ class Reader(FakeEngine):
 def root(tmp_path: Path) -> Path:
     """A repository with one adapter and two READMEs."""
     folder = tmp_path / "repository"
-    adapter = folder / "adapters" / "mine"
+    adapter = folder / "adapters" / "tiny" / "mine"
     adapter.mkdir(parents=True)
     for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS):
         (adapter / name).write_text(name)
@@ -60,16 +61,18 @@ def runs(tmp_path: Path, root: Path) -> Runs:
 
 
 def shipped(root: Path) -> str:
-    return fingerprint_of(root / "adapters" / "mine")
+    return fingerprint_of(root / "adapters" / "tiny" / "mine")
 
 
 def test_the_readmes_show_what_the_records_hold() -> None:
     """If this fails, run `python -m evaluation table`."""
     records = shipped_results.read()
+    folders = adapter_folders(shipped_adapter_dirs())
+    cards = {name: f"{folder.relative_to(REPOSITORY)}/{CARD}" for name, folder in folders.items()}
     for lang, words in table.README_WORDS.items():
         text = (REPOSITORY / words.file).read_text(encoding="utf-8")
         shown = text.split(BEGIN + "\n")[1].split(END)[0]
-        assert shown == table.as_markdown(records, lang), words.file
+        assert shown == table.bases_beside(records, cards, lang), words.file
     assert table.update(check=True) == []
 
 
@@ -207,12 +210,11 @@ def test_a_new_record_is_missed_until_it_is_written(runs: Runs, root: Path) -> N
     assert text.endswith("the rest\n")
     cells = [cell.strip() for cell in text.splitlines()[5].strip("|").split("|")]
     assert cells == [
-        "[`mine`](adapters/mine/README.md)",
-        "[films/validation](results/adapters/mine.json), 30 rows",
+        "films/validation, 30 rows",
         "accuracy",
-        f"{shipped_results.read(root)[Path('results/adapters/mine.json')].figures['accuracy'].base.value:.1%}",
         "–",
-        "**100.0% (100.0% to 100.0%)**",
+        f"{shipped_results.read(root)[Path('results/adapters/mine.json')].figures['accuracy'].base.value:.1%}"
+        " → **[100.0% (100.0% to 100.0%)](adapters/tiny/mine/README.md)**",
     ]
     assert "准确率" in (root / "README.zh.md").read_text()
     (root / "README.md").write_text(text.replace("100.0% to", "99.0% to"))
@@ -254,17 +256,32 @@ def test_the_baseline_stands_beside_the_base(runs: Runs) -> None:
     assert "--data-folder" not in result.commands[1]
 
 
+def test_two_bases_stand_beside_each_other(runs: Runs) -> None:
+    result = shipped_results.shipped_result(*runs)
+    prints = result.fingerprints | {"base": "google/gemma-3-270m"}
+    other = result.model_copy(update={"fingerprints": prints, "adapter": "other"})
+    fewer = other.model_copy(update={"rows": 29})
+    records = {Path("a.json"): result, Path("b.json"): other, Path("c.json"): fewer}
+    shown = table.bases_beside(records, {"mine": "mine.md", "other": "other.md"}, "en")
+    head, _, same, alone, *_ = shown.splitlines()
+    assert head == "| measured on | figure | TF-IDF | gemma-3-270m | fake |"
+    assert same.index("(other.md)") < same.index("(mine.md)")
+    assert "30 rows" in same
+    assert "29 rows" in alone
+    assert alone.endswith("| – |")
+
+
 @pytest.mark.slow
 def test_each_card_shows_its_own_records(runs: Runs, root: Path) -> None:
-    card = root / "adapters" / "mine" / CARD
+    card = root / "adapters" / "tiny" / "mine" / CARD
     card.write_text(MARKED)
     result = shipped_results.shipped_result(*runs)
     shipped_results.write(root / shipped_results.RESULTS_FOLDER / "mine.json", result)
-    assert table.update(root) == ["README.md", "README.zh.md", "adapters/mine/README.md"]
-    assert "[films/validation](../../results/adapters/mine.json)" in card.read_text()
+    assert table.update(root) == ["README.md", "README.zh.md", "adapters/tiny/mine/README.md"]
+    assert "[films/validation](../../../results/adapters/mine.json)" in card.read_text()
     assert table.update(root, check=True) == []
     card.write_text("# without a place for it\n")
-    with pytest.raises(InputError, match=r"adapters/mine/README\.md needs the lines"):
+    with pytest.raises(InputError, match=r"adapters/tiny/mine/README\.md needs the lines"):
         table.update(root, check=True)
 
 
@@ -273,7 +290,7 @@ def test_an_adapter_or_a_task_that_has_changed_is_caught(runs: Runs, root: Path)
     file = root / shipped_results.RESULTS_FOLDER / "mine.json"
     shipped_results.write(file, shipped_results.shipped_result(*runs))
     assert shipped_results.outdated(root) == []
-    weights = root / "adapters" / "mine" / ADAPTER_WEIGHTS
+    weights = root / "adapters" / "tiny" / "mine" / ADAPTER_WEIGHTS
     weights.write_text("trained again")
     assert "the adapter of mine was" in shipped_results.outdated(root)[0]
     with pytest.raises(InputError, match="Judge it again, or remove the record"):
