@@ -67,6 +67,9 @@ def run(
     data_folder: Annotated[
         Path, typer.Option(help="where the paths in the adapter's recipe begin, for the baseline")
     ] = Path(),
+    together: Annotated[
+        int, typer.Option(min=1, help="rows asked at the same time: sooner done, same answers")
+    ] = 1,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     profile: Profile = None,
     as_json: AsJson = False,
@@ -92,7 +95,7 @@ def run(
             for served in {*plan.adapters} - {None}:
                 contamination.refuse_training_file(str(served), data)
             aside(f"What the chat serves is judged: {plan.settings(engine).answered_by}")
-        runner.run(plan, engine, output)
+        runner.run(plan, engine, output, together)
     finished = baseline.add(output, data_folder)
     page = report.write(output)
     print(finished.model_dump_json(by_alias=True) if as_json else report.as_text(finished))

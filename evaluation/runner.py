@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import resource
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -26,11 +28,15 @@ FIGURE_PACKAGES = (
     "numpy", "scipy", "scikit-learn", "sacrebleu", "rouge_score", "torch", "transformers",
 )  # fmt: skip
 
+AHEAD = 4  # of each place: rows that wait for the one before them to end
 Judge = Callable[[JudgedStep, EvaluationRow], Outcome]
 
 
-def run(plan: RunPlan, engine: Engine, folder: Path) -> Run:
+def run(plan: RunPlan, engine: Engine, folder: Path, together: int = 1) -> Run:
     """Judge what is not judged yet and write the record.
+
+    Args:
+        together: rows asked at the same time. The answers are the same, the seconds of each longer.
 
     Raises:
         InputError: the folder holds another run.
@@ -42,7 +48,7 @@ def run(plan: RunPlan, engine: Engine, folder: Path) -> Run:
     done = record.outcomes(folder)
     _check_order(folder, plan.rows, done)
     with (folder / record.ROWS_FILE).open("a", encoding="utf-8") as file:
-        for outcome in _judged(plan, engine, settings.metrics, len(done)):
+        for outcome in _judged(plan, engine, settings.metrics, len(done), together):
             file.write(record.lines([outcome]))
             file.flush()
     finished = summarize(plan, settings, started, record.outcomes(folder), _peak_memory())
@@ -122,18 +128,41 @@ def _check_order(folder: Path, rows: Sequence[EvaluationRow], done: Sequence[Out
         raise InputError(f"{folder / record.ROWS_FILE} holds other rows. Choose another --output.")
 
 
-def _judged(plan: RunPlan, engine: Engine, metrics: Sequence[str], done: int) -> Iterator[Outcome]:
+def _judged(
+    plan: RunPlan, engine: Engine, metrics: Sequence[str], done: int, together: int
+) -> Iterator[Outcome]:
     judge = partial(_answer, score_reference="perplexity" in metrics)
     total = len(plan.rows)
-    left = plan.steps(engine, done)
-    bar = tqdm(left, initial=done, total=total, unit="row", disable=done == total)
-    for work, row in bar:
-        outcome = _outcome_or_error(judge, work, row)
+    left = _outcomes(judge, plan.steps(engine, done), together)
+    for work, outcome in tqdm(left, initial=done, total=total, unit="row", disable=done == total):
+        more: dict[str, Any] = {}
         if plan.served is not None:
-            outcome = outcome.model_copy(update={"adapter": work.adapter or "base"})
+            more["adapter"] = work.adapter or "base"
         if outcome.error is None:
-            outcome = outcome.model_copy(update={"score": figures.score(metrics[0], outcome)})
-        yield outcome
+            more["score"] = figures.score(metrics[0], outcome)
+        yield outcome.model_copy(update=more)
+
+
+def _outcomes(
+    judge: Judge, left: Iterator[tuple[JudgedStep, EvaluationRow]], together: int
+) -> Iterator[tuple[JudgedStep, Outcome]]:
+    """The rows' outcomes in the rows' order."""
+    if together == 1:
+        yield from ((work, _outcome_or_error(judge, work, row)) for work, row in left)
+        return
+    pool = ThreadPoolExecutor(together)
+    asked: deque[tuple[JudgedStep, Future[Outcome]]] = deque()
+    try:
+        for work, row in left:
+            asked.append((work, pool.submit(_outcome_or_error, judge, work, row)))
+            if len(asked) > AHEAD * together:
+                first, answered = asked.popleft()
+                yield first, answered.result()
+        while asked:
+            first, answered = asked.popleft()
+            yield first, answered.result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _outcome_or_error(judge: Judge, work: JudgedStep, row: EvaluationRow) -> Outcome:

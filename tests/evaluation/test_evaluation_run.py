@@ -68,6 +68,17 @@ def test_killed_and_continued_gives_the_same(tmp_path: Path) -> None:
     assert not again.calls, "a finished run asks for nothing more"
 
 
+def test_rows_asked_at_the_same_time_get_the_same_answers_in_order(
+    tmp_path: Path, small: TorchEngine
+) -> None:
+    rows = [{"document": ARTICLE * (1 + i % 3), "summary": f"Part {i}."} for i in range(9)]
+    plan = run_plan("summarization", write_rows(tmp_path / "articles.jsonl", rows))
+    one = runner.run(plan, small, tmp_path / "one")
+    many = runner.run(plan, small, tmp_path / "many", together=4)
+    assert judged(tmp_path / "many") == judged(tmp_path / "one")
+    assert numbers(many) == numbers(one)
+
+
 def test_other_settings_in_the_same_folder(tmp_path: Path) -> None:
     file = reviews(tmp_path)
     runner.run(run_plan("sentiment", file), FakeEngine(), tmp_path / "run")
