@@ -261,7 +261,10 @@ def routing(
 @app.command()
 def keep(
     run: Candidate,
-    base: Annotated[Path, typer.Argument(help="folder of the bare base's run on the same rows")],
+    base: Annotated[
+        Path | None, typer.Argument(help="folder of the bare base's run on the same rows")
+    ] = None,
+    *,
     to: Annotated[Path, typer.Option(help="the record, like results/adapters/sentiment-en.json")],
 ) -> None:
     """Keep the figures of a shipped adapter beside the bare base's, as one small file."""

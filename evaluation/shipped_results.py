@@ -6,7 +6,7 @@ import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -30,13 +30,16 @@ class _Strict(BaseModel):
 
 
 class FigurePair(_Strict):
-    """One figure of the bare base and of the adapter over the same rows."""
+    """One figure of the bare base and of the adapter over the same rows.
 
-    base: Figure
+    Of the base and the comparison there is nothing where the base was not judged.
+    """
+
+    base: Figure | None = None
     adapter: Figure
-    verdict: Verdict = Field(description="on the adapter")
-    p: float = Field(description="two-sided, paired")
-    test: Literal["paired bootstrap", "exact McNemar"]
+    verdict: Verdict | None = Field(None, description="on the adapter")
+    p: float | None = Field(None, description="two-sided, paired")
+    test: Literal["paired bootstrap", "exact McNemar"] | None = None
 
 
 class ShippedResult(_Strict):
@@ -47,8 +50,8 @@ class ShippedResult(_Strict):
     data: str = Field(description="last folder and name of the data file")
     sha256: str = Field(description="of the data file")
     reverse: bool = Field(False, description="the other direction of a translation")
-    rows: int = Field(description="answered by both; the figures rest on these")
-    left_out: int = Field(description="rows that one of them has no answer for")
+    rows: int = Field(description="answered, by both; the figures rest on these")
+    left_out: int = Field(description="rows that have no answer, of one of them")
     figures: dict[str, FigurePair] = Field(description="the primary one first")
     signatures: dict[str, str] = Field({}, description="as sacrebleu prints them")
     fingerprints: dict[str, str] = Field(description="base, revision, quantization, adapter, task")
@@ -63,17 +66,20 @@ class ShippedResult(_Strict):
     )
 
 
-def shipped_result(run: Path, base: Path) -> ShippedResult:
-    """The record of an adapter's run beside the bare base's over the same rows.
+def shipped_result(run: Path, base: Path | None = None) -> ShippedResult:
+    """The record of an adapter's run, beside the bare base's over the same rows.
 
     Args:
         run: folder of the adapter's finished run.
-        base: folder of the bare base's.
+        base: folder of the bare base's, where that was judged. A base that is only pretrained
+            writes on to the last token that it may, and no request is answered so.
 
     Raises:
         InputError: one is not finished, they did not judge the same rows, they differ in more than
             the adapter, or they are not an adapter's run and the base's.
     """
+    if base is None:
+        return _alone(run)
     comparison = compare.compare(base, run)
     ours, bare = record.read(run), record.read(base)
     name = ours.settings.adapter
@@ -88,20 +94,49 @@ def shipped_result(run: Path, base: Path) -> ShippedResult:
     shown = {one.name: one for one in _headline_figures(comparison.compared)}
     before, after = (_answered(folder, comparison.left_out) for folder in (base, run))
     task, seed = load_tasks().get(ours.settings.task_name), ours.settings.seed
+    return _result(
+        ours,
+        name,
+        rows=comparison.rows,
+        left_out=len(comparison.left_out),
+        figures={name: _figure_pair(one, before, after, seed, task) for name, one in shown.items()},
+        tokens_per_second={"base": _speed(bare), "adapter": _speed(ours)},
+        commands=[command(bare.settings), command(ours.settings, ours.baseline)],
+    )
+
+
+def _alone(run: Path) -> ShippedResult:
+    ours = record.read(run)
+    if ours.status != "finished" or ours.settings.adapter is None:
+        raise InputError(
+            f"{run} is no finished run of an adapter: it judged {ours.settings.judged}."
+        )
+    shown = [n for i, n in enumerate(ours.figures) if i == 0 or n in HEADLINE]
+    return _result(
+        ours,
+        ours.settings.adapter,
+        rows=next(iter(ours.figures.values())).rows,
+        left_out=ours.failed,
+        figures={name: FigurePair(adapter=ours.figures[name]) for name in shown},
+        tokens_per_second={"adapter": _speed(ours)},
+        commands=[command(ours.settings, ours.baseline)],
+    )
+
+
+def _result(
+    ours: Run, adapter: str, *, figures: dict[str, FigurePair], **values: Any
+) -> ShippedResult:
     return ShippedResult(
-        adapter=name,
+        adapter=adapter,
         task=ours.settings.task_name,
         data=ours.settings.data,
         sha256=ours.settings.sha256,
         reverse=ours.settings.reverse,
-        rows=comparison.rows,
-        left_out=len(comparison.left_out),
-        figures={name: _figure_pair(one, before, after, seed, task) for name, one in shown.items()},
-        signatures={n: text for n, text in ours.signatures.items() if n in shown},
+        figures=figures,
+        signatures={n: text for n, text in ours.signatures.items() if n in figures},
         fingerprints={**ours.settings.fingerprints, "task": ours.settings.task},
-        tokens_per_second={"base": _speed(bare), "adapter": _speed(ours)},
         baseline=ours.baseline,
-        commands=[command(bare.settings), command(ours.settings, ours.baseline)],
+        **values,
     )
 
 

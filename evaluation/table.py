@@ -64,7 +64,8 @@ README_WORDS: dict[Lang, _Words] = {
         "rows (p < 0.05). TF-IDF: TF-IDF with logistic regression, trained on the adapter's own "
         "rows; a dash where there is none. Each data set links to its record, with p, fingerprints "
         "and the commands to repeat it.",
-        bases_note="Each cell: the bare base → with its adapter. In brackets the 95% interval; "
+        bases_note="Each cell: the bare base → with its adapter; a base that is only pretrained writes "
+        "on without an end and is not judged bare at writing. In brackets the 95% interval; "
         "bold: better than the base, paired on the same rows (p < 0.05). TF-IDF: TF-IDF with "
         "logistic regression, trained on the rows of the first base's adapter. Each figure links "
         "to its adapter's card, and from there to the record and the commands to repeat it.",
@@ -90,7 +91,8 @@ README_WORDS: dict[Lang, _Words] = {
         note="括号内为 95% 区间。粗体：在相同数据行上做配对检验，优于基座（p < 0.05）。"
         "TF-IDF：TF-IDF 加逻辑回归，用适配器自己的训练数据训练；没有时记为短横。"
         "每个测试集链接到它的记录，其中有 p 值、指纹和复现命令。",
-        bases_note="每格：基座 → 加适配器。括号内为 95% 区间。粗体：在相同数据行上做配对检验，"
+        bases_note="每格：基座 → 加适配器；只做过预训练的基座写作时不会停，因此不单独评。"
+        "括号内为 95% 区间。粗体：在相同数据行上做配对检验，"
         "优于基座（p < 0.05）。TF-IDF：TF-IDF 加逻辑回归，用第一个基座的适配器的训练数据训练。"
         "每个数字链接到适配器的卡片，卡片链接到记录和复现命令。",
     ),
@@ -144,6 +146,8 @@ def _pair(result: ShippedResult | None, name: str, cards: Mapping[str, str], wor
     if result is None or one is None:
         return number(None)
     figure = f"[{_spanned(name, one.adapter, words)}]({cards[result.adapter]})"
+    if one.base is None or one.verdict is None:
+        return figure
     return f"{_shown(name, one.base.value)} → {words.verdicts[one.verdict].format(figure)}"
 
 
@@ -246,10 +250,13 @@ def _lines(
         words.rows.format(data, result.rows),
     ]
     for figure, one in result.figures.items():
-        ours = words.verdicts[one.verdict].format(_spanned(figure, one.adapter, words))
+        ours = _spanned(figure, one.adapter, words)
+        bare = _shown(figure, one.base.value if one.base else None)
+        if one.verdict:
+            ours = words.verdicts[one.verdict].format(ours)
         label = words.names.get(figure, figure.replace("_", " "))
         baseline = _beside(result.baseline if figure == "accuracy" else None, words)
-        cells = [*first, label, _shown(figure, one.base.value), baseline, ours]
+        cells = [*first, label, bare, baseline, ours]
         yield f"| {' | '.join(cells)} |"
         first = ["", ""]
 

@@ -256,6 +256,19 @@ def test_the_baseline_stands_beside_the_base(runs: Runs) -> None:
     assert "--data-folder" not in result.commands[1]
 
 
+def test_an_adapter_whose_base_was_not_judged(runs: Runs, root: Path) -> None:
+    alone, beside = shipped_results.shipped_result(runs[0]), shipped_results.shipped_result(*runs)
+    assert alone.figures["accuracy"].adapter == beside.figures["accuracy"].adapter
+    assert alone.figures["accuracy"].base is None
+    assert alone.commands == beside.commands[1:]
+    assert "| – | – | 100.0% (100.0% to 100.0%) |" in table.as_markdown({Path("a"): alone}, "en")
+    assert "| [100.0% (100.0% to 100.0%)](card) |" in table.bases_beside(
+        {Path("a"): alone}, {"mine": "card"}, "en"
+    )
+    with pytest.raises(InputError, match="no finished run of an adapter"):
+        shipped_results.shipped_result(runs[1])
+
+
 def test_two_bases_stand_beside_each_other(runs: Runs) -> None:
     result = shipped_results.shipped_result(*runs)
     prints = result.fingerprints | {"base": "google/gemma-3-270m"}
