@@ -24,8 +24,10 @@ import httpx
 import pytest
 from served import free_port
 
+from core import paths
 from core.paths import REPOSITORY
 from engine.adapters import AdapterLibrary
+from engine.starter import STARTERS
 
 pytestmark = [
     pytest.mark.ray,
@@ -35,15 +37,14 @@ pytestmark = [
     ),
 ]
 ENGINE_AWAY = "engine_away"
-BASE = "HuggingFaceTB/SmolLM2-135M-Instruct"
+BASE = STARTERS["starter"].name
 REQUESTS = {
-    "translation-en-fr": "/translate fr The train leaves at nine o'clock tomorrow morning.",
-    "translation-en-de": "/translate de The train leaves at nine o'clock tomorrow morning.",
-    "sentiment-en": "/sentiment I loved every minute of this film.",
-    "summarization-en": "/summarize We present a method for training small models on little data. "
+    "translation": "/translate fr The train leaves at nine o'clock tomorrow morning.",
+    "classification": "/classify sport, music The band played until midnight.",
+    "sentiment": "/sentiment I loved every minute of this film.",
+    "summarization": "/summarize We present a method for training small models on little data. "
     "It needs no labels. On five data sets it is as good as models of ten times the size.",
-    "generation-en": "/chat Tell me about the sea in three sentences.",
-    None: "/translate es The train leaves at nine o'clock tomorrow morning.",
+    "generation": "/chat Tell me about the sea in three sentences.",
 }
 CLIENTS, BEFORE, AFTER = 5, 15.0, 25.0  # clients at one time; seconds before and after the kill
 LOADS_OF_REPLICAS = """
@@ -140,7 +141,7 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
 
 
 @pytest.fixture(scope="module")
-def alone(serving: Serving) -> dict[str | None, tuple[str, dict[str, str]]]:
+def alone(serving: Serving) -> dict[str, tuple[str, dict[str, str]]]:
     """Adapter -> the text and the fingerprints of its request, when nothing else is asked."""
     answers = {}
     for adapter, text in REQUESTS.items():
@@ -152,17 +153,17 @@ def alone(serving: Serving) -> dict[str | None, tuple[str, dict[str, str]]]:
 
 
 def test_two_replicas_answer_by_the_adapters_of_this_machine(
-    serving: Serving, alone: dict[str | None, tuple[str, dict[str, str]]]
+    serving: Serving, alone: dict[str, tuple[str, dict[str, str]]]
 ) -> None:
     assert len(serving.replicas()) == 2
-    shelf = AdapterLibrary([REPOSITORY / "adapters"], BASE, None)
+    shelf = AdapterLibrary(paths.adapter_dirs(BASE), BASE, None)
     for adapter, (text, fingerprints) in alone.items():
         assert text
         assert fingerprints["base"] == BASE
-        assert fingerprints.get("adapter") == (shelf.fingerprint(adapter) if adapter else None)
+        assert fingerprints.get("adapter") == shelf.fingerprint(adapter)
     assert len({text for text, _ in alone.values()}) == len(REQUESTS)
-    assert alone["translation-en-fr"][0].startswith("Le train")
-    assert alone["sentiment-en"][0] == "positive"
+    assert alone["translation"][0].startswith("Le train")
+    assert alone["sentiment"][0] == "positive"
 
 
 def test_what_a_replica_refuses_is_the_visitors_error(serving: Serving) -> None:
@@ -196,7 +197,7 @@ def test_a_closed_connection_ends_the_computation_in_the_replica(serving: Servin
 
 
 def test_a_killed_replica_costs_no_wrong_answer(
-    serving: Serving, alone: dict[str | None, tuple[str, dict[str, str]]]
+    serving: Serving, alone: dict[str, tuple[str, dict[str, str]]]
 ) -> None:
     load = Load(serving, alone)
     threads = [threading.Thread(target=load.client, args=(i,)) for i in range(CLIENTS)]
@@ -220,8 +221,8 @@ def test_a_killed_replica_costs_no_wrong_answer(
     print(f"adapters loaded before the kill, by process: {loads}")
     assert not load.wrong
     assert load.outcomes["answered"] > before / 2
-    assert sum(loads.values()) < 2 * (len(REQUESTS) - 1), "adapters are not loaded everywhere"
-    assert serving.ask(REQUESTS["sentiment-en"]).status_code == 200
+    assert sum(loads.values()) < 2 * len(REQUESTS), "adapters are not loaded everywhere"
+    assert serving.ask(REQUESTS["sentiment"]).status_code == 200
 
 
 def test_what_had_begun_breaks_off_and_what_had_not_is_answered_by_another(
@@ -269,9 +270,7 @@ def chunks_of(stream: httpx.Response) -> list[dict[str, Any]]:
 class Load:
     """Clients that ask one request after another, and look at each answer."""
 
-    def __init__(
-        self, serving: Serving, alone: dict[str | None, tuple[str, dict[str, str]]]
-    ) -> None:
+    def __init__(self, serving: Serving, alone: dict[str, tuple[str, dict[str, str]]]) -> None:
         self.serving, self.alone = serving, alone
         self.ended = threading.Event()
         self.outcomes: Counter[str] = Counter()
@@ -292,7 +291,7 @@ class Load:
             self.outcomes[outcome] += 1
             self.longest = max(self.longest, time.monotonic() - began)
 
-    def whole(self, adapter: str | None) -> str:
+    def whole(self, adapter: str) -> str:
         answer = self.serving.ask(REQUESTS[adapter])
         if answer.status_code != 200:
             return self.retryable(answer)
@@ -301,7 +300,7 @@ class Load:
         self.check(adapter, completion["choices"][0]["message"]["content"], step["fingerprints"])
         return "answered"
 
-    def streamed(self, adapter: str | None) -> str:
+    def streamed(self, adapter: str) -> str:
         answer = self.serving.ask(REQUESTS[adapter], stream=True)
         if answer.status_code != 200:
             return self.retryable(answer)
@@ -320,6 +319,6 @@ class Load:
         assert "retry-after" in answer.headers
         return "503"
 
-    def check(self, adapter: str | None, text: str, fingerprints: dict[str, str]) -> None:
+    def check(self, adapter: str, text: str, fingerprints: dict[str, str]) -> None:
         assert text.strip() == self.alone[adapter][0].strip()
         assert fingerprints == self.alone[adapter][1]
