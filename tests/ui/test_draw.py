@@ -9,6 +9,7 @@ from tasks.spec import load_tasks
 from ui.bars import draw_bars, draw_words, percent
 from ui.conversation import Conversation, StepView, TurnView
 from ui.draw import draw_conversation, draw_turn
+from ui.frame import draw_header
 from ui.words import words
 
 TASKS = load_tasks()
@@ -125,3 +126,11 @@ def test_words_that_weigh_nothing_are_not_highlighted() -> None:
 def test_both_languages_fill_the_same_braces() -> None:
     for key, both in words().items():
         assert set(re.findall(r"{(\w+)}", both.en)) == set(re.findall(r"{(\w+)}", both.zh)), key
+
+
+def test_the_header_links_to_a_licence_that_restricts_use() -> None:
+    header = draw_header("google/gemma-3-270m", "starter", "https://example.org/terms?a=1&b=2")
+    assert 'href="https://example.org/terms?a=1&amp;b=2"' in header
+    assert "Terms of use" in header
+    assert "使用条款" in header
+    assert "href" not in draw_header("HuggingFaceTB/SmolLM2-135M-Instruct", "smollm2")
