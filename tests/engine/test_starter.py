@@ -8,13 +8,18 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import torch
+from peft import PeftModel
 
 from core.errors import SetupError
+from core.settings import Settings
+from engine.adapters import library_of
 from engine.engine import TorchEngine
 from engine.interface import ChooseRequest, Delta, WriteRequest
+from engine.load_base import load_base
 from engine.starter import STARTERS, Starter
-from engine.starter_store import PREPARED, prepare
-from tasks.spec import Decoding
+from engine.starter_store import PREPARED, load_model, prepare
+from tasks.spec import Decoding, Message
 
 
 @pytest.fixture
@@ -121,3 +126,29 @@ def test_a_long_label_is_scored_beside_short_ones(starter_engine: TorchEngine) -
     choice = starter_engine.choose(ChooseRequest(messages, labels))
     assert set(choice.logprobs) == set(labels)
     assert all(value < 0 for value in choice.logprobs.values())
+
+
+@pytest.mark.starter
+def test_the_starter_with_an_adapter_agrees_with_transformers_and_peft(
+    starter_settings: Settings,
+) -> None:
+    starter = STARTERS["starter"]
+    base = load_base(starter_settings)
+    library = library_of(base)
+    messages: list[Message] = [
+        {"role": "system", "content": "Translate from English to French."},
+        {"role": "user", "content": "The train leaves at nine. We will wait for you there."},
+    ]
+    ids = base.template.prompt_ids(messages)
+    ids += base.template.text_ids("Le train part à neuf heures. Nous vous attendrons là-bas.")
+    model = PeftModel.from_pretrained(
+        load_model(starter, prepare(starter), torch.float32), str(library.folder("translation"))
+    ).eval()
+    with torch.inference_mode():
+        expected = model(torch.tensor([ids])).logits[0]
+        lora = library.get("translation")
+        logits = base.model.prefill(ids, base.model.new_cache(), lora, keep=len(ids))
+    agree = (logits.argmax(-1) == expected.argmax(-1)).float().mean().item()
+    assert agree >= 0.9
+    drift = (logits.log_softmax(-1) - expected.log_softmax(-1)).abs()
+    assert drift.gather(1, expected.argmax(-1, keepdim=True)).mean().item() < 0.1
