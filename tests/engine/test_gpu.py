@@ -12,9 +12,9 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
-from engine.base_model import load_base
 from engine.engine import TorchEngine
-from engine.interface import ChooseRequest, ScoreRequest, Usage, WriteRequest
+from engine.interface import ChooseRequest, CompletionRequest, ScoreRequest, Usage
+from engine.load_base import load_base
 from tasks.spec import Decoding
 
 pytestmark = [
@@ -48,7 +48,7 @@ def engine(request: pytest.FixtureRequest, folder: Path, shelf: Path) -> Iterato
 
 
 def text_of(engine: TorchEngine, adapter: str | None, tokens: int = 24) -> str:
-    request = WriteRequest((), adapter, Decoding(max_new_tokens=tokens), prompt=PROMPT)
+    request = CompletionRequest(PROMPT, adapter, Decoding(max_new_tokens=tokens))
     return "".join(item.text for item in engine.write(request) if not isinstance(item, Usage))
 
 

@@ -74,7 +74,7 @@ def test_a_row_s_own_list_is_shown_in_part_with_its_label() -> None:
 
 
 def test_earlier_turns_stand_in_the_prompt(tiny_base: Base) -> None:
-    chat = model.encoder(tiny_base.tokenizer, TASKS["generation"])
+    chat = model.encoder(tiny_base.template.tokenizer, TASKS["generation"])
     history = (
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": "Hi"},
@@ -82,7 +82,7 @@ def test_earlier_turns_stand_in_the_prompt(tiny_base: Base) -> None:
     )
     messages = [*history, {"role": "user", "content": "Why?"}]
     example = chat.example(Row("Why?", "Because.", history=history))
-    assert example.prompt == tiny_base.prompt_ids(messages)
+    assert example.prompt == tiny_base.template.prompt_ids(messages)
 
 
 def test_batches_hold_no_more_tokens_than_asked(recipe: Recipe, sentiment: ExampleEncoder) -> None:
@@ -101,7 +101,7 @@ def test_all_rows_may_be_learnt_both_ways(tmp_path: Path, recipe: Recipe, tiny_b
         update={"path": str(file), "validation": None, "both_ways": 1.0}
     )
     pairs = recipe.model_copy(update={"data": [source], "task": "translation"})
-    encoder = model.encoder(tiny_base.tokenizer, TASKS["translation"])
+    encoder = model.encoder(tiny_base.template.tokenizer, TASKS["translation"])
     (data_set,) = data.load(pairs, TASKS["translation"], encoder)
     assert (len(data_set.train), len(data_set.validation)) == (36, 4)
     assert {row.slots["target"] for row in data_set.train} == {"fr", "en"}
