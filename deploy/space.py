@@ -125,7 +125,8 @@ def card(pins: str, hardware: str, login: bool) -> str:
     if login:
         settings["hf_oauth"] = True
     front = yaml.safe_dump(settings, allow_unicode=True, sort_keys=False)
-    return f"---\n{front}---\n\n# Patchbay\n\n{introduction}\n"
+    notice = f"{STARTERS['starter'].notice} (see NOTICE)."
+    return f"---\n{front}---\n\n# Patchbay\n\n{introduction}\n\n{notice}\n"
 
 
 def check(folder: Path) -> None:

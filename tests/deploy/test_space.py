@@ -25,6 +25,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_front_matter_names_what_is_there(folder: Path) -> None:
     settings = RepoCard.load(folder / "README.md").data.to_dict()
+    assert "Gemma Terms of Use" in RepoCard.load(folder / "README.md").text
+    assert "ai.google.dev/gemma/terms" in (folder / "NOTICE").read_text()
+    assert (folder / "adapters" / "gemma-3-270m" / "GEMMA_TERMS.txt").is_file()
     assert settings["sdk"] == "gradio"
     assert f"gradio=={settings['sdk_version']}" in (folder / "requirements.txt").read_text()
     assert (folder / settings["app_file"]).is_file()
