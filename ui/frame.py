@@ -23,7 +23,8 @@ def draw_header(base: str, profile: str, terms: str = "") -> str:
     """
     note = say("app.fake") if base == "fake" else say("app.small")
     short = base.rpartition("/")[2]
-    licence = f'<a href="{escape(terms)}" rel="noreferrer">{say("app.terms")}</a>' if terms else ""
+    link = f'<span><a href="{escape(terms)}" rel="noreferrer">{say("app.terms")}</a></span>'
+    licence = link if terms else ""
     languages = "".join(
         f'<button type="button" data-act="language" data-language="{code}">{name}</button>'
         for code, name in zip(LANGUAGES, ("English", "中文"), strict=True)
