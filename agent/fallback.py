@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from agent.events import Event, Notice, StepFinished, StepStarted, TextDelta
-from core.errors import EngineAway, UnknownName
+from core.errors import AdapterError, EngineAway, UnknownName
 from engine.interface import Engine
 
 Attempt = Callable[[Engine], Iterator[Event]]  # the events of a step that an engine answers
@@ -39,5 +39,5 @@ def with_fallback(
             yield event
             if isinstance(event, StepStarted):
                 yield Notice(index, "stand_in", FALLBACK_NOTICE)
-    except UnknownName as error:
+    except (UnknownName, AdapterError) as error:
         raise EngineAway(f"{away} What stands in for it does not have this: {error}") from error

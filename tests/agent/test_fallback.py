@@ -181,7 +181,7 @@ def test_an_adapter_that_only_the_server_has_is_not_stood_in_for(
         refused = httpx.post(url, json={"model": "only-there", "messages": messages}, timeout=60)
     assert refused.status_code == 503
     assert refused.json()["error"]["code"] == "engine_away"
-    assert "no adapter named 'only-there'" in refused.json()["error"]["message"]
+    assert "only-there was trained on 'base'" in refused.json()["error"]["message"]
     assert "retry-after" in refused.headers
 
 
