@@ -64,8 +64,8 @@ README_WORDS: dict[Lang, _Words] = {
         "rows (p < 0.05). TF-IDF: TF-IDF with logistic regression, trained on the adapter's own "
         "rows; a dash where there is none. Each data set links to its record, with p, fingerprints "
         "and the commands to repeat it.",
-        bases_note="Each cell: the bare base → with its adapter; a base that is only pretrained "
-        "writes on without an end and is not judged bare at writing. In brackets the 95% interval; "
+        bases_note="Each cell: the bare base → with its adapter, or the adapter alone: a base that is "
+        "only pretrained writes on without an end. In brackets the 95% interval; "
         "bold: better than the base, paired on the same rows (p < 0.05). TF-IDF: TF-IDF with "
         "logistic regression, trained on the rows of the first base's adapter. Each figure links "
         "to its adapter's card, and from there to the record and the commands to repeat it.",
@@ -91,7 +91,7 @@ README_WORDS: dict[Lang, _Words] = {
         note="括号内为 95% 区间。粗体：在相同数据行上做配对检验，优于基座（p < 0.05）。"
         "TF-IDF：TF-IDF 加逻辑回归，用适配器自己的训练数据训练；没有时记为短横。"
         "每个测试集链接到它的记录，其中有 p 值、指纹和复现命令。",
-        bases_note="每格：基座 → 加适配器；只做过预训练的基座写作时不会停，因此不单独评。"
+        bases_note="每格：基座 → 加适配器，或只有适配器：只做过预训练的基座写起来不会停。"
         "括号内为 95% 区间。粗体：在相同数据行上做配对检验，"
         "优于基座（p < 0.05）。TF-IDF：TF-IDF 加逻辑回归，用第一个基座的适配器的训练数据训练。"
         "每个数字链接到适配器的卡片，卡片链接到记录和复现命令。",
