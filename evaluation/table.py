@@ -64,8 +64,8 @@ README_WORDS: dict[Lang, _Words] = {
         "rows (p < 0.05). TF-IDF: TF-IDF with logistic regression, trained on the adapter's own "
         "rows; a dash where there is none. Each data set links to its record, with p, fingerprints "
         "and the commands to repeat it.",
-        bases_note="Each cell: the bare base → with its adapter, or the adapter alone: a base that is "
-        "only pretrained writes on without an end. In brackets the 95% interval; "
+        bases_note="Each cell: the bare base → with its adapter, or the adapter alone: a base that "
+        "is only pretrained writes on without an end. In brackets the 95% interval; "
         "bold: better than the base, paired on the same rows (p < 0.05). TF-IDF: TF-IDF with "
         "logistic regression, trained on the rows of the first base's adapter. Each figure links "
         "to its adapter's card, and from there to the record and the commands to repeat it.",
