@@ -89,8 +89,8 @@ def test_a_stream_that_waits_says_its_place_and_leaves_the_queue_when_it_is_clos
         lines = first.iter_lines()  # its end closes the stream
         assert next(lines).startswith("data:")
         with httpx.stream("POST", url, json=body) as second:
-            said = next(text for text in second.iter_lines() if text.startswith(":"))
-            assert said == ": number 1 in line"
+            comments = (text for text in second.iter_lines() if text.startswith(":"))
+            assert next(comments) == ": number 1 in line"
             assert (queue.running, queue.waiting) == (1, 1)
             assert "patchbay_waiting 1.0" in httpx.get(f"{site.address}/metrics").text
         assert eventually(lambda: (queue.running, queue.waiting) == (1, 0))
