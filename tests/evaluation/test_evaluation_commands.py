@@ -286,7 +286,7 @@ def test_the_table_command_misses_a_figure_changed_by_hand(tmp_path: Path) -> No
         shutil.copy(REPOSITORY / name, copy / name)
     table = [sys.executable, "-m", "evaluation", "table"]
     text = (copy / "README.md").read_text(encoding="utf-8")
-    changed = re.sub(r"\*\*\d+\.\d", "**99.9", text, count=1)
+    changed = re.sub(r"\*\*\[\d+\.\d", "**[99.9", text, count=1)
     (copy / "README.md").write_text(changed, encoding="utf-8")
 
     checked = subprocess.run(
