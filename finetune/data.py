@@ -181,8 +181,8 @@ def _batched_rows(
     own: list[Row] = []
     for data_set, rows_of_one in zip(data_sets, rows, strict=True):
         if data_set.source.labels == "sampled":
-            for batch, drawn in label_list_batches(rows_of_one, recipe.batch, recipe.menu, rng):
-                batched.append([(row, drawn) for row in batch])
+            for batch, own_list in label_list_batches(rows_of_one, recipe.batch, recipe.menu, rng):
+                batched.append([(row, own_list) for row in batch])
         elif data_set.source.labels == "row":
             own += rows_of_one
         else:

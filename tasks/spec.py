@@ -9,16 +9,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 import regex
 import yaml
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    SerializerFunctionWrapHandler,
-    ValidationError,
-    field_validator,
-    model_serializer,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from core import fingerprint, paths
 from core.errors import InputError, TaskError, UnknownName
@@ -60,16 +51,9 @@ class Decoding(_Strict):
     temperature: float = Field(0.0, ge=0, le=5)
     top_p: float = Field(1.0, gt=0, le=1)
     repetition_penalty: float = Field(1.0, ge=0.5, le=3)
-    dry_multiplier: float = Field(0.0, ge=0, le=5)
+    # What is off is left out: a decoding without it keeps the fingerprint it had before.
+    dry_multiplier: float = Field(0.0, ge=0, le=5, exclude_if=lambda value: value == 0)
     seed: int = 0
-
-    @model_serializer(mode="wrap")
-    def _without_what_is_off(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """So that the fingerprint of a decoding without it is what it was before there was one."""
-        values: dict[str, Any] = plain(self)
-        if not self.dry_multiplier:
-            values.pop("dry_multiplier", None)
-        return values
 
 
 class Prompt(_Strict):
