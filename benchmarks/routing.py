@@ -7,8 +7,9 @@ since the peers have none.
 - semantic-router has the same encoder and samples. It runs with its defaults, once without a
   threshold and once with its own calibration fitted on the development requests and anything under
   one half sent to conversation.
-- The starter base gets the tasks with their descriptions, then the conversation, and the
-  likeliest name of a task is taken, as the chat chooses among labels.
+- SmolLM2-135M-Instruct, the starter that is tuned to instructions, gets the tasks with their
+  descriptions, then the conversation, and the likeliest name of a task is taken, as the chat chooses
+  among labels.
 
     pip install -r requirements-bench.txt
     python -m benchmarks.routing
@@ -140,7 +141,7 @@ def base_model(tasks: Mapping[str, TaskSpec], engine: Engine) -> PickTasks:
 def main(file: Path) -> None:
     """Measure all on one file and print a table, then JSON."""
     tasks, encoder, requests = load_tasks(), SentenceEncoder(), read(file)
-    engine = load_engine(load_settings(profile="starter"))
+    engine = load_engine(load_settings(profile="smollm2"))
     sides = {
         "patchbay": patchbay(tasks, encoder),
         "semantic-router": semantic(tasks, encoder, None),

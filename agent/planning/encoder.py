@@ -29,7 +29,10 @@ class SentenceEncoder:
     """
 
     def __init__(self, name: str = "starter") -> None:
+        from transformers.utils import logging
+
         load = _sentence_transformer()
+        logging.disable_progress_bar()  # of weights that are read in no time
 
         self.name = name
         folder = starter_folder() if name == "starter" else Path(name).expanduser()
