@@ -8,8 +8,8 @@ since the peers have none.
   threshold and once with its own calibration fitted on the development requests and anything under
   one half sent to conversation.
 - SmolLM2-135M-Instruct, the starter that is tuned to instructions, gets the tasks with their
-  descriptions, then the conversation, and the likeliest name of a task is taken, as the chat chooses
-  among labels.
+  descriptions, then the conversation, and the likeliest name of a task is taken, as the chat
+  chooses among labels.
 
     pip install -r requirements-bench.txt
     python -m benchmarks.routing
