@@ -23,6 +23,7 @@ from engine.starter import Starter
 
 PREPARED, GGUF, SAFETENSORS = "prepared.json", "model.gguf", "safetensors"
 NEEDED_DISK = 900 * 2**20  # bytes, while a starter is prepared
+TOKEN_FIELDS = ("content", "lstrip", "normalized", "rstrip", "single_word", "special")
 LARGE_FILES = (GGUF, "model.safetensors")
 Progress = Callable[[str], None]
 
@@ -209,10 +210,26 @@ def _convert(starter: Starter, gguf: Path, ready: Path) -> None:
     if starter.reads_gguf:
         base = GGUFGemma(gguf)
         base.config().save_pretrained(ready)
-        base.tokenizer().save_pretrained(ready)
+        _save_tokenizer(base.tokenizer(), ready)
         gguf.rename(ready / GGUF)
     else:
         _dequantize(starter, gguf, ready)
+
+
+def _save_tokenizer(tokenizer: Any, ready: Path) -> None:
+    """Save it with its added tokens in the config, too.
+
+    Where they are missing there, transformers reads the whole vocabulary a second time, in Python,
+    at every start.
+    """
+    tokenizer.save_pretrained(ready)
+    file = ready / "tokenizer_config.json"
+    config = json.loads(file.read_text(encoding="utf-8"))
+    config["added_tokens_decoder"] = {
+        number: {name: getattr(token, name) for name in TOKEN_FIELDS}
+        for number, token in tokenizer.added_tokens_decoder.items()
+    }
+    file.write_text(json.dumps(config, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
 def _dequantize(starter: Starter, gguf: Path, ready: Path) -> None:
