@@ -62,13 +62,14 @@ README_WORDS: dict[Lang, _Words] = {
         },
         note="In brackets the 95% interval; bold: better than the base, paired on the same "
         "rows (p < 0.05). TF-IDF: TF-IDF with logistic regression, trained on the adapter's own "
-        "rows; a dash where there is none. Each data set links to its record, with p, fingerprints "
-        "and the commands to repeat it.",
+        "rows, so many; a dash where these lack a label. Each data set links to its record, with "
+        "p, fingerprints and the commands to repeat it.",
         bases_note="Each cell: the bare base → with its adapter, or the adapter alone: a base that "
         "is only pretrained writes on without an end. In brackets the 95% interval; "
         "bold: better than the base, paired on the same rows (p < 0.05). TF-IDF: TF-IDF with "
-        "logistic regression, trained on the rows of the first base's adapter. Each figure links "
-        "to its adapter's card, and from there to the record and the commands to repeat it.",
+        "logistic regression, trained on the rows of the first base's adapter, so many; a dash "
+        "where these lack a label. Each figure links to its adapter's card, and from there to the "
+        "record and the commands to repeat it.",
     ),
     "zh": _Words(
         file="README.zh.md",
@@ -89,11 +90,12 @@ README_WORDS: dict[Lang, _Words] = {
         },
         verdicts={"better": "**{}**", "worse": "{}，更差", "no difference shown": "{}，未见差异"},
         note="括号内为 95% 区间。粗体：在相同数据行上做配对检验，优于基座（p < 0.05）。"
-        "TF-IDF：TF-IDF 加逻辑回归，用适配器自己的训练数据训练；没有时记为短横。"
+        "TF-IDF：TF-IDF 加逻辑回归，用适配器自己的训练数据训练；训练数据缺少某个标签时记为短横。"
         "每个测试集链接到它的记录，其中有 p 值、指纹和复现命令。",
         bases_note="每格：基座 → 加适配器，或只有适配器：只做过预训练的基座写起来不会停。"
         "括号内为 95% 区间。粗体：在相同数据行上做配对检验，"
-        "优于基座（p < 0.05）。TF-IDF：TF-IDF 加逻辑回归，用第一个基座的适配器的训练数据训练。"
+        "优于基座（p < 0.05）。TF-IDF：TF-IDF 加逻辑回归，用第一个基座的适配器的训练数据训练"
+        "（括号内为行数），缺少某个标签时记为短横。"
         "每个数字链接到适配器的卡片，卡片链接到记录和复现命令。",
     ),
 }
@@ -262,11 +264,14 @@ def _lines(
 
 
 def _beside(baseline: Baseline | None, words: _Words) -> str:
-    """The baseline's accuracy, with a word where the adapter is not better; a dash without one."""
-    if baseline is None or baseline.compared is None:
+    """The baseline's accuracy, with a word where the adapter is not better.
+
+    A dash where there is none, or where its rows lack a label: it would lose for that alone.
+    """
+    if baseline is None or baseline.compared is None or baseline.unseen:
         return number(None)
     found = baseline.compared
-    shown = _shown("accuracy", found.baseline.value)
+    shown = f"{_shown('accuracy', found.baseline.value)} ({baseline.training_rows:,})"
     return shown if found.verdict == "better" else words.unbeaten.format(shown)
 
 

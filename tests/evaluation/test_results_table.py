@@ -230,7 +230,7 @@ def measured(value: float, verdict: Literal["better", "worse"]) -> Baseline:
     compared = BaselineComparison(
         baseline=one, adapter=one, difference=one, p=0.01, verdict=verdict
     )
-    return Baseline(status="measured", compared=compared)
+    return Baseline(status="measured", training_rows=7, compared=compared)
 
 
 def with_baseline(folder: Path, baseline: Baseline) -> None:
@@ -240,8 +240,8 @@ def with_baseline(folder: Path, baseline: Baseline) -> None:
 
 def test_the_baseline_stands_beside_the_base(runs: Runs) -> None:
     for verdict, en, zh in (
-        ("better", "| 81.2% | **100.0%", "| 81.2% | **100.0%"),
-        ("worse", "| 81.2%, not beaten |", "| 81.2%，未被超过 |"),
+        ("better", "| 81.2% (7) | **100.0%", "| 81.2% (7) | **100.0%"),
+        ("worse", "| 81.2% (7), not beaten |", "| 81.2% (7)，未被超过 |"),
     ):
         with_baseline(runs[0], measured(0.8123, verdict))
         result = shipped_results.shipped_result(*runs)
@@ -250,6 +250,10 @@ def test_the_baseline_stands_beside_the_base(runs: Runs) -> None:
         assert "--data-folder DATA" in result.commands[1]
         assert en in table.as_markdown({Path("a.json"): result}, "en")
         assert zh in table.as_markdown({Path("a.json"): result}, "zh")
+    lacking = measured(0.8123, "better").model_copy(update={"unseen": ["negative"]})
+    with_baseline(runs[0], lacking)
+    result = shipped_results.shipped_result(*runs)
+    assert "| – | **100.0%" in table.as_markdown({Path("a.json"): result}, "en")
     with_baseline(runs[0], Baseline(status="not applicable", reason="other labels"))
     result = shipped_results.shipped_result(*runs)
     assert "| – | **100.0%" in table.as_markdown({Path("a.json"): result}, "en")
