@@ -12,7 +12,7 @@ from core.errors import AdapterError
 ADAPTER_CONFIG = "adapter_config.json"  # PEFT's: base, rank, layers
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 RUN_RECORD = "run.json"  # what its training read and made it for
-CALIBRATION = "calibration.json"  # the temperature of its label scores
+CALIBRATION = "calibration.json"  # temperature and biases of its label scores
 RECIPE_FILE = "recipe.yaml"  # repeats its training
 ORIGINS = "origins.json"  # where each value of the recipe came from
 CARD = "README.md"

@@ -1,7 +1,7 @@
 """The frozen events of a turn, in order. The terminal, the page and the API draw them.
 
     Waiting*, Planned, then for each step
-        StepStarted, Notice*, TextDelta*, StepFinished
+        StepStarted, Notice*, TextDelta*, Notice*, StepFinished
     then Finished; or Failed at any point, which is last. A turn that is stopped while it waits is
     Finished without a step. Where the engine turns out to be away before it says anything,
     StepStarted comes a second time: another engine begins the step anew.
@@ -45,13 +45,15 @@ class StepStarted:
 class Notice:
     """Something the person should know about the step, e.g. earlier turns left out.
 
-    `kind` names it for translation; `numbers` fill the sentence; `message` is it in English.
+    `kind` names it for translation; `numbers` and `words` fill the sentence; `message` is it in
+    English. One about the finished text comes after it.
     """
 
     index: int
     kind: str
     message: str
     numbers: dict[str, int] = field(default_factory=dict)
+    words: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

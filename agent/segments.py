@@ -9,10 +9,14 @@ from itertools import pairwise
 
 import sentencex
 
+from agent.verbatim import without_parts
+
 # What may stand before a line's words in Markdown: indent, quote, heading, bullet, number, box.
 _MARKER = re.compile(r"\s*(?:>\s*)*(?:#{1,6}\s+|[-*+•]\s+(?:\[[ xX]\]\s+)?|\d{1,3}[.)、]\s*)?")
 _FENCE = re.compile(r"\s*(```|~~~)")
 _WORDS = re.compile(r"[^\W\d_]")
+_ROW = re.compile(r"\s*\|.*\|\s*")  # of a Markdown table
+_CELL = re.compile(r"(?:\\.|`[^`\n]*`|[^|\\])+|\\")
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,9 @@ class Segment:
 def sentences(text: str, language: str) -> Iterator[Segment]:
     """The sentences of a text, line by line; joined again they give the text back.
 
-    Lines without letters, code fences and what they hold have an empty `core`.
+    What has no words of a language has an empty `core`: code fences and what they hold, and
+    lines and sentences of nothing but code, links, placeholders, digits and signs. The cells of a
+    table are sentences of their own.
 
     Args:
         text: any text, Markdown included.
@@ -36,11 +42,28 @@ def sentences(text: str, language: str) -> Iterator[Segment]:
     fenced = False
     for line in text.splitlines(keepends=True):
         fence = bool(_FENCE.match(line))
-        if fence or fenced or not _WORDS.search(line):
+        if fence or fenced or not _has_words(line):
             fenced = fenced != fence
             yield Segment(line, "", "")
+        elif _ROW.fullmatch(line):
+            yield from _cells(line)
         else:
             yield from _line(line, language)
+
+
+def _has_words(text: str) -> bool:
+    return bool(_WORDS.search(without_parts(text)))
+
+
+def _cells(row: str) -> Iterator[Segment]:
+    end = 0
+    for cell in _CELL.finditer(row):
+        core = cell.group().strip()
+        if _has_words(core):
+            start = row.index(core, cell.start())
+            yield Segment(row[end:start], core, "")
+            end = start + len(core)
+    yield Segment(row[end:], "", "")
 
 
 def _line(line: str, language: str) -> Iterator[Segment]:
@@ -48,7 +71,7 @@ def _line(line: str, language: str) -> Iterator[Segment]:
     before = marker.group() if marker else ""
     for sentence in sentencex.segment(language, line[len(before) :]):
         core = sentence.strip()
-        if not _WORDS.search(core):
+        if not _has_words(core):
             yield Segment(before + sentence, "", "")
         else:
             start = sentence.index(core)

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from agent import segments
+from adapter_store.calibration import NOT_CALIBRATED, Calibration
+from agent import segments, verbatim
 from agent.adapter_choice import choose_adapter
 from agent.events import Event, Highlighted, Notice, StepFinished, StepStarted, TextDelta
 from agent.fallback import with_fallback
@@ -72,9 +73,9 @@ class StepRun:
         return self.turn.options.decoding(self.task.decoding)
 
     @property
-    def temperature(self) -> float:
-        """What label scores are divided by."""
-        return self.engine.adapters.temperature(self.adapter) if self.adapter else 1.0
+    def calibration(self) -> Calibration:
+        """What label scores are shifted by and divided by."""
+        return self.engine.adapters.calibration(self.adapter) if self.adapter else NOT_CALIBRATED
 
     def labels(self) -> dict[str, str]:
         """Label as the prompt says it -> label as the task names it."""
@@ -97,7 +98,8 @@ class StepRun:
         if self.adapter:
             prints["adapter"] = self.engine.adapters.fingerprint(self.adapter)
             if self.task.kind == "choose":
-                prints["temperature"] = f"{self.temperature:g}"
+                prints["temperature"] = f"{self.calibration.temperature:g}"
+                prints |= self.calibration.fingerprints
         return prints
 
 
@@ -143,9 +145,17 @@ def _write(run: StepRun) -> Iterator[Event]:
     for item in _write_segments(run, history):
         if isinstance(item, Usage):
             usages.append(item)
-        else:
+        elif item.text or item.tokens:
             text += item.text
             yield TextDelta(run.index, item.text, item.tokens)
+    whole = all(usage.stopped == "end" for usage in usages)
+    if run.task.split == "sentences" and whole and (lost := verbatim.lost(run.content, text)):
+        yield Notice(
+            run.index,
+            "not_kept",
+            f"In the text, but not as it stands there in this answer: {', '.join(lost)}",
+            words={"lost": ", ".join(lost)},
+        )
     yield _finished(run, text.strip(), usages)
 
 
@@ -159,6 +169,7 @@ def _write_segments(run: StepRun, history: Sequence[Message]) -> Iterator[Delta 
                 yield OUT_OF_TOKENS
                 return
             stopped: StopReason = "end"
+            restorer = verbatim.Restorer(segment.core if run.task.split == "sentences" else "")
             request = WriteRequest(
                 run.messages(segment.core, history),
                 run.adapter,
@@ -170,7 +181,10 @@ def _write_segments(run: StepRun, history: Sequence[Message]) -> Iterator[Delta 
                 if isinstance(item, Usage):
                     stopped = item.stopped
                     left = max(0, left - item.tokens)
-                yield item
+                    yield restorer.rest()
+                    yield item
+                else:
+                    yield restorer.feed(item)
             if stopped in {"stop", "time", "until"}:
                 return
         if segment.after:
@@ -212,7 +226,7 @@ def _fitting(run: StepRun) -> tuple[Sequence[Message], int]:
 
 
 def _choose(run: StepRun) -> Iterator[Event]:
-    choice = _score(run, run.content)
+    choice = score_labels(run, run.content)
     if choice.usage.stopped != "end":
         yield _finished(run, "", [choice.usage])
         return
@@ -227,16 +241,17 @@ def _choose(run: StepRun) -> Iterator[Event]:
 
 def _probabilities(run: StepRun, choice: Choice) -> dict[str, float]:
     """Label as the task names it -> calibrated probability, the likeliest first."""
+    probabilities = calibrated(choice.logprobs, run.calibration.temperature)
+    return dict(sorted(probabilities.items(), key=lambda item: -item[1]))
+
+
+def score_labels(run: StepRun, content: str) -> Choice:
+    """The labels as the task names them, scored for the content, with the adapter's biases."""
     names = run.labels()
-    ordered = sorted(
-        calibrated(choice.logprobs, run.temperature).items(), key=lambda item: -item[1]
-    )
-    return {names[label]: probability for label, probability in ordered}
-
-
-def _score(run: StepRun, content: str) -> Choice:
-    request = ChooseRequest(run.messages(content), tuple(run.labels()), run.adapter)
-    return run.engine.choose(request, run.turn.stop)
+    request = ChooseRequest(run.messages(content), tuple(names), run.adapter)
+    choice = run.engine.choose(request, run.turn.stop)
+    named = {names[shown]: value for shown, value in choice.logprobs.items()}
+    return replace(choice, logprobs=run.calibration.with_biases(named))
 
 
 def _occlusion(run: StepRun, best: str, whole: float) -> Iterator[tuple[str, float]]:
@@ -244,7 +259,7 @@ def _occlusion(run: StepRun, best: str, whole: float) -> Iterator[tuple[str, flo
     parts = segments.groups(run.content, MAX_OCCLUDED)
     for i, part in enumerate(parts):
         rest = "".join(parts[:i] + parts[i + 1 :]).strip()
-        choice = _score(run, rest) if rest else None
+        choice = score_labels(run, rest) if rest else None
         if run.turn.stop.is_set():
             return
         if choice is None or choice.usage.stopped != "end":

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
-from adapter_store.calibration import read_temperature
+from adapter_store.calibration import Calibration, read_calibration
 from adapter_store.discovery import adapter_folders
 from adapter_store.files import ADAPTER_WEIGHTS, fingerprint_of
 from adapter_store.folder_check import SERVED_FILES, require_readable
@@ -37,14 +37,14 @@ class CheckedAdapter:
 
     Attributes:
         scalings: layer -> what its update is multiplied by.
-        temperature: what label scores are divided by.
+        calibration: of label scores.
     """
 
     folder: Path
     scalings: dict[str, float]
     fingerprint: str
     scope: Scope
-    temperature: float
+    calibration: Calibration
 
 
 class AdapterLibrary:
@@ -101,9 +101,9 @@ class AdapterLibrary:
         """What its run record says it was trained for; without one, everything. Raises as above."""
         return self._adapter(name).scope
 
-    def temperature(self, name: str) -> float:
-        """What label scores are divided by, from `calibration.json`; 1 without. Raises as above."""
-        return self._adapter(name).temperature
+    def calibration(self, name: str) -> Calibration:
+        """What its `calibration.json` says of label scores. Raises as above."""
+        return self._adapter(name).calibration
 
     def folder(self, name: str) -> Path:
         """Where the adapter lies. Raises as above."""
@@ -170,7 +170,7 @@ class AdapterLibrary:
             scalings=config.scalings(self._check_layers(folder / ADAPTER_WEIGHTS, folder.name)),
             fingerprint=fingerprint_of(folder),
             scope=read_run_record(folder).scope,
-            temperature=read_temperature(folder),
+            calibration=read_calibration(folder),
         )
 
     def _check_layers(self, file: Path, name: str) -> dict[str, int]:

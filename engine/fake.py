@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from adapter_store.calibration import NOT_CALIBRATED, Calibration
 from adapter_store.scope import Scope
 from core.errors import TooLong, UnknownName
 from engine.interface import (
@@ -35,6 +36,7 @@ class FakeAdapters:
 
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     scopes: Mapping[str, Scope] = field(default_factory=dict)
+    calibrations: Mapping[str, Calibration] = field(default_factory=dict)
 
     def names(self) -> list[str]:
         """Ids a request may carry."""
@@ -50,9 +52,9 @@ class FakeAdapters:
         """The scope given for the name, or one that covers everything."""
         return self.scopes.get(name, Scope())
 
-    def temperature(self, name: str) -> float:
-        """Nothing was fitted."""
-        return 1.0
+    def calibration(self, name: str) -> Calibration:
+        """The calibration given for the name, or none."""
+        return self.calibrations.get(name, NOT_CALIBRATED)
 
 
 class FakeEngine:

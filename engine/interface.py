@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from adapter_store.calibration import Calibration
 from adapter_store.scope import Scope
 from tasks.spec import Decoding, Message
 
@@ -140,8 +141,8 @@ class Adapters(Protocol):
         """What the adapter's record says it was trained for. Raises as `fingerprint`."""
         ...
 
-    def temperature(self, name: str) -> float:
-        """What label scores are divided by to be calibrated; 1 where it was not fitted."""
+    def calibration(self, name: str) -> Calibration:
+        """What label scores are shifted by and divided by. Raises as `fingerprint`."""
         ...
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Set
 
+from adapter_store.calibration import NOT_CALIBRATED, Calibration
 from adapter_store.scope import Scope
 from engine.adapters import AdapterLibrary
 
@@ -27,9 +28,9 @@ class ServedAdapters:
         """What its record says; one that only the server has may do everything."""
         return Scope() if self._only_served(name) else self._library.scope(name)
 
-    def temperature(self, name: str) -> float:
-        """What its calibration says."""
-        return 1.0 if self._only_served(name) else self._library.temperature(name)
+    def calibration(self, name: str) -> Calibration:
+        """What its folder says; of one that only the server has, nothing."""
+        return NOT_CALIBRATED if self._only_served(name) else self._library.calibration(name)
 
     def _only_served(self, name: str) -> bool:
         return name in self._served and name not in self._library.names()

@@ -154,6 +154,19 @@ def gate(candidate: Candidate, in_place: InPlace) -> None:
 
 
 @app.command()
+def calibrate(
+    runs: Annotated[list[Path], typer.Argument(help="folders of runs of one adapter")],
+) -> None:
+    """Fit what an adapter's label scores are shifted by and divided by, on judged rows."""
+    from evaluation.calibrate import calibrate as fit
+
+    fitted = fit(runs)
+    new, (right, right_now), (loss, loss_now) = fitted.calibration, fitted.accuracy, fitted.log_loss
+    print(f"temperature {new.temperature:g}, biases {new.biases or 'none'}, on {new.rows:,} rows")
+    print(f"accuracy {right:.3f} -> {right_now:.3f}, log loss {loss:.3f} -> {loss_now:.3f}")
+
+
+@app.command()
 def promote(
     candidate: Candidate,
     in_place: InPlace,

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
@@ -50,6 +50,11 @@ class LabelScores:
         """(rows, labels) log probabilities: log softmax of the scores over temperature."""
         normalized: Array = log_softmax(self.logprobs / temperature, axis=1)
         return normalized
+
+    def moved(self, biases: Mapping[str, float]) -> LabelScores:
+        """The scores with something added for each label."""
+        more = np.array([biases.get(label, 0.0) for label in self.labels])
+        return replace(self, logprobs=self.logprobs + more)
 
     @property
     def best(self) -> Array:
@@ -160,6 +165,25 @@ def fit_temperature(scores: LabelScores) -> float:
         method="bounded",
     )
     return math.exp(optimum.x)
+
+
+def fit_vector_scaling(scores: LabelScores) -> tuple[float, dict[str, float]]:
+    """Temperature and biases with the least log loss: (scores + bias) / temperature.
+
+    Vector scaling (Guo et al. 2017) with one slope for all labels. The biases sum to 0. A weak
+    penalty (0.001 a squared nat) keeps that of a label in no row from running away.
+    """
+    count = len(scores.labels)
+
+    def loss(values: Array) -> float:
+        biases = dict(zip(scores.labels, values[1:], strict=True))
+        losses = _negative_log_likelihood(scores.moved(biases), math.exp(values[0]))
+        return float(losses.mean() + 1e-3 * (values[1:] ** 2).sum())
+
+    bounds = [(-LOG_TEMPERATURE_BOUND, LOG_TEMPERATURE_BOUND), *[(-20.0, 20.0)] * count]
+    found = minimize(loss, np.zeros(1 + count), bounds=bounds)
+    biases = found.x[1:] - found.x[1:].mean()
+    return math.exp(found.x[0]), dict(zip(scores.labels, biases.tolist(), strict=True))
 
 
 def _negative_log_likelihood(scores: LabelScores, temperature: float) -> Array:

@@ -183,5 +183,5 @@ def _changed(first: Run, second: Run) -> dict[str, tuple[Any, Any]]:
     a, b = first.settings.model_dump(), second.settings.model_dump()
     for asked in (a, b):
         asked.update({f"fingerprints.{k}": v for k, v in asked.pop("fingerprints").items()})
-    names = sorted({*a, *b} - {"adapter", "served", "fingerprints.adapter"})
+    names = sorted({*a, *b} - {"adapter", "served", "fingerprints.adapter", "fingerprints.biases"})
     return {name: (a.get(name), b.get(name)) for name in names if a.get(name) != b.get(name)}

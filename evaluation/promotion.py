@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from adapter_store.calibration import Calibration, write_calibration
+from adapter_store.calibration import Calibration, read_calibration, write_calibration
 from adapter_store.discovery import find_adapter
 from adapter_store.files import fingerprint_of
 from adapter_store.promotions import PromotionEvent, Promotions
@@ -40,16 +40,20 @@ def promote(
                          'say why: --force "…".')  # fmt: skip
     folder = find_adapter(name)
     fingerprint = fingerprint_of(folder)
+    calibration = read_calibration(folder)
     if fingerprint != run.settings.fingerprints["adapter"]:
         raise InputError(
             f"{name} has changed since it was judged ({run.settings.fingerprints['adapter']} then, "
             f"{fingerprint} now). Judge it again."
         )
+    if run.settings.fingerprints.get("biases") != calibration.fingerprints.get("biases"):
+        raise InputError(f"{name}: its biases have changed since it was judged. Judge it again.")
     if run.chosen is not None:
         write_calibration(
             folder,
             Calibration(
                 temperature=run.chosen.temperature.value,
+                biases=calibration.biases,
                 data=run.settings.data,
                 sha256=run.settings.sha256,
                 rows=run.settings.rows - run.failed,

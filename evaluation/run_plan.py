@@ -84,6 +84,7 @@ class RunPlan:
         fingerprints = engine.fingerprints()
         if adapter is not None:
             fingerprints["adapter"] = str(parts[adapter].fingerprint)
+            fingerprints |= engine.adapters.calibration(adapter).fingerprints
         data, task = self.data, self.task
         return RunSettings(
             task=task.fingerprint,

@@ -194,11 +194,9 @@ def _answer(work: JudgedStep, row: EvaluationRow, score_reference: bool) -> Outc
 
 
 def _choose(work: JudgedStep, row: EvaluationRow) -> Outcome:
-    names = work.labels()
-    request = ChooseRequest(work.messages(work.content), tuple(names), work.adapter)
-    choice = work.engine.choose(request)
+    choice = steps.score_labels(work, work.content)
     require_whole(choice.usage.stopped)
-    logprobs = {names[shown]: value for shown, value in choice.logprobs.items()}
+    logprobs = choice.logprobs
     return outcome_of(
         row,
         answer=max(logprobs, key=logprobs.__getitem__),

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from adapter_store.calibration import read_calibration
 from adapter_store.discovery import adapter_folders
 from adapter_store.files import fingerprint_of
 from core.errors import InputError
@@ -185,7 +186,7 @@ def outdated(root: Path = REPOSITORY) -> list[str]:
     tasks = {name: task.fingerprint for name, task in load_tasks([REPOSITORY / "tasks"]).items()}
     reasons = []
     for path, shipped in read(root).items():
-        ships = {"adapter": _shipped(root, shipped.adapter), "task": tasks.get(shipped.task)}
+        ships = {**_shipped(root, shipped.adapter), "task": tasks.get(shipped.task)}
         reasons += [
             f"{path}: the {kind} of {shipped.adapter} was {shipped.fingerprints.get(kind)} when it "
             f"was judged and is {now or 'not there'} now. Judge it again, or remove the record."
@@ -246,10 +247,11 @@ def _read(file: Path) -> ShippedResult:
         ) from error
 
 
-def _shipped(root: Path, adapter: str) -> str | None:
-    """Fingerprint of the adapter that ships, as the engine makes it; None without one."""
+def _shipped(root: Path, adapter: str) -> dict[str, str | None]:
+    """Fingerprints of the adapter that ships and of its biases; None where there is none."""
     folder = adapter_folders(shipped_adapter_dirs(root)).get(adapter)
+    biases = read_calibration(folder).fingerprints.get("biases") if folder else None
     try:
-        return fingerprint_of(folder) if folder else None
+        return {"adapter": fingerprint_of(folder) if folder else None, "biases": biases}
     except FileNotFoundError:
-        return None
+        return {"adapter": None, "biases": biases}

@@ -37,6 +37,9 @@ class Layout(BaseModel):
     fills: dict[str, str] = Field({}, description="slot -> value, where no column gives it")
     answers: dict[str, str] = Field({}, description="answer in the file -> answer to learn")
     answer: str | None = Field(None, description="the answer of every row")
+    only: list[str] | None = Field(
+        None, min_length=1, description="answers to learn; rows with others are left out"
+    )
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,12 @@ class Table:
             self.rows.append(result)
         else:
             self.refused.append(result)
+
+    def wanted(self, layout: Layout) -> Table:
+        """Without the rows whose answer is not among those that the layout names."""
+        if layout.only is None:
+            return self
+        return Table([row for row in self.rows if row.answer in layout.only], self.refused)
 
 
 def duplicate_key(text: str) -> str:
@@ -140,7 +149,7 @@ def read(path: Path, layout: Layout, task: TaskSpec | None = None) -> Table:
             table.add(result)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
-    return table
+    return table.wanted(layout)
 
 
 def read_hub(
@@ -170,7 +179,7 @@ def read_hub(
     for number, record in enumerate(data, 1):
         plain = {k: named[k](v) if k in named and v >= 0 else v for k, v in record.items()}
         table.add(_row(number, plain, roles, layout))
-    return table
+    return table.wanted(layout)
 
 
 def _records(path: Path) -> Iterator[tuple[int, dict[str, Any] | Refusal]]:

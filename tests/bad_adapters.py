@@ -103,7 +103,7 @@ BREAKS: dict[str, tuple[Callable[[Path], object], str]] = {
     "huge json": (lambda f: (f / ADAPTER_CONFIG).write_text(" " * 2**21), "larger than 1 MiB"),
     "huge temperature": (
         lambda f: (f / "calibration.json").write_text('{"temperature": 1' + "0" * 400 + "}"),
-        "holds no temperature",
+        "holds no calibration",
     ),
     "pickle": (lambda f: trap(f, "adapter_model.bin"), "only safetensors are loaded"),
     "pickle by another name": (lambda f: trap(f, ADAPTER_WEIGHTS), "damaged"),

@@ -35,6 +35,7 @@ class NoticeView(_Data):
     kind: str
     message: str
     numbers: dict[str, int] = {}
+    words: dict[str, str] = {}
 
 
 class StepView(_Data):
@@ -69,7 +70,12 @@ class StepView(_Data):
             text=record.text,
             pieces=record.highlights,
             notices=[
-                NoticeView(kind=notice.kind, message=notice.message, numbers=notice.numbers)
+                NoticeView(
+                    kind=notice.kind,
+                    message=notice.message,
+                    numbers=notice.numbers,
+                    words=notice.words,
+                )
                 for notice in record.notices
             ],
         )

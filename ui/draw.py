@@ -11,7 +11,7 @@ from tasks import languages
 from tasks.spec import Both, TaskSpec
 from ui import markdown
 from ui.bars import draw_bars, percent
-from ui.conversation import Conversation, StepView, TurnView
+from ui.conversation import Conversation, NoticeView, StepView, TurnView
 from ui.icons import icon
 from ui.words import phrase, say, show, words
 
@@ -151,7 +151,7 @@ def _why(turn: TurnView, tasks: Tasks) -> str:
 
 def _step(index: int, step: StepView, tasks: Tasks, alone: bool) -> Iterator[GradioContent]:
     head = "" if alone else _step_head(index, step, tasks)
-    notes = "".join(_notice(note.kind, note.message, note.numbers) for note in step.notices)
+    notes = "".join(map(_notice, step.notices))
     if head or notes:
         yield _html(head + notes)
     if step.labels:
@@ -171,9 +171,9 @@ def _step_head(index: int, step: StepView, tasks: Tasks) -> str:
     )
 
 
-def _notice(kind: str, message: str, numbers: Mapping[str, int]) -> str:
-    key = f"notice.{kind}"
-    text = say(key, **numbers) if key in words() else escape(message)
+def _notice(note: NoticeView) -> str:
+    key = f"notice.{note.kind}"
+    text = say(key, **note.numbers, **note.words) if key in words() else escape(note.message)
     return f'<p class="pb-note">{text}</p>'
 
 

@@ -24,6 +24,7 @@ from agent.events import (
 from agent.options import TurnOptions
 from agent.planning.planner import Planner
 from engine.fake import FakeEngine
+from engine.interface import CompletionRequest, WriteRequest
 from tasks.spec import Message, load_tasks
 
 
@@ -67,6 +68,17 @@ def test_long_text_is_translated_by_sentence_and_keeps_its_layout(planner: Plann
         "# [base] Plan\n\n- [base] Buy milk. [base] Call Ann.\n- [ ] [base] Go home.\n\n"
         "```\ncode stays\n```"
     )
+
+
+def test_what_a_translation_lost_is_said(planner: Planner) -> None:
+    class Forgetful(FakeEngine):
+        def _answer(self, request: WriteRequest | CompletionRequest) -> str:
+            return super()._answer(request).replace("{name}", "{nom}").replace("`ls`", "cela")
+
+    events = turn(planner, "/translate fr Hello {name}, run `ls` now.", Forgetful())
+    assert only(events, StepFinished)[0].text == "[base] Hello {name}, run cela now."
+    (notice,) = only(events, Notice)
+    assert (notice.kind, notice.words) == ("not_kept", {"lost": "`ls`"})
 
 
 def test_steps_feed_each_other(planner: Planner) -> None:

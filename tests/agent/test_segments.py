@@ -30,6 +30,12 @@ def test_groups_join_to_the_text(text: str, most: int) -> None:
         ("天气很好。我们走吧！", "zh", ["天气很好。", "我们走吧！"]),
         ("1. First\n2) Second", "en", ["First", "Second"]),
         ("> quoted\n---\n42", "en", ["quoted"]),
+        ("- `git push {{branch}}`\nhttps://a.example\n{name}: `x`", "en", []),
+        (
+            "| Name | Colour |\n|---|:--|\n| `a|b` | Red \\| blue |",
+            "en",
+            ["Name", "Colour", "Red \\| blue"],
+        ),
     ],
 )
 def test_sentences_are_found(text: str, language: str, cores: list[str]) -> None:

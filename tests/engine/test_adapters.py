@@ -67,11 +67,15 @@ def test_what_it_was_trained_for_is_read_from_its_record(base: Base, shelf: Path
 
 def test_its_temperature_is_read(base: Base, shelf: Path) -> None:
     adapters = library(base, shelf)
-    assert adapters.temperature("good") == 1
+    assert adapters.calibration("good").temperature == 1
     (shelf / "good" / "calibration.json").write_text('{"temperature": 1.7, "rows": 90}')
-    assert adapters.temperature("good") == 1.7
+    assert adapters.calibration("good").temperature == 1.7
     (shelf / "good" / "calibration.json").write_text('{"temperature": 0}')
     assert "is above 0, not 0" in adapters.refused()["good"]
+    (shelf / "good" / "calibration.json").write_text('{"temperature": 1, "biases": {"a": -2.5}}')
+    assert adapters.calibration("good").biases == {"a": -2.5}
+    (shelf / "good" / "calibration.json").write_text('{"temperature": 1, "biases": {"a": NaN}}')
+    assert "a bias is a finite number, not nan" in adapters.refused()["good"]
 
 
 def test_a_link_out_of_the_folder_is_refused(base: Base, shelf: Path, good: Path) -> None:

@@ -109,6 +109,16 @@ def test_the_temperature_is_found_again() -> None:
     assert choice_metrics.calibration_error(scored, temperature).over_all() < 0.03
 
 
+def test_biases_are_found_again() -> None:
+    scored = drawn(4000, 3, temperature=2.0)
+    leaning = scored.moved({scored.labels[0]: 3.0})
+    temperature, biases = choice_metrics.fit_vector_scaling(leaning)
+    assert temperature == pytest.approx(2.0, rel=0.1)
+    first, second, third = (biases[label] for label in leaning.labels)
+    assert first - second == pytest.approx(-3, abs=0.4)
+    assert second - third == pytest.approx(0, abs=0.4)
+
+
 def test_per_label() -> None:
     scored = LabelScores.of([{"a": 0.0, "b": -1.0}] * 3, ["a", "a", "b"])
     assert choice_metrics.per_label(scored)["a"] == pytest.approx(

@@ -35,6 +35,17 @@ def test_formats(tmp_path: Path, name: str, content: bytes) -> None:
     assert not table.refused
 
 
+def test_only_some_answers_are_learnt(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text("text,label\na,1\nb,0\nc,5\nd,\n")
+    source = DataSource(
+        path=str(file), answers={"1": "positive", "0": "negative"}, only=["positive", "negative"]
+    )
+    table = read(file, source, TASKS["sentiment"])
+    assert [(row.text, row.answer) for row in table.rows] == [("a", "positive"), ("b", "negative")]
+    assert [refusal.line for refusal in table.refused] == [5]
+
+
 def test_parquet_and_numbered_labels(tmp_path: Path) -> None:
     file = tmp_path / "a.parquet"
     pandas.DataFrame({"review": ["good", "bad"], "y": [1, 0]}).to_parquet(file)
