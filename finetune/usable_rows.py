@@ -11,10 +11,10 @@ from finetune.recipe import DataSource, Recipe
 from tasks import languages
 from tasks.label_names import label_of, offer, task_labels
 from tasks.records import Refusal
+from tasks.row_languages import guessed, language_slots
 from tasks.rows import Row, Table
 from tasks.spec import TaskSpec
 
-GUESSED_ROWS = 200  # whose texts together tell the language of a column
 RENAMED_SHOWN = 8
 
 
@@ -77,7 +77,7 @@ def _with_own_labels(rows: Sequence[Row], refused: list[Refusal]) -> list[Row]:
 
 def _with_languages(rows: list[Row], refused: list[Refusal], task: TaskSpec) -> list[Row]:
     """The rows with ISO 639-1 codes in their language slots."""
-    slots = [name for name, slot in task.slots.items() if slot.type == "language"]
+    slots = language_slots(task)
     if not slots:
         return rows
     guesses: dict[str, str] = {}
@@ -88,7 +88,7 @@ def _with_languages(rows: list[Row], refused: list[Refusal], task: TaskSpec) -> 
         if unknown is None:
             known.append(replace(row, slots={**row.slots, **{k: str(v) for k, v in codes.items()}}))
             continue
-        guesses = guesses or _guessed(rows, task)
+        guesses = guesses or guessed(task, rows)
         given = row.slots.get(unknown)
         reason = f"{given!r} is no language" if given else "the row does not say the language"
         filled = ", ".join(f"{name}: {guesses.get(name, '...')}" for name in slots)
@@ -98,10 +98,3 @@ def _with_languages(rows: list[Row], refused: list[Refusal], task: TaskSpec) -> 
         )
         refused.append(Refusal(row.line, unknown, reason, fix, row.text))
     return known
-
-
-def _guessed(rows: Sequence[Row], task: TaskSpec) -> dict[str, str]:
-    """The languages that texts and answers are likely in, by slot: for a person to confirm."""
-    some = rows[:GUESSED_ROWS]
-    texts = {task.source_slot: [r.text for r in some], task.target_slot: [r.answer for r in some]}
-    return {slot: languages.detect("\n".join(own)) for slot, own in texts.items() if slot}

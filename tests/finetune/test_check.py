@@ -13,8 +13,9 @@ from finetune import checks, model, preview
 from finetune.data import DataSet
 from finetune.examples import ExampleEncoder
 from finetune.recipe import DataSource, Recipe
+from finetune.usable_rows import usable
 from tasks.records import Refusal
-from tasks.rows import Row
+from tasks.rows import Row, Table
 from tasks.spec import load_tasks
 
 HERE = DataSource(path="here.jsonl")
@@ -126,3 +127,19 @@ def test_labels_that_look_alike_and_lone_ones(sentiment: ExampleEncoder) -> None
     assert "4 labels have a single row" in findings
     assert "validation rows have labels that no training row has: 'refunds' (lines 70)" in findings
     assert "only 5 rows to learn from" in findings_of(DataSet(HERE, train[:5], []), sentiment)
+
+
+def test_translations_need_their_languages(recipe: Recipe) -> None:
+    translation = model.encoder(model.load_tokenizer(recipe), load_tasks()["translation"])
+    pairs = [
+        ("The shop is closed today.", "Le magasin est fermé aujourd’hui.", {}),
+        ("He is my brother.", "Il est mon frère.", {"source": "English", "target": "fr-FR"}),
+        ("It rains.", "Il pleut.", {"source": "en", "target": "Frensh"}),
+    ]
+    table = Table([Row(*pair, line=i) for i, pair in enumerate(pairs, 2)])
+    known = usable(table, recipe, HERE, translation)
+    assert [row.slots for row in known.rows] == [{"source": "en", "target": "fr"}]
+    said = list(map(str, known.refused))
+    assert said[0].startswith("line 2, column 'target': the row does not say the language")
+    assert "`fills: {target: fr, source: en}`" in said[0]
+    assert said[1].startswith("line 4, column 'target': 'Frensh' is no language")
