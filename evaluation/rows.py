@@ -152,7 +152,7 @@ class EvaluationData:
             known = self.trained.get(slot, ())
             found[slot] = known[0] if len(known) == 1 else guesses[slot]
             if found[slot] not in known:
-                fills = " ".join(f"--fill {one}={guesses[one]}" for one in missing)
+                fills = " ".join(f"--fill {one}={guesses[one]}" for one in sorted(missing))
                 raise InputError(
                     f"{self.file.name} does not say the {slot} language of its rows, and no "
                     f"adapter decides it. Name it in a column, or for all rows, like {fills}."

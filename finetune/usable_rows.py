@@ -91,7 +91,7 @@ def _with_languages(rows: list[Row], refused: list[Refusal], task: TaskSpec) -> 
         guesses = guesses or guessed(task, rows)
         given = row.slots.get(unknown)
         reason = f"{given!r} is no language" if given else "the row does not say the language"
-        filled = ", ".join(f"{name}: {guesses.get(name, '...')}" for name in slots)
+        filled = ", ".join(f"{name}: {guesses.get(name, '...')}" for name in sorted(slots))
         fix = (
             "Give ISO 639-1 codes in a column, or for all rows beside the file's path in the "
             f"recipe: `fills: {{{filled}}}`."

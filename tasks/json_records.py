@@ -33,7 +33,7 @@ def read(name: str, text: str) -> Records:
     first = next((line for _, line in lines if line.strip()), "")
     array = ARRAY.match(text)
     if array and (first.strip() == text.strip() or not _is_json(first)):
-        values = _array(name, text, array.end())
+        values = _distinct(list(_array(name, text, array.end())))
     else:
         values = ((number, line.strip(), _parsed(line)) for number, line in lines if line.strip())
     return Records([(number, _record(number, raw, value)) for number, raw, value in values])
@@ -57,6 +57,13 @@ def _array(name: str, text: str, place: int) -> Iterator[tuple[int, str, Any]]:
             ) from error
         yield line, text[place:end], value
         place = end
+
+
+def _distinct(values: list[tuple[int, str, Any]]) -> Iterator[tuple[int, str, Any]]:
+    """The values with their lines, or where several stand in a line with their numbers."""
+    alone = len({line for line, _, _ in values}) == len(values)
+    for number, (line, raw, value) in enumerate(values, 1):
+        yield line if alone else number, raw, value
 
 
 def _is_json(line: str) -> bool:

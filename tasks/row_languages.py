@@ -23,4 +23,8 @@ def guessed(task: TaskSpec, rows: Sequence[Row]) -> dict[str, str]:
         task.source_slot: [row.text for row in some],
         task.target_slot: [row.answer for row in some],
     }
-    return {slot: languages.detect("\n".join(own)) for slot, own in sides.items() if slot}
+    return {
+        slot: languages.detect("\n".join(own), among=languages.codes())
+        for slot, own in sides.items()
+        if slot
+    }

@@ -141,5 +141,5 @@ def test_translations_need_their_languages(recipe: Recipe) -> None:
     assert [row.slots for row in known.rows] == [{"source": "en", "target": "fr"}]
     said = list(map(str, known.refused))
     assert said[0].startswith("line 2, column 'target': the row does not say the language")
-    assert "`fills: {target: fr, source: en}`" in said[0]
+    assert "`fills: {source: en, target: fr}`" in said[0]
     assert said[1].startswith("line 4, column 'target': 'Frensh' is no language")

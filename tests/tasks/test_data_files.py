@@ -97,6 +97,14 @@ def test_separators_and_json(tmp_path: Path, name: str, content: str) -> None:
     assert good(read_bytes(tmp_path, name, content.encode())) == [{"text": "so, so", "label": "x"}]
 
 
+def test_objects_of_an_array_have_their_line_or_their_number(tmp_path: Path) -> None:
+    objects = ['{"text": "a"}', "3", '{"text": "b"}']
+    for between, lines in ((",\n\n", [1, 3, 5]), (", ", [1, 2, 3])):
+        records = read_bytes(tmp_path, "a.json", f"[{between.join(objects)}]".encode())
+        assert [line for line, _ in records.found] == lines
+        assert f"line {lines[1]}: a int, not an object" in refused(records)[0]
+
+
 def test_a_separator_may_be_named(tmp_path: Path) -> None:
     content = b"a~b\n1~2\n"
     assert good(read_bytes(tmp_path, "a.csv", content, delimiter="~")) == [{"a": "1", "b": "2"}]
