@@ -84,15 +84,32 @@ class RunRecord(_Tolerant):
     rows: int = Field(0, description="examples learnt from, over all steps")
     tokens: int = Field(0, description="positions computed, padding included")
     seconds: float = Field(0.0, description="spent in steps")
+    loss_before: float | None = Field(None, description="validation loss before the first step")
     evaluations: list[tuple[int, float]] = Field(
         [], description="(step, validation loss in nats an answer token)"
     )
+    kept_best: bool = Field(False, description="the adapter is that of the lowest loss")
     threads: int = 0
     processes: int = 1
     processor: str = ""
     versions: dict[str, str] = Field({}, description="package -> version")
     folds: list[float] = Field([], description="validation losses of a cross-validation before")
+    findings: list[str] = Field([], description="what was noticed about the rows")
     start: StartRecord | None = None
+
+    @property
+    def ended_worse(self) -> str:
+        """A sentence where the validation loss ended above where it began; else empty."""
+        if self.loss_before is None or not self.evaluations:
+            return ""
+        kept = self.best_loss if self.kept_best else self.evaluations[-1][1]
+        if kept <= self.loss_before:
+            return ""
+        return (
+            f"{self.name}: the validation loss ended at {kept:.3f}, above {self.loss_before:.3f} "
+            "where it began, so the training made it worse. Use a smaller learning_rate, fewer "
+            "epochs, patience=2 to keep the best, or other rows."
+        )
 
     @property
     def trained_for(self) -> str:

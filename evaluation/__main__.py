@@ -28,11 +28,13 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import typer
 
 from adapter_store.discovery import find_adapter
+from adapter_store.run_record import read_run_record
 from core import terminal
 from core.errors import InputError, SetupError
 from core.settings import load_settings
 from core.terminal import aside
 from engine.interface import Engine, ScoringEngine
+from tasks.data_files import FileForm
 from tasks.spec import find_task, load_tasks
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -46,7 +48,7 @@ Output = Annotated[Path | None, typer.Option(help="write the JSON there too")]
 @app.command()
 def run(
     task: Annotated[str, typer.Option(help="name of the task")],
-    data: Annotated[Path, typer.Option(help=".jsonl, .csv, .tsv or .parquet file")],
+    data: Annotated[Path, typer.Option(help="file of JSON lines, CSV, TSV, XLSX or Parquet")],
     output: Annotated[Path, typer.Option(help="folder of the run; gone on with if it is there")],
     adapter: Annotated[
         str | None,
@@ -59,6 +61,18 @@ def run(
         str, typer.Option(help="own label list, by comma; `drawn` draws lists from the file's own")
     ] = "",
     column: Annotated[list[str] | None, typer.Option(help="file column=role")] = None,
+    fill: Annotated[
+        list[str] | None, typer.Option(help="slot=value for all rows, like target=fr")
+    ] = None,
+    answer: Annotated[
+        list[str] | None,
+        typer.Option(help="answer in the file=the label it means, like 1=positive"),
+    ] = None,
+    encoding: Annotated[str | None, typer.Option(help="of the file, like gb18030")] = None,
+    delimiter: Annotated[
+        str | None, typer.Option(help="of its columns: a character, or tab")
+    ] = None,
+    sheet: Annotated[str | None, typer.Option(help="of a workbook; its first by default")] = None,
     limit: Annotated[int | None, typer.Option(help="rows drawn at random by the seed")] = None,
     reverse: Annotated[bool, typer.Option(help="the other direction of a translation")] = False,
     train: Annotated[
@@ -81,9 +95,20 @@ def run(
 
     spec = find_task(load_tasks(), task)
     figures.metric_names(spec)
-    selected = EvaluationData(data, _columns(column or []), labels, limit, reverse, seed)
-    rows = selected.rows(spec)
     name = None if adapter == "base" else adapter
+    selected = EvaluationData(
+        data,
+        _pairs("--column", "file column=role", column),
+        labels,
+        limit,
+        reverse,
+        seed,
+        fills=_pairs("--fill", "slot=value", fill),
+        answers=_pairs("--answer", "answer in the file=label", answer),
+        form=FileForm(encoding, delimiter, sheet),
+        trained=read_run_record(find_adapter(name)).scope.slots if name else {},
+    )
+    rows = selected.rows(spec, aside)
     if name is not None:
         contamination.refuse_training_file(name, data)
     training = contamination.TrainingTexts.of(train, selected.columns, spec) if train else None
@@ -305,12 +330,12 @@ def table(
     aside(f"{', '.join(different)}: written." if different else "READMEs and cards are up to date.")
 
 
-def _columns(given: list[str]) -> dict[str, str]:
-    pairs = [pair.partition("=") for pair in given]
-    for column, sign, role in pairs:
-        if not (column and sign and role):
-            raise InputError(f"--column is `file column=role`, not {column + sign + role!r}.")
-    return {column.strip(): role.strip() for column, _, role in pairs}
+def _pairs(option: str, form: str, given: list[str] | None) -> dict[str, str]:
+    pairs = [pair.partition("=") for pair in given or []]
+    for name, sign, value in pairs:
+        if not (name and sign and value):
+            raise InputError(f"{option} is `{form}`, not {name + sign + value!r}.")
+    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 @contextmanager

@@ -84,6 +84,21 @@ class RunSettings(_Strict):
     data: str = Field(description="name of the data file")
     sha256: str = Field(description="of the data file")
     columns: dict[str, str] = Field(description="file column -> role, where given")
+    fills: dict[str, str] = Field(
+        {},
+        description="slot -> value for all rows, where given",
+        exclude_if=lambda fills: not fills,
+    )
+    answers: dict[str, str] = Field(
+        {},
+        description="answer in the file -> the one that is meant, where given",
+        exclude_if=lambda answers: not answers,
+    )
+    form: dict[str, str] = Field(
+        {},
+        description="encoding, delimiter and sheet of the file, where given",
+        exclude_if=lambda form: not form,
+    )
     labels: str = Field(description="own label list by comma, 'drawn', or empty for the task's")
     limit: int | None
     reverse: bool

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from agent.planning import slots
 from core import fingerprint
 from core.errors import InputError, UnknownName
 from tasks import languages
+from tasks.data_files import FileForm
+from tasks.label_names import coding, label_of, task_labels
+from tasks.row_languages import guessed, language_slots
 from tasks.rows import Layout, Row, Table, exchanged, read
 from tasks.spec import TaskSpec
 
@@ -45,6 +49,10 @@ class EvaluationData:
         labels: the person's own label list, or `drawn`, or empty for the task's own.
         limit: rows to draw at random by the seed; all when None.
         reverse: judge the other direction of a translation.
+        fills: slot -> value, where no column gives it.
+        answers: answer in the file -> the one that is meant.
+        form: encoding, separator and sheet of the file, where they cannot be told.
+        trained: language slot -> the codes that the judged adapter was trained for.
     """
 
     file: Path
@@ -53,19 +61,34 @@ class EvaluationData:
     limit: int | None = None
     reverse: bool = False
     seed: int = 0
+    fills: dict[str, str] = field(default_factory=dict)
+    answers: dict[str, str] = field(default_factory=dict)
+    form: FileForm = field(default_factory=FileForm)
+    trained: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def sha256(self) -> str:
         """The file's hash."""
         return fingerprint.sha256_file(self.file)
 
-    def rows(self, task: TaskSpec) -> list[EvaluationRow]:
+    def rows(
+        self, task: TaskSpec, say: Callable[[str], None] = lambda line: None
+    ) -> list[EvaluationRow]:
         """The rows, in the order of the file.
+
+        Args:
+            task: what they are judged for.
+            say: told how the file was read, where that is not plain.
 
         Raises:
             InputError: there are none, or one of them cannot be judged; nothing is left out.
         """
-        table = read(self.file, layout(self.columns, task), task)
-        rows = _drawn_rows(table, self)
+        known = layout(self.columns, task).model_copy(
+            update={"fills": self.fills, "answers": self.answers, **asdict(self.form)}
+        )
+        table = read(self.file, known, task)
+        for note in table.notes:
+            say(note)
+        rows = self._with_languages(task, _drawn_rows(table, self), say)
         if self.reverse:
             if task.target_slot is None:
                 raise InputError(f"--reverse is for translation; {task.name} has one direction.")
@@ -96,18 +119,47 @@ class EvaluationData:
         if task.kind != "choose" or self.labels == DRAWN:
             return [row.answer for row in rows]
         own = {label: label for label in self._own_labels()} if self.labels else {}
-        names = own or label_names(task)
-        unknown = [row for row in rows if row.answer not in names]
+        names = own or task_labels(task)
+        meant = {answer: label_of(answer, names) for answer in {row.answer for row in rows}}
+        unknown = [row for row in rows if meant[row.answer] is None]
         if unknown:
             shown = ", ".join(
                 f"{row.answer!r} (line {row.line})" for row in unknown[:REFUSED_SHOWN]
             )
             raise InputError(
                 f"{self.file.name}: {len(unknown)} rows have a label that is not offered: {shown}. "
-                f"Offered: {', '.join(dict.fromkeys(names.values()))}. Name a list of your own "
+                f"Offered: {', '.join(dict.fromkeys(names.values()))}. Say what they mean, like "
+                f"{_mapping(task, [row.answer for row in unknown])}, or name a list of your own "
                 f'with --labels "a, b", or --labels {DRAWN}.'
             )
-        return [names[row.answer] for row in rows]
+        return [str(meant[row.answer]) for row in rows]
+
+    def _with_languages(
+        self, task: TaskSpec, rows: list[Row], say: Callable[[str], None]
+    ) -> list[Row]:
+        """The rows with languages: their own, or those that the judged adapter knows.
+
+        Raises:
+            InputError: neither says them.
+        """
+        missing = [
+            slot for slot in language_slots(task) if not all(row.slots.get(slot) for row in rows)
+        ]
+        if not missing:
+            return rows
+        guesses, found = guessed(task, rows), {}
+        for slot in missing:
+            known = self.trained.get(slot, ())
+            found[slot] = known[0] if len(known) == 1 else guesses[slot]
+            if found[slot] not in known:
+                fills = " ".join(f"--fill {one}={guesses[one]}" for one in sorted(missing))
+                raise InputError(
+                    f"{self.file.name} does not say the {slot} language of its rows, and no "
+                    f"adapter decides it. Name it in a column, or for all rows, like {fills}."
+                )
+        named = ", ".join(f"{slot} {code}" for slot, code in sorted(found.items()))
+        say(f"{self.file.name} names no languages. Of those of the adapter they are {named}.")
+        return [replace(row, slots={**found, **_given(row.slots)}) for row in rows]
 
     def _own_labels(self) -> tuple[str, ...]:
         own = tuple(dict.fromkeys(filter(None, map(str.strip, self.labels.split(",")))))
@@ -131,12 +183,20 @@ class EvaluationData:
         language = languages.detect(row.text)
         filled = slots.fill(task, "", language, language)
         plain = {name: value for name, value in filled.items() if isinstance(value, str)}
-        return {**plain, **{name: value for name, value in row.slots.items() if value}}
+        return {**plain, **_given(row.slots)}
 
 
-def label_names(task: TaskSpec) -> dict[str, str]:
-    """What a file may call a label of the task, in English, Chinese or by its name -> its name."""
-    return {text: n for n, both in task.labels.items() for text in (both.zh, both.en, n)}
+def _given(slots: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in slots.items() if value}
+
+
+def _mapping(task: TaskSpec, unknown: Sequence[str]) -> str:
+    """Options that say what unknown labels mean, as far as that is obvious."""
+    meant = coding(task, unknown) or {}
+    shown = dict.fromkeys(unknown[:REFUSED_SHOWN] if not meant else sorted(meant))
+    return shlex.join(
+        word for label in shown for word in ("--answer", f"{label}={meant.get(label, '...')}")
+    )
 
 
 def _drawn_rows(table: Table, data: EvaluationData) -> list[Row]:
@@ -167,7 +227,9 @@ def layout(columns: Mapping[str, str], task: TaskSpec) -> Layout:
     Raises:
         UnknownName: a column is given a role that the task does not have.
     """
-    roles = {"text", "answer", "context", *task.slots}
+    if not columns:
+        return Layout()
+    roles = {"text", "answer", "context", "instruction", "messages", *task.slots}
     for role in columns.values():
         if role not in roles:
             raise UnknownName("role", role, roles)

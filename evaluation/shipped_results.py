@@ -146,6 +146,9 @@ def command(settings: RunSettings, baseline: Baseline | None = None) -> str:
     words = ["python", "-m", "evaluation", "run", "--task", settings.task_name]
     words += ["--data", f"DIR/{settings.data}", "--adapter", settings.adapter or "base"]
     words += [word for pair in settings.columns.items() for word in ("--column", "=".join(pair))]
+    for option, pairs in (("--fill", settings.fills), ("--answer", settings.answers)):
+        words += [word for pair in pairs.items() for word in (option, "=".join(pair))]
+    words += [word for name, value in settings.form.items() for word in (f"--{name}", value)]
     words += ["--labels", settings.labels] if settings.labels else []
     words += ["--limit", str(settings.limit)] if settings.limit is not None else []
     words += ["--reverse"] if settings.reverse else []

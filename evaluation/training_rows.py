@@ -14,7 +14,7 @@ from core import fingerprint
 from core.errors import InputError, PatchbayError
 from core.paths import REPOSITORY
 from evaluation import contamination
-from evaluation.rows import label_names
+from tasks.label_names import label_of, task_labels
 from tasks.rows import Layout, Row, drawn, read, split
 from tasks.spec import TaskSpec
 
@@ -62,7 +62,7 @@ def training_rows(
     Raises:
         NoTrainingRows: the record names no rows, or they cannot be read here.
     """
-    names = {**label_names(task), **{label: label for label in offered}}
+    names = {**task_labels(task), **{label: label for label in offered}}
     recipe, found = contamination.recipe_or_empty(adapter), TrainingRows()
     for data_set, source in _sources(adapter, recipe):
         rows = _rows(data_set, source, recipe, task, data_folder)
@@ -73,7 +73,7 @@ def training_rows(
                 "none for its length."
             )
         for row in rows:
-            label = names.get(row.answer, row.answer)
+            label = label_of(row.answer, names) or row.answer
             if label in offered:
                 found.texts.append(row.text)
                 found.labels.append(label)
@@ -112,7 +112,8 @@ def _rows(
     except (InputError, ValidationError) as error:
         raise NoTrainingRows("not readable", f"{data_set.name}: {error}") from error
     if source.get("labels", "task") == "task":
-        rows = [row for row in rows if row.answer in task.labels]
+        own = task_labels(task)
+        rows = [row for row in rows if label_of(row.answer, own)]
     rows = drawn(rows, source.get("take"), recipe.get("seed", 0))
     if source.get("validation") or not recipe.get("validation_share"):
         return rows

@@ -16,6 +16,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import typer
 
+from adapter_store.run_record import read_run_record
 from core import terminal
 from core.errors import UnknownName
 from core.terminal import aside
@@ -33,7 +34,8 @@ def check(recipe: RecipeName, overrides: Overrides = None) -> None:
 
     resolved = load_recipe(recipe, overrides or [])
     aside(resolved.explain())
-    print(preview.report(resolved.recipe))
+    for line in preview.report(resolved.recipe):
+        print(line)
 
 
 @app.command()
@@ -41,10 +43,13 @@ def run(
     recipe: RecipeName,
     overrides: Overrides = None,
     resume: Annotated[bool, typer.Option(help="go on from the last checkpoint")] = False,
-    replace: Annotated[bool, typer.Option(help="replace a finished adapter of that name")] = False,
+    replace: Annotated[
+        bool, typer.Option(help="replace an adapter or unfinished run of that name")
+    ] = False,
 ) -> None:
     """Train an adapter."""
     from finetune import cross_validation, train
+    from finetune.errors import TrainingError
 
     resolved = load_recipe(recipe, overrides or [])
     aside(resolved.explain())
@@ -53,8 +58,10 @@ def run(
     losses: list[float] = []
     if resolved.recipe.folds and not resume:
         losses = cross_validation.run(recipe, overrides or [], resolved.recipe.folds, aside)
-    folder = train.run(resolved, resume, replace, folds=losses)
+    folder = train.run(resolved, resume, replace, folds=losses, say=aside)
     print(folder)
+    if worse := read_run_record(folder).ended_worse:
+        raise TrainingError(worse)
 
 
 @app.command()

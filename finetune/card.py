@@ -30,7 +30,7 @@ A LoRA adapter for the task `{task}` on `{base}`, made by Patchbay's `finetune`.
 
 {steps:,} steps over {rows:,} rows ({tokens:,} tokens with padding) in {minutes:.0f} minutes.
 {shape}, learning rate {rate:g}, batch {batch}, seed {seed}.
-The loss on validation rows went {losses}.{folds}
+The loss on validation rows went {losses}.{worse}{folds}
 
 ![loss]({curve})
 
@@ -48,7 +48,10 @@ To repeat it with the recipe beside this card:
 def text(record: RunRecord, recipe: Recipe) -> str:
     """The model card, Markdown."""
     starter = starter_named(record.base)
-    losses = " → ".join(f"{loss:.3f}" for _, loss in record.evaluations) or "unmeasured"
+    taken = [loss for _, loss in record.evaluations]
+    if record.loss_before is not None:
+        taken = [record.loss_before, *taken]
+    losses = " → ".join(f"{loss:.3f}" for loss in taken) or "unmeasured"
     filled = TEMPLATE.format(
         base=record.base,
         licence=starter.licence if starter else "apache-2.0",
@@ -64,6 +67,7 @@ def text(record: RunRecord, recipe: Recipe) -> str:
         batch=recipe.batch,
         seed=recipe.seed,
         losses=losses,
+        worse=f"\n**{record.ended_worse}**" if record.ended_worse else "",
         folds=_folds(record.folds),
         curve=CURVE_PLOT,
         data="\n".join(_sources(record)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -12,11 +13,17 @@ from core import paths
 from core.errors import InputError
 from finetune.data import DataSet
 from finetune.examples import ExampleEncoder
+from finetune.recipe import Recipe
 from tasks import languages
-from tasks.rows import Refusal, Row, duplicate_key
+from tasks.label_names import look_alikes
+from tasks.records import Refusal
+from tasks.rows import Row, duplicate_key
+from tasks.spec import TaskSpec
 
 LENGTH_EDGES = (16, 32, 64, 128, 256, 512, 1024)
 LINES_SHOWN = 5  # lines named for each finding; the count says how many there are
+FEW_ROWS = 20  # so many or less are called few
+JUDGED_ROWS = 20_000  # rows whose language is looked at
 LEAST_LETTERS = 40  # shorter texts are not judged by language: the guess is too uncertain
 RARE_SHARE = 0.2  # a label with less than this share of an even split is called rare
 
@@ -36,11 +43,18 @@ class Finding:
 
 def check_rows(data_set: DataSet, encoder: ExampleEncoder) -> list[Finding]:
     """Everything noteworthy about one data set's rows, worst first."""
-    findings = [*_repeated(data_set.train), *_leaked(data_set.train, data_set.validation)]
+    findings = [*_few(data_set.train), *_repeated(data_set.train)]
+    findings += _leaked(data_set.train, data_set.validation)
     if encoder.task.kind == "choose":
-        findings += _imbalance(data_set.train)
+        findings += [*_alike(data_set), *_imbalance(data_set.train), *_unlearnt(data_set)]
     findings += _other_languages(data_set.train, encoder)
     return findings
+
+
+def look_over(data_sets: Sequence[DataSet], encoder: ExampleEncoder) -> None:
+    """Note what is noteworthy about each data set beside how it was read."""
+    for data_set in data_sets:
+        data_set.notes += map(str, check_rows(data_set, encoder))
 
 
 def histogram(lengths: Iterable[int]) -> dict[str, int]:
@@ -99,16 +113,49 @@ def _leaked(train: Sequence[Row], validation: Sequence[Row]) -> list[Finding]:
     return [Finding(what, lines)] if lines else []
 
 
+def _few(rows: Sequence[Row]) -> list[Finding]:
+    if not 0 < len(rows) <= FEW_ROWS:
+        return []
+    return [Finding(f"only {len(rows)} rows to learn from; a few hundred are usual", [])]
+
+
+def _alike(data_set: DataSet) -> list[Finding]:
+    """Labels of the person's own that look the same and are counted as different ones."""
+    counts = Counter(row.answer for row in [*data_set.train, *data_set.validation])
+    findings = []
+    for group in look_alikes(counts):
+        named = " and ".join(f"{label!r} ({counts[label]:,})" for label in group)
+        most = max(group, key=lambda label: counts[label])
+        mapping = ", ".join(f'"{label}": "{most}"' for label in group if label != most)
+        what = f"labels look alike, and count as different: {named}; if they are one, say"
+        findings.append(Finding(f"{what} `answers: {{{mapping}}}`", []))
+    return findings
+
+
+def _unlearnt(data_set: DataSet) -> list[Finding]:
+    learnt = {row.answer for row in data_set.train}
+    rows = [row for row in data_set.validation if row.answer not in learnt]
+    names = ", ".join(sorted({repr(row.answer) for row in rows})[:LINES_SHOWN])
+    what = f"validation rows have labels that no training row has: {names}"
+    return [Finding(what, [row.line for row in rows])] if rows else []
+
+
 def _imbalance(rows: Sequence[Row]) -> list[Finding]:
     counts = Counter(row.answer for row in rows)
-    if len(counts) == 1:
-        return [Finding(f"every row has the label {rows[0].answer!r}", [])]
+    if len(counts) < 2:
+        return [Finding(f"every row has the label {rows[0].answer!r}", [])] if rows else []
+    single = [row for row in rows if counts[row.answer] == 1]
+    findings = []
+    if single:
+        names = ", ".join(sorted(repr(row.answer) for row in single)[:LINES_SHOWN])
+        what = f"{len(single)} labels have a single row: {names}"
+        findings.append(Finding(what, [row.line for row in single]))
     even = len(rows) / len(counts)
     rare = [f"{label} ({count})" for label, count in counts.items() if count < RARE_SHARE * even]
     if not rare:
-        return []
+        return findings
     what = f"{len(rare)} of {len(counts)} labels are rare: {', '.join(sorted(rare)[:LINES_SHOWN])}"
-    return [Finding(f"{what}; class_weights=balanced lifts them", [])]
+    return [*findings, Finding(f"{what}; class_weights=balanced lifts them", [])]
 
 
 def _other_languages(rows: Sequence[Row], encoder: ExampleEncoder) -> list[Finding]:
@@ -120,7 +167,7 @@ def _other_languages(rows: Sequence[Row], encoder: ExampleEncoder) -> list[Findi
             continue
         guesses = {
             i: languages.detect(getattr(row, side))
-            for i, row in enumerate(rows)
+            for i, row in enumerate(rows[:JUDGED_ROWS])
             if len(getattr(row, side)) >= LEAST_LETTERS
         }
         common = Counter(guesses.values()).most_common(1)
@@ -136,16 +183,37 @@ def _other_languages(rows: Sequence[Row], encoder: ExampleEncoder) -> list[Findi
     return findings
 
 
-def require_rows(data_sets: Sequence[DataSet]) -> None:
-    """Refuse data that training could make nothing of.
+def require_rows(recipe: Recipe, task: TaskSpec, data_sets: Sequence[DataSet]) -> None:
+    """Refuse data that training could make nothing of, or that is not what the person thinks.
 
     Raises:
-        InputError: a choose task has a single label, or hardly any row is left.
+        InputError: too many rows are refused, none is left, or all have one label.
     """
     for data_set in data_sets:
-        total = len(data_set.train) + sum(map(len, data_set.refused.values()))
-        if len(data_set.train) < total / 2:
-            worst = next(iter(next(rows for rows in data_set.refused.values() if rows)))
-            raise InputError(
-                f"More than half of the rows of {data_set.label} are refused; the first is {worst}"
+        refused = sum(map(len, data_set.refused.values()))
+        if refused > recipe.max_refused * data_set.read:
+            worst = next(rows[0] for rows in data_set.refused.values() if rows)
+            rest = (
+                f" To train on the rest, say max_refused={_rounded_up(refused / data_set.read):g}."
             )
+            raise InputError(
+                f"{data_set.label}: {refused:,} of {data_set.read:,} rows are refused, more than "
+                f"the share max_refused={recipe.max_refused:g}. The first is {worst}"
+                + (rest if data_set.train else "")
+            )
+        if not data_set.train or not data_set.validation:
+            raise InputError(
+                f"{data_set.label}: of {data_set.read:,} rows {len(data_set.train):,} are left to "
+                f"train and {len(data_set.validation):,} to validate on. It takes one of each at "
+                "least, and a few hundred to learn something."
+            )
+    labels = {row.answer for data_set in data_sets for row in data_set.train}
+    if task.kind == "choose" and len(labels) == 1:
+        raise InputError(
+            f"Every row has the label {labels.pop()!r}: there is nothing to tell apart. Add rows "
+            "of other labels, or map the column that holds them with `columns`."
+        )
+
+
+def _rounded_up(share: float) -> float:
+    return math.ceil(100 * share) / 100

@@ -5,14 +5,17 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from core.errors import InputError, SettingsError
+from core.errors import SettingsError
 from finetune import augment
 from finetune.examples import Example, ExampleEncoder, label_list_batches, own_label_list
 from finetune.recipe import DataSource, Recipe
-from tasks.rows import Refusal, Row, Table, drawn, exchanged, read, read_hub, split
+from finetune.usable_rows import usable
+from tasks.records import Refusal
+from tasks.rows import Row, Table, drawn, exchanged, read_hub, split
+from tasks.rows import read as read_file
 from tasks.spec import TaskSpec
 
 SHIPPED = Path(__file__).parent  # rows of our own stand in `rows/`
@@ -27,12 +30,19 @@ LabelledBatch = list[tuple[Row, Sequence[str]]]
 
 @dataclass
 class DataSet:
-    """One data set after reading: rows to train and validate on, rows refused, by file."""
+    """One data set after reading: rows to train and validate on, rows refused, by file.
+
+    Attributes:
+        read: rows of its files, used or refused.
+        notes: what a person should know of how these were read.
+    """
 
     source: DataSource
     train: list[Row]
     validation: list[Row]
     refused: dict[str, list[Refusal]] = field(default_factory=dict)
+    read: int = 0
+    notes: list[str] = field(default_factory=list)
 
     @property
     def label(self) -> str:
@@ -41,10 +51,10 @@ class DataSet:
 
 
 def load(recipe: Recipe, task: TaskSpec, encoder: ExampleEncoder) -> list[DataSet]:
-    """Read, check and split every data set of the recipe.
+    """Read, check and split every data set of the recipe; some may come out empty.
 
     Raises:
-        InputError: a file cannot be used at all, or no row is left.
+        InputError: a file cannot be used at all.
         SettingsError: the recipe asks for what its task cannot have.
     """
     if recipe.typos and task.kind != "choose":
@@ -59,29 +69,30 @@ def _load_one(
     recipe: Recipe, source: DataSource, task: TaskSpec, encoder: ExampleEncoder
 ) -> DataSet:
     origin, table = _table(recipe, source, source.path, source.split, task)
-    table = _usable(table, recipe, source, encoder)
-    refused = {origin: table.refused}
+    table = usable(table, recipe, source, encoder)
+    refused, notes = {origin: table.refused}, table.notes
+    read = len(table.rows) + len(table.refused)
     rows = drawn(table.rows, source.take, recipe.seed)
     validation: list[Row] = []
     if source.validation or (source.validation_split and not Path(origin).is_file()):
         validation_origin, held_out = _table(
             recipe, source, source.validation, source.validation_split, task
         )
-        held_out = _usable(held_out, recipe, source, encoder)
+        held_out = usable(held_out, recipe, source, encoder)
         refused[validation_origin] = held_out.refused
+        notes = [*notes, *held_out.notes]
+        read += len(held_out.rows) + len(held_out.refused)
         validation = held_out.rows
     if recipe.folds and recipe.fold is not None:
         rows = random.Random(recipe.seed).sample(rows, len(rows))
         validation = rows[recipe.fold :: recipe.folds]
         rows = [row for i, row in enumerate(rows) if i % recipe.folds != recipe.fold]
-    elif not validation:
+    elif not validation and not source.validation:
         rows, validation = split(rows, recipe.validation_share, recipe.seed)
-    if not rows or not validation:
-        raise InputError(f"{origin}: no rows are left to train and validate on.")
     if source.both_ways:
         rows = [*rows, *_back(rows, source, recipe, task)]
         validation = [*validation, *_back(validation, source, recipe, task)]
-    return DataSet(source, rows, validation, refused)
+    return DataSet(source, rows, validation, refused, read, notes)
 
 
 def _table(
@@ -97,34 +108,8 @@ def _table(
         if not file.is_file() and (SHIPPED / path).is_file():
             file = SHIPPED / path
         if file.is_file() or not (source.hub and split):
-            return str(file), read(file, source, task)
+            return str(file), read_file(file, source, task)
     return f"{source.hub}:{split}", read_hub(source.hub, source.subset, str(split), source, task)
-
-
-def _usable(table: Table, recipe: Recipe, source: DataSource, encoder: ExampleEncoder) -> Table:
-    """Refuse rows whose label is unknown or that are too long; name labels as the prompt does."""
-    task = encoder.task
-    fixed = task.kind == "choose" and source.labels == "task"
-    names = {name: both.en for name, both in task.labels.items()}
-    usable: list[Row] = []
-    for row in encoder.counted(table.rows):
-        if fixed and row.answer not in names:
-            reason = f"{row.answer!r} is no label of {task.name}"
-            fix = f"Use one of {', '.join(names)}, or map it in the recipe's `answers`."
-            table.refused.append(Refusal(row.line, "answer", reason, fix, row.text))
-        elif source.labels == "row" and row.answer not in row.labels:
-            fix = "Add it to the row's list, or mend the row."
-            reason = f"{row.answer!r} is not among the row's labels"
-            table.refused.append(Refusal(row.line, "labels", reason, fix, row.text))
-        elif row.tokens > recipe.max_tokens:
-            reason = f"{row.tokens:,} tokens, more than max_tokens={recipe.max_tokens}"
-            table.refused.append(
-                Refusal(row.line, "text", reason, "Shorten it or raise max_tokens.", row.text)
-            )
-        else:
-            answer = names[row.answer] if fixed else row.answer
-            usable.append(replace(row, answer=answer))
-    return Table(usable, table.refused)
 
 
 def _back(rows: list[Row], source: DataSource, recipe: Recipe, task: TaskSpec) -> list[Row]:

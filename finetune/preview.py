@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from finetune import checks, cost, data, model
 from finetune.data import DataSet
 from finetune.examples import Example, ExampleEncoder
 from finetune.recipe import Recipe
+from tasks.records import Refusal
 from tasks.spec import find_task, load_tasks
 
 SAMPLE_BATCHES = 40  # batches whose sizes stand for all in the estimate
-ROWS_SHOWN = 5  # refused rows and labels that are printed
+ROWS_SHOWN = 5  # reasons and lines that are printed
 WEIGHT_BYTES = {"torch.float32": 4.0, "torch.bfloat16": 2.0}  # bytes of a weight
 NF4_WEIGHT_BYTES = 0.55  # bytes of a 4-bit weight with its scales
 
@@ -28,8 +29,11 @@ class Estimate:
     memory: float
 
 
-def report(recipe: Recipe) -> str:
+def report(recipe: Recipe) -> Iterator[str]:
     """Read and check every row of the recipe's data; write refused rows beside their files.
+
+    Yields:
+        lines for a person, those about the data before any error.
 
     Raises:
         PatchbayError: recipe, data or base cannot be used at all.
@@ -37,23 +41,22 @@ def report(recipe: Recipe) -> str:
     task = find_task(load_tasks(), recipe.task)
     encoder = model.encoder(model.load_tokenizer(recipe), task)
     data_sets = data.load(recipe, task, encoder)
-    lines: list[str] = []
-    for data_set in data_sets:
-        lines += _described(data_set, encoder)
-    lines += [f"  refused rows are in {file}" for file in write_refused_rows(data_sets)]
+    checks.look_over(data_sets, encoder)
+    yield from described(data_sets, encoder)
+    checks.require_rows(recipe, task, data_sets)
     estimate = estimate_cost(recipe, data_sets, encoder)
     steps = f"{estimate.steps:,} steps" if estimate.steps else f"{recipe.minutes:g} minutes"
-    lines.append(
+    yield (
         f"estimate: {steps}, about {_duration(estimate.seconds)} on this machine as busy as it "
         f"is now, {estimate.memory / 1e9:.1f} GB of memory"
     )
-    checks.require_rows(data_sets)
-    return "\n".join(lines)
 
 
-def write_refused_rows(data_sets: Sequence[DataSet]) -> list[Path]:
-    """Write the refused rows of every part; the files written."""
-    return [file for data_set in data_sets for file in checks.write_refused(data_set.refused)]
+def described(data_sets: Sequence[DataSet], encoder: ExampleEncoder) -> list[str]:
+    """What was read, refused and noticed, line by line; refused rows go beside their files."""
+    lines = [line for data_set in data_sets for line in _described(data_set, encoder)]
+    written = [file for one in data_sets for file in checks.write_refused(one.refused)]
+    return lines + [f"  refused rows are in {file}" for file in written]
 
 
 def estimate_cost(
@@ -94,17 +97,32 @@ def _described(data_set: DataSet, encoder: ExampleEncoder) -> Iterator[str]:
     )
     yield f"{data_set.label}: {counted}, {len(refused):,} refused"
     for origin, rows in data_set.refused.items():
-        yield from (f"  refused: {Path(origin).name}, {row}" for row in rows[:ROWS_SHOWN])
-        if len(rows) > ROWS_SHOWN:
-            yield f"  refused: {Path(origin).name}, {len(rows) - ROWS_SHOWN:,} more"
-    yield from (f"  note: {finding}" for finding in checks.check_rows(data_set, encoder))
-    if encoder.task.kind == "choose":
+        yield from (f"  refused: {Path(origin).name}, {line}" for line in _grouped(rows))
+    yield from (f"  note: {note}" for note in data_set.notes)
+    if encoder.task.kind == "choose" and data_set.train:
         counts = Counter(row.answer for row in data_set.train).most_common()
         shown = ", ".join(f"{label} {count:,}" for label, count in counts[:12])
         yield f"  labels: {shown}{', …' if len(counts) > 12 else ''}"
     lengths = (row.tokens for row in data_set.train)
-    bins = checks.histogram(lengths)
-    yield "  tokens of text and answer: " + ", ".join(f"{k}: {v:,}" for k, v in bins.items())
+    if bins := checks.histogram(lengths):
+        yield "  tokens of text and answer: " + ", ".join(f"{k}: {v:,}" for k, v in bins.items())
+
+
+def _grouped(refusals: Sequence[Refusal]) -> Iterator[str]:
+    """Refusals for the same reason on one line."""
+    groups: dict[Refusal, list[int]] = {}
+    for refusal in refusals:
+        groups.setdefault(replace(refusal, line=0, raw=""), []).append(refusal.line)
+    for like, lines in list(groups.items())[:ROWS_SHOWN]:
+        one = str(replace(like, line=lines[0]))
+        if len(lines) == 1:
+            yield one
+            continue
+        shown = ", ".join(map(str, lines[:ROWS_SHOWN]))
+        more = ", …" if len(lines) > ROWS_SHOWN else ""
+        yield f"{len(lines):,} lines ({shown}{more})" + one.removeprefix(f"line {lines[0]}")
+    if left := sum(map(len, list(groups.values())[ROWS_SHOWN:])):
+        yield f"{left:,} more"
 
 
 def _duration(seconds: float) -> str:

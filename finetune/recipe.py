@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from adapter_store.discovery import ADAPTER_ID
+from core import yaml_text
 from core.errors import SettingsError
 from tasks.rows import Layout
 
@@ -28,7 +29,9 @@ class _Strict(BaseModel):
 class DataSource(Layout):
     """One data set. `path` (a local file) wins over `hub` (a data-set name) where it exists."""
 
-    path: str | None = Field(None, description="local .jsonl, .csv, .tsv or .parquet file")
+    path: str | None = Field(
+        None, description="local file: JSON lines or array, CSV, TSV, Parquet, XLSX"
+    )
     validation: str | None = Field(None, description="local file to validate on")
     hub: str | None = Field(None, description="hub data-set name, used without a local file")
     subset: str | None = Field(None, description="configuration of the hub data set")
@@ -101,6 +104,9 @@ class Recipe(_Strict):
     )
     fold: int | None = Field(None, ge=0, description="the part held out; set by cross-validation")
     validation_rows: int = Field(128, ge=1, description="rows the validation loss is taken on")
+    max_refused: float = Field(
+        0.1, ge=0, le=1, description="share of a data set's rows that may be refused"
+    )
     max_tokens: int = Field(512, ge=16, description="longer rows are refused")
     any_task: bool = Field(
         False, description="answers for tasks without an adapter too, as instruction tuning does"
@@ -157,7 +163,7 @@ class ResolvedRecipe(_Strict):
         """One line a value: `name = value  (source)`."""
         return "\n".join(
             f"{key} = {value}  ({self.origins.get(key, 'default')})"
-            for key, value in _flat(self.recipe.model_dump())
+            for key, value in flat(self.recipe.model_dump())
         )
 
 
@@ -209,7 +215,7 @@ def _find(name: str) -> Path:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+        values = yaml_text.load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise SettingsError(f"{file} cannot be read as YAML: {error}") from error
     if not isinstance(values, dict):
@@ -220,7 +226,7 @@ def _read(file: Path) -> dict[str, Any]:
 def _inherited(file: Path) -> tuple[dict[str, Any], dict[str, str]]:
     """A file's values over those of the recipe it extends, and the file each came from."""
     values = _read(file)
-    origins = {key: file.name for key, _ in _flat(values)}
+    origins = {key: file.name for key, _ in flat(values)}
     if not (parent := values.pop("extends", None)):
         return values, origins
     below, their_origins = _inherited(_find(str(parent)))
@@ -235,7 +241,7 @@ def _own_file(path: Any, values: dict[str, Any]) -> dict[str, Any]:
 
 def _value(text: str, override: str) -> Any:
     try:
-        return yaml.safe_load(text)
+        return yaml_text.load(text)
     except yaml.YAMLError as error:
         raise SettingsError(f"{override!r}: the value is not YAML. Put it in quotes.") from error
 
@@ -264,7 +270,7 @@ def _validated(values: dict[str, Any], file: str) -> Recipe:
             near = _near_matches(str(first["loc"][-1]), keys)
             message = f"there is no key {where!r}.{near} Known: {', '.join(keys)}"
         else:
-            message = f"{where}={first['input']!r}: {first['msg']}"
+            message = f"{where}={first['input']!r}: {first['msg'].removeprefix('Value error, ')}"
         raise SettingsError(f"{file}: {message}.") from error
 
 
@@ -279,7 +285,7 @@ def _near_matches(name: str, names: Iterable[str]) -> str:
     return f" Did you mean {' or '.join(matches)}?" if matches else ""
 
 
-def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Dotted keys and plain values of nested dictionaries and lists of dictionaries."""
     if isinstance(value, Mapping) and value:
         items: Iterable[tuple[Any, Any]] = value.items()
@@ -289,4 +295,4 @@ def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         yield prefix, value
         return
     for key, inner in items:
-        yield from _flat(inner, f"{prefix}.{key}" if prefix else str(key))
+        yield from flat(inner, f"{prefix}.{key}" if prefix else str(key))

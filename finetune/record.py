@@ -29,7 +29,7 @@ from adapter_store.run_record import DataSetRecord, RunRecord, write_run_record
 from adapter_store.scope import Scope, languages_of
 from core import fingerprint
 from core.errors import SettingsError
-from finetune import card, warm_start
+from finetune import card, resumption, warm_start
 from finetune.data import DataSet
 from finetune.model import TrainableModel
 from finetune.recipe import Lora, ResolvedRecipe
@@ -37,7 +37,7 @@ from finetune.shrink import shrunk
 from finetune.state import TrainingState
 from tasks.spec import TaskSpec
 
-CHECKPOINT, BEST = "checkpoint.pt", "best.pt"
+CHECKPOINT, BEST, STARTED = "checkpoint.pt", "best.pt", "started.json"
 TRAINING_PACKAGES = ("torch", "transformers", "peft", "accelerate", "safetensors", "tokenizers")
 
 
@@ -71,9 +71,29 @@ class RunFolder:
                 f"There is a finished adapter {name!r} already. Choose another name=..., "
                 "or give --replace."
             )
+        unfinished = self.folder / CHECKPOINT
+        if not resume and not replace and unfinished.exists():
+            saved = datetime.fromtimestamp(unfinished.stat().st_mtime).isoformat(" ", "minutes")
+            raise SettingsError(
+                f"There is a run {name!r} that did not finish, with a checkpoint of {saved}. Go on "
+                "with --resume, choose another name=..., or give --replace to delete it."
+            )
         if not resume:
             shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True, exist_ok=True)
+
+    def begin(self, began_with: Mapping[str, Any], resume: bool) -> None:
+        """Write down what a run begins with, or see that one goes on with the same.
+
+        Raises:
+            SettingsError: it goes on with something else.
+        """
+        file = self.folder / STARTED
+        if resume:
+            before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+            resumption.refuse_another(before, json.loads(json.dumps(began_with)))
+        else:
+            file.write_text(json.dumps(began_with, indent=1), encoding="utf-8")
 
     def log(self) -> Any:
         """A TensorBoard writer."""
@@ -137,12 +157,16 @@ def finish(
     (folder / ORIGINS).write_text(json.dumps(resolved.origins, indent=1))
     card.draw_curve(state, folder)
     record = _record(resolved, task, data_sets, trainable, state, processes, folder)
+    if findings := [f"{one.label}: {note}" for one in data_sets for note in one.notes]:
+        record = record.model_copy(update={"findings": findings})
+    if resolved.recipe.patience:
+        record = record.model_copy(update={"kept_best": True})
     if folds:
         record = record.model_copy(update={"folds": list(folds)})
     if start := warm_start.start_folder(resolved.recipe, trainable.base_name):
         record = record.model_copy(update={"start": warm_start.start_record(start)})
     (folder / CARD).write_text(card.text(record, resolved.recipe), encoding="utf-8")
-    for name in (CHECKPOINT, BEST):
+    for name in (CHECKPOINT, BEST, STARTED):
         (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder / "tensorboard", ignore_errors=True)
     write_run_record(folder, record)
@@ -207,6 +231,7 @@ def _record(
         rows=state.rows,
         tokens=state.tokens,
         seconds=round(state.seconds, 1),
+        loss_before=state.before,
         evaluations=state.evaluations,
         threads=torch.get_num_threads(),
         processes=processes,

@@ -17,6 +17,7 @@ class TrainingState:
         tokens: positions computed, padding included.
         rows: examples learnt from.
         losses: training loss of each step.
+        before: validation loss before the first step.
         evaluations: (step, validation loss) pairs.
         stale: evaluations since the best one.
     """
@@ -27,6 +28,7 @@ class TrainingState:
     tokens: int = 0
     rows: int = 0
     losses: list[float] = field(default_factory=list)
+    before: float | None = None
     evaluations: list[tuple[int, float]] = field(default_factory=list)
     stale: int = 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from core import paths
 from core.errors import SettingsError
-from finetune import checks, data, distributed, model, preview, record
+from finetune import checks, data, distributed, model, preview, record, resumption
 from finetune.errors import TrainingError, explained_errors
 from finetune.examples import Example, ExampleEncoder
 from finetune.model import AnswerLoss, Batch, TrainableModel, collate
@@ -34,6 +34,7 @@ def run(
     replace: bool = False,
     adapters_dir: Path | None = None,
     folds: Sequence[float] = (),
+    say: Callable[[str], None] = lambda line: None,
 ) -> Path:
     """Train what the recipe describes.
 
@@ -43,6 +44,7 @@ def run(
         replace: let the new adapter take the place of a finished one of that name.
         adapters_dir: folder that the adapter goes into; by default where the chat finds it.
         folds: validation losses of a cross-validation before, for the record.
+        say: told what was read, refused and noticed.
 
     Returns:
         the finished adapter's folder.
@@ -63,8 +65,14 @@ def run(
     encoder = model.encoder(trainable.tokenizer, task)
     data_sets = data.load(recipe, task, encoder)
     if accelerator.is_main_process:
-        preview.write_refused_rows(data_sets)
-    checks.require_rows(data_sets)
+        checks.look_over(data_sets, encoder)
+        for line in preview.described(data_sets, encoder):
+            say(line)
+    checks.require_rows(recipe, task, data_sets)
+    if accelerator.is_main_process:
+        run_folder.begin(
+            resumption.began_with(recipe, data_sets, accelerator.num_processes), resume
+        )
     training = Trainer(recipe, trainable, encoder, data_sets, run_folder, accelerator)
     if resume:
         training.restore()
@@ -131,6 +139,8 @@ class Trainer:
         share, rank = self.accelerator.num_processes, self.accelerator.process_index
         drawn = itertools.islice(self.stream, state.step * share + rank, None, share)
         batches = prefetched(map(self._collated, drawn), self.accelerator.device)
+        if state.before is None and state.step == 0:
+            state.before = round(self._validation_loss(), 6)
         saved_at = time.monotonic()
         with self._bar() as bar, distributed.agreeing_on_stops(self.accelerator) as agree:
             try:
@@ -262,11 +272,7 @@ class Trainer:
 
     def _evaluate(self) -> bool:
         """Take the validation loss; True when patience has run out."""
-        losses = [self._value(self.loss, examples) for examples in self.validation]
-        sizes = [len(examples) for examples in self.validation]
-        loss = sum(a * b for a, b in zip(losses, sizes, strict=True)) / sum(sizes)
-        share = 1 / self.accelerator.num_processes  # all must draw the same conclusion
-        (loss,) = distributed.sum_over_processes(self.accelerator, [share * loss])
+        loss = self._validation_loss()
         state = self.state
         better = loss < state.best
         state.evaluations.append((state.step, round(loss, 6)))
@@ -278,6 +284,14 @@ class Trainer:
             if self.accelerator.is_main_process:
                 self.run_folder.save_best(adapter)
         return bool(self.recipe.patience) and state.stale >= (self.recipe.patience or 0)
+
+    def _validation_loss(self) -> float:
+        """The mean over the validation rows, nats an answer token, the same in all processes."""
+        losses = [self._value(self.loss, examples) for examples in self.validation]
+        sizes = [len(examples) for examples in self.validation]
+        loss = sum(a * b for a, b in zip(losses, sizes, strict=True)) / sum(sizes)
+        share = 1 / self.accelerator.num_processes  # all must draw the same conclusion
+        return distributed.sum_over_processes(self.accelerator, [share * loss])[0]
 
     @torch.no_grad()
     def _value(self, loss: torch.nn.Module, examples: list[Example]) -> float:

@@ -3,17 +3,36 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import langcodes
-import py3langid
 import regex
 import yaml
+from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
 NAMES_FILE = Path(__file__).with_name("language_names.yaml")
+# By script, the languages that short texts are told among, the likeliest first. Of 1,986 sentences
+# of Tatoeba of under 40 characters, in English, French and German, that is right for 1,961 (among
+# all languages: 1,958), and of 64 English words of menus for 63 (13).
+FREQUENT = {
+    "Latn": [
+        "en", "fr", "de", "es", "it", "pt", "nl", "pl", "sv", "da", "no", "fi", "cs", "hu", "ro",
+        "tr", "id", "vi",
+    ],
+    "Cyrl": ["ru", "uk", "bg", "sr"],
+    "Arab": ["ar", "fa", "ur"],
+}  # fmt: skip
+SCRIPT_LETTERS = {  # ISO 15924
+    "Latn": regex.compile(r"\p{Latin}"),
+    "Cyrl": regex.compile(r"\p{Cyrillic}"),
+    "Arab": regex.compile(r"\p{Arabic}"),
+}
+TELLABLE_LETTERS = 40  # of different words, from which the classifier is believed
+SURE, LIKELY = 0.7, 0.5  # probability from which it is in fewer: among all, among the frequent
 DETECTED_CHARACTERS = 2000  # characters that decide the language of a text
 RETIRED = {"bh", "in", "iw", "ji", "jw", "mo", "sh"}
 # Two-letter codes that are everyday English words; they count only in capitals.
@@ -143,10 +162,23 @@ def of_place(text: str) -> str | None:
     return _places()[match.group()] if match else None
 
 
-def detect(text: str, default: str = "en") -> str:
+def detect(
+    text: str,
+    default: str = "en",
+    *,
+    unlike: str | None = None,
+    among: Collection[str] | None = None,
+) -> str:
     """The language a text is written in, judged on its first 2000 characters.
 
-    Text without letters gives the default.
+    A script of one language decides. In a few words languages of one script look alike ("Hello" is
+    Breton to a classifier), so what is not clear gives the default.
+
+    Args:
+        text: any text; without letters it gives the default.
+        default: what is likely, by the conversation that the text stands in.
+        unlike: a language that a text is not in where that is not clear: the one it is wanted in.
+        among: the only languages it can be in; the likeliest of them is given.
     """
     sample = text[:DETECTED_CHARACTERS]
     letters = len(LETTER.findall(sample))
@@ -156,8 +188,44 @@ def detect(text: str, default: str = "en") -> str:
         # A Han character says as much as a short word, so a few of them outweigh Latin letters.
         if len(script.findall(sample)) >= letters * (0.15 if code in {"ja", "ko", "zh"} else 0.4):
             return code
-    code = str(py3langid.classify(sample)[0])
-    return code if code in _codes() else default
+    if among is not None:
+        ranked = (code for code, _ in _classifier().rank(sample) if code in among)
+        return next(ranked, default)
+    words = " ".join(dict.fromkeys(sample.split()))  # a word says no more when it is said again
+    short = len(LETTER.findall(words)) < TELLABLE_LETTERS
+    shared = (
+        code for code, own in SCRIPT_LETTERS.items() if 2 * len(own.findall(sample)) >= letters
+    )
+    code, probability = _classifier().classify(words if short else sample)
+    if short and (probability < SURE or code not in _codes()) and (script := next(shared, None)):
+        return _of_few_words(words, script, default, unlike)
+    return str(code) if code in _codes() else default
+
+
+def _of_few_words(words: str, script: str, default: str, unlike: str | None) -> str:
+    """The language of a short text in a script of many."""
+    ranked = _classifier(script).rank(words)
+    code, probability = ranked[0]
+    if probability >= LIKELY:
+        return str(code)
+    if _script(default) != script:
+        default = FREQUENT[script][0]
+    if default != unlike:
+        return default
+    return str(next(code for code, _ in ranked if code != unlike))
+
+
+@cache
+def _classifier(script: str = "") -> Any:
+    """Of all languages, or of the frequent ones of a script."""
+    classifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    classifier.set_languages(FREQUENT.get(script))
+    return classifier
+
+
+@cache
+def _script(code: str) -> str | None:
+    return langcodes.get(code).maximize().script
 
 
 @cache

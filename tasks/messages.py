@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Literal, cast
 
 from core.errors import InputError
 from tasks.spec import Message
 
 SPEAKER = re.compile(r"^(?:(User|Human|用户)|(?:Assistant|助手))\s*[:：]\s*", re.M)
+Role = Literal["system", "user", "assistant"]
 ROLES = ("system", "user", "assistant")
+SHAREGPT = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "bard": "assistant"}
 
 
 def split_conversation(
     record: dict[str, Any], column: str, roles: dict[str, str]
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """A conversation in OpenAI's form as the columns text, answer and history.
+    """A conversation in OpenAI's form, or ShareGPT's, as the columns text, answer and history.
 
     Raises:
         InputError: it is no list of messages that ends with the assistant's.
@@ -49,11 +51,25 @@ def read_history(value: Any) -> tuple[Message, ...]:
         )
     if not isinstance(value, list):
         raise InputError(f"the history is a {type(value).__name__}, not a list of messages")
-    turns = []
-    for turn in value:
-        if not isinstance(turn, dict) or turn.get("role") not in ROLES:
-            raise InputError(f"a message has no role among {', '.join(ROLES)}")
-        if not isinstance(turn.get("content"), str):
-            raise InputError("a message has no text as content")
-        turns.append(Message(role=turn["role"], content=turn["content"].strip()))
-    return tuple(turns)
+    return tuple(map(_turn, value))
+
+
+def _turn(value: Any) -> Message:
+    """`{"role": ..., "content": ...}`, or ShareGPT's `{"from": ..., "value": ...}`."""
+    turn = value if isinstance(value, dict) else {}
+    said = turn.get("role", turn.get("from"))
+    role = SHAREGPT.get(said, said) if isinstance(said, str) else None
+    if role not in ROLES:
+        raise InputError(f"a message has no role among {', '.join(ROLES)}")
+    content = _content(turn.get("content", turn.get("value")))
+    return Message(role=cast(Role, role), content=content.strip())
+
+
+def _content(value: Any) -> str:
+    """A text, or OpenAI's list of parts that are all text."""
+    parts = value if isinstance(value, list) else [value]
+    texts = [part.get("text") if isinstance(part, dict) else part for part in parts]
+    plain = [text for text in texts if isinstance(text, str)]
+    if not texts or len(plain) < len(texts):
+        raise InputError("a message has no text as content")
+    return "\n".join(plain)

@@ -5,10 +5,10 @@ Training and evaluation read their files here, so that a row means the same to b
 
 from __future__ import annotations
 
-import csv
 import json
+import math
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,26 @@ import regex
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.errors import InputError
+from core.yaml_text import Text
+from tasks.data_files import FileForm, read_file
 from tasks.messages import read_history, split_conversation
+from tasks.records import Record, Refusal
 from tasks.spec import Message, TaskSpec
 
-FORMATS = (".jsonl", ".csv", ".tsv", ".parquet")
-QUOTE_ADVICE = "Put double quotes around text that holds separators, quotes or line ends."
+SHAPES = {  # columns that other tools write -> what they are
+    ("messages",): {"messages": "messages"},  # OpenAI
+    ("conversations",): {"conversations": "messages"},  # ShareGPT
+    ("instruction", "output"): {  # Alpaca
+        "instruction": "instruction",
+        "input": "text",
+        "output": "answer",
+        "system": "system",
+    },
+    ("prompt", "completion"): {"prompt": "text", "completion": "answer"},
+}
+AROUND_TEXT = ("context", "instruction", "system")  # roles of columns
+NO_SLOTS = {"text", "answer", "history", "labels", *AROUND_TEXT}
+HALF_CHARACTER = regex.compile(r"[\ud800-\udfff]")
 
 
 class Layout(BaseModel):
@@ -29,17 +44,20 @@ class Layout(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    columns: dict[str, str] = Field(
+    columns: dict[str, Text] = Field(
         {},
-        description="file column -> role (text, answer, context of the text, history, messages, "
-        "labels, or a slot); empty: the task's own",
+        description="file column -> role (text, answer, context of the text, instruction, system, "
+        "history, messages, labels, or a slot); empty: the task's own",
     )
-    fills: dict[str, str] = Field({}, description="slot -> value, where no column gives it")
-    answers: dict[str, str] = Field({}, description="answer in the file -> answer to learn")
-    answer: str | None = Field(None, description="the answer of every row")
-    only: list[str] | None = Field(
+    fills: dict[str, Text] = Field({}, description="slot -> value, where no column gives it")
+    answers: dict[str, Text] = Field({}, description="answer in the file -> answer to learn")
+    answer: Text | None = Field(None, description="the answer of every row")
+    only: list[Text] | None = Field(
         None, min_length=1, description="answers to learn; rows with others are left out"
     )
+    encoding: str | None = Field(None, description="of the file, where it cannot be told")
+    delimiter: str | None = Field(None, description="of a table's columns: a character, or tab")
+    sheet: Text | None = Field(None, description="of a workbook; its first by default")
 
 
 @dataclass(frozen=True)
@@ -62,27 +80,17 @@ class Row:
     )  # of text, history and answer, where somebody has counted them
 
 
-@dataclass(frozen=True)
-class Refusal:
-    """A row that cannot be used: where, why, what to do, and the row as it was read."""
-
-    line: int
-    column: str
-    reason: str
-    fix: str
-    raw: str = ""
-
-    def __str__(self) -> str:
-        where = f"line {self.line}" + (f", column {self.column!r}" if self.column else "")
-        return f"{where}: {self.reason}. {self.fix}"
-
-
 @dataclass
 class Table:
-    """What a file held."""
+    """What a file held.
+
+    Attributes:
+        notes: what a person should know of how it was read.
+    """
 
     rows: list[Row] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def add(self, result: Row | Refusal) -> None:
         """Put it where it belongs."""
@@ -90,12 +98,6 @@ class Table:
             self.rows.append(result)
         else:
             self.refused.append(result)
-
-    def wanted(self, layout: Layout) -> Table:
-        """Without the rows whose answer is not among those that the layout names."""
-        if layout.only is None:
-            return self
-        return Table([row for row in self.rows if row.answer in layout.only], self.refused)
 
 
 def duplicate_key(text: str) -> str:
@@ -133,23 +135,21 @@ def read(path: Path, layout: Layout, task: TaskSpec | None = None) -> Table:
     Raises:
         InputError: the file cannot be opened, has another format, or lacks a needed column.
     """
-    if path.suffix not in FORMATS:
-        raise InputError(f"{path.name}: the format must be one of {', '.join(FORMATS)}.")
-    roles = layout.columns or (task.columns if task else {})
-    table = Table()
-    try:
-        for line, record in _records(path):
-            if isinstance(record, Refusal):
-                table.add(record)
-                continue
-            if not table.rows and not table.refused:
-                roles = _present(roles, list(record))
-                _check_columns(path, record, roles, layout)
-            result = _row(line, record, roles, layout)
-            table.add(result)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
-    return table.wanted(layout)
+    form = FileForm(layout.encoding, layout.delimiter, layout.sheet)
+    wanted = layout.columns or (task.columns if task else {})
+    known = read_file(path, form, [*wanted, *(name for shape in SHAPES for name in shape)])
+    columns = next((list(record) for _, record in known.found if isinstance(record, dict)), None)
+    table = Table(notes=known.notes)
+    roles = wanted
+    if columns is not None:
+        roles = _roles(path.name, columns, layout, task)
+        if twice := [name for name in known.doubled if name in roles]:
+            raise InputError(
+                f"{path.name} has several columns {twice[0]!r}. Rename all but the one that is "
+                "meant."
+            )
+    _add(table, known.found, roles, layout, task)
+    return table
 
 
 def read_hub(
@@ -169,94 +169,75 @@ def read_hub(
             f"The data set {name!r} could not be loaded: {str(error).splitlines()[0]} "
             "Check the name and the network, or put a local file in its place with data=PATH."
         ) from error
-    roles = _present(layout.columns or task.columns, list(data.features))
+    roles = _roles(str(name), list(data.features), layout, task)
     named = {
         column: feature.int2str
         for column, feature in data.features.items()
         if isinstance(feature, datasets.ClassLabel)
     }
+    plain = (
+        {k: named[k](v) if k in named and v >= 0 else v for k, v in record.items()}
+        for record in data
+    )
     table = Table()
-    for number, record in enumerate(data, 1):
-        plain = {k: named[k](v) if k in named and v >= 0 else v for k, v in record.items()}
-        table.add(_row(number, plain, roles, layout))
-    return table.wanted(layout)
+    _add(table, enumerate(plain, 1), roles, layout, task)
+    return table
 
 
-def _records(path: Path) -> Iterator[tuple[int, dict[str, Any] | Refusal]]:
-    if path.suffix == ".parquet":
-        import pandas
-
-        for number, record in enumerate(pandas.read_parquet(path).to_dict("records"), 1):
-            yield number, {str(key): value for key, value in record.items()}
-    elif path.suffix == ".jsonl":
-        yield from _json_lines(path)
-    else:
-        yield from _separated(path, "\t" if path.suffix == ".tsv" else ",")
-
-
-def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | Refusal]]:
-    with path.open("rb") as file:
-        for number, raw in enumerate(file, 1):
-            text, refusal = _decoded(number, raw)
-            if refusal:
-                yield number, refusal
-            elif text.strip():
-                yield number, _parsed(number, text)
+def _add(
+    table: Table,
+    found: Iterable[tuple[int, Record | Refusal]],
+    roles: dict[str, str],
+    layout: Layout,
+    task: TaskSpec | None,
+) -> None:
+    """Make rows of the records; what is left unread of them is noted."""
+    unread: dict[str, int] = {}
+    for line, record in found:
+        result = record if isinstance(record, Refusal) else _row(line, record, roles, layout, task)
+        if isinstance(result, Row) and task and not task.conversation:
+            result = _without_history(result, task, unread)
+        if isinstance(result, Refusal) or not layout.only or result.answer in layout.only:
+            table.add(result)
+    table.notes += [f"{count:,} rows: {what}" for what, count in unread.items()]
 
 
-def _decoded(number: int, raw: bytes) -> tuple[str, Refusal | None]:
-    try:
-        return raw.decode("utf-8-sig" if number == 1 else "utf-8"), None
-    except UnicodeDecodeError as error:
-        shown = raw.decode("utf-8", errors="replace").strip()
-        reason = f"byte {error.start + 1} is not UTF-8 ({raw[error.start]:#04x})"
-        return "", Refusal(number, "", reason, "Save the file as UTF-8.", shown)
+def _without_history(row: Row, task: TaskSpec, unread: dict[str, int]) -> Row | Refusal:
+    """The row for a task that reads no earlier turns and has a system prompt of its own."""
+    if any(turn["role"] != "system" for turn in row.history):
+        reason = f"it has earlier turns, and {task.name} reads none"
+        return Refusal(row.line, "", reason, "Leave one question and its answer.", row.text)
+    if row.history:
+        what = f"their system message gives way to the prompt of {task.name}"
+        unread[what] = unread.get(what, 0) + 1
+    return replace(row, history=())
 
 
-def _parsed(number: int, text: str) -> dict[str, Any] | Refusal:
-    try:
-        record = json.loads(text)
-    except json.JSONDecodeError as error:
-        reason = f"not JSON at character {error.colno} ({error.msg})"
-        return Refusal(number, "", reason, "Write one JSON object a line.", text.strip())
-    if not isinstance(record, dict):
-        reason = f"a {type(record).__name__}, not an object"
-        return Refusal(number, "", reason, 'Write {"text": ..., ...}.', text.strip())
-    return record
+def _roles(name: str, columns: list[str], layout: Layout, task: TaskSpec | None) -> dict[str, str]:
+    """What the columns of a file mean: as the layout says, the task, or a form that is known.
 
-
-def _separated(path: Path, mark: str) -> Iterator[tuple[int, dict[str, Any] | Refusal]]:
-    bad: list[tuple[int, Refusal]] = []
-
-    def lines() -> Iterator[str]:
-        with path.open("rb") as file:
-            for number, raw in enumerate(file, 1):
-                text, refusal = _decoded(number, raw)
-                if refusal:
-                    bad.append((number, refusal))
-                else:
-                    yield text
-
-    reader = csv.DictReader(lines(), delimiter=mark, strict=True)
-    columns = len(reader.fieldnames or ())
-    while True:
-        try:
-            record: dict[Any, Any] = next(reader)
-        except StopIteration:
-            break
-        except csv.Error as error:
-            number = reader.line_num + len(bad)
-            yield number, Refusal(number, "", f"not {path.suffix[1:]} ({error})", QUOTE_ADVICE)
-            continue
-        number = reader.line_num + len(bad)
-        if None in record or None in record.values():
-            count = columns + len(record.get(None, ())) - list(record.values()).count(None)
-            raw = mark.join(str(value) for value in record.values())
-            reason = f"{count} columns where the header has {columns}"
-            yield number, Refusal(number, "", reason, QUOTE_ADVICE, raw)
-        else:
-            yield number, record
-    yield from bad
+    Raises:
+        InputError: a needed column is not there.
+    """
+    roles = _present(layout.columns or (task.columns if task else {}), columns)
+    column_of = {role: column for column, role in roles.items()}
+    if "messages" in column_of:
+        return roles
+    needed = [column_of.get("text", "text")]
+    if layout.answer is None:
+        needed.append(column_of.get("answer", "answer"))
+    missing = [column for column in needed if column not in columns]
+    if not missing:
+        return roles
+    if not layout.columns:
+        for shape, theirs in SHAPES.items():
+            if set(shape) <= set(columns):
+                return {column: role for column, role in theirs.items() if column in columns}
+    raise InputError(
+        f"{name} has no column {missing[0]!r}; it has {', '.join(columns)}. "
+        "Name them in the recipe: `columns: {their name: text, their name: answer}` "
+        "(an evaluation: `--column 'their name=text'`)."
+    )
 
 
 def _present(roles: dict[str, str], columns: list[str]) -> dict[str, str]:
@@ -265,25 +246,10 @@ def _present(roles: dict[str, str], columns: list[str]) -> dict[str, str]:
     return {c: role for c, role in roles.items() if c in columns or role not in filled}
 
 
-def _check_columns(
-    path: Path, record: dict[str, Any], roles: dict[str, str], layout: Layout
-) -> None:
-    column_of = {role: column for column, role in roles.items()}
-    if "messages" in column_of:
-        return
-    needed = [column_of.get("text", "text")]
-    if layout.answer is None:
-        needed.append(column_of.get("answer", "answer"))
-    missing = [column for column in needed if column not in record]
-    if missing:
-        raise InputError(
-            f"{path.name} has no column {missing[0]!r}; it has {', '.join(record)}. "
-            "Name them in the recipe: `columns: {their name: text, their name: answer}` "
-            "(an evaluation: `--column 'their name=text'`)."
-        )
-
-
-def _row(line: int, record: dict[str, Any], roles: dict[str, str], layout: Layout) -> Row | Refusal:
+def _row(
+    line: int, record: Record, roles: dict[str, str], layout: Layout, task: TaskSpec | None
+) -> Row | Refusal:
+    raw = HALF_CHARACTER.sub("\ufffd", json.dumps(record, ensure_ascii=False, default=str))
     columns = {role: column for column, role in roles.items()}
     try:
         if "messages" in columns:
@@ -292,35 +258,47 @@ def _row(line: int, record: dict[str, Any], roles: dict[str, str], layout: Layou
         history = read_history(record.get(columns["history"])) if "history" in columns else ()
         labels = _label_list(record.get(columns["labels"])) if "labels" in columns else ()
     except InputError as error:
-        raw = json.dumps(record, ensure_ascii=False, default=str)
         return Refusal(line, "", str(error), "See docs/finetune.md for the forms.", raw)
-    slots = dict(layout.fills)
-    content: dict[str, str] = {} if layout.answer is None else {"answer": layout.answer}
-    raw = json.dumps(record, ensure_ascii=False, default=str)
-    before = ""
-    for column, role in roles.items():
-        if role == "answer" and layout.answer is not None:
-            continue
-        if role in {"history", "labels"}:
-            continue
-        value = record.get(column)
-        if role == "context":
-            before = (_plain(value) or "").strip()
-            continue
-        if role not in {"text", "answer"}:
-            if value is not None:
-                slots[role] = str(value)
-            continue
-        text = _plain(value)
-        if text is None:
-            kind = "missing" if value is None else f"a {type(value).__name__}, not text"
-            return Refusal(line, column, kind, "Give it a text.", raw)
-        if problem := _problem(text):
-            return Refusal(line, column, *problem, raw)
-        content[role] = text.strip()
-    answer = layout.answers.get(content["answer"], content["answer"])
-    text = f"{before}\n\n{content['text']}" if before else content["text"]
-    return Row(text, answer, slots, line, history, labels)
+    values = {role: _plain(record.get(column)) for role, column in columns.items()}
+    around = {role: (values.get(role) or "").strip() for role in AROUND_TEXT}
+    needed = ["text", *([] if layout.answer is not None else ["answer"])]
+    for role in needed:
+        value = values.get(role)
+        if role == "text" and around["instruction"] and not (value or "").strip():
+            values["text"] = ""  # Alpaca: the instruction is all there is to read
+        elif value is None:
+            kind = _kind(record.get(columns[role]))
+            return Refusal(line, columns[role], kind, "Give it a text.", raw)
+        elif problem := _problem(value):
+            return Refusal(line, columns[role], *problem, raw)
+    answer = str(values["answer"]).strip() if layout.answer is None else layout.answer
+    if around["system"]:
+        history = (Message(role="system", content=around["system"]), *history)
+    return Row(
+        _whole_text(str(values["text"]).strip(), around, task),
+        layout.answers.get(answer, answer),
+        {**layout.fills, **_slots(values)},
+        line,
+        history,
+        labels,
+    )
+
+
+def _slots(values: dict[str, str | None]) -> dict[str, str]:
+    """The values of columns that are slots, where there is one."""
+    return {
+        role: value.strip()
+        for role, value in values.items()
+        if role not in NO_SLOTS and value is not None
+    }
+
+
+def _whole_text(text: str, around: dict[str, str], task: TaskSpec | None) -> str:
+    """The text behind its context, and behind the instruction where the task has none itself."""
+    asked = around["instruction"]
+    if asked and text and task and not task.conversation:
+        asked = ""
+    return "\n\n".join(filter(None, (around["context"], asked, text)))
 
 
 def _label_list(value: Any) -> tuple[str, ...]:
@@ -338,12 +316,21 @@ def _label_list(value: Any) -> tuple[str, ...]:
 
 
 def _plain(value: Any) -> str | None:
-    """Text as it is and whole numbers as digits (label columns often hold them)."""
+    """Text as it is, and whole numbers as digits (label columns often hold them)."""
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # what spreadsheets and data frames make of a whole number
     if isinstance(value, int):
         return str(value)
     return value if isinstance(value, str) else None
+
+
+def _kind(value: Any) -> str:
+    """What is wrong with a value that is no text."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "missing"
+    return f"a {type(value).__name__}, not text"
 
 
 def _problem(text: str) -> tuple[str, str] | None:
@@ -351,6 +338,8 @@ def _problem(text: str) -> tuple[str, str] | None:
         return "empty", "Fill it or delete the row."
     if "\ufffd" in text:
         return "holds the mark of a broken encoding (U+FFFD)", "Export the row again as UTF-8."
+    if HALF_CHARACTER.search(text):
+        return "holds half a character (a lone surrogate)", "Write the row again."
     if "\x00" in text:
         return "holds a NUL character", "Remove it."
     return None

@@ -11,8 +11,9 @@ import regex
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from core import fingerprint, paths
+from core import fingerprint, paths, yaml_text
 from core.errors import InputError, TaskError, UnknownName
+from core.yaml_text import Text
 from tasks import languages
 
 Lang = Literal["en", "zh"]
@@ -35,8 +36,8 @@ class _Strict(BaseModel):
 class Both(_Strict):
     """A phrase in both interface languages."""
 
-    en: str
-    zh: str
+    en: Text
+    zh: Text
 
 
 class Decoding(_Strict):
@@ -66,8 +67,8 @@ class Prompt(_Strict):
 class SlotChoice(_Strict):
     """One value of a `choice` slot: what the prompt says, and the words that ask for it."""
 
-    say: str
-    words: list[str]
+    say: Text
+    words: list[Text]
 
 
 class Slot(_Strict):
@@ -110,6 +111,9 @@ class TaskSpec(_Strict):
     decoding: Decoding = Decoding()
     max_ratio: float | None = Field(None, gt=0, description="answer tokens per content token")
     columns: dict[str, str] = {}
+    codings: list[dict[str, str]] = Field(
+        [], description="what other people's files may call the labels; offered, never assumed"
+    )
     metrics: list[str] = []
     adapters: list[str] = []  # the first that was trained for a step answers it
     examples: dict[Lang, list[str]] = {}
@@ -140,6 +144,9 @@ class TaskSpec(_Strict):
             raise ValueError("a `choose` task needs `labels`")
         if self.kind == "write" and self.labels:
             raise ValueError("`labels` belong to `choose` tasks; this one is `write`")
+        for label in {label for known in self.codings for label in known.values()}:
+            if label not in self.labels:
+                raise ValueError(f"`codings` name the label {label!r}, which is not in `labels`")
         fillable = {"text", *self.slots, *({"labels"} if self.kind == "choose" else ())}
         for part in (self.prompt.system, self.prompt.user):
             for _, field, _, _ in string.Formatter().parse(part):
@@ -312,12 +319,13 @@ def _load_task(file: Path) -> TaskSpec:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the task"
-        raise TaskError(f"{file}: {where}: {first['msg']}.") from error
+        message = first["msg"].removeprefix("Value error, ")
+        raise TaskError(f"{file}: {where}: {message}.") from error
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+        values = yaml_text.load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise TaskError(f"{file} cannot be read: {error}") from error
     if not isinstance(values, dict):

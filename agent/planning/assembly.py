@@ -27,12 +27,14 @@ class DraftedRequest:
         content: the text to work on.
         asked: the instruction, content masked.
         earlier: slot values of the turn before, by task, for what a follow-up leaves unsaid.
+        spoken: the language of the conversation before, for what is too short to tell.
     """
 
     text: str
     content: str
     asked: str
     earlier: Mapping[str, Mapping[str, SlotValue]] = field(default_factory=dict)
+    spoken: str = "en"
 
 
 class Assembler:
@@ -44,8 +46,12 @@ class Assembler:
 
     def steps(self, drafts: list[Draft], drafted: DraftedRequest) -> list[Step]:
         """One step a draft, and one more when the result is wanted in another language."""
-        language = languages.detect(drafted.content)
-        request = languages.detect(drafted.asked or drafted.text)
+        request = languages.detect(drafted.asked or drafted.text, drafted.spoken)
+        language = slots.find_source(drafted.asked) or languages.detect(
+            drafted.content,
+            request,
+            unlike=slots.wanted(drafted.asked),
+        )
         translated = any(self._tasks[draft.task].target_slot for draft in drafts)
         steps: list[Step] = []
         for draft in drafts:
@@ -83,13 +89,16 @@ class Assembler:
 
     def again(self, before: list[Step], content: str) -> list[Step]:
         """The steps of the turn before, on new content."""
-        language = languages.detect(content)
         steps = []
         for position, step in enumerate(before):
             values = dict(step.slots)
-            source = self._tasks[step.task].source_slot
-            if source and position == 0:
-                values[source] = language
+            task = self._tasks[step.task]
+            if task.source_slot and position == 0:
+                values[task.source_slot] = languages.detect(
+                    content,
+                    str(values.get(task.source_slot, "en")),
+                    unlike=task.target_language(values),
+                )
             steps.append(replace(step, slots=values, text=content if position == 0 else None))
         return steps
 

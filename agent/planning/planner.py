@@ -99,9 +99,9 @@ class Planner:
         if content is None and (not text or self._only_points(name, text)):
             content = self._pointed_at(name, asked, earlier)
         content = content or text or NO_CONTENT
-        values = slots.fill(
-            task, asked, languages.detect(content), languages.detect(asked or content)
-        )
+        request = languages.detect(asked, _spoken(earlier))
+        language = languages.detect(content, request, unlike=slots.wanted(asked))
+        values = slots.fill(task, asked, slots.find_source(asked) or language, request)
         return Step(name, 1.0, values, text=content)
 
     def _taken_apart(self, task: TaskSpec, text: str) -> tuple[str, str | None]:
@@ -151,7 +151,9 @@ class Planner:
         slots_before = {}
         if earlier and any(self.tasks[draft.task].slots for draft in reading.drafts):
             slots_before = {step.task: step.slots for step in earlier.before() or []}
-        drafted = DraftedRequest(text, content, asked=reading.asked, earlier=slots_before)
+        drafted = DraftedRequest(
+            text, content, asked=reading.asked, earlier=slots_before, spoken=_spoken(earlier)
+        )
         return self._assembler.steps(reading.drafts, drafted)
 
     def _names_a_text(self, draft: Draft, asked: str) -> bool:
@@ -169,9 +171,15 @@ class Planner:
             request = clean_or_none(earlier.request or "")
             pasted = request is not None and self._reader.read(request).idle
             return request if pasted else earlier.answer or request
-        # A task done again, or a judgement, is about the original rather than the answer.
-        same = any(step.task == name for step in before) or self.tasks[name].kind == "choose"
+        # A task done again, or after or for a judgement, is about the original, not the answer.
+        judged = "choose" in {self.tasks[name].kind, self.tasks[before[-1].task].kind}
+        same = judged or any(step.task == name for step in before)
         return before[0].text if same else earlier.answer or before[0].text
+
+
+def _spoken(earlier: EarlierTurns) -> str:
+    """The language in which the person spoke before, what they quoted left out."""
+    return languages.detect(parts.mask_quotes((earlier.request or "")[: parts.HEAD]))
 
 
 def _is_bare(asked: str) -> bool:

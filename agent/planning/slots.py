@@ -94,11 +94,17 @@ def _listed(text: str, one: Mention, other: Mention) -> bool:
     return LIST_GOES_ON.fullmatch(text[one.end : other.start]) is not None
 
 
+def wanted(text: str) -> str | None:
+    """The language that is clearly asked for, whatever the content is in; else None."""
+    target = find_target(text)
+    return target.code if target and target.weight > 0 else None
+
+
 def find_source(text: str) -> str | None:
     """The language the instruction says the content is in; None when it says none."""
     for mention in languages.find(text):
-        before = text[: mention.start]
-        if regex.search(r"\bfrom\s+$|从$|由$", before, regex.I):
+        before, after = text[: mention.start], text[mention.end :]
+        if regex.search(r"\bfrom\s+$|从$|由$", before, regex.I) or FOLLOWS_SOURCE.search(after):
             return mention.code
     return None
 

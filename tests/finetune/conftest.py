@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import torch
 import yaml
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from core import terminal
+from finetune.__main__ import app
 from finetune.examples import ExampleEncoder
 from finetune.model import encoder, load_tokenizer
 from finetune.recipe import Recipe, ResolvedRecipe, load_recipe
@@ -31,6 +34,13 @@ def write_jsonl(file: Path, records: list[dict[str, Any]]) -> Path:
     lines = (json.dumps(record, ensure_ascii=False) + "\n" for record in records)
     file.write_text("".join(lines), encoding="utf-8")
     return file
+
+
+def command(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["finetune", *words])
+    with pytest.raises(SystemExit) as ended:
+        terminal.run(app)
+    return int(ended.value.code or 0)
 
 
 @pytest.fixture(scope="session")

@@ -9,11 +9,13 @@ import pytest
 from conftest import rows, write_jsonl
 
 from core.errors import InputError
-from finetune import checks, data, model, preview
+from finetune import checks, model, preview
 from finetune.data import DataSet
 from finetune.examples import ExampleEncoder
 from finetune.recipe import DataSource, Recipe
-from tasks.rows import Refusal, Row
+from finetune.usable_rows import usable
+from tasks.records import Refusal
+from tasks.rows import Row, Table
 from tasks.spec import load_tasks
 
 HERE = DataSource(path="here.jsonl")
@@ -74,7 +76,7 @@ def test_a_folder_that_cannot_be_written_to(home: Path) -> None:
 def test_the_report_says_it_all(recipe: Recipe) -> None:
     path = Path(str(recipe.data[0].path))
     path.write_text(path.read_text() + "{\n")
-    report = preview.report(recipe)
+    report = "\n".join(preview.report(recipe))
     assert "32 rows to train on, 8 to validate on, 1 refused" in report
     assert "line 33: not JSON at character" in report
     assert "refused rows are in" in report
@@ -84,9 +86,60 @@ def test_the_report_says_it_all(recipe: Recipe) -> None:
     assert "GB of memory" in report
 
 
-def test_mostly_bad_data_is_an_error(recipe: Recipe, sentiment: ExampleEncoder) -> None:
-    bad = [{"text": "", "label": "positive"}] * 40
-    write_jsonl(Path(str(recipe.data[0].path)), [*rows(8), *bad])
-    data_sets = data.load(recipe, load_tasks()["sentiment"], sentiment)
-    with pytest.raises(InputError, match="More than half of the rows"):
-        checks.require_rows(data_sets)
+def test_what_is_refused_is_said_before_it_stops(recipe: Recipe) -> None:
+    path = Path(str(recipe.data[0].path))
+    write_jsonl(path, [*rows(40), *[{"text": "", "label": "positive"}] * 6])
+    lines: list[str] = []
+    with pytest.raises(InputError, match=r"6 of 54 rows are refused.*say max_refused=0\.12"):
+        lines.extend(preview.report(recipe))
+    assert lines[1] == (
+        "  refused: train.jsonl, 6 lines (41, 42, 43, 44, 45, …), column 'text': empty. Fill it or "
+        "delete the row."
+    )
+    assert f"  refused rows are in {path}.refused.jsonl" in lines
+    told_otherwise = recipe.model_copy(update={"max_refused": 0.2})
+    assert "estimate" in list(preview.report(told_otherwise))[-1]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ([], "of 8 rows 0 are left"),
+        (rows(1), "of 1 rows 0 are left"),
+        ([rows(1)[0]] * 30, "Every row has the label 'positive'"),
+    ],
+)
+def test_rows_that_teach_nothing_are_an_error(
+    recipe: Recipe, content: list[dict[str, str]], said: str
+) -> None:
+    write_jsonl(Path(str(recipe.data[0].path)), content)
+    source = recipe.data[0].model_copy(update={"validation": None} if content else {})
+    with pytest.raises(InputError, match=said):
+        list(preview.report(recipe.model_copy(update={"data": [source]})))
+
+
+def test_labels_that_look_alike_and_lone_ones(sentiment: ExampleEncoder) -> None:
+    answers = ["bugs"] * 9 + ["Bugs", "bugs\u200b", "ｂｕｇｓ"] + ["billing"] * 9 + ["shipping"]
+    train = [Row(f"text {i}", answer, line=i) for i, answer in enumerate(answers)]
+    findings = findings_of(DataSet(HERE, train, [Row("x", "refunds", line=70)]), sentiment)
+    assert "labels look alike, and count as different: 'bugs' (9) and 'Bugs' (1)" in findings
+    assert '"ｂｕｇｓ": "bugs"' in findings
+    assert "4 labels have a single row" in findings
+    assert "validation rows have labels that no training row has: 'refunds' (lines 70)" in findings
+    assert "only 5 rows to learn from" in findings_of(DataSet(HERE, train[:5], []), sentiment)
+
+
+def test_translations_need_their_languages(recipe: Recipe) -> None:
+    translation = model.encoder(model.load_tokenizer(recipe), load_tasks()["translation"])
+    pairs = [
+        ("The shop is closed today.", "Le magasin est fermé aujourd’hui.", {}),
+        ("He is my brother.", "Il est mon frère.", {"source": "English", "target": "fr-FR"}),
+        ("It rains.", "Il pleut.", {"source": "en", "target": "Frensh"}),
+    ]
+    table = Table([Row(*pair, line=i) for i, pair in enumerate(pairs, 2)])
+    known = usable(table, recipe, HERE, translation)
+    assert [row.slots for row in known.rows] == [{"source": "en", "target": "fr"}]
+    said = list(map(str, known.refused))
+    assert said[0].startswith("line 2, column 'target': the row does not say the language")
+    assert "`fills: {source: en, target: fr}`" in said[0]
+    assert said[1].startswith("line 4, column 'target': 'Frensh' is no language")

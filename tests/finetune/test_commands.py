@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
+from conftest import command
 
-from core import terminal
 from finetune import data
-from finetune.__main__ import app
 from finetune.model import encoder, load_tokenizer
 from finetune.recipe import load_recipe
 from tasks.spec import load_tasks
-
-
-def command(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["finetune", *words])
-    with pytest.raises(SystemExit) as ended:
-        terminal.run(app)
-    return int(ended.value.code or 0)
 
 
 def test_check_run_export(

@@ -89,8 +89,8 @@ def test_a_csv_line_with_too_many_columns(tmp_path: Path) -> None:
 
 
 def test_a_csv_line_in_another_encoding(tmp_path: Path) -> None:
-    table = read_bytes(tmp_path, "a.csv", b"text,label\ncaf\xe9,x\ngood,x\n")
-    assert [row.text for row in table.rows] == ["good"]
+    table = read_bytes(tmp_path, "a.csv", b"text,label\ncaf\xe9,x\ngood,x\nfine,x\n")
+    assert [row.text for row in table.rows] == ["good", "fine"]
     assert "line 2: byte 4 is not UTF-8" in str(table.refused[0])
 
 
@@ -103,7 +103,9 @@ def test_a_missing_file_and_a_strange_format(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         read(tmp_path / "no.csv", DataSource(path="no.csv"), TASKS["sentiment"])
     with pytest.raises(InputError, match="format must be one of"):
-        read(tmp_path / "no.xlsx", DataSource(path="no.xlsx"), TASKS["sentiment"])
+        read(tmp_path / "no.doc", DataSource(path="no.doc"), TASKS["sentiment"])
+    with pytest.raises(InputError, match=r"Save it as \.xlsx"):
+        read(tmp_path / "no.xls", DataSource(path="no.xls"), TASKS["sentiment"])
 
 
 def test_translation_rows_carry_their_languages(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
+from conftest import command, rows, write_jsonl
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
@@ -49,8 +50,8 @@ def test_the_record_says_what_it_always_said_and_names_its_task(recipe_file: Pat
     stored = record(folder)
     assert list(stored) == [
         "name", "finished", "adapter", "base", "task", "task_name", "task_version", "scope",
-        "recipe", "seed", "data", "steps", "rows", "tokens", "seconds", "evaluations", "threads",
-        "processes", "processor", "versions",
+        "recipe", "seed", "data", "steps", "rows", "tokens", "seconds", "loss_before",
+        "evaluations", "threads", "processes", "processor", "versions",
     ]  # fmt: skip
     assert (stored["task"], stored["task_name"]) == (
         load_tasks()["sentiment"].fingerprint,
@@ -86,6 +87,70 @@ def test_a_stopped_run_resumes_to_the_same_adapter(
     resumed = record(train.run(stopped, resume=True))
     assert resumed["adapter"] == whole["adapter"]
     assert resumed["steps"] == 6
+
+
+@pytest.fixture
+def stopped(recipe_file: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The recipe of a run `stopped` that ended after three steps, with a checkpoint."""
+    original = train.Trainer._step
+
+    def interrupted(self: train.Trainer, batch: train.Batch) -> None:
+        if self.state.step == 3:
+            raise KeyboardInterrupt
+        original(self, batch)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(train.Trainer, "_step", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train.run(again(recipe_file, "name=stopped"))
+    return recipe_file
+
+
+def test_a_checkpoint_goes_on_with_what_it_began_with_only(stopped: Path) -> None:
+    rate = again(stopped, "name=stopped", "learning_rate=0.5")
+    with pytest.raises(SettingsError, match=r"learning_rate was 0\.01 and is 0\.5"):
+        train.run(rate, resume=True)
+    other = write_jsonl(stopped.parent / "other.jsonl", rows(32, 100))
+    with pytest.raises(SettingsError, match=r"were those of train\.jsonl and are those of other"):
+        train.run(again(stopped, "name=stopped", f"data.0.path={other}"), resume=True)
+    file = stopped.parent / "train.jsonl"
+    moved = file.rename(stopped.parent / "moved.jsonl")
+    write_jsonl(file, rows(31))
+    with pytest.raises(SettingsError, match=r"the rows of train\.jsonl have changed"):
+        train.run(again(stopped, "name=stopped"), resume=True)
+    longer = again(stopped, "name=stopped", f"data.0.path={moved}", "steps=8", "threads=1")
+    assert record(train.run(longer, resume=True))["steps"] == 8
+
+
+def test_an_unfinished_run_is_not_deleted_unasked(stopped: Path) -> None:
+    with pytest.raises(SettingsError, match=r"did not finish, with a checkpoint of .* --resume"):
+        train.run(again(stopped, "name=stopped"))
+    assert record(train.run(again(stopped, "name=stopped"), replace=True))["steps"] == 6
+
+
+def test_a_loss_above_where_it_began_is_no_success(
+    recipe_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    train.run(again(recipe_file, "name=good", "steps=30"))
+    other_way = {"positive": "negative", "negative": "positive"}
+    wrong = [{**row, "label": other_way[row["label"]]} for row in rows(32)]
+    write_jsonl(recipe_file.parent / "train.jsonl", wrong)
+    words = ["name=wrong", "start=good", "lora={}", "steps=30"]
+    assert command(monkeypatch, "run", str(recipe_file), *words) == 1
+    printed = capsys.readouterr()
+    folder = Path(printed.out.strip())
+    assert "error: wrong: the validation loss ended at" in printed.err
+    stored = record(folder)
+    assert stored["evaluations"][-1][1] > stored["loss_before"]
+    assert "so the training made it worse" in (folder / "README.md").read_text()
+
+
+def test_what_was_noticed_is_said_before_and_recorded(recipe_file: Path) -> None:
+    write_jsonl(recipe_file.parent / "train.jsonl", [*rows(31), {"text": "?", "label": "Positive"}])
+    said: list[str] = []
+    stored = record(train.run(again(recipe_file, "name=new", "steps=1"), say=said.append))
+    assert "train.jsonl: 32 rows to train on, 8 to validate on, 0 refused" in said
+    assert "train.jsonl: labels were read: 'Positive' as positive (1)" in stored["findings"]
 
 
 def test_the_chat_sees_an_adapter_only_when_it_is_done(
@@ -201,7 +266,7 @@ def test_a_loss_that_is_no_number_keeps_the_last_checkpoint(
     calls = []
 
     def poisoned(self: train.AnswerLoss, batch: train.Batch) -> torch.Tensor:
-        calls.append(batch)
+        calls.extend([batch] if self.training else [])
         return forward(self, batch) * (float("nan") if len(calls) == 3 else 1)
 
     resolved = again(recipe_file, "checkpoint_minutes=0.00001")

@@ -57,6 +57,27 @@ def test_the_language_of_a_text(text: str, code: str) -> None:
     assert languages.detect(text) == code
 
 
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("Hello", "en"), ("EXIT", "en"), ("Best regards,", "en"), ("Open", "en"), ("Milk", "en"),
+        ("Two eggs", "en"), ("no no no no no no no no no no no no no no no no no", "en"),
+        ("Tom &amp; Anna aren&#39;t here.", "en"), ("Ich liebe dich", "de"), ("Привет", "ru"),
+        ("C'est la vie", "fr"), ("你好", "zh"), ("OK 好", "zh"),
+    ],
+)  # fmt: skip
+def test_a_few_words_are_in_another_language_only_where_that_is_clear(text: str, code: str) -> None:
+    assert languages.detect(text) == code
+
+
+def test_a_few_words_are_in_the_language_of_the_conversation() -> None:
+    assert languages.detect("Chat", "fr") == "fr"
+    assert languages.detect("Chat", "zh") == "en", "the script says it is no Chinese"
+    assert languages.detect("Chat", "fr", unlike="fr") != "fr"
+    assert languages.detect("Il pleut encore.", "en", unlike="fr") == "fr", "that is clear"
+    assert languages.detect("Menu", "en", among=["de", "sv"]) in {"de", "sv"}
+
+
 def test_names_in_both_interface_languages() -> None:
     assert (languages.name("fr"), languages.name("fr", "zh")) == ("French", "法语")
     assert languages.native_name("de") == "Deutsch"

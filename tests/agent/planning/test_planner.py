@@ -63,6 +63,40 @@ def test_a_translate_command_reads_its_language(planner: Planner) -> None:
     assert route(planner, "/translate 法文 商店开门了") == ["translation-fr"]
 
 
+@pytest.mark.parametrize(
+    ("text", "slots"),
+    [
+        ("Translate into German: Hello", ("en", "de")),
+        ("Translate into German: Best regards,", ("en", "de")),
+        ("Translate into Chinese: EXIT", ("en", "zh")),
+        ("Translate into German:\n- Milk\n- Bread\n- Two eggs", ("en", "de")),
+        ("翻译成法语：Hello", ("en", "fr")),
+        ("Translate into English: Buenas noches", ("es", "en")),
+        ("Translate from French into German: Chat", ("fr", "de")),
+        ("Translate this French text into English: Chat", ("fr", "en")),
+        ("Translate into English: 你好", ("zh", "en")),
+        ("/translate de Open", ("en", "de")),
+    ],
+)
+def test_a_few_words_are_in_the_language_that_is_said_or_spoken(
+    planner: Planner, text: str, slots: tuple[str, str]
+) -> None:
+    (step,) = planner.plan(text).steps
+    assert (step.slots["source"], step.slots["target"]) == slots
+
+
+def test_a_few_words_are_in_the_language_of_the_conversation(planner: Planner) -> None:
+    history = said("Traduis en anglais : Le magasin est fermé aujourd'hui.", "The shop is closed.")
+    (step,) = planner.plan("/translate de Chat", history).steps
+    assert step.slots == {"source": "fr", "target": "de"}
+
+
+def test_a_label_is_not_what_is_translated(planner: Planner) -> None:
+    history = said('positive or negative? "Le service était impeccable."', "Positive.", "sentiment")
+    (step,) = planner.plan("and what does it say in English", history).steps
+    assert step.text == "Le service était impeccable."
+
+
 def test_an_unknown_command_names_near_ones(planner: Planner) -> None:
     with pytest.raises(UnknownName, match="summarize"):
         planner.plan("/summarise this text")

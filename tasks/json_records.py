@@ -1,0 +1,99 @@
+"""JSON lines, and JSON arrays of objects, with the line of each object."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import regex
+
+from core.errors import InputError
+from tasks import encodings
+from tasks.records import Record, Records, Refusal, doubled
+
+ARRAY = regex.compile(  # one array, or an object that holds little else
+    r'\s*(?:\{\s*"(?:data|rows|examples|records|items|train)"\s*:\s*)?\['
+)
+BETWEEN = regex.compile(r"[\s,]*")
+
+
+class _Twice(str):
+    """A name that an object holds twice, in place of the object."""
+
+
+def read(name: str, text: str) -> Records:
+    """Each object of a file of JSON lines or of one array.
+
+    Raises:
+        InputError: the array is broken.
+    """
+    lines = list(enumerate(io.StringIO(text, newline=None), 1))
+    first = next((line for _, line in lines if line.strip()), "")
+    array = ARRAY.match(text)
+    if array and (first.strip() == text.strip() or not _is_json(first)):
+        values = _distinct(list(_array(name, text, array.end())))
+    else:
+        values = ((number, line.strip(), _parsed(line)) for number, line in lines if line.strip())
+    return Records([(number, _record(number, raw, value)) for number, raw, value in values])
+
+
+def _array(name: str, text: str, place: int) -> Iterator[tuple[int, str, Any]]:
+    decoder = json.JSONDecoder(object_pairs_hook=_object)
+    line, counted = 1, 0
+    while True:
+        between = BETWEEN.match(text, place)
+        place = between.end() if between else place
+        line, counted = line + text.count("\n", counted, place), place
+        if text[place : place + 1] == "]":
+            return
+        try:
+            value, end = decoder.raw_decode(text, place)
+        except json.JSONDecodeError as error:
+            raise InputError(
+                f"{name}: not JSON in line {error.lineno}, character {error.colno} ({error.msg}). "
+                "In an array one mistake spoils what follows: mend it, or write one object a line."
+            ) from error
+        yield line, text[place:end], value
+        place = end
+
+
+def _distinct(values: list[tuple[int, str, Any]]) -> Iterator[tuple[int, str, Any]]:
+    """The values with their lines, or where several stand in a line with their numbers."""
+    alone = len({line for line, _, _ in values}) == len(values)
+    for number, (line, raw, value) in enumerate(values, 1):
+        yield line if alone else number, raw, value
+
+
+def _is_json(line: str) -> bool:
+    return not isinstance(_parsed(line), json.JSONDecodeError)
+
+
+def _parsed(line: str) -> Any:
+    try:
+        return json.loads(line, object_pairs_hook=_object)
+    except json.JSONDecodeError as error:
+        return error
+
+
+def _object(pairs: list[tuple[str, Any]]) -> Record | _Twice:
+    twice = doubled(name for name, _ in pairs)
+    return _Twice(twice[0]) if twice else dict(pairs)
+
+
+def _record(number: int, raw: str, value: Any) -> Record | Refusal:
+    """A record, or why the value is none."""
+    shown = encodings.displayable(raw)
+    if broken := encodings.broken_byte(raw):
+        reason = f"byte {broken[0]} is not UTF-8 ({broken[1]:#04x})"
+        return Refusal(number, "", reason, "Save the file as UTF-8.", shown)
+    if isinstance(value, json.JSONDecodeError):
+        reason = f"not JSON at character {value.colno} ({value.msg})"
+        return Refusal(number, "", reason, "Write one JSON object a line.", shown)
+    if isinstance(value, _Twice):
+        return Refusal(number, str(value), "named twice", "Name each column once.", shown)
+    if not isinstance(value, dict):
+        reason = f"a {type(value).__name__}, not an object"
+        return Refusal(number, "", reason, 'Write {"text": ..., ...}.', shown)
+    return value

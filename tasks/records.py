@@ -1,0 +1,53 @@
+"""One record of a data file, as read, and what is said of one that cannot be used."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import regex
+
+Record = dict[str, Any]  # column -> value
+AROUND = regex.compile(r"^[\s\p{Cf}]+|[\s\p{Cf}]+$")
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A row that cannot be used: where, why, what to do, and the row as it was read."""
+
+    line: int
+    column: str
+    reason: str
+    fix: str
+    raw: str = ""
+
+    def __str__(self) -> str:
+        where = f"line {self.line}" + (f", column {self.column!r}" if self.column else "")
+        return f"{where}: {self.reason}. {self.fix}"
+
+
+@dataclass
+class Records:
+    """What a file held.
+
+    Attributes:
+        found: (line, record or what is wrong with it); a sheet's line is its row.
+        notes: what a person should know of how it was read.
+        doubled: columns that its header names more than once.
+    """
+
+    found: list[tuple[int, Record | Refusal]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    doubled: list[str] = field(default_factory=list)
+
+
+def column_names(header: Iterable[Any]) -> list[str]:
+    """Column names without the spaces and invisible characters around them."""
+    return [AROUND.sub("", "" if name is None else str(name)) for name in header]
+
+
+def doubled(names: Iterable[str]) -> list[str]:
+    """The names that stand there more than once."""
+    return [name for name, count in Counter(names).items() if name and count > 1]
