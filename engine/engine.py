@@ -102,6 +102,7 @@ class TorchEngine(LocalEngine):
             decoding=request.decoding,
             until=request.until,
             logprobs=request.logprobs,
+            constraint=self._base.constraints.of(request.grammar) if request.grammar else None,
             room=self.context_tokens - len(prompt),
         )
         self._scheduler.submit(scheduled)

@@ -14,11 +14,22 @@ StopReason = Literal["end", "length", "until", "stop", "time"]
 
 
 @dataclass(frozen=True)
+class Grammar:
+    """What a text must be, whole: JSON by a schema, a match of a regular expression, or a sentence
+    of a Lark grammar as llguidance has them.
+    """
+
+    kind: Literal["json_schema", "regex", "lark"]
+    text: str
+
+
+@dataclass(frozen=True)
 class WriteRequest:
     """Generate text after the messages. `adapter` None is the bare base.
 
     The text ends before any of the stop strings in `until`. With `logprobs` each token comes with
-    its log-likelihood, and with that many of the likeliest ones.
+    its log-likelihood, and with that many of the likeliest ones. With a `grammar` no token is
+    written that it does not allow.
     """
 
     messages: tuple[Message, ...]
@@ -26,6 +37,7 @@ class WriteRequest:
     decoding: Decoding = field(default_factory=Decoding)
     until: tuple[str, ...] = ()
     logprobs: int | None = None
+    grammar: Grammar | None = None
 
 
 @dataclass(frozen=True)
@@ -37,6 +49,7 @@ class CompletionRequest:
     decoding: Decoding = field(default_factory=Decoding)
     until: tuple[str, ...] = ()
     logprobs: int | None = None
+    grammar: Grammar | None = None
 
 
 @dataclass(frozen=True)
@@ -174,6 +187,7 @@ class Engine(Protocol):
 
         Raises:
             TooLong: prompt plus room for an answer exceeds the context.
+            InputError: no answer can be held to the grammar.
             UnknownName, AdapterError: the adapter is not there or was refused.
             EngineBusy: too many requests wait.
         """

@@ -20,6 +20,7 @@ from tokenizers.decoders import DecodeStream
 from torch import Tensor
 
 from engine.base_model import Base
+from engine.constraints import Constraint
 from engine.interface import Choice, Delta, EngineReply, Scored, Scores, StopReason, Token, Usage
 from engine.kv_cache import DecodeInput
 from engine.lora import LoraAdapter
@@ -71,16 +72,21 @@ class ScheduledRequest(ABC):
 
 @dataclass
 class ScheduledWrite(ScheduledRequest):
-    """Generate up to `decoding.max_new_tokens` tokens, and no more than `room`."""
+    """Generate up to `decoding.max_new_tokens` tokens, and no more than `room`.
+
+    Attributes:
+        constraint: of this answer alone.
+    """
 
     decoding: Decoding = field(default_factory=Decoding)
     until: tuple[str, ...] = ()
     logprobs: int | None = None
+    constraint: Constraint | None = None
     room: int = sys.maxsize
 
     def run(self, base: Base, prefixes: PrefixCache) -> ForwardPasses:
         """Text goes to `out` as it is made."""
-        sampler = Sampler(self.decoding, self.prompt)
+        sampler = Sampler(self.decoding, self.prompt, self.constraint)
         detokenizer, stops = _Detokenizer(base), StopStrings(self.until)
         max_tokens = min(self.decoding.max_new_tokens, self.room)
         unsent: list[Token] = []  # whose text has not been put out
@@ -103,6 +109,8 @@ class ScheduledWrite(ScheduledRequest):
                     unsent = []
                 if stops.matched:
                     stopped = "until"
+                elif self.constraint is not None and self.constraint.finished:
+                    stopped = "end"
             if stopped is None and tokens >= max_tokens:
                 stopped = "length"
             if stopped is None and (stopped := self.ended()) is None:
