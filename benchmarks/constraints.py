@@ -21,7 +21,7 @@ from engine.adapters import library_of
 from engine.engine import TorchEngine
 from engine.interface import Grammar, Usage, WriteRequest
 from engine.load_base import load_base
-from tasks.spec import Decoding
+from tasks.spec import Decoding, Message
 
 TOKENS, REPEATS = 128, 5
 SCHEMA = {
@@ -41,7 +41,9 @@ SCHEMA = {
     "required": ["people"],
     "additionalProperties": False,
 }
-MESSAGES = ({"role": "user", "content": "Write a list of forty people with their ages, as JSON."},)
+MESSAGES: tuple[Message, ...] = (
+    {"role": "user", "content": "Write a list of forty people with their ages, as JSON."},
+)
 
 
 def main() -> None:
