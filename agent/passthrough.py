@@ -36,7 +36,12 @@ def complete(
         fingerprints["adapter"] = engine.adapters.fingerprint(adapter)
     yield StepStarted(0, NO_TASK, adapter)
     request = WriteRequest(
-        tuple(messages), adapter, decoding, until=options.until, logprobs=options.logprobs
+        tuple(messages),
+        adapter,
+        decoding,
+        until=options.until,
+        logprobs=options.logprobs,
+        grammar=options.grammar,
     )
     text = ""
     for item in engine.write(request, turn.stop):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -101,6 +102,15 @@ class Answer:
         """The text, behind a separator where it begins a later step."""
         begins = bool(text) and index > 0 and not self.record.steps[index].text
         return STEP_SEPARATOR + text if begins else text
+
+
+def usage_of(answers: Sequence[Answer]) -> CompletionUsage:
+    """Tokens of several answers to one request, which is read once."""
+    used = [answer.usage for answer in answers]
+    prompt, written = used[0].prompt_tokens, sum(one.completion_tokens for one in used)
+    return CompletionUsage(
+        prompt_tokens=prompt, completion_tokens=written, total_tokens=prompt + written
+    )
 
 
 def openai_logprobs(tokens: list[Token]) -> Logprobs:

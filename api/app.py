@@ -11,7 +11,7 @@ from agent.agent import Agent
 from api.auth import guarded
 from api.background_turn import Gone, Turns
 from api.body import BodyLimit
-from api.chat import MAX_TOKENS_FIELDS, chat_routes
+from api.chat import chat_routes
 from api.errors import handle_errors
 from api.health import health_routes, metric_routes
 from api.metrics import Metrics
@@ -19,6 +19,7 @@ from api.models import model_routes
 from api.request_log import CLIENT_CLOSED_REQUEST, RequestLog
 from api.schemas import STREAM_SCHEMAS
 from api.skills import skill_routes
+from api.turn_options import MAX_TOKENS_FIELDS
 from core.access import Keys
 from core.settings import Settings
 

@@ -131,14 +131,14 @@ def _sentence(request: Request, error: HTTPException) -> str:
 
 def _of_validation(errors: Sequence[Mapping[str, Any]]) -> ApiError:
     """The deepest of the errors: of the forms a value may have, the one that fits best."""
-    first = max(errors, key=lambda one: (len(one["loc"]), one["type"] == "none_required"))
+    first = max(errors, key=lambda one: (len(one["loc"]), one["type"] == "unknown_parameter"))
     path = [str(part) for part in first["loc"][1:] if not _is_form(str(part))]
     param = ".".join(path)[:100] or None
     if first["type"] == "json_invalid":
         return ApiError(400, f"The body is not JSON: {first['ctx']['error']}.")
     if param is None:
         return ApiError(400, "The body must be a JSON object, with Content-Type: application/json.")
-    if first["type"] == "none_required":
+    if first["type"] == "unknown_parameter":
         message = f"This server knows no {path[-1]!r} here. Leave it out."
     else:
         message = f"{param}: {first['msg']}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
@@ -12,15 +13,24 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    ValidationInfo,
+    WithJsonSchema,
+    model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from agent.cleaning import MAX_CHARACTERS
 from agent.plan import Reason
 from core.errors import InputError
+from engine.constraints import require_supported
+from engine.interface import Grammar
 from tasks.spec import Message
 
 MAX_MESSAGES = 512
 MAX_LABELS = 100
+MAX_STOPS = 32
+MAX_CHOICES = 16
+MAX_KIND_SHOWN = 100  # characters
 MAX_INTEGER = 2**53 - 1  # the largest that every reader of JSON keeps exact
 
 
@@ -46,11 +56,37 @@ def _distinct(labels: list[str]) -> list[str]:
 RequestText = Annotated[str, StringConstraints(min_length=1, max_length=MAX_CHARACTERS)]
 
 
+def _says_nothing(value: object) -> object:
+    """Clients send what they know, also where it asks for nothing: `tools: []`, `store: false`."""
+    if value is None or value is False or value in ("", [], {}):
+        return value
+    raise PydanticCustomError("unknown_parameter", "is not known here")
+
+
+SaysNothing = Annotated[
+    Any,
+    BeforeValidator(_says_nothing),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "null"},
+                {"const": False},
+                {"type": "string", "maxLength": 0},
+                {"type": "array", "maxItems": 0},
+                {"type": "object", "maxProperties": 0},
+            ]
+        }
+    ),
+]
+
+
 class RequestBody(BaseModel):
-    """A request's body. What is not known here may be there as null, and as nothing else."""
+    """A request's body. What is not known here may be there as null, false or empty, and as nothing
+    else.
+    """
 
     model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
-    __pydantic_extra__: dict[str, None]
+    __pydantic_extra__: dict[str, SaysNothing]
 
 
 class TextPart(RequestBody):
@@ -59,19 +95,35 @@ class TextPart(RequestBody):
     type: Literal["text"]
     text: MessageText
 
+    @model_validator(mode="before")
+    @classmethod
+    def _is_text(cls, part: Any) -> Any:
+        kind = part.get("type") if isinstance(part, dict) else None
+        if isinstance(kind, str) and kind != "text":
+            raise PydanticCustomError(
+                "not_text",
+                "This server reads text, and no part of type '{kind}'. Leave it out",
+                {"kind": kind[:MAX_KIND_SHOWN]},
+            )
+        return part
+
 
 class ChatMessage(RequestBody):
-    """One turn of a conversation. `developer` is read as `system`."""
+    """One turn of a conversation. `developer` is read as `system`; null is an answer that was
+    empty.
+    """
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: MessageText | Annotated[list[TextPart], Field(min_length=1, max_length=64)]
+    content: MessageText | Annotated[list[TextPart], Field(min_length=1, max_length=64)] | None = (
+        None
+    )
     name: Annotated[str, Field(max_length=200)] | None = None
 
     @property
     def text(self) -> str:
         """The content as one text."""
-        if isinstance(self.content, str):
-            return self.content
+        if self.content is None or isinstance(self.content, str):
+            return self.content or ""
         return "".join(part.text for part in self.content)
 
 
@@ -79,8 +131,13 @@ def as_messages(given: Sequence[ChatMessage]) -> list[Message]:
     """The turns as the agent reads them.
 
     Raises:
-        InputError: together they are longer than any context.
+        InputError: together they are longer than any context, or a person's has no content.
     """
+    for place, message in enumerate(given):
+        if message.content is None and message.role != "assistant":
+            raise InputError(
+                f"messages.{place} by the {message.role} has no content. Say something."
+            )
     size = sum(len(message.text) for message in given)
     if size > MAX_CHARACTERS:
         raise InputError(
@@ -102,33 +159,134 @@ class StreamOptions(RequestBody):
     include_usage: bool | None = None
 
 
+class AnswerSchema(RequestBody):
+    """A JSON schema that the answer follows, `strict` or not."""
+
+    name: Annotated[str, Field(max_length=200)] | None = None
+    description: Annotated[str, Field(max_length=MAX_CHARACTERS)] | None = None
+    schema_: Annotated[dict[str, Any], Field(alias="schema")]
+    strict: bool | None = None
+
+
 class ResponseFormat(RequestBody):
-    """The form of the answer: text."""
+    """The form of the answer: text, any JSON object, or JSON by a schema."""
 
-    type: Literal["text"]
+    type: Literal["text", "json_object", "json_schema"] = "text"
+    json_schema: AnswerSchema | None = None
+
+    def grammar(self) -> Grammar | None:
+        """What the answer is held to; None for text.
+
+        Raises:
+            InputError: the schema is missing, wrong, or says what is not supported.
+        """
+        if self.type == "text":
+            return None
+        if self.type == "json_schema" and self.json_schema is None:
+            raise InputError(
+                "response_format has no json_schema. Write it, or use the type json_object."
+            )
+        schema = self.json_schema.schema_ if self.json_schema else {"type": "object"}
+        grammar = Grammar("json_schema", json.dumps(schema, ensure_ascii=False))
+        require_supported(grammar)
+        return grammar
 
 
-class ChatRequest(RequestBody):
+NO_TOOLS = (
+    "A model as small as this one cannot be trusted to call tools, so none are offered to it. "
+    "Leave {name} out; `auto` routes to the skills that are there, and response_format gives JSON"
+)
+
+
+def _no_tools(value: list[Any] | str | dict[str, Any], info: ValidationInfo) -> Any:
+    if value in ([], "none", "auto"):
+        return value
+    raise PydanticCustomError("no_tools", NO_TOOLS.replace("{name}", str(info.field_name)))
+
+
+NoTools = Annotated[
+    list[Any],
+    AfterValidator(_no_tools),
+    WithJsonSchema({"type": "array", "maxItems": 0}),
+]
+NoToolChoice = Annotated[
+    str | dict[str, Any],
+    AfterValidator(_no_tools),
+    WithJsonSchema({"enum": ["none", "auto"]}),
+]
+
+
+class PatchbayOptions(RequestBody):
+    """What OpenAI's API has no words for."""
+
+    raw: bool | None = Field(
+        None, description="read the messages as they stand, without the prompt of a task"
+    )
+    task: Name | None = Field(None, description="do this task, in place of routing")
+    slots: dict[Name, Name | Annotated[list[Label], Field(min_length=2, max_length=MAX_LABELS)]] | (
+        None
+    ) = Field(
+        None,
+        description="values for its slots, like {'target': 'fr'}; with it, an empty one too, "
+        "the whole last message is content, and else they are looked for in it",
+    )
+
+
+Penalty = Annotated[float, Field(ge=-2, le=2)]
+Ignored = Annotated[str, Field(max_length=200)]
+
+
+class Sampling(RequestBody):
+    """How texts are drawn. What is left out comes from the task that answers."""
+
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    top_k: Annotated[int, Field(ge=-1, le=1_000_000), WHOLE_NUMBER] | None = None
+    min_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    repetition_penalty: Annotated[float, Field(ge=0.5, le=3)] | None = None
+    frequency_penalty: Penalty | None = None
+    presence_penalty: Penalty | None = None
+    max_tokens: Annotated[int, Field(ge=1), WHOLE_NUMBER] | None = None
+    stop: StopString | Annotated[list[StopString], Field(max_length=MAX_STOPS)] | None = None
+    seed: Annotated[int, Field(ge=-MAX_INTEGER, le=MAX_INTEGER), WHOLE_NUMBER] | None = None
+    n: Annotated[int, Field(ge=1, le=MAX_CHOICES), WHOLE_NUMBER] | None = 1
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """The stop strings."""
+        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
+
+
+class WithoutEffect(RequestBody):
+    """What clients send and no answer here depends on."""
+
+    user: Ignored | None = None
+    safety_identifier: Ignored | None = None
+    prompt_cache_key: Ignored | None = None
+    prompt_cache_retention: Ignored | None = None
+    service_tier: Ignored | None = None
+    reasoning_effort: Ignored | None = Field(None, description="no model here thinks before")
+    metadata: dict[str, Any] | None = None
+
+
+class ChatRequest(Sampling, WithoutEffect):
     """A conversation to answer. What is left out comes from the task that answers."""
 
     model: Name = Field(description="`auto`, which routes, or an adapter, or the base")
     messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=MAX_MESSAGES)]
     stream: bool | None = False
     stream_options: StreamOptions | None = None
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    repetition_penalty: Annotated[float, Field(ge=0.5, le=3)] | None = None
-    max_tokens: Annotated[int, Field(ge=1), WHOLE_NUMBER] | None = None
     max_completion_tokens: Annotated[int, Field(ge=1), WHOLE_NUMBER] | None = None
-    stop: StopString | Annotated[list[StopString], Field(max_length=4)] | None = None
-    seed: Annotated[int, Field(ge=-MAX_INTEGER, le=MAX_INTEGER), WHOLE_NUMBER] | None = None
-    n: Annotated[int, Field(ge=1, le=1), WHOLE_NUMBER] | None = 1
     logprobs: bool | None = False
     top_logprobs: Annotated[int, Field(ge=0, le=20), WHOLE_NUMBER] | None = None
-    frequency_penalty: Annotated[float, Field(ge=0, le=0)] | None = None
-    presence_penalty: Annotated[float, Field(ge=0, le=0)] | None = None
     response_format: ResponseFormat | None = None
-    user: Annotated[str, Field(max_length=200)] | None = Field(None, description="not used")
+    modalities: list[Literal["text"]] | None = None
+    tools: NoTools | None = None
+    functions: NoTools | None = None
+    tool_choice: NoToolChoice | None = None
+    function_call: NoToolChoice | None = None
+    parallel_tool_calls: bool | None = None
+    patchbay: PatchbayOptions | None = None
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -288,9 +446,9 @@ class AnswerMessage(BaseModel):
 
 
 class AnswerChoice(BaseModel):
-    """The one answer."""
+    """One of `n` answers."""
 
-    index: Literal[0] = 0
+    index: int = 0
     message: AnswerMessage
     logprobs: Logprobs | None
     finish_reason: Literal["stop", "length"]
@@ -317,9 +475,9 @@ class ChoiceDelta(BaseModel):
 
 
 class ChunkChoice(BaseModel):
-    """A piece of the one answer."""
+    """A piece of one of `n` answers."""
 
-    index: Literal[0] = 0
+    index: int = 0
     delta: ChoiceDelta
     logprobs: Logprobs | None = None
     finish_reason: Literal["stop", "length"] | None = None

@@ -36,6 +36,10 @@ class FakeAdapters:
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     scopes: Mapping[str, Scope] = field(default_factory=dict)
 
+    def task(self, name: str) -> str:
+        """No record says."""
+        return ""
+
     def names(self) -> list[str]:
         """Ids a request may carry."""
         return sorted(self.fingerprints)

@@ -153,6 +153,12 @@ class Adapters(Protocol):
         """What the adapter's record says it was trained for. Raises as `fingerprint`."""
         ...
 
+    def task(self, name: str) -> str:
+        """Name of the task that its record says it was trained for; empty where none does. Raises
+        as `fingerprint`.
+        """
+        ...
+
     def temperature(self, name: str) -> float:
         """What label scores are divided by to be calibrated; 1 where it was not fitted."""
         ...

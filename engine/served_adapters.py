@@ -27,6 +27,10 @@ class ServedAdapters:
         """What its record says; one that only the server has may do everything."""
         return Scope() if self._only_served(name) else self._library.scope(name)
 
+    def task(self, name: str) -> str:
+        """What its record says; of one that only the server has nothing is known."""
+        return "" if self._only_served(name) else self._library.task(name)
+
     def temperature(self, name: str) -> float:
         """What its calibration says."""
         return 1.0 if self._only_served(name) else self._library.temperature(name)
