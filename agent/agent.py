@@ -152,6 +152,23 @@ class Agent:
         events = with_fallback(attempt, index=0, engine=self.engine, fallback=self.fallback)
         return self._guarded(events, turn)
 
+    def go_on(
+        self,
+        prompt: str | Sequence[int],
+        adapter: str | None,
+        *,
+        echo: bool = False,
+        stop: threading.Event | None = None,
+        options: TurnOptions = DEFAULT_OPTIONS,
+    ) -> Iterator[Event]:
+        """Write after a text, or token ids, without a chat template. Ends as `answer`.
+
+        `max_tokens` may be 0 here; with `echo` the prompt comes first, see `passthrough.go_on`.
+        """
+        turn = TurnContext(stop=stop or threading.Event(), options=options)
+        events = passthrough.go_on(self.engine, prompt, adapter=adapter, echo=echo, turn=turn)
+        return self._guarded(events, turn)
+
     def close(self) -> None:
         """End every request and free the model."""
         for engine in (self.engine, self.fallback):

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from fastapi.responses import Response
 
 from agent.agent import Agent
-from agent.events import Event, Failed, Finished, StepFinished, TextDelta, Waiting
+from agent.events import Event
 from agent.named_task import task_of
 from agent.options import TurnOptions
 from api.answer import Answer, AnswerDelta, openai_logprobs, usage_of
-from api.background_turn import Turn, Turns, unless_gone
-from api.errors import ApiError, documented
+from api.background_turn import Turns
+from api.completion import Completion, one_by_one
+from api.errors import documented
 from api.models import AUTO, adapter_of
 from api.schemas import (
     STREAM_EVENT,
@@ -39,12 +37,8 @@ from api.turn_options import turn_options
 from core.access import Visitor
 from core.errors import InputError
 from core.settings import Settings
-from engine.interface import Token
 from tasks.spec import TaskSpec, find_task
 
-HEADERS_SECONDS = 2.0  # a stream may wait for its first text before its headers go out
-KEEPALIVE_SECONDS = 15.0  # without text, after which a stream says that it is still there
-KEEPALIVE = ": still here\n\n"
 WITH_STREAM: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The answer; with `stream` a `data:` line a chunk, then `data: [DONE]`",
@@ -78,23 +72,15 @@ def chat_routes(router: APIRouter, agent: Agent, turns: Turns, settings: Setting
         turn = turns.begin(
             lambda stop: one_by_one(start(stop, replace(options, seed=seed)) for seed in seeds)
         )
-        completion = _Completion(
+        completion = _ChatCompletion(
             body,
             turn,
             [Answer(seed) for seed in seeds],
             log_fields=request.state.log_fields,
-            log_words=settings.log_words,
+            words=body.messages[-1].text if settings.log_words else None,
+            include_usage=bool(body.stream_options and body.stream_options.include_usage),
         )
         return await (completion.stream() if body.stream else completion.whole(request))
-
-
-def one_by_one(answers: Iterable[Iterator[Event]]) -> Iterator[Event]:
-    """The events of several answers to one request, each to its end; no other follows a failure."""
-    for answer in answers:
-        for event in answer:
-            yield event
-            if isinstance(event, Failed):
-                return
 
 
 def _start(
@@ -155,174 +141,47 @@ def _named_task(
     return task
 
 
-class _Completion:
-    """The answers to one request on their way out, the first one first.
+class _ChatCompletion(Completion[ChunkChoice]):
+    """In the shape of a chat completion."""
 
-    Args:
-        turn: their events, those of one answer after those of another.
-        log_fields: where the log looks for what came of the request.
-        log_words: whether it may have the visitor's words.
-    """
-
-    def __init__(
-        self,
-        body: ChatRequest,
-        turn: Turn,
-        answers: Sequence[Answer],
-        *,
-        log_fields: dict[str, Any],
-        log_words: bool,
-    ) -> None:
-        self._answers, self._body, self._turn = answers, body, turn
-        self._at = 0  # the answer that is being made
-        self._log_fields, self._log_words = log_fields, log_words
+    def __init__(self, body: ChatRequest, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._logprobs = bool(body.logprobs)
         self._head = {
             "id": f"chatcmpl-{uuid.uuid4().hex}",
             "created": int(time.time()),
             "model": body.model,
         }
 
-    async def whole(self, request: Request) -> Response:
-        """The answers at their end.
-
-        Raises:
-            ApiError: the turn failed.
-            Gone: nobody waits any more; the computation ends.
-        """
-        with closing(self._turn):
-            deltas = await unless_gone(request, self._deltas())
-        completion = ChatCompletion(
+    def _body(self, deltas: list[list[AnswerDelta]]) -> ChatCompletion:
+        first = self._answers[0]
+        return ChatCompletion(
             **self._head,
             choices=[self._choice(index, mine) for index, mine in enumerate(deltas)],
             usage=usage_of(self._answers),
-            system_fingerprint=self._answers[0].fingerprint,
-            patchbay=self._answers[0].patchbay,
+            system_fingerprint=first.fingerprint,
+            patchbay=first.patchbay,
         )
-        return JSONResponse(completion.model_dump())
-
-    async def stream(self) -> Response:
-        """The answers as they are made.
-
-        Raises:
-            ApiError: the turn failed before it had any text.
-        """
-        early: list[Event] = []
-        try:
-            async with asyncio.timeout(HEADERS_SECONDS):
-                while (event := await self._turn.next()) is not None:
-                    early.append(event)
-                    if isinstance(event, TextDelta | StepFinished | Failed):
-                        break
-        except TimeoutError:
-            pass  # the headers tell the visitor that something is on its way
-        except BaseException:
-            self._turn.close()
-            raise
-        if early and isinstance(early[-1], Failed):
-            raise ApiError.of(early[-1].kind, early[-1].message)
-        return _Stream(self._lines(early), self._turn)
 
     def _choice(self, index: int, deltas: list[AnswerDelta]) -> AnswerChoice:
         tokens = [token for delta in deltas for token in delta.tokens]
         return AnswerChoice(
             index=index,
             message=AnswerMessage(content="".join(delta.text for delta in deltas)),
-            logprobs=self._logprobs(tokens),
+            logprobs=openai_logprobs(tokens) if self._logprobs else None,
             finish_reason=self._answers[index].finish,
         )
 
-    async def _deltas(self) -> list[list[AnswerDelta]]:
-        """Those of each answer."""
-        deltas: list[list[AnswerDelta]] = [[] for _ in self._answers]
-        while (event := await self._turn.next()) is not None:
-            index = self._at
-            if delta := self._take(event):
-                deltas[index].append(delta)
-        return deltas
+    def _chunk(self, choices: list[ChunkChoice], **more: Any) -> ChatChunk:
+        return ChatChunk(**self._head, choices=choices, **more)
 
-    async def _lines(self, early: list[Event]) -> AsyncIterator[str]:
-        """The stream's lines, beginning with events that have come already."""
-        yield self._begins(0)
-        try:
-            for event in early:
-                for line in self._event_lines(event):
-                    yield line
-            while True:
-                try:
-                    following = await asyncio.wait_for(self._turn.next(), KEEPALIVE_SECONDS)
-                except TimeoutError:
-                    yield KEEPALIVE
-                    continue
-                if following is None:
-                    break
-                for line in self._event_lines(following):
-                    yield line
-        except ApiError as error:
-            self._log_fields["error"] = error.code
-            yield f"data: {JSONResponse(error.body).body.decode()}\n\n"  # type: ignore[union-attr]
-            return
-        first = self._answers[0]
-        provenance = {"patchbay": first.patchbay, "system_fingerprint": first.fingerprint}
-        end = [self._ending(len(self._answers) - 1)]
-        options = self._body.stream_options
-        if options and options.include_usage:
-            yield self._data(end)
-            yield self._data([], usage=usage_of(self._answers), **provenance)
-        else:
-            yield self._data(end, **provenance)
-        yield "data: [DONE]\n\n"
+    def _beginning(self, index: int) -> ChunkChoice:
+        return ChunkChoice(index=index, delta=ChoiceDelta(role="assistant", content=""))
 
-    def _take(self, event: Event) -> AnswerDelta | None:
-        answer = self._answers[self._at]
-        delta = answer.take(event)
-        if isinstance(event, StepFinished):
-            self._log_fields |= answer.log_fields
-            if self._log_words:
-                self._log_fields["asked"] = self._body.messages[-1].text
-                self._log_fields["answered"] = [step.text for step in answer.record.started]
-        if isinstance(event, Finished) and self._at + 1 < len(self._answers):
-            self._at += 1
-        return delta
-
-    def _event_lines(self, event: Event) -> Iterator[str]:
-        if isinstance(event, Waiting):
-            yield f": number {event.place} in line\n\n"  # a comment, which clients pass over
-        index = self._at
-        if delta := self._take(event):
-            logprobs = self._logprobs(list(delta.tokens))
-            written = ChoiceDelta(content=delta.text)
-            yield self._data([ChunkChoice(index=index, delta=written, logprobs=logprobs)])
-        if self._at > index:
-            yield self._data([self._ending(index)])
-            yield self._begins(self._at)
-
-    def _begins(self, index: int) -> str:
-        role = ChoiceDelta(role="assistant", content="")
-        return self._data([ChunkChoice(index=index, delta=role)])
+    def _piece(self, index: int, delta: AnswerDelta) -> ChunkChoice:
+        logprobs = openai_logprobs(list(delta.tokens)) if self._logprobs else None
+        return ChunkChoice(index=index, delta=ChoiceDelta(content=delta.text), logprobs=logprobs)
 
     def _ending(self, index: int) -> ChunkChoice:
         finish = self._answers[index].finish
         return ChunkChoice(index=index, delta=ChoiceDelta(), finish_reason=finish)
-
-    def _data(self, choices: list[ChunkChoice], **more: Any) -> str:
-        chunk = ChatChunk(**self._head, choices=choices, **more)
-        return f"data: {chunk.model_dump_json()}\n\n"
-
-    def _logprobs(self, tokens: list[Token]) -> Any:
-        return openai_logprobs(tokens) if self._body.logprobs else None
-
-
-class _Stream(StreamingResponse):
-    """A stream of a turn, which ends with it: also when the visitor has gone before it began."""
-
-    media_type = "text/event-stream"
-
-    def __init__(self, lines: AsyncIterator[str], turn: Turn) -> None:
-        super().__init__(lines, headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
-        self._turn = turn
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            self._turn.close()

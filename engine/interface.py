@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -66,12 +66,14 @@ class ScoreRequest:
     """Score each continuation of a prompt, all token ids as they stand: no chat template, no end.
 
     Nothing may be empty. A text that nothing stands before goes on from
-    `ScoringEngine.start_token`.
+    `ScoringEngine.start_token`. With `logprobs` each token comes as a `Token`, with that many of
+    the likeliest ones.
     """
 
     prompt: tuple[int, ...]
     continuations: tuple[tuple[int, ...], ...]
     adapter: str | None = None
+    logprobs: int | None = None
 
 
 @dataclass(frozen=True)
@@ -115,11 +117,13 @@ class Choice:
 class Scored:
     """A continuation's tokens: natural log-likelihood of each, and whether each was the likeliest.
 
-    Shorter than the continuation where the request was ended before.
+    Shorter than the continuation where the request was ended before. `tokens` where the request
+    asked for `logprobs`.
     """
 
     logprobs: tuple[float, ...]
     greedy: tuple[bool, ...]
+    tokens: tuple[Token, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -241,5 +245,13 @@ class ScoringEngine(Engine, Protocol):
         """Text as token ids as it stands; names of special tokens are these tokens.
 
         `begin` puts in front what the base's tokenizer puts before a text, if anything.
+        """
+        ...
+
+    def text(self, ids: Sequence[int]) -> str:
+        """Token ids as text, special tokens by their names.
+
+        Raises:
+            InputError: one of them is no token of the base.
         """
         ...
