@@ -104,10 +104,11 @@ class Answer:
         return STEP_SEPARATOR + text if begins else text
 
 
-def usage_of(answers: Sequence[Answer]) -> CompletionUsage:
-    """Tokens of several answers to one request, which is read once."""
+def usage_of(answers: Sequence[Answer], each: int | None = None) -> CompletionUsage:
+    """Tokens of several answers, `each` so many to one prompt, all by default: it is read once."""
     used = [answer.usage for answer in answers]
-    prompt, written = used[0].prompt_tokens, sum(one.completion_tokens for one in used)
+    prompt = sum(one.prompt_tokens for one in used[:: each or len(used)])
+    written = sum(one.completion_tokens for one in used)
     return CompletionUsage(
         prompt_tokens=prompt, completion_tokens=written, total_tokens=prompt + written
     )

@@ -12,13 +12,16 @@ from api.auth import guarded
 from api.background_turn import Gone, Turns
 from api.body import BodyLimit
 from api.chat import chat_routes
+from api.embeddings import embedding_routes
 from api.errors import handle_errors
 from api.health import health_routes, metric_routes
 from api.metrics import Metrics
 from api.models import model_routes
 from api.request_log import CLIENT_CLOSED_REQUEST, RequestLog
-from api.schemas import STREAM_SCHEMAS
+from api.schemas import STREAM_SCHEMAS, ChatRequest
 from api.skills import skill_routes
+from api.text_schemas import CompletionRequestBody
+from api.texts import text_routes
 from api.turn_options import MAX_TOKENS_FIELDS
 from core.access import Keys
 from core.settings import Settings
@@ -57,13 +60,16 @@ class Api:
         metric_routes(router, self.metrics)
         model_routes(router, agent)
         chat_routes(router, agent, turns, settings)
+        text_routes(router, agent, turns, settings)
+        embedding_routes(router, agent, turns)
         skill_routes(router, agent, turns)
         router.get("/openapi.json", include_in_schema=False)(self._openapi)
         self.app.include_router(router)
         schema = self.app.openapi()
-        fields = schema["components"]["schemas"]["ChatRequest"]["properties"]
-        for name in MAX_TOKENS_FIELDS:
-            fields[name]["anyOf"][0]["maximum"] = settings.max_answer_tokens
+        for body in (ChatRequest, CompletionRequestBody):
+            fields = schema["components"]["schemas"][body.__name__]["properties"]
+            for name in MAX_TOKENS_FIELDS & fields.keys():
+                fields[name]["anyOf"][0]["maximum"] = settings.max_answer_tokens
         schema["components"]["schemas"] |= STREAM_SCHEMAS
         self._paths = {"/openapi.json", *schema["paths"]}
 

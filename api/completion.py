@@ -53,6 +53,7 @@ class Completion(ABC, Generic[ChoiceT]):
         include_usage: bool = False,
     ) -> None:
         self._answers, self._turn = answers, turn
+        self._each: int | None = None  # of them are to one prompt; all
         self._at = 0  # the answer that is being made
         self._log_fields, self._words = log_fields, words
         self._include_usage = include_usage
@@ -146,7 +147,7 @@ class Completion(ABC, Generic[ChoiceT]):
         end = [self._ending(len(self._answers) - 1)]
         if self._include_usage:
             yield self._data(end)
-            yield self._data([], usage=usage_of(self._answers), **provenance)
+            yield self._data([], usage=usage_of(self._answers, self._each), **provenance)
         else:
             yield self._data(end, **provenance)
         yield "data: [DONE]\n\n"

@@ -342,7 +342,7 @@ class ErrorResponse(BaseModel):
 class ModelAbout(BaseModel):
     """Ours about a model."""
 
-    kind: Literal["router", "base", "adapter"]
+    kind: Literal["router", "base", "adapter", "encoder"]
     tasks: list[str]
     fingerprint: str | None
 

@@ -11,7 +11,7 @@ from api.schemas import Sampling
 from core.access import Visitor
 from core.settings import Settings
 
-MAX_TOKENS_FIELDS = ("max_tokens", "max_completion_tokens")
+MAX_TOKENS_FIELDS = {"max_tokens", "max_completion_tokens"}
 
 
 def turn_options(body: Sampling, visitor: Visitor, settings: Settings, **more: Any) -> TurnOptions:

@@ -24,6 +24,7 @@ import yaml
 from huggingface_hub import HfApi, RepoCard, SpaceCard, SpaceCardData, SpaceHardware, get_token
 from huggingface_hub.errors import HfHubHTTPError
 
+from agent.planning.encoder import STARTER_ENCODER
 from core.errors import PatchbayError, SettingsError
 from core.paths import REPOSITORY
 from core.settings import PROFILE_DIR
@@ -34,7 +35,6 @@ FREE_HARDWARE = "cpu-basic"
 CPU_TORCH_INDEX = "--extra-index-url https://download.pytorch.org/whl/cpu"
 DATA_FILES = ("adapters", "LICENSE", "NOTICE")
 PLACEHOLDER = "YOU/patchbay"  # a Space's name, until it has one
-STARTER_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"  # what its package carries
 COMPOUND_EXAMPLE = (
     "Two at once",
     "Summarize this and put it in French: The bridge is old. It will be closed for two summers.",

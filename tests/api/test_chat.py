@@ -164,6 +164,7 @@ def test_models_are_the_router_the_base_and_the_adapters(client: OpenAI) -> None
         "fake",
         "sentiment-en",
         "translation-en-fr",
+        "sentence-transformers/all-MiniLM-L6-v2",
     ]
     one = client.models.retrieve("sentiment-en")
     assert one.patchbay == {  # type: ignore[attr-defined]
