@@ -5,16 +5,19 @@ from __future__ import annotations
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from agent.agent import Agent
 from api.auth import guarded
 from api.background_turn import Gone, Turns
-from api.body import BodyLimit
+from api.body import BodyLimit, Gunzip
 from api.chat import chat_routes
 from api.embeddings import embedding_routes
-from api.errors import handle_errors
+from api.errors import MissingInOneShape, handle_errors
+from api.head import HeadAsGet
 from api.health import health_routes, metric_routes
+from api.hosts import KnownHosts
 from api.metrics import Metrics
 from api.models import model_routes
 from api.request_log import CLIENT_CLOSED_REQUEST, RequestLog
@@ -25,6 +28,8 @@ from api.texts import text_routes
 from api.turn_options import MAX_TOKENS_FIELDS
 from core.access import Keys
 from core.settings import Settings
+
+EXPOSED_HEADERS = ("x-request-id", "Retry-After")  # a page elsewhere may read these
 
 
 class Api:
@@ -38,6 +43,7 @@ class Api:
 
     def __init__(self, agent: Agent, settings: Settings, keys: Keys) -> None:
         self.queue = agent.limits.queue
+        self._settings = settings
         self.metrics = Metrics(agent.engine, self.queue)
         turns = Turns(settings, self.queue)
         agent.watch = self.metrics.watch
@@ -49,8 +55,17 @@ class Api:
             docs_url=None,  # its scripts come from elsewhere
             redoc_url=None,
             middleware=[
+                Middleware(
+                    CORSMiddleware,
+                    allow_origins=settings.cors_origins,
+                    allow_methods=("GET", "HEAD", "POST"),
+                    allow_headers=("*",),
+                    expose_headers=EXPOSED_HEADERS,
+                ),
                 Middleware(RequestLog, metrics=self.metrics),
+                Middleware(HeadAsGet),
                 Middleware(BodyLimit, max_bytes=settings.max_request_bytes),
+                Middleware(Gunzip, max_bytes=settings.max_request_bytes),
             ],
         )
         handle_errors(self.app)
@@ -74,15 +89,16 @@ class Api:
         self._paths = {"/openapi.json", *schema["paths"]}
 
     def before(self, page: ASGIApp) -> ASGIApp:
-        """The API and, at every other path, the page."""
+        """The API and, at every other path, the page; both under the names that are known."""
+        page = MissingInOneShape(page)
 
         async def both(scope: Scope, receive: Receive, send: Send) -> None:
             path = scope.get("path", "")
-            ours = path.startswith("/v1/") or path in self._paths
+            ours = path == "/v1" or path.startswith("/v1/") or path in self._paths
             app = self.app if scope["type"] == "http" and ours else page
             await app(scope, receive, send)
 
-        return both
+        return KnownHosts(both, self._settings.host, self._settings.allowed_hosts)
 
     async def _openapi(self) -> JSONResponse:
         return JSONResponse(self.app.openapi())

@@ -19,12 +19,12 @@ ERRORS = documented(400, 401, 404, 413, 422, 429, 500, 503)
 
 def embedding_routes(router: APIRouter, agent: Agent, turns: Turns) -> None:
     """Add the one operation."""
-    encoder = agent.planner.encoder
 
     @router.post("/v1/embeddings", responses=ERRORS)
     async def embeddings(request: Request, body: EmbeddingRequest) -> EmbeddingList:
         """Put texts into vectors whose inner product says how near they are."""
         visitor: Visitor = request.state.visitor
+        encoder = agent.planner.encoder
         if body.model != encoder.id:
             raise UnknownName("encoder", body.model[:100], [encoder.id])
         if body.dimensions not in {None, encoder.dimensions}:
