@@ -22,7 +22,7 @@ from api.schemas import (
 
 MAX_PROMPTS = 64  # of one request
 MAX_INPUTS = 256
-TokenId = Annotated[int, Field(ge=0, le=2**31)]
+TokenId = Annotated[int, Field(ge=0, le=2**31), WHOLE_NUMBER]
 TokenIds = Annotated[list[TokenId], Field(min_length=1, max_length=MAX_CHARACTERS)]
 PromptText = Annotated[str, Field(max_length=MAX_CHARACTERS)]
 
