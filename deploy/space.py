@@ -166,6 +166,7 @@ def card(pins: str, hardware: str, login: bool, name: str = PLACEHOLDER) -> str:
             COMPOUND_EXAMPLE,
         ],
         address=f"https://{re.sub(r'[^a-z0-9]+', '-', name.lower())}.hf.space",
+        name=name,
         login=login,
         served=served,
     )

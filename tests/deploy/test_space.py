@@ -73,6 +73,8 @@ def test_the_readme_names_what_answers_and_shows_how_to_ask_it(
     assert {"lora", "translation"} <= set(front["tags"])
     assert "https://you-patchbay.hf.space/v1" in readme.text
     assert "Translate into French" in readme.text
+    assert 'Client("YOU/patchbay")' in readme.text
+    assert "https://you-patchbay.hf.space/gradio_api/mcp/" in readme.text
     for image in re.findall(r"!\[.*?\]\((.*?)\)", readme.text):
         assert (folder / image).is_file()
     space.assemble(tmp_path / "gpu", "t4-small", login=True, name="Ann/My_Chat")
@@ -81,6 +83,7 @@ def test_the_readme_names_what_answers_and_shows_how_to_ask_it(
     assert readme.data.to_dict()["preload_from_hub"] == ["Qwen/Qwen3-4B-Instruct-2507"]
     assert "https://ann-my-chat.hf.space/v1" in readme.text
     assert "PATCHBAY_API_KEYS" in readme.text
+    assert "gradio_client" not in readme.text, "it cannot log in with Hugging Face"
     assert "Gemma Terms" not in readme.text
 
 
