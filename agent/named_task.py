@@ -59,20 +59,20 @@ def within_scope(step: Step, task: TaskSpec, scope: Scope, said: str, given: Slo
     """
     values = dict(step.slots)
     for name in sorted(scope.slots, key=lambda slot: slot == task.target_slot):  # it goes last
-        known = scope.slots[name]
-        if values.get(name) in known:
+        known, value = scope.slots[name], values.get(name)
+        if value in known:
             continue
-        if name in (given or {}) or (name == task.target_slot and _asked_for(values[name], said)):
+        if name in (given or {}) or (name == task.target_slot and _asked_for(value, said)):
             raise InputError(
-                f"This adapter was trained for {name}={' or '.join(known)}, not {values[name]!r}. "
+                f"This adapter was trained for {name}={' or '.join(known)}, not {value!r}. "
                 "Name another model, or `auto`."
             )
         source = values.get(task.source_slot or "")
-        values[name] = next((value for value in known if value != source), known[0])
+        values[name] = next((other for other in known if other != source), known[0])
     return replace(step, slots=values)
 
 
-def _asked_for(language: SlotValue, said: str) -> bool:
+def _asked_for(language: SlotValue | None, said: str) -> bool:
     target = slots.find_target(said)
     return target is not None and target.code == language
 

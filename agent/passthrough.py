@@ -87,7 +87,9 @@ def go_on(
     yield StepStarted(0, NO_TASK, adapter)
     began = time.perf_counter()
     if echo:
-        yield TextDelta(0, text, _prompt_tokens(scoring, ids, adapter, turn))
+        tokens = _prompt_tokens(scoring, ids, adapter, turn)
+        begun = bool(tokens) and not text.startswith(tokens[0].text)  # the tokenizer's own, unseen
+        yield TextDelta(0, text, tokens[begun:])
     if writes:
         request = CompletionRequest(
             ids,

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from agent.events import Event, Failed, StepFinished, TextDelta
 from agent.turn_record import StepRecord, TurnRecord
 from api.errors import ApiError
-from api.schemas import (
+from api.reply_schemas import (
     AnsweredStep,
     CompletionUsage,
     Logprobs,

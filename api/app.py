@@ -20,8 +20,13 @@ from api.health import health_routes, metric_routes
 from api.hosts import KnownHosts
 from api.metrics import Metrics
 from api.models import model_routes
+from api.reply_schemas import (
+    STREAM_SCHEMAS,
+)
 from api.request_log import CLIENT_CLOSED_REQUEST, RequestLog
-from api.schemas import STREAM_SCHEMAS, ChatRequest
+from api.schemas import (
+    ChatRequest,
+)
 from api.skills import skill_routes
 from api.text_schemas import CompletionRequestBody
 from api.texts import text_routes

@@ -21,15 +21,17 @@ from api.background_turn import Turns
 from api.completion import Completion, one_by_one
 from api.errors import documented
 from api.models import AUTO, adapter_of
-from api.schemas import (
+from api.reply_schemas import (
     STREAM_EVENT,
     AnswerChoice,
     AnswerMessage,
     ChatChunk,
     ChatCompletion,
-    ChatRequest,
     ChoiceDelta,
     ChunkChoice,
+)
+from api.schemas import (
+    ChatRequest,
     PatchbayOptions,
     as_messages,
 )

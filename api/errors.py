@@ -13,7 +13,10 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.schemas import ErrorDetail, ErrorResponse
+from api.reply_schemas import (
+    ErrorDetail,
+    ErrorResponse,
+)
 from core.errors import PatchbayError
 
 log = logging.getLogger(__name__)

@@ -24,7 +24,7 @@ class KnownHosts:
 
     def __init__(self, app: ASGIApp, listens_on: str, names: Iterable[str] = ()) -> None:
         self.app = app
-        given = {name.casefold() for name in names}
+        given = {name_of(name) for name in names}
         local = {*LOCAL_NAMES, listens_on} if is_loopback(listens_on) else set()
         self._names = given | local if given or local else None
 

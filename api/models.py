@@ -11,7 +11,11 @@ from fastapi import APIRouter, Request
 from agent.agent import Agent
 from agent.named_task import task_of
 from api.errors import documented
-from api.schemas import Model, ModelAbout, ModelList
+from api.reply_schemas import (
+    Model,
+    ModelAbout,
+    ModelList,
+)
 from core.access import Visitor
 from core.errors import UnknownName
 

@@ -7,12 +7,14 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field
 
 from agent.cleaning import MAX_CHARACTERS
-from api.schemas import (
+from api.reply_schemas import (
     OMITTED_IF_NONE,
-    WHOLE_NUMBER,
     CompletionUsage,
-    Name,
     Provenance,
+)
+from api.schemas import (
+    WHOLE_NUMBER,
+    Name,
     RequestText,
     Sampling,
     SaysNothing,  # noqa: F401  pydantic looks for it where the models are, not where it is named

@@ -7,7 +7,9 @@ from typing import Any
 
 from agent.options import TurnOptions
 from api.errors import ApiError
-from api.schemas import Sampling
+from api.schemas import (
+    Sampling,
+)
 from core.access import Visitor
 from core.settings import Settings
 

@@ -44,7 +44,7 @@ def test_on_loopback_its_own_names_are_answered(site: Site, name: str) -> None:
 
 
 def test_a_name_of_a_proxy_is_a_setting(serve: Callable[..., Site]) -> None:
-    named = serve({"allowed_hosts": ["Chat.Example.org"]})
+    named = serve({"allowed_hosts": ["Chat.Example.org:443"]})
     known = {"Host": "chat.example.org"}
     assert httpx.get(f"{named.address}/healthz", headers=known).status_code == 200
     strange = {"Host": "other.example.org"}

@@ -110,6 +110,9 @@ def test_nothing_need_be_written(real: Site, base: str) -> None:
     assert made.choices[0].logprobs.top_logprobs is None
     assert made.usage
     assert made.usage.completion_tokens == 0
+    empty = client_of(real).completions.create(model=base, prompt="", echo=True, logprobs=0)
+    assert empty.choices[0].logprobs
+    assert empty.choices[0].logprobs.text_offset[:1] in ([0], [])
 
 
 def test_a_stream_has_the_same_texts(real: Site, base: str) -> None:
