@@ -8,9 +8,19 @@ from dataclasses import replace
 
 from agent import passthrough
 from agent.cleaning import clean
-from agent.events import Event, Failed, Finished, Planned, StepFinished, Waiting
+from agent.events import (
+    Event,
+    Failed,
+    Finished,
+    Notice,
+    Planned,
+    StepFinished,
+    StepStarted,
+    Waiting,
+)
 from agent.fallback import with_fallback
 from agent.limits import Limits
+from agent.named_task import Slots, step_of, within_scope
 from agent.options import DEFAULT_OPTIONS, TurnOptions
 from agent.plan import Plan
 from agent.planning.planner import Planner
@@ -20,6 +30,10 @@ from core.settings import Settings
 from engine.interface import Engine
 from tasks.spec import Message, TaskSpec, conversation_task
 
+SYSTEM_LEFT_OUT = (
+    "The system message was left out: this task has a prompt of its own. With "
+    '`"patchbay": {"raw": true}` the messages are read as they stand.'
+)
 Watch = Callable[[Iterator[Event]], Iterator[Event]]
 
 
@@ -73,6 +87,32 @@ class Agent:
         )
         return self._guarded(self._answer(text, task, turn), turn)
 
+    def perform(
+        self,
+        text: str,
+        history: Sequence[Message] = (),
+        *,
+        task: str,
+        adapter: str | None = None,
+        slots: Slots | None = None,
+        stop: threading.Event | None = None,
+        options: TurnOptions = DEFAULT_OPTIONS,
+    ) -> Iterator[Event]:
+        """Do one task on the last message of a conversation, unrouted. Ends as `answer`.
+
+        Args:
+            task: its name.
+            adapter: does it, in place of the task's own pick.
+            slots: values of the caller's own; see `named_task.step_of`.
+        """
+        turn = TurnContext(
+            history=history,
+            stop=stop or threading.Event(),
+            explain=False,
+            options=replace(options, adapter=adapter),
+        )
+        return self._guarded(self._perform(text, self.tasks[task], slots, turn), turn)
+
     def run_plan(
         self,
         plan: Plan,
@@ -112,6 +152,23 @@ class Agent:
         events = with_fallback(attempt, index=0, engine=self.engine, fallback=self.fallback)
         return self._guarded(events, turn)
 
+    def go_on(
+        self,
+        prompt: str | Sequence[int],
+        adapter: str | None,
+        *,
+        echo: bool = False,
+        stop: threading.Event | None = None,
+        options: TurnOptions = DEFAULT_OPTIONS,
+    ) -> Iterator[Event]:
+        """Write after a text, or token ids, without a chat template. Ends as `answer`.
+
+        `max_tokens` may be 0 here; with `echo` the prompt comes first, see `passthrough.go_on`.
+        """
+        turn = TurnContext(stop=stop or threading.Event(), options=options)
+        events = passthrough.go_on(self.engine, prompt, adapter=adapter, echo=echo, turn=turn)
+        return self._guarded(events, turn)
+
     def close(self) -> None:
         """End every request and free the model."""
         for engine in (self.engine, self.fallback):
@@ -135,7 +192,26 @@ class Agent:
 
     def _answer(self, text: str, task: str | None, turn: TurnContext) -> Iterator[Event]:
         text = clean(text)
-        yield from self._run(self.planner.plan(text, turn.history, task), turn, text)
+        plan = self.planner.plan(text, turn.history, task)
+        if turn.options.grammar and plan.reason in {"router", "follow-up"}:
+            # A form of its own is a wish to somebody who writes freely; no skill was named.
+            plan = self.planner.plan(text, turn.history, conversation_task(self.tasks).name)
+        yield from self._run(plan, turn, text)
+
+    def _perform(
+        self, text: str, task: TaskSpec, given: Slots | None, turn: TurnContext
+    ) -> Iterator[Event]:
+        text, adapter = clean(text), turn.options.adapter
+        step = step_of(task, text, turn.history, given=given, planner=self.planner)
+        if adapter:
+            step = within_scope(
+                step, task, self.engine.adapters.scope(adapter), said=text, given=given
+            )
+        instructed = any(message["role"] == "system" for message in turn.history)
+        for event in self._run(Plan((step,), "chosen"), turn, text):
+            yield event
+            if isinstance(event, StepStarted) and instructed and not task.conversation:
+                yield Notice(0, "system_left_out", SYSTEM_LEFT_OUT)
 
     def _run(self, plan: Plan, turn: TurnContext, text: str) -> Iterator[Event]:
         yield Planned(plan)

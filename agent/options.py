@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from core.errors import NotAllowed
+from engine.interface import Grammar
 from tasks.spec import Decoding
 
 
@@ -16,6 +17,8 @@ class TurnOptions:
     Attributes:
         max_tokens: written in the whole turn, over all its steps.
         until: stop strings: no text goes on past any of these.
+        grammar: what the answer must be; it is then written by one step.
+        adapter: answers in place of the one that the task would take.
         logprobs: give each written token's log-likelihood, and of so many others in its place.
         seed: of the sampling; another one gives another answer where the task samples.
         allowed: adapters that may answer; None is all of them.
@@ -25,8 +28,14 @@ class TurnOptions:
     temperature: float | None = None
     top_p: float | None = None
     repetition_penalty: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
     max_tokens: int | None = None
     until: tuple[str, ...] = ()
+    grammar: Grammar | None = None
+    adapter: str | None = None
     logprobs: int | None = None
     seed: int = 0
     allowed: Collection[str] | None = None
@@ -38,6 +47,10 @@ class TurnOptions:
             "temperature": self.temperature,
             "top_p": self.top_p,
             "repetition_penalty": self.repetition_penalty,
+            "top_k": self.top_k,
+            "min_p": self.min_p,
+            "frequency_penalty": self.frequency_penalty,
+            "presence_penalty": self.presence_penalty,
             "max_new_tokens": self.max_tokens,
             "seed": self.seed,
         }

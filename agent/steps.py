@@ -9,6 +9,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 from adapter_store.calibration import NOT_CALIBRATED, Calibration
 from agent import segments, verbatim
@@ -18,6 +19,7 @@ from agent.fallback import with_fallback
 from agent.options import DEFAULT_OPTIONS, TurnOptions
 from agent.plan import Step
 from core import fingerprint
+from core.errors import InputError
 from engine.interface import (
     Choice,
     ChooseRequest,
@@ -59,7 +61,7 @@ class StepRun:
     @cached_property
     def adapter(self) -> str | None:
         """What answers the step, see `choose_adapter`; None is the bare base."""
-        return choose_adapter(
+        return self.turn.options.adapter or choose_adapter(
             self.task,
             self.engine.adapters,
             slots=self.step.slots,
@@ -105,8 +107,10 @@ class StepRun:
 
 def decoding_fingerprint(decoding: Decoding, options: TurnOptions) -> str:
     """Changes with anything about the decoding that can change a text."""
-    stop_strings = {"until": options.until} if options.until else {}
-    return fingerprint.of_value(decoding.model_dump() | stop_strings)
+    more: dict[str, Any] = {"until": options.until} if options.until else {}
+    if options.grammar:
+        more["grammar"] = (options.grammar.kind, options.grammar.text)
+    return fingerprint.of_value(decoding.model_dump() | more)
 
 
 def run_step(run: StepRun, fallback: Engine | None = None) -> Iterator[Event]:
@@ -127,6 +131,11 @@ def run_step(run: StepRun, fallback: Engine | None = None) -> Iterator[Event]:
 
 
 def _run_once(run: StepRun) -> Iterator[Event]:
+    if run.turn.options.grammar and run.task.kind == "choose":
+        raise InputError(
+            f"The task {run.task.name!r} chooses a label and writes nothing, so its answer has no "
+            "form of its own. Leave response_format out, or ask /v1/classify."
+        )
     run.turn.options.require_allowed(run.adapter)
     yield StepStarted(run.index, run.step, run.adapter)
     yield from _choose(run) if run.task.kind == "choose" else _write(run)
@@ -176,6 +185,7 @@ def _write_segments(run: StepRun, history: Sequence[Message]) -> Iterator[Delta 
                 _decoding(run, segment.core, left),
                 until=options.until,
                 logprobs=options.logprobs,
+                grammar=options.grammar,
             )
             for item in run.engine.write(request, run.turn.stop):
                 if isinstance(item, Usage):
@@ -192,7 +202,7 @@ def _write_segments(run: StepRun, history: Sequence[Message]) -> Iterator[Delta 
 
 
 def _segments(run: StepRun) -> Iterator[segments.Segment]:
-    if run.task.split == "none":
+    if run.task.split == "none" or run.turn.options.grammar:  # which is of the whole answer
         return iter([segments.Segment("", run.content, "")])
     language = run.task.source_language(run.step.slots) or "en"
     return segments.sentences(run.content, language)
@@ -200,7 +210,7 @@ def _segments(run: StepRun) -> Iterator[segments.Segment]:
 
 def _decoding(run: StepRun, core: str, left: int) -> Decoding:
     most = min(run.decoding.max_new_tokens, left)
-    if run.task.max_ratio is not None:
+    if run.task.max_ratio is not None and run.turn.options.grammar is None:
         length = run.engine.count_tokens(({"role": "user", "content": core},))
         most = min(most, max(MIN_ANSWER_TOKENS, math.ceil(run.task.max_ratio * length)))
     return run.decoding.model_copy(update={"max_new_tokens": most})

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from agent.events import Event, Failed, StepFinished, TextDelta
 from agent.turn_record import StepRecord, TurnRecord
 from api.errors import ApiError
-from api.schemas import (
+from api.reply_schemas import (
     AnsweredStep,
     CompletionUsage,
     Logprobs,
@@ -101,6 +102,16 @@ class Answer:
         """The text, behind a separator where it begins a later step."""
         begins = bool(text) and index > 0 and not self.record.steps[index].text
         return STEP_SEPARATOR + text if begins else text
+
+
+def usage_of(answers: Sequence[Answer], each: int | None = None) -> CompletionUsage:
+    """Tokens of several answers, `each` so many to one prompt, all by default: it is read once."""
+    used = [answer.usage for answer in answers]
+    prompt = sum(one.prompt_tokens for one in used[:: each or len(used)])
+    written = sum(one.completion_tokens for one in used)
+    return CompletionUsage(
+        prompt_tokens=prompt, completion_tokens=written, total_tokens=prompt + written
+    )
 
 
 def openai_logprobs(tokens: list[Token]) -> Logprobs:

@@ -5,22 +5,36 @@ from __future__ import annotations
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from agent.agent import Agent
 from api.auth import guarded
 from api.background_turn import Gone, Turns
-from api.body import BodyLimit
-from api.chat import MAX_TOKENS_FIELDS, chat_routes
-from api.errors import handle_errors
+from api.body import BodyLimit, Gunzip
+from api.chat import chat_routes
+from api.embeddings import embedding_routes
+from api.errors import MissingInOneShape, handle_errors
+from api.head import HeadAsGet
 from api.health import health_routes, metric_routes
+from api.hosts import KnownHosts
 from api.metrics import Metrics
 from api.models import model_routes
+from api.reply_schemas import (
+    STREAM_SCHEMAS,
+)
 from api.request_log import CLIENT_CLOSED_REQUEST, RequestLog
-from api.schemas import STREAM_SCHEMAS
+from api.schemas import (
+    ChatRequest,
+)
 from api.skills import skill_routes
+from api.text_schemas import CompletionRequestBody
+from api.texts import text_routes
+from api.turn_options import MAX_TOKENS_FIELDS
 from core.access import Keys
 from core.settings import Settings
+
+EXPOSED_HEADERS = ("x-request-id", "Retry-After")  # a page elsewhere may read these
 
 
 class Api:
@@ -34,6 +48,7 @@ class Api:
 
     def __init__(self, agent: Agent, settings: Settings, keys: Keys) -> None:
         self.queue = agent.limits.queue
+        self._settings = settings
         self.metrics = Metrics(agent.engine, self.queue)
         turns = Turns(settings, self.queue)
         agent.watch = self.metrics.watch
@@ -45,8 +60,17 @@ class Api:
             docs_url=None,  # its scripts come from elsewhere
             redoc_url=None,
             middleware=[
+                Middleware(
+                    CORSMiddleware,
+                    allow_origins=settings.cors_origins,
+                    allow_methods=("GET", "HEAD", "POST"),
+                    allow_headers=("*",),
+                    expose_headers=EXPOSED_HEADERS,
+                ),
                 Middleware(RequestLog, metrics=self.metrics),
+                Middleware(HeadAsGet),
                 Middleware(BodyLimit, max_bytes=settings.max_request_bytes),
+                Middleware(Gunzip, max_bytes=settings.max_request_bytes),
             ],
         )
         handle_errors(self.app)
@@ -56,26 +80,30 @@ class Api:
         metric_routes(router, self.metrics)
         model_routes(router, agent)
         chat_routes(router, agent, turns, settings)
+        text_routes(router, agent, turns, settings)
+        embedding_routes(router, agent, turns)
         skill_routes(router, agent, turns)
         router.get("/openapi.json", include_in_schema=False)(self._openapi)
         self.app.include_router(router)
         schema = self.app.openapi()
-        fields = schema["components"]["schemas"]["ChatRequest"]["properties"]
-        for name in MAX_TOKENS_FIELDS:
-            fields[name]["anyOf"][0]["maximum"] = settings.max_answer_tokens
+        for body in (ChatRequest, CompletionRequestBody):
+            fields = schema["components"]["schemas"][body.__name__]["properties"]
+            for name in MAX_TOKENS_FIELDS & fields.keys():
+                fields[name]["anyOf"][0]["maximum"] = settings.max_answer_tokens
         schema["components"]["schemas"] |= STREAM_SCHEMAS
         self._paths = {"/openapi.json", *schema["paths"]}
 
     def before(self, page: ASGIApp) -> ASGIApp:
-        """The API and, at every other path, the page."""
+        """The API and, at every other path, the page; both under the names that are known."""
+        page = MissingInOneShape(page)
 
         async def both(scope: Scope, receive: Receive, send: Send) -> None:
             path = scope.get("path", "")
-            ours = path.startswith("/v1/") or path in self._paths
+            ours = path == "/v1" or path.startswith("/v1/") or path in self._paths
             app = self.app if scope["type"] == "http" and ours else page
             await app(scope, receive, send)
 
-        return both
+        return KnownHosts(both, self._settings.host, self._settings.allowed_hosts)
 
     async def _openapi(self) -> JSONResponse:
         return JSONResponse(self.app.openapi())

@@ -11,13 +11,18 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.schemas import ErrorDetail, ErrorResponse
+from api.reply_schemas import (
+    ErrorDetail,
+    ErrorResponse,
+)
 from core.errors import PatchbayError
 
 log = logging.getLogger(__name__)
 MAX_MESSAGE = 600  # characters: it may hold a name that the visitor made up
 RETRY_AFTER_SECONDS = 5
+GRADIO_ROUTES = "/gradio_api/"
 # By the error's class name, which is what a turn's Failed event has: status, and OpenAI's code.
 STATUS_OF: dict[str, tuple[int, str | None]] = {
     "InputError": (422, None),
@@ -121,24 +126,60 @@ def handle_errors(app: FastAPI) -> None:
 
 
 def _sentence(request: Request, error: HTTPException) -> str:
-    where = f"{request.method} {request.url.path[:100]}"
+    where = _where(request.method, request.url.path)
+    if isinstance(error.__cause__, UnicodeDecodeError):
+        return "The body is not UTF-8, which JSON is written in. Encode it so."
     return {
         404: f"There is no {where}. GET /openapi.json lists what there is.",
         405: f"{where} is not allowed; {(error.headers or {}).get('Allow')} is.",
         413: "The request has too many bytes. Send less text.",
-    }.get(error.status_code, f"{error.detail}.")
+    }.get(error.status_code, f"{str(error.detail).rstrip('.')}.")
+
+
+def _where(method: str, path: str) -> str:
+    return f"{method} {path[:100]}"
+
+
+class MissingInOneShape:
+    """Middleware around the page: what is not there is an error in OpenAI's shape there, too.
+
+    Gradio's own routes are left to its scripts.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, and the response back."""
+        if scope["type"] != "http" or scope["path"].startswith(GRADIO_ROUTES):
+            await self.app(scope, receive, send)
+            return
+        missing: JSONResponse | None = None
+
+        async def sending(message: Message) -> None:
+            nonlocal missing
+            if message["type"] == "http.response.start" and message["status"] in {404, 405}:
+                where = _where(scope["method"], scope["path"])
+                said = f"There is no {where}. GET /openapi.json lists what the API has."
+                missing = ApiError(message["status"], said).response
+            if missing is None:
+                await send(message)
+
+        await self.app(scope, receive, sending)
+        if missing is not None:
+            await missing(scope, receive, send)
 
 
 def _of_validation(errors: Sequence[Mapping[str, Any]]) -> ApiError:
     """The deepest of the errors: of the forms a value may have, the one that fits best."""
-    first = max(errors, key=lambda one: (len(one["loc"]), one["type"] == "none_required"))
+    first = max(errors, key=lambda one: (len(one["loc"]), one["type"] == "unknown_parameter"))
     path = [str(part) for part in first["loc"][1:] if not _is_form(str(part))]
     param = ".".join(path)[:100] or None
     if first["type"] == "json_invalid":
         return ApiError(400, f"The body is not JSON: {first['ctx']['error']}.")
     if param is None:
         return ApiError(400, "The body must be a JSON object, with Content-Type: application/json.")
-    if first["type"] == "none_required":
+    if first["type"] == "unknown_parameter":
         message = f"This server knows no {path[-1]!r} here. Leave it out."
     else:
         message = f"{param}: {first['msg']}."

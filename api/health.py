@@ -10,7 +10,9 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from agent.fair_queue import FairQueue
 from api.errors import documented
 from api.metrics import Metrics
-from api.schemas import Health
+from api.reply_schemas import (
+    Health,
+)
 
 PLAIN_TEXT: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/plain": {"schema": {"type": "string"}}}}

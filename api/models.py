@@ -9,8 +9,13 @@ from contextlib import suppress
 from fastapi import APIRouter, Request
 
 from agent.agent import Agent
+from agent.named_task import task_of
 from api.errors import documented
-from api.schemas import Model, ModelAbout, ModelList
+from api.reply_schemas import (
+    Model,
+    ModelAbout,
+    ModelList,
+)
 from core.access import Visitor
 from core.errors import UnknownName
 
@@ -24,7 +29,7 @@ def model_routes(router: APIRouter, agent: Agent) -> None:
 
     @router.get("/v1/models", responses=documented(401, 429))
     async def list_models(request: Request) -> ModelList:
-        """The router, the base, and each adapter that the key may use."""
+        """The router, the base, each adapter that the key may use, and the encoder."""
         return ModelList(data=list(_models(agent, request.state.visitor, started)))
 
     @router.get("/v1/models/{model:path}", responses=documented(401, 404, 429, "4XX"))
@@ -58,15 +63,18 @@ def _base(agent: Agent) -> str:
 
 
 def _models(agent: Agent, visitor: Visitor, started: int) -> Iterator[Model]:
-    tasks = agent.tasks.values()
+    adapters = agent.engine.adapters
 
     def model(name: str, about: ModelAbout) -> Model:
         return Model(id=name, created=started, patchbay=about)
 
     yield model(AUTO, ModelAbout(kind="router", tasks=list(agent.tasks), fingerprint=None))
     yield model(_base(agent), ModelAbout(kind="base", tasks=[], fingerprint=None))
-    for name in agent.engine.adapters.names():
+    for name in adapters.names():
         if visitor.allowed is None or name in visitor.allowed:
-            serves = [task.name for task in tasks if name in task.adapters]
-            weights = agent.engine.adapters.fingerprint(name)
-            yield model(name, ModelAbout(kind="adapter", tasks=serves, fingerprint=weights))
+            task = task_of(name, agent.tasks, adapters)
+            serves = [task.name] if task else []
+            about = ModelAbout(kind="adapter", tasks=serves, fingerprint=adapters.fingerprint(name))
+            yield model(name, about)
+    encoder = ModelAbout(kind="encoder", tasks=[], fingerprint=None)
+    yield model(agent.planner.encoder.id, encoder)

@@ -1,7 +1,8 @@
-"""What goes in and out over HTTP, in OpenAI's shapes; `patchbay` holds what is ours."""
+"""What goes in over HTTP, in OpenAI's shapes; `patchbay` holds what is ours."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
@@ -12,15 +13,23 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    ValidationInfo,
+    WithJsonSchema,
+    model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from agent.cleaning import MAX_CHARACTERS
-from agent.plan import Reason
 from core.errors import InputError
+from engine.constraints import require_supported
+from engine.interface import Grammar
 from tasks.spec import Message
 
 MAX_MESSAGES = 512
 MAX_LABELS = 100
+MAX_STOPS = 32
+MAX_CHOICES = 16
+MAX_KIND_SHOWN = 100  # characters
 MAX_INTEGER = 2**53 - 1  # the largest that every reader of JSON keeps exact
 
 
@@ -30,7 +39,6 @@ def _whole(value: object) -> object:
 
 
 WHOLE_NUMBER = BeforeValidator(_whole)
-OMITTED_IF_NONE = Field(exclude_if=lambda value: value is None)
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 MessageText = Annotated[str, Field(max_length=MAX_CHARACTERS)]
 StopString = Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -46,11 +54,37 @@ def _distinct(labels: list[str]) -> list[str]:
 RequestText = Annotated[str, StringConstraints(min_length=1, max_length=MAX_CHARACTERS)]
 
 
+def _says_nothing(value: object) -> object:
+    """Clients send what they know, also where it asks for nothing: `tools: []`, `store: false`."""
+    if value is None or value is False or value in ("", [], {}):
+        return value
+    raise PydanticCustomError("unknown_parameter", "is not known here")
+
+
+SaysNothing = Annotated[
+    Any,
+    BeforeValidator(_says_nothing),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "null"},
+                {"const": False},
+                {"type": "string", "maxLength": 0},
+                {"type": "array", "maxItems": 0},
+                {"type": "object", "maxProperties": 0},
+            ]
+        }
+    ),
+]
+
+
 class RequestBody(BaseModel):
-    """A request's body. What is not known here may be there as null, and as nothing else."""
+    """A request's body. What is not known here may be there as null, false or empty, and as nothing
+    else.
+    """
 
     model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
-    __pydantic_extra__: dict[str, None]
+    __pydantic_extra__: dict[str, SaysNothing]
 
 
 class TextPart(RequestBody):
@@ -59,19 +93,35 @@ class TextPart(RequestBody):
     type: Literal["text"]
     text: MessageText
 
+    @model_validator(mode="before")
+    @classmethod
+    def _is_text(cls, part: Any) -> Any:
+        kind = part.get("type") if isinstance(part, dict) else None
+        if isinstance(kind, str) and kind != "text":
+            raise PydanticCustomError(
+                "not_text",
+                "This server reads text, and no part of type '{kind}'. Leave it out",
+                {"kind": kind[:MAX_KIND_SHOWN]},
+            )
+        return part
+
 
 class ChatMessage(RequestBody):
-    """One turn of a conversation. `developer` is read as `system`."""
+    """One turn of a conversation. `developer` is read as `system`; null is an answer that was
+    empty.
+    """
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: MessageText | Annotated[list[TextPart], Field(min_length=1, max_length=64)]
+    content: MessageText | Annotated[list[TextPart], Field(min_length=1, max_length=64)] | None = (
+        None
+    )
     name: Annotated[str, Field(max_length=200)] | None = None
 
     @property
     def text(self) -> str:
         """The content as one text."""
-        if isinstance(self.content, str):
-            return self.content
+        if self.content is None or isinstance(self.content, str):
+            return self.content or ""
         return "".join(part.text for part in self.content)
 
 
@@ -79,8 +129,13 @@ def as_messages(given: Sequence[ChatMessage]) -> list[Message]:
     """The turns as the agent reads them.
 
     Raises:
-        InputError: together they are longer than any context.
+        InputError: together they are longer than any context, or a person's has no content.
     """
+    for place, message in enumerate(given):
+        if message.content is None and message.role != "assistant":
+            raise InputError(
+                f"messages.{place} by the {message.role} has no content. Say something."
+            )
     size = sum(len(message.text) for message in given)
     if size > MAX_CHARACTERS:
         raise InputError(
@@ -102,33 +157,134 @@ class StreamOptions(RequestBody):
     include_usage: bool | None = None
 
 
+class AnswerSchema(RequestBody):
+    """A JSON schema that the answer follows, `strict` or not."""
+
+    name: Annotated[str, Field(max_length=200)] | None = None
+    description: Annotated[str, Field(max_length=MAX_CHARACTERS)] | None = None
+    schema_: Annotated[dict[str, Any], Field(alias="schema")]
+    strict: bool | None = None
+
+
 class ResponseFormat(RequestBody):
-    """The form of the answer: text."""
+    """The form of the answer: text, any JSON object, or JSON by a schema."""
 
-    type: Literal["text"]
+    type: Literal["text", "json_object", "json_schema"] = "text"
+    json_schema: AnswerSchema | None = None
+
+    def grammar(self) -> Grammar | None:
+        """What the answer is held to; None for text.
+
+        Raises:
+            InputError: the schema is missing, wrong, or says what is not supported.
+        """
+        if self.type == "text":
+            return None
+        if self.type == "json_schema" and self.json_schema is None:
+            raise InputError(
+                "response_format has no json_schema. Write it, or use the type json_object."
+            )
+        schema = self.json_schema.schema_ if self.json_schema else {"type": "object"}
+        grammar = Grammar("json_schema", json.dumps(schema, ensure_ascii=False))
+        require_supported(grammar)
+        return grammar
 
 
-class ChatRequest(RequestBody):
+NO_TOOLS = (
+    "A model as small as this one cannot be trusted to call tools, so none are offered to it. "
+    "Leave {name} out; `auto` routes to the skills that are there, and response_format gives JSON"
+)
+
+
+def _no_tools(value: list[Any] | str | dict[str, Any], info: ValidationInfo) -> Any:
+    if value in ([], "none", "auto"):
+        return value
+    raise PydanticCustomError("no_tools", NO_TOOLS.replace("{name}", str(info.field_name)))
+
+
+NoTools = Annotated[
+    list[Any],
+    AfterValidator(_no_tools),
+    WithJsonSchema({"type": "array", "maxItems": 0}),
+]
+NoToolChoice = Annotated[
+    str | dict[str, Any],
+    AfterValidator(_no_tools),
+    WithJsonSchema({"enum": ["none", "auto"]}),
+]
+
+
+class PatchbayOptions(RequestBody):
+    """What OpenAI's API has no words for."""
+
+    raw: bool | None = Field(
+        None, description="read the messages as they stand, without the prompt of a task"
+    )
+    task: Name | None = Field(None, description="do this task, in place of routing")
+    slots: dict[Name, Name | Annotated[list[Label], Field(min_length=2, max_length=MAX_LABELS)]] | (
+        None
+    ) = Field(
+        None,
+        description="values for its slots, like {'target': 'fr'}; with it, an empty one too, "
+        "the whole last message is content, and else they are looked for in it",
+    )
+
+
+Penalty = Annotated[float, Field(ge=-2, le=2)]
+Ignored = Annotated[str, Field(max_length=200)]
+
+
+class Sampling(RequestBody):
+    """How texts are drawn. What is left out comes from the task that answers."""
+
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    top_k: Annotated[int, Field(ge=-1, le=1_000_000), WHOLE_NUMBER] | None = None
+    min_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    repetition_penalty: Annotated[float, Field(ge=0.5, le=3)] | None = None
+    frequency_penalty: Penalty | None = None
+    presence_penalty: Penalty | None = None
+    max_tokens: Annotated[int, Field(ge=1), WHOLE_NUMBER] | None = None
+    stop: StopString | Annotated[list[StopString], Field(max_length=MAX_STOPS)] | None = None
+    seed: Annotated[int, Field(ge=-MAX_INTEGER, le=MAX_INTEGER), WHOLE_NUMBER] | None = None
+    n: Annotated[int, Field(ge=1, le=MAX_CHOICES), WHOLE_NUMBER] | None = 1
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """The stop strings."""
+        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
+
+
+class WithoutEffect(RequestBody):
+    """What clients send and no answer here depends on."""
+
+    user: Ignored | None = None
+    safety_identifier: Ignored | None = None
+    prompt_cache_key: Ignored | None = None
+    prompt_cache_retention: Ignored | None = None
+    service_tier: Ignored | None = None
+    reasoning_effort: Ignored | None = Field(None, description="no model here thinks before")
+    metadata: dict[str, Any] | None = None
+
+
+class ChatRequest(Sampling, WithoutEffect):
     """A conversation to answer. What is left out comes from the task that answers."""
 
     model: Name = Field(description="`auto`, which routes, or an adapter, or the base")
     messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=MAX_MESSAGES)]
     stream: bool | None = False
     stream_options: StreamOptions | None = None
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    repetition_penalty: Annotated[float, Field(ge=0.5, le=3)] | None = None
-    max_tokens: Annotated[int, Field(ge=1), WHOLE_NUMBER] | None = None
     max_completion_tokens: Annotated[int, Field(ge=1), WHOLE_NUMBER] | None = None
-    stop: StopString | Annotated[list[StopString], Field(max_length=4)] | None = None
-    seed: Annotated[int, Field(ge=-MAX_INTEGER, le=MAX_INTEGER), WHOLE_NUMBER] | None = None
-    n: Annotated[int, Field(ge=1, le=1), WHOLE_NUMBER] | None = 1
     logprobs: bool | None = False
     top_logprobs: Annotated[int, Field(ge=0, le=20), WHOLE_NUMBER] | None = None
-    frequency_penalty: Annotated[float, Field(ge=0, le=0)] | None = None
-    presence_penalty: Annotated[float, Field(ge=0, le=0)] | None = None
     response_format: ResponseFormat | None = None
-    user: Annotated[str, Field(max_length=200)] | None = Field(None, description="not used")
+    modalities: list[Literal["text"]] | None = None
+    tools: NoTools | None = None
+    functions: NoTools | None = None
+    tool_choice: NoToolChoice | None = None
+    function_call: NoToolChoice | None = None
+    parallel_tool_calls: bool | None = None
+    patchbay: PatchbayOptions | None = None
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -164,222 +320,3 @@ class ClassifyRequest(RequestBody):
         ]
         | None
     ) = Field(None, description="labels of your own, for tasks that take them")
-
-
-class ErrorDetail(BaseModel):
-    """What was wrong, and what to do."""
-
-    message: str
-    type: str
-    param: str | None
-    code: str | None
-
-
-class ErrorResponse(BaseModel):
-    """Every error has this shape."""
-
-    error: ErrorDetail
-
-
-class ModelAbout(BaseModel):
-    """Ours about a model."""
-
-    kind: Literal["router", "base", "adapter"]
-    tasks: list[str]
-    fingerprint: str | None
-
-
-class Model(BaseModel):
-    """Something that can answer."""
-
-    id: str
-    object: Literal["model"] = "model"
-    created: int
-    owned_by: Literal["patchbay"] = "patchbay"
-    patchbay: ModelAbout
-
-
-class ModelList(BaseModel):
-    """Everything that the key may ask."""
-
-    object: Literal["list"] = "list"
-    data: list[Model]
-
-
-class CompletionUsage(BaseModel):
-    """Tokens read and written; a task that chooses writes none."""
-
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    total_tokens: int = 0
-
-
-class RoutedStep(BaseModel):
-    """A step of a plan."""
-
-    task: str
-    confidence: float = Field(description="calibrated probability that the task is right")
-    slots: dict[str, str | list[str]]
-    nearest: str = Field(description="the sample request most like what was asked")
-    text: str | None = Field(description="what it works on; null is the result of the step before")
-
-
-class Route(BaseModel):
-    """A plan."""
-
-    steps: list[RoutedStep]
-    confidence: float = Field(description="that of the least certain step")
-    reason: Reason
-    milliseconds: float
-
-
-class AnsweredStep(BaseModel):
-    """A step that was run. Of an answer that was not routed the task is null."""
-
-    task: str | None
-    confidence: float
-    slots: dict[str, str | list[str]]
-    adapter: str | None = Field(description="null is the bare base")
-    text: str
-    labels: dict[str, float] = Field(description="label -> probability, the likeliest first")
-    stopped: str
-    tokens: int
-    seconds: float
-    first_token: float
-    fingerprints: dict[str, str]
-    notices: list[str]
-
-
-class Provenance(BaseModel):
-    """What answered: the route that was taken and every fingerprint."""
-
-    reason: Reason | None = Field(description="who decided the route; null: nothing was routed")
-    seed: int = Field(description="of the sampling; with it the answer can be had again")
-    steps: list[AnsweredStep]
-
-
-class TopLogprob(BaseModel):
-    """A token that could have stood there."""
-
-    token: str
-    logprob: float
-    bytes: list[int] | None
-
-
-class TokenLogprob(TopLogprob):
-    """A token that was written."""
-
-    top_logprobs: list[TopLogprob]
-
-
-class Logprobs(BaseModel):
-    """The written tokens, under the model as it stands: before temperature and penalties."""
-
-    content: list[TokenLogprob]
-    refusal: None = None
-
-
-class AnswerMessage(BaseModel):
-    """The answer's text."""
-
-    role: Literal["assistant"] = "assistant"
-    content: str
-    refusal: None = None
-
-
-class AnswerChoice(BaseModel):
-    """The one answer."""
-
-    index: Literal[0] = 0
-    message: AnswerMessage
-    logprobs: Logprobs | None
-    finish_reason: Literal["stop", "length"]
-
-
-class ChatCompletion(BaseModel):
-    """An answer."""
-
-    id: str
-    object: Literal["chat.completion"] = "chat.completion"
-    created: int
-    model: str
-    choices: list[AnswerChoice]
-    usage: CompletionUsage
-    system_fingerprint: str
-    patchbay: Provenance
-
-
-class ChoiceDelta(BaseModel):
-    """More of the answer."""
-
-    role: Annotated[Literal["assistant"] | None, OMITTED_IF_NONE] = None
-    content: Annotated[str | None, OMITTED_IF_NONE] = None
-
-
-class ChunkChoice(BaseModel):
-    """A piece of the one answer."""
-
-    index: Literal[0] = 0
-    delta: ChoiceDelta
-    logprobs: Logprobs | None = None
-    finish_reason: Literal["stop", "length"] | None = None
-
-
-class ChatChunk(BaseModel):
-    """A piece of a streamed answer; the last one has `patchbay`."""
-
-    id: str
-    object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
-    created: int
-    model: str
-    choices: list[ChunkChoice]
-    usage: Annotated[CompletionUsage | None, OMITTED_IF_NONE] = None
-    system_fingerprint: Annotated[str | None, OMITTED_IF_NONE] = None
-    patchbay: Annotated[Provenance | None, OMITTED_IF_NONE] = None
-
-
-class Classified(BaseModel):
-    """A text's label."""
-
-    label: str
-    labels: dict[str, float] = Field(description="label -> probability, the likeliest first")
-    usage: CompletionUsage
-    patchbay: Provenance
-
-
-class Health(BaseModel):
-    """How the server is."""
-
-    status: Literal["ok", "ready", "draining", "full"]
-
-
-def _chunk_schema() -> tuple[dict[str, Any], dict[str, Any]]:
-    schema = ChatChunk.model_json_schema(
-        mode="serialization", ref_template="#/components/schemas/{model}"
-    )
-    return schema, schema.pop("$defs")
-
-
-_CHUNK, _PARTS = _chunk_schema()
-STREAM_SCHEMAS = {"ChatChunk": _CHUNK, **_PARTS}  # for the OpenAPI, which has no model of a stream
-STREAM_EVENT = {
-    "type": "object",
-    "required": ["data"],
-    "properties": {
-        "data": {
-            "anyOf": [
-                {"const": "[DONE]"},
-                {
-                    "type": "string",
-                    "contentMediaType": "application/json",
-                    "contentSchema": {
-                        "anyOf": [
-                            {"$ref": "#/components/schemas/ChatChunk"},
-                            {"$ref": "#/components/schemas/ErrorResponse"},
-                        ]
-                    },
-                },
-            ]
-        }
-    },
-}

@@ -13,11 +13,13 @@ from agent.plan import Plan, Step
 from api.answer import Answer
 from api.background_turn import Turns, unless_gone
 from api.errors import documented
-from api.schemas import (
+from api.reply_schemas import (
     Classified,
-    ClassifyRequest,
     Route,
     RoutedStep,
+)
+from api.schemas import (
+    ClassifyRequest,
     RouteRequest,
     as_messages,
 )

@@ -60,6 +60,12 @@ class Settings(BaseSettings):
     time_limit: float = Field(300.0, gt=0, description="seconds one answer may take")
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(7860, ge=1, le=65535, description="port to listen on")
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="names it is asked by, beside this machine's own on 127.0.0.1; '*' is any"
+    )
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="web pages elsewhere that may use the API, like https://example.org"
+    )
     api_keys: dict[KeyName, ApiKey] = Field(
         {}, description="name -> key, or {key, adapters}; with any, everything but health needs one"
     )
@@ -88,7 +94,7 @@ class Settings(BaseSettings):
             raise ValueError("two names have the same key")
         return keys
 
-    @field_validator("hf_users", mode="before")
+    @field_validator("hf_users", "allowed_hosts", "cors_origins", mode="before")
     @classmethod
     def _names_in_a_line(cls, names: object) -> object:
         if isinstance(names, str):

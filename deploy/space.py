@@ -6,7 +6,7 @@
     python -m deploy.space --name YOU/patchbay  # and upload it, with the token of `hf auth login`
 
 Everything in the folder is a copy or follows from one: the packages are those that app.py imports,
-the version of Gradio is the one that requirements.txt pins.
+the version of Gradio is the one that requirements.txt pins, the README is `space.md` filled in.
 """
 
 from __future__ import annotations
@@ -15,21 +15,41 @@ import ast
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 import yaml
-from huggingface_hub import HfApi, RepoCard, SpaceHardware, get_token
+from huggingface_hub import HfApi, RepoCard, SpaceCard, SpaceCardData, SpaceHardware, get_token
 from huggingface_hub.errors import HfHubHTTPError
 
+from agent.planning.encoder import STARTER_ENCODER
 from core.errors import PatchbayError, SettingsError
 from core.paths import REPOSITORY
-from engine.starter import STARTERS
+from core.settings import PROFILE_DIR
+from engine.starter import Starter, find_starter
+from tasks.spec import load_tasks
 
 FREE_HARDWARE = "cpu-basic"
 CPU_TORCH_INDEX = "--extra-index-url https://download.pytorch.org/whl/cpu"
 DATA_FILES = ("adapters", "LICENSE", "NOTICE")
+PLACEHOLDER = "YOU/patchbay"  # a Space's name, until it has one
+COMPOUND_EXAMPLE = (
+    "Two at once",
+    "Summarize this and put it in French: The bridge is old. It will be closed for two summers.",
+)
+TAGS = [
+    "chat",
+    "lora",
+    "peft",
+    "routing",
+    "text-generation",
+    "text-classification",
+    "translation",
+    "summarization",
+    "mcp-server",
+]
 GIT_ATTRIBUTES = "".join(
     f"*.{end} filter=lfs diff=lfs merge=lfs -text\n" for end in ("safetensors", "png")
 )
@@ -51,19 +71,28 @@ def main(
     try:
         if hardware not in {*SpaceHardware}:
             raise SettingsError(f"There is no hardware {hardware!r}: {', '.join(SpaceHardware)}.")
-        assemble(folder, hardware, login)
+        assemble(folder, hardware, login, name or PLACEHOLDER)
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
         print(f"{folder}: {size / 1e6:.0f} MB for {hardware}")
         if name and get_token():
             print(upload(folder, name, hardware))
         else:
-            print(commands(folder, name or "YOU/patchbay"))
+            print(commands(folder, name or PLACEHOLDER))
     except PatchbayError as error:
         raise SystemExit(f"deploy.space: {error}") from error
 
 
-def assemble(folder: Path, hardware: str = FREE_HARDWARE, login: bool = False) -> None:
-    """Make the folder anew; `login`: with Hugging Face.
+def assemble(
+    folder: Path,
+    hardware: str = FREE_HARDWARE,
+    login: bool = False,
+    name: str = PLACEHOLDER,
+) -> None:
+    """Make the folder anew.
+
+    Args:
+        login: visitors log in with Hugging Face.
+        name: OWNER/NAME, for the addresses that its README shows.
 
     Raises:
         SettingsError: the folder is something else, or what it would hold is not a valid Space.
@@ -82,7 +111,9 @@ def assemble(folder: Path, hardware: str = FREE_HARDWARE, login: bool = False) -
     index = f"{CPU_TORCH_INDEX}\n" if hardware.startswith("cpu") else ""
     (folder / "requirements.txt").write_text(index + pins, encoding="utf-8")
     (folder / ".gitattributes").write_text(GIT_ATTRIBUTES, encoding="utf-8")
-    (folder / "README.md").write_text(card(pins, hardware, login), encoding="utf-8")
+    shutil.copy(REPOSITORY / "docs" / "page.png", folder)
+    readme = card(pins, hardware, login, name)
+    (folder / "README.md").write_text(readme, encoding="utf-8")
     check(folder)
 
 
@@ -98,8 +129,8 @@ def packages(file: str) -> set[str]:
     return imported
 
 
-def card(pins: str, hardware: str, login: bool) -> str:
-    """The Space's README: its front matter, and what the repository's own says first.
+def card(pins: str, hardware: str, login: bool, name: str = PLACEHOLDER) -> str:
+    """The Space's README: its front matter, and `space.md` filled in.
 
     Raises:
         SettingsError: requirements.txt pins no Gradio.
@@ -107,26 +138,79 @@ def card(pins: str, hardware: str, login: bool) -> str:
     pinned = re.search(r"^gradio==(\S+)", pins, re.MULTILINE)
     if not pinned:
         raise SettingsError("requirements.txt has no line gradio==VERSION, which a Space needs.")
-    introduction = (REPOSITORY / "README.md").read_text(encoding="utf-8").split("\n\n")[1]
-    settings = {
-        "title": "Patchbay",
-        "emoji": "🎛️",
-        "colorFrom": "indigo",
-        "colorTo": "blue",
-        "sdk": "gradio",
-        "sdk_version": pinned[1],
-        "python_version": ZERO_PYTHON if hardware == SpaceHardware.ZERO_A10G else "3.11",
-        "app_file": "app.py",
-        "suggested_hardware": hardware,
-        "license": "apache-2.0",
-        "models": [STARTERS["starter"].name],
-        "short_description": "Your own models for your own work, routed in sight",
-    }
-    if login:
-        settings["hf_oauth"] = True
-    front = yaml.safe_dump(settings, allow_unicode=True, sort_keys=False)
-    notice = f"{STARTERS['starter'].notice} (see NOTICE)."
-    return f"---\n{front}---\n\n# Patchbay\n\n{introduction}\n\n{notice}\n"
+    served = served_models(hardware)
+    front = SpaceCardData(
+        title="Patchbay",
+        emoji="🎛️",
+        colorFrom="indigo",
+        colorTo="blue",
+        sdk="gradio",
+        sdk_version=pinned[1],
+        python_version=ZERO_PYTHON if hardware == SpaceHardware.ZERO_A10G else "3.11",
+        app_file="app.py",
+        suggested_hardware=hardware,
+        license="apache-2.0",
+        short_description="Your own models for your own work, routed in sight",
+        models=[served.base, served.encoder],
+        tags=TAGS,
+        preload_from_hub=[served.preloaded],
+        hf_oauth=login or None,
+    )
+    tasks = load_tasks([REPOSITORY / "tasks"]).values()
+    page = SpaceCard.from_template(
+        front,
+        template_path=str(REPOSITORY / "deploy" / "space.md"),
+        introduction=(REPOSITORY / "README.md").read_text(encoding="utf-8").split("\n\n")[1],
+        examples=[
+            *((task.title.en, task.examples["en"][0]) for task in tasks if "en" in task.examples),
+            COMPOUND_EXAMPLE,
+        ],
+        address=f"https://{re.sub(r'[^a-z0-9]+', '-', name.lower())}.hf.space",
+        name=name,
+        login=login,
+        served=served,
+    )
+    return f"{page.content.rstrip()}\n"
+
+
+@dataclass(frozen=True)
+class ServedModels:
+    """What a Space answers with.
+
+    Attributes:
+        base, encoder: hub names.
+        preloaded: what of it the hub puts beside the Space when it builds it, so that a restart
+            need not fetch it.
+        starter: the base, where it is one of ours.
+    """
+
+    base: str
+    encoder: str
+    preloaded: str
+    starter: Starter | None
+
+    @property
+    def licence(self) -> str:
+        """The base's, as Markdown."""
+        if self.starter is None:
+            return "see its card"
+        terms = self.starter.terms
+        return f"[{self.starter.licence}]({terms})" if terms else self.starter.licence
+
+
+def served_models(hardware: str) -> ServedModels:
+    """What the profile that `auto` takes on that machine names."""
+    profile = "starter" if hardware.startswith("cpu") else "gpu"
+    profile = "zero" if hardware == SpaceHardware.ZERO_A10G else profile
+    named = yaml.safe_load((PROFILE_DIR / f"{profile}.yaml").read_text(encoding="utf-8"))
+    starter = find_starter(named["base"])
+    base = starter.name if starter else named["base"]
+    return ServedModels(
+        base=base,
+        encoder=STARTER_ENCODER if named["encoder"] == "starter" else named["encoder"],
+        preloaded=" ".join(starter.hub) if starter and starter.hub else base,
+        starter=starter,
+    )
 
 
 def check(folder: Path) -> None:

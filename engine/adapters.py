@@ -37,6 +37,7 @@ class CheckedAdapter:
 
     Attributes:
         scalings: layer -> what its update is multiplied by.
+        task: name of the one it was trained for, or empty.
         calibration: of label scores.
     """
 
@@ -44,6 +45,7 @@ class CheckedAdapter:
     scalings: dict[str, float]
     fingerprint: str
     scope: Scope
+    task: str
     calibration: Calibration
 
 
@@ -100,6 +102,10 @@ class AdapterLibrary:
     def scope(self, name: str) -> Scope:
         """What its run record says it was trained for; without one, everything. Raises as above."""
         return self._adapter(name).scope
+
+    def task(self, name: str) -> str:
+        """The task it was trained for, by its run record; empty without one. Raises as above."""
+        return self._adapter(name).task
 
     def calibration(self, name: str) -> Calibration:
         """What its `calibration.json` says of label scores. Raises as above."""
@@ -165,11 +171,13 @@ class AdapterLibrary:
         require_readable(folder)
         config = read_peft_config(folder)
         config.require_base(self._base)
+        record = read_run_record(folder)
         return CheckedAdapter(
             folder=folder,
             scalings=config.scalings(self._check_layers(folder / ADAPTER_WEIGHTS, folder.name)),
             fingerprint=fingerprint_of(folder),
-            scope=read_run_record(folder).scope,
+            scope=record.scope,
+            task=record.trained_for,
             calibration=read_calibration(folder),
         )
 

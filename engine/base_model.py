@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from engine.chat_template import ChatTemplate
+from engine.constraints import Constraints
 from engine.kv_cache import CacheT, DecodeInput
 from engine.lora import LoraAdapter, LoraFactors
 
@@ -120,3 +121,8 @@ class Base:
     def end_tokens(self) -> frozenset[int]:
         """Token ids that end an answer."""
         return self.model.end_tokens | {self.template.end_token}
+
+    @cached_property
+    def constraints(self) -> Constraints:
+        """What holds answers to a grammar."""
+        return Constraints(self.template.tokenizer, self.end_tokens)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from core.errors import InputError
 from tasks.spec import Message
 
 
@@ -51,6 +52,16 @@ class ChatTemplate:
         """A text as it stands, see `engine.interface.ScoringEngine.tokens`."""
         ids: list[int] = self.tokenizer(text, add_special_tokens=begin).input_ids
         return ids
+
+    def text(self, ids: Sequence[int]) -> str:
+        """Token ids as text, see `engine.interface.ScoringEngine.text`."""
+        strange = next((token for token in ids if not 0 <= token < len(self.tokenizer)), None)
+        if strange is not None:
+            raise InputError(
+                f"{strange} is no token of this base, which has {len(self.tokenizer):,}. Use its "
+                "own tokenizer, or send text."
+            )
+        return str(self.tokenizer.decode(list(ids)))
 
     def _defused(self, text: str) -> str:
         for token in self.tokenizer.all_special_tokens:

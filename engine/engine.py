@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from core.errors import InputError, TooLong
 from engine.adapters import AdapterLibrary
@@ -46,6 +46,10 @@ class LocalEngine:
     def tokens(self, text: str, begin: bool = False) -> list[int]:
         """Text as token ids as it stands."""
         return self._base.template.text_ids(text, begin)
+
+    def text(self, ids: Sequence[int]) -> str:
+        """Token ids as text."""
+        return self._base.template.text(ids)
 
     def count_tokens(self, messages: tuple[Message, ...]) -> int:
         """Length of the messages as a prompt, in tokens."""
@@ -102,6 +106,7 @@ class TorchEngine(LocalEngine):
             decoding=request.decoding,
             until=request.until,
             logprobs=request.logprobs,
+            constraint=self._base.constraints.of(request.grammar) if request.grammar else None,
             room=self.context_tokens - len(prompt),
         )
         self._scheduler.submit(scheduled)
@@ -147,6 +152,7 @@ class TorchEngine(LocalEngine):
             stop or threading.Event(),
             self._deadline(),
             continuations=[list(ids) for ids in request.continuations],
+            logprobs=request.logprobs,
         )
         self._scheduler.submit(scheduled)
         scores = _next(scheduled)

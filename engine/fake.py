@@ -6,12 +6,12 @@ import math
 import re
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from adapter_store.calibration import NOT_CALIBRATED, Calibration
 from adapter_store.scope import Scope
-from core.errors import TooLong, UnknownName
+from core.errors import InputError, TooLong, UnknownName
 from engine.interface import (
     Choice,
     ChooseRequest,
@@ -37,6 +37,10 @@ class FakeAdapters:
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     scopes: Mapping[str, Scope] = field(default_factory=dict)
     calibrations: Mapping[str, Calibration] = field(default_factory=dict)
+
+    def task(self, name: str) -> str:
+        """No record says."""
+        return ""
 
     def names(self) -> list[str]:
         """Ids a request may carry."""
@@ -135,8 +139,18 @@ class FakeEngine:
     def score(self, request: ScoreRequest, stop: threading.Event | None = None) -> Scores:
         """Give every token the same likelihood."""
         prompt = self._accept(request)
+        even = -math.log(257)
+
+        def named(ids: tuple[int, ...]) -> tuple[Token, ...]:
+            likeliest = tuple((chr(i), even) for i in range(request.logprobs or 0))
+            return tuple(Token(self.text([i]), even, likeliest) for i in ids)
+
         scored = tuple(
-            Scored((-math.log(257),) * len(ids), (False,) * len(ids))
+            Scored(
+                (even,) * len(ids),
+                (False,) * len(ids),
+                () if request.logprobs is None else named(ids),
+            )
             for ids in request.continuations
         )
         tokens = prompt + sum(map(len, request.continuations))
@@ -145,6 +159,12 @@ class FakeEngine:
     def tokens(self, text: str, begin: bool = False) -> list[int]:
         """One token a byte."""
         return list(text.encode())
+
+    def text(self, ids: Sequence[int]) -> str:
+        """One byte a token; the token before all of them has no text."""
+        if any(not 0 <= i <= self.start_token for i in ids):
+            raise InputError(f"{max(ids)} is no token of this base, which has 257.")
+        return bytes(i for i in ids if i < 256).decode(errors="replace")
 
     def count_tokens(self, messages: tuple[Message, ...]) -> int:
         """One token a word, one a Chinese character."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -15,11 +15,22 @@ StopReason = Literal["end", "length", "until", "stop", "time"]
 
 
 @dataclass(frozen=True)
+class Grammar:
+    """What a text must be, whole: JSON by a schema, a match of a regular expression, or a sentence
+    of a Lark grammar as llguidance has them.
+    """
+
+    kind: Literal["json_schema", "regex", "lark"]
+    text: str
+
+
+@dataclass(frozen=True)
 class WriteRequest:
     """Generate text after the messages. `adapter` None is the bare base.
 
     The text ends before any of the stop strings in `until`. With `logprobs` each token comes with
-    its log-likelihood, and with that many of the likeliest ones.
+    its log-likelihood, and with that many of the likeliest ones. With a `grammar` no token is
+    written that it does not allow.
     """
 
     messages: tuple[Message, ...]
@@ -27,6 +38,7 @@ class WriteRequest:
     decoding: Decoding = field(default_factory=Decoding)
     until: tuple[str, ...] = ()
     logprobs: int | None = None
+    grammar: Grammar | None = None
 
 
 @dataclass(frozen=True)
@@ -38,6 +50,7 @@ class CompletionRequest:
     decoding: Decoding = field(default_factory=Decoding)
     until: tuple[str, ...] = ()
     logprobs: int | None = None
+    grammar: Grammar | None = None
 
 
 @dataclass(frozen=True)
@@ -54,12 +67,14 @@ class ScoreRequest:
     """Score each continuation of a prompt, all token ids as they stand: no chat template, no end.
 
     Nothing may be empty. A text that nothing stands before goes on from
-    `ScoringEngine.start_token`.
+    `ScoringEngine.start_token`. With `logprobs` each token comes as a `Token`, with that many of
+    the likeliest ones.
     """
 
     prompt: tuple[int, ...]
     continuations: tuple[tuple[int, ...], ...]
     adapter: str | None = None
+    logprobs: int | None = None
 
 
 @dataclass(frozen=True)
@@ -103,11 +118,13 @@ class Choice:
 class Scored:
     """A continuation's tokens: natural log-likelihood of each, and whether each was the likeliest.
 
-    Shorter than the continuation where the request was ended before.
+    Shorter than the continuation where the request was ended before. `tokens` where the request
+    asked for `logprobs`.
     """
 
     logprobs: tuple[float, ...]
     greedy: tuple[bool, ...]
+    tokens: tuple[Token, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -139,6 +156,12 @@ class Adapters(Protocol):
 
     def scope(self, name: str) -> Scope:
         """What the adapter's record says it was trained for. Raises as `fingerprint`."""
+        ...
+
+    def task(self, name: str) -> str:
+        """Name of the task that its record says it was trained for; empty where none does. Raises
+        as `fingerprint`.
+        """
         ...
 
     def calibration(self, name: str) -> Calibration:
@@ -175,6 +198,7 @@ class Engine(Protocol):
 
         Raises:
             TooLong: prompt plus room for an answer exceeds the context.
+            InputError: no answer can be held to the grammar.
             UnknownName, AdapterError: the adapter is not there or was refused.
             EngineBusy: too many requests wait.
         """
@@ -222,5 +246,13 @@ class ScoringEngine(Engine, Protocol):
         """Text as token ids as it stands; names of special tokens are these tokens.
 
         `begin` puts in front what the base's tokenizer puts before a text, if anything.
+        """
+        ...
+
+    def text(self, ids: Sequence[int]) -> str:
+        """Token ids as text, special tokens by their names.
+
+        Raises:
+            InputError: one of them is no token of the base.
         """
         ...

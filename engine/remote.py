@@ -8,6 +8,7 @@ that it answers with gets everything.
 
 from __future__ import annotations
 
+import json
 import math
 import threading
 import time
@@ -28,6 +29,7 @@ from engine.interface import (
     Choice,
     ChooseRequest,
     Delta,
+    Grammar,
     StopReason,
     Token,
     Usage,
@@ -41,6 +43,7 @@ from tasks.spec import Decoding, Message
 
 TOP_LOGPROBS = 20  # tokens named at each place; the protocol allows no more
 MAX_LABEL_TOKENS = 16
+OPTIONAL_PARAMETERS = ("frequency_penalty", "presence_penalty", "top_k", "min_p")
 UNKNOWN_CONTEXT = 2**20  # tokens that a model reads whose server does not say
 BYTES_PER_TOKEN = 3  # of English and Chinese, roughly; the server counts exactly and may refuse
 CONNECT_TIMEOUT, READ_TIMEOUT = 5.0, 60.0  # seconds
@@ -239,12 +242,14 @@ class RemoteEngine:
 
     def _stream(self, request: WriteRequest) -> Any:
         count = request.logprobs
-        logprobs: dict[str, Any] = {}
+        more: dict[str, Any] = {}
         if count is not None:
-            logprobs = {"logprobs": True, "top_logprobs": count}
+            more = {"logprobs": True, "top_logprobs": count}
+        if request.grammar:
+            more["response_format"] = _response_format(request.grammar)
         return self._client.chat.completions.create(
             **self._parameters(request.messages, request.adapter, request.decoding),
-            **logprobs,
+            **more,
             max_tokens=request.decoding.max_new_tokens,
             stream=True,
             stream_options={"include_usage": True},
@@ -255,9 +260,11 @@ class RemoteEngine:
     ) -> dict[str, Any]:
         if adapter:
             self._require_adapter(adapter)
-        extra: dict[str, float] = {}
+        # What is off is not named: not every server knows these.
+        named = {name: getattr(decoding, name) for name in OPTIONAL_PARAMETERS}
+        extra: dict[str, float] = {name: value for name, value in named.items() if value}
         if decoding.repetition_penalty != 1:
-            extra["repetition_penalty"] = decoding.repetition_penalty  # vLLM knows it
+            extra["repetition_penalty"] = decoding.repetition_penalty
         if decoding.dry_multiplier:
             extra["dry_multiplier"] = decoding.dry_multiplier  # llama.cpp knows these
             extra |= {"dry_base": DRY_BASE, "dry_allowed_length": DRY_ALLOWED_LENGTH}
@@ -319,6 +326,18 @@ class RemoteEngine:
             _raise_refusal(self._address, error)
         except openai.APIError as error:  # sent in the middle of an answer
             raise EngineAway(f"The model server failed: {_first_line(error)}") from error
+
+
+def _response_format(grammar: Grammar) -> dict[str, Any]:
+    """A grammar as the protocol has it.
+
+    Raises:
+        InputError: the protocol has no words for it.
+    """
+    if grammar.kind != "json_schema":
+        raise InputError(f"The model server takes a JSON schema, and no {grammar.kind} grammar.")
+    schema = {"name": "answer", "schema": json.loads(grammar.text), "strict": True}
+    return {"type": "json_schema", "json_schema": schema}
 
 
 def _raise_refusal(address: str, error: openai.APIStatusError) -> NoReturn:

@@ -1,11 +1,16 @@
-"""Pick the next token: greedy, or temperature and nucleus, with penalties for repetition."""
+"""Pick the next token: greedy, or temperature and nucleus, with penalties for repetition, among
+those that a constraint allows.
+"""
 
 from __future__ import annotations
+
+from collections import Counter
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from engine.constraints import Constraint
 from tasks.spec import Decoding
 
 # DRY ("don't repeat yourself") sampling, by p-e-w, 2024, github.com/oobabooga/text-generation-webui
@@ -20,10 +25,14 @@ Float32Array = NDArray[np.float32]
 class Sampler:
     """Draws one request's tokens. The same decoding and logits give the same tokens."""
 
-    def __init__(self, decoding: Decoding, prompt: list[int]) -> None:
+    def __init__(
+        self, decoding: Decoding, prompt: list[int], constraint: Constraint | None = None
+    ) -> None:
         self._decoding = decoding
+        self._constraint = constraint
         self._seen = np.array(sorted(set(prompt)), dtype=np.int64)
         self._answer: list[int] = []
+        self._counts: Counter[int] = Counter()  # of the answer's tokens
         self._random = np.random.default_rng(decoding.seed)
 
     def pick(self, logits: Tensor) -> int:
@@ -35,11 +44,19 @@ class Sampler:
         values: Float32Array = logits.float().cpu().numpy()
         if self._decoding.repetition_penalty != 1.0:
             values = self._penalized(values)
+        if self._decoding.frequency_penalty or self._decoding.presence_penalty:
+            values = self._less_of_the_answer(values)
         if self._decoding.dry_multiplier:
             values = self._without_loops(values)
+        if self._constraint is not None:
+            allowed = self._constraint.allowed(len(values))
+            values = np.where(allowed, values, np.float32(-np.inf))
         token = int(values.argmax()) if self._decoding.temperature == 0 else self._sample(values)
         self._seen = np.union1d(self._seen, [token])
         self._answer.append(token)
+        self._counts[token] += 1
+        if self._constraint is not None:
+            self._constraint.advance(token)
         return token
 
     def _penalized(self, logits: Float32Array) -> Float32Array:
@@ -48,6 +65,15 @@ class Sampler:
         logits = logits.copy()
         seen = logits[self._seen]
         logits[self._seen] = np.where(seen > 0, seen / penalty, seen * penalty)
+        return logits
+
+    def _less_of_the_answer(self, logits: Float32Array) -> Float32Array:
+        """Make the answer's own tokens less likely, as OpenAI's API defines its two penalties."""
+        logits = logits.copy()
+        if self._counts:
+            times = np.array(list(self._counts.values()), dtype=np.float32)
+            per_time, once = self._decoding.frequency_penalty, self._decoding.presence_penalty
+            logits[list(self._counts)] -= per_time * times + once
         return logits
 
     def _without_loops(self, logits: Float32Array) -> Float32Array:
@@ -60,8 +86,18 @@ class Sampler:
         return logits
 
     def _sample(self, logits: Float32Array) -> int:
-        """Sample from the smallest set with mass top_p (Holtzman et al. 2020, arXiv 1904.09751)."""
+        """Sample from the smallest set with mass top_p (Holtzman et al. 2020, arXiv 1904.09751), of
+        the top_k likeliest that are min_p times as likely as the likeliest (Nguyen et al. 2024,
+        arXiv 2407.01082).
+        """
         probabilities = np.exp((logits - logits.max()) / self._decoding.temperature)
+        most = self._decoding.top_k or len(probabilities)
+        if self._decoding.min_p:  # the likeliest has 1 here
+            most = min(most, int((probabilities >= self._decoding.min_p).sum()))
+        if most < len(probabilities):
+            kept = _likeliest(probabilities, most)
+            weights, probabilities = probabilities[kept], np.zeros_like(probabilities)
+            probabilities[kept] = weights
         probabilities /= probabilities.sum()
         for count in (SORTED_TOKENS, len(probabilities)):
             order = _likeliest(probabilities, count)

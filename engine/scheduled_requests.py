@@ -20,6 +20,7 @@ from tokenizers.decoders import DecodeStream
 from torch import Tensor
 
 from engine.base_model import Base
+from engine.constraints import Constraint
 from engine.interface import Choice, Delta, EngineReply, Scored, Scores, StopReason, Token, Usage
 from engine.kv_cache import DecodeInput
 from engine.lora import LoraAdapter
@@ -30,6 +31,7 @@ from tasks.spec import Decoding
 
 PREFILL_CHUNK = 256  # tokens of a long prompt in one pass, so that others' answers go on meanwhile
 LABELS_PER_PASS = 16
+SCORED_LOGITS = 2**24  # in memory at one time, for one request: 64 MB, and again for their softmax
 ForwardPasses = Generator[DecodeInput[Any] | None, Tensor | None, None]
 
 
@@ -71,16 +73,21 @@ class ScheduledRequest(ABC):
 
 @dataclass
 class ScheduledWrite(ScheduledRequest):
-    """Generate up to `decoding.max_new_tokens` tokens, and no more than `room`."""
+    """Generate up to `decoding.max_new_tokens` tokens, and no more than `room`.
+
+    Attributes:
+        constraint: of this answer alone.
+    """
 
     decoding: Decoding = field(default_factory=Decoding)
     until: tuple[str, ...] = ()
     logprobs: int | None = None
+    constraint: Constraint | None = None
     room: int = sys.maxsize
 
     def run(self, base: Base, prefixes: PrefixCache) -> ForwardPasses:
         """Text goes to `out` as it is made."""
-        sampler = Sampler(self.decoding, self.prompt)
+        sampler = Sampler(self.decoding, self.prompt, self.constraint)
         detokenizer, stops = _Detokenizer(base), StopStrings(self.until)
         max_tokens = min(self.decoding.max_new_tokens, self.room)
         unsent: list[Token] = []  # whose text has not been put out
@@ -97,12 +104,15 @@ class ScheduledWrite(ScheduledRequest):
                 stopped = "end"
             else:
                 if self.logprobs is not None:
-                    unsent.append(_with_likeliest(base, logits, token, self.logprobs))
+                    distribution = torch.log_softmax(logits.float(), -1)
+                    unsent.append(_token(base, distribution, token, self.logprobs))
                 if text := stops.feed(detokenizer.step(token)):
                     self.out.put(Delta(text, tuple(unsent)))
                     unsent = []
                 if stops.matched:
                     stopped = "until"
+                elif self.constraint is not None and self.constraint.finished:
+                    stopped = "end"
             if stopped is None and tokens >= max_tokens:
                 stopped = "length"
             if stopped is None and (stopped := self.ended()) is None:
@@ -150,6 +160,7 @@ class ScheduledScore(ScheduledRequest):
     """Score each token of each continuation, given as token ids."""
 
     continuations: list[list[int]] = field(default_factory=list)
+    logprobs: int | None = None
 
     def run(self, base: Base, prefixes: PrefixCache) -> ForwardPasses:
         """Read the prompt once, then the continuations one by one on top of it."""
@@ -182,9 +193,8 @@ class _Detokenizer:
             return ""
 
 
-def _with_likeliest(base: Base, logits: Tensor, token: int, count: int) -> Token:
-    """A token and the likeliest ones with their log-likelihoods; logits: (vocabulary,)."""
-    logprobs = torch.log_softmax(logits.float(), -1)
+def _token(base: Base, logprobs: Tensor, token: int, count: int) -> Token:
+    """A token and the likeliest ones in its place; logprobs: (vocabulary,) log-likelihoods."""
     top = logprobs.topk(count)
     decode = base.template.tokenizer.decode
     pairs = zip(top.indices.tolist(), top.values.tolist(), strict=True)
@@ -229,7 +239,7 @@ def _log_likelihoods(head: Tensor, labels: list[list[int]], after: list[Tensor])
 
 
 def _score_continuation(
-    base: Base, request: ScheduledRequest, head: Tensor, ids: list[int], cache: Any
+    base: Base, request: ScheduledScore, head: Tensor, ids: list[int], cache: Any
 ) -> Generator[None, Tensor | None, Scored | None]:
     """Score ids after a prompt, yielding after each chunk. The KV cache stays the prompt's.
 
@@ -241,12 +251,14 @@ def _score_continuation(
     """
     logprobs: list[float] = []
     greedy: list[bool] = []
+    tokens: list[Token] = []
     logits = head[None]  # before each token of a chunk
-    for start in range(0, len(ids), PREFILL_CHUNK):
+    size = max(1, min(PREFILL_CHUNK, SCORED_LOGITS // len(head)))
+    for start in range(0, len(ids), size):
         if request.ended():
             return None
-        chunk = ids[start : start + PREFILL_CHUNK]
-        read = chunk if start + PREFILL_CHUNK < len(ids) else chunk[:-1]
+        chunk = ids[start : start + size]
+        read = chunk if start + size < len(ids) else chunk[:-1]
         if read:
             after = base.model.prefill(read, cache, request.adapter, keep=len(read))
             logits = torch.cat([logits, after])
@@ -254,7 +266,10 @@ def _score_continuation(
         targets = torch.tensor(chunk, device=distribution.device)
         logprobs += distribution.gather(-1, targets[:, None])[:, 0].tolist()
         greedy += (distribution.argmax(-1) == targets).tolist()
+        if request.logprobs is not None:
+            pairs = zip(distribution, chunk, strict=True)
+            tokens += [_token(base, row, token, request.logprobs) for row, token in pairs]
         logits = logits[len(chunk) :]
         yield None
     base.model.truncate(cache, len(ids) - 1)
-    return Scored(tuple(logprobs), tuple(greedy))
+    return Scored(tuple(logprobs), tuple(greedy), tuple(tokens))

@@ -28,6 +28,10 @@ class ServedAdapters:
         """What its record says; one that only the server has may do everything."""
         return Scope() if self._only_served(name) else self._library.scope(name)
 
+    def task(self, name: str) -> str:
+        """What its record says; of one that only the server has nothing is known."""
+        return "" if self._only_served(name) else self._library.task(name)
+
     def calibration(self, name: str) -> Calibration:
         """What its folder says; of one that only the server has, nothing."""
         return NOT_CALIBRATED if self._only_served(name) else self._library.calibration(name)

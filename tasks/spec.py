@@ -40,10 +40,18 @@ class Both(_Strict):
     zh: Text
 
 
+def _is_off(value: float) -> bool:
+    return value == 0
+
+
 class Decoding(_Strict):
     """How an answer is drawn. Temperature 0 is greedy.
 
     Attributes:
+        top_k: only so many of the likeliest tokens; 0 is all.
+        min_p: only tokens at least this often as likely as the likeliest; 0 is all.
+        frequency_penalty, presence_penalty: what a token's logit loses for each time, and for once,
+            that it stands in the answer already.
         dry_multiplier: how much less likely a token is that would go on with a repetition of the
             answer's own words; 0 is off. See `engine.sampling`.
     """
@@ -53,7 +61,11 @@ class Decoding(_Strict):
     top_p: float = Field(1.0, gt=0, le=1)
     repetition_penalty: float = Field(1.0, ge=0.5, le=3)
     # What is off is left out: a decoding without it keeps the fingerprint it had before.
-    dry_multiplier: float = Field(0.0, ge=0, le=5, exclude_if=lambda value: value == 0)
+    top_k: int = Field(0, ge=0, exclude_if=_is_off)
+    min_p: float = Field(0.0, ge=0, le=1, exclude_if=_is_off)
+    frequency_penalty: float = Field(0.0, ge=-2, le=2, exclude_if=_is_off)
+    presence_penalty: float = Field(0.0, ge=-2, le=2, exclude_if=_is_off)
+    dry_multiplier: float = Field(0.0, ge=0, le=5, exclude_if=_is_off)
     seed: int = 0
 
 

@@ -21,6 +21,7 @@ from agent.feedback.hub_backup import HubBackup
 from agent.feedback.store import Feedback
 from core.access import Keys
 from core.settings import Settings
+from ui.endpoints import add_endpoints
 from ui.frame import draw_composer, draw_header, draw_list, draw_welcome
 from ui.handlers import PageHandlers
 from ui.login import Gate, Login
@@ -86,11 +87,13 @@ def build_page(
         bridge = gr.HTML("", elem_id="pb-bridge", js_on_load=BRIDGE)
         stored = gr.BrowserState({}, storage_key="patchbay.open", secret="patchbay")
         _tie(page, handlers, bridge=bridge, chat=chat, stored=stored)
+        add_endpoints(agent, keys or Keys({}))
     return page
 
 
 def as_app(page: gr.Blocks, keys: Keys, settings: Settings) -> FastAPI:
-    """The page as an ASGI app. Nothing is shared, listed as an API, or fetched from elsewhere.
+    """The page as an ASGI app. Nothing is shared, or fetched from elsewhere. Programs can call the
+    named endpoints, which are tools over MCP where nobody need log in.
 
     Args:
         keys: with any, visitors log in with a name and its key, or else with Hugging Face.
@@ -121,7 +124,7 @@ def as_app(page: gr.Blocks, keys: Keys, settings: Settings) -> FastAPI:
         enable_monitoring=False,
         ssr_mode=False,
         pwa=False,
-        mcp_server=False,
+        mcp_server=not keys,
         max_file_size=0,
         favicon_path=UI_FOLDER / "icon.svg",
         theme=gr.themes.Base(font=FONTS, font_mono=["ui-monospace", "monospace"]),

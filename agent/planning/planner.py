@@ -35,10 +35,12 @@ class Planner:
 
     Attributes:
         tasks: the tasks that steps may have, by name.
+        encoder: what the router puts requests into vectors with.
     """
 
     def __init__(self, tasks: Mapping[str, TaskSpec], router: Router) -> None:
         self.tasks = dict(tasks)
+        self.encoder = router.encoder
         self._reader = Reader(tasks, router)
         self._assembler = Assembler(tasks)
         self._chat = conversation_task(tasks).name

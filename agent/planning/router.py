@@ -52,7 +52,7 @@ class Router:
     """Scores clauses. Reads only; safe to share between threads."""
 
     def __init__(self, tasks: Mapping[str, TaskSpec], encoder: SentenceEncoder) -> None:
-        self._encoder = encoder
+        self.encoder = encoder
         self._own_words = own_words(tasks)
         self._task_cues = {name: _cues(task) for name, task in tasks.items()}
         self._cues = [cue for cues in self._task_cues.values() for cue in cues]
@@ -90,7 +90,7 @@ class Router:
         ]
         doubtful = np.flatnonzero(rows.max(axis=1) < enough)
         if len(doubtful):
-            vectors = self._encoder.encode([masked[index] for index in doubtful])
+            vectors = self.encoder.encode([masked[index] for index in doubtful])
             rows[doubtful] = self._fit.score(grams[doubtful], vectors)
             alike[doubtful] += vectors @ self._fit.vectors.T
         return [

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -108,6 +108,13 @@ class HandleEngine:
         """Text as token ids, by any replica."""
         ids: list[int] = self._call("tokens", text, begin)
         return ids
+
+    def text(self, ids: Sequence[int]) -> str:
+        """Token ids as text, by any replica."""
+        text: str | Refused = self._call("text", tuple(ids))
+        if isinstance(text, Refused):
+            raise text.as_error()
+        return text
 
     def count_tokens(self, messages: tuple[Message, ...]) -> int:
         """Length of the messages as a prompt, by any replica."""

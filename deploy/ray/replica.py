@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -116,6 +116,13 @@ class EngineReplica:
     async def tokens(self, text: str, begin: bool) -> list[int]:
         """See `engine.interface.ScoringEngine.tokens`."""
         return await asyncio.to_thread(self._engine.tokens, text, begin)
+
+    async def text(self, ids: Sequence[int]) -> str | Refused:
+        """See `engine.interface.ScoringEngine.text`."""
+        try:
+            return await asyncio.to_thread(self._engine.text, ids)
+        except PatchbayError as error:
+            return Refused.of(error)
 
     async def count_tokens(self, messages: tuple[Message, ...]) -> int:
         """See `engine.interface.Engine.count_tokens`."""

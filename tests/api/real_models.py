@@ -7,6 +7,8 @@ from typing import Any
 
 import schemathesis
 
+MODELS = ["auto", "fake", "sentiment-en", "sentence-transformers/all-MiniLM-L6-v2"]
+
 
 @schemathesis.hook
 def map_body(context: Any, body: Any) -> Any:
@@ -15,7 +17,7 @@ def map_body(context: Any, body: Any) -> Any:
         return body
     model, messages = body.get("model"), body.get("messages")
     if isinstance(model, str) and 0 < len(model) <= 200:
-        body["model"] = random.Random(model).choice(["auto", "fake", "sentiment-en"])
+        body["model"] = random.Random(model).choice(MODELS)
     if isinstance(messages, list) and 0 < len(messages) < 512:
         body["messages"] = [*messages, {"role": "user", "content": "Hello you."}]
     return body

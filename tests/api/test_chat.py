@@ -90,14 +90,18 @@ def test_a_stream_without_usage_ends_with_what_made_it(client: OpenAI) -> None:
     assert chunks[-1].patchbay["steps"][0]["task"] == "generation"  # type: ignore[attr-defined]
 
 
-def test_a_named_model_reads_the_messages_as_they_stand(client: OpenAI, site: Site) -> None:
+def test_the_base_and_a_raw_adapter_read_the_messages_as_they_stand(
+    client: OpenAI, site: Site
+) -> None:
     messages: list[Any] = [
         {"role": "developer", "content": "Shout."},
         {"role": "user", "content": "Hi"},
         {"role": "assistant", "content": "HI"},
         {"role": "user", "content": [{"type": "text", "text": "/translate"}]},
     ]
-    made = client.chat.completions.create(model="sentiment-en", messages=messages)
+    made = client.chat.completions.create(
+        model="sentiment-en", messages=messages, extra_body={"patchbay": {"raw": True}}
+    )
     assert made.choices[0].message.content == "[sentiment-en] /translate"
     assert made.patchbay["reason"] is None  # type: ignore[attr-defined]
     call = last_call(site)
@@ -160,6 +164,7 @@ def test_models_are_the_router_the_base_and_the_adapters(client: OpenAI) -> None
         "fake",
         "sentiment-en",
         "translation-en-fr",
+        "sentence-transformers/all-MiniLM-L6-v2",
     ]
     one = client.models.retrieve("sentiment-en")
     assert one.patchbay == {  # type: ignore[attr-defined]
@@ -175,8 +180,25 @@ def test_models_are_the_router_the_base_and_the_adapters(client: OpenAI) -> None
         ({"model": "nope"}, openai.NotFoundError, "no model named 'nope'"),
         ({"temperature": 9}, openai.BadRequestError, "temperature: .* less than or equal to 2"),
         ({"max_tokens": 0}, openai.BadRequestError, "max_tokens"),
-        ({"n": 2}, openai.BadRequestError, "n: "),
-        ({"tools": [{}]}, openai.BadRequestError, "knows no 'tools'"),
+        ({"n": 17}, openai.BadRequestError, "n: "),
+        ({"tools": [{}]}, openai.BadRequestError, "tools: A model as small as this one cannot"),
+        ({"tool_choice": "required"}, openai.BadRequestError, "tool_choice: A model as small"),
+        ({"logit_bias": {"1": 5}}, openai.BadRequestError, "knows no 'logit_bias'"),
+        (
+            {"response_format": {"type": "json_schema"}},
+            openai.UnprocessableEntityError,
+            "has no json_schema",
+        ),
+        (
+            {"messages": [{"role": "user", "content": None}]},
+            openai.UnprocessableEntityError,
+            "no content",
+        ),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image_url", "text": "x"}]}]},
+            openai.BadRequestError,
+            r"messages\.0\.content\.0: This server reads text, and no .* 'image_url'",
+        ),
         ({"messages": []}, openai.BadRequestError, "messages"),
         ({"messages": asked(" ")}, openai.UnprocessableEntityError, "no text to answer"),
         (

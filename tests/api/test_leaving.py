@@ -91,7 +91,9 @@ def raw_post(site: Site, body: dict[str, Any], buffer: int | None = None) -> soc
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
     connection.connect((host, int(port)))
     data = json.dumps(body).encode()
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(data)}\r\n"
+    head = (
+        f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(data)}\r\n"
+    )
     connection.sendall(f"{head}Content-Type: application/json\r\n\r\n".encode() + data)
     return connection
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
 import urllib.request
+import venv
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from huggingface_hub import RepoCard
 
 from core.errors import SettingsError
 from deploy import space
+from engine.starter import STARTERS
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +61,60 @@ def test_the_free_machine_gets_torch_without_cuda(folder: Path, tmp_path: Path) 
     assert "download.pytorch.org/whl/cpu" in (folder / "requirements.txt").read_text()
     space.assemble(tmp_path / "gpu", "t4-small")
     assert "pytorch.org" not in (tmp_path / "gpu" / "requirements.txt").read_text()
+
+
+def test_the_readme_names_what_answers_and_shows_how_to_ask_it(
+    folder: Path, tmp_path: Path
+) -> None:
+    readme = RepoCard.load(folder / "README.md")
+    front = readme.data.to_dict()
+    assert front["models"][0] == "google/gemma-3-270m"
+    assert front["preload_from_hub"] == [" ".join(STARTERS["starter"].hub or ())]
+    assert {"lora", "translation"} <= set(front["tags"])
+    assert "https://you-patchbay.hf.space/v1" in readme.text
+    assert "Translate into French" in readme.text
+    assert 'Client("YOU/patchbay")' in readme.text
+    assert "https://you-patchbay.hf.space/gradio_api/mcp/" in readme.text
+    for image in re.findall(r"!\[.*?\]\((.*?)\)", readme.text):
+        assert (folder / image).is_file()
+    space.assemble(tmp_path / "gpu", "t4-small", login=True, name="Ann/My_Chat")
+    readme = RepoCard.load(tmp_path / "gpu" / "README.md")
+    assert readme.data.to_dict()["models"][0] == "Qwen/Qwen3-4B-Instruct-2507"
+    assert readme.data.to_dict()["preload_from_hub"] == ["Qwen/Qwen3-4B-Instruct-2507"]
+    assert "https://ann-my-chat.hf.space/v1" in readme.text
+    assert "PATCHBAY_API_KEYS" in readme.text
+    assert "gradio_client" not in readme.text, "it cannot log in with Hugging Face"
+    assert "Gemma Terms" not in readme.text
+
+
+@pytest.mark.slow
+def test_pip_resolves_the_line_by_which_a_space_is_built(tmp_path: Path) -> None:
+    """The line, for every kind of Space, in an empty environment. Nothing is installed."""
+    lines: dict[str, list[str]] = {}  # what is the same for several kinds is tried once
+    for hardware in ("cpu-basic", "t4-small", "zero-a10g"):
+        made = tmp_path / hardware
+        space.assemble(made, hardware)
+        version = RepoCard.load(made / "README.md").data.to_dict()["sdk_version"]
+        lines[(made / "requirements.txt").read_text()] = [
+            "-r",
+            str(made / "requirements.txt"),
+            f"gradio[oauth,mcp]=={version}",
+            "uvicorn>=0.14.0",
+            "websockets>=10.4",
+            "spaces",
+        ]
+    venv.create(tmp_path / "empty", with_pip=True)
+    python = tmp_path / "empty" / ("Scripts" if os.name == "nt" else "bin") / "python"
+    # An index that this machine cannot reach is passed over, without waiting for it five times.
+    pip = [str(python), "-m", "pip", "--retries", "0", "--disable-pip-version-check"]
+    for packages in lines.values():
+        ran = subprocess.run(
+            [*pip, "install", "--dry-run", *packages], capture_output=True, text=True, check=False
+        )
+        if "No matching distribution" in ran.stderr and "from versions: none" in ran.stderr:
+            pytest.skip("no package index can be reached")
+        assert ran.returncode == 0, ran.stderr[-3000:]
+        assert "Would install" in ran.stdout
 
 
 @pytest.mark.slow

@@ -33,6 +33,7 @@ from engine.interface import (
     ChooseRequest,
     Delta,
     Engine,
+    Grammar,
     ScoringEngine,
     Usage,
     WriteRequest,
@@ -170,6 +171,21 @@ def test_what_a_server_refuses_is_a_sentence(
     server.script[:] = [status] * 3
     with pytest.raises(error, match="a context of 10 tokens"):
         list(engine.write(WriteRequest(HELLO)))
+
+
+def test_what_is_asked_for_reaches_the_server(scripted: tuple[str, type[Scripted]]) -> None:
+    address, server = scripted
+    engine = remote(address, "base")
+    drawn = Decoding(top_k=5, frequency_penalty=0.5)
+    schema = Grammar("json_schema", '{"type": "object"}')
+    list(engine.write(WriteRequest(HELLO, decoding=drawn, grammar=schema)))
+    body = server.asked[-1][1]
+    assert (body["top_k"], body["frequency_penalty"]) == (5, 0.5)
+    assert not {"min_p", "presence_penalty", "repetition_penalty"} & set(body)
+    assert body["response_format"]["json_schema"]["schema"] == {"type": "object"}
+    with pytest.raises(InputError, match="JSON schema, and no regex"):
+        list(engine.write(WriteRequest(HELLO, grammar=Grammar("regex", "a"))))
+    engine.close()
 
 
 def test_stop_ends_the_answer(scripted: tuple[str, type[Scripted]]) -> None:

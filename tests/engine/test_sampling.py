@@ -64,3 +64,45 @@ def test_a_decoding_without_it_has_the_fingerprint_it_had_before() -> None:
     assert "dry_multiplier" not in Decoding().model_dump()
     assert Decoding(dry_multiplier=0.8).model_dump()["dry_multiplier"] == 0.8
     assert Decoding(**Decoding(dry_multiplier=0.8).model_dump()).dry_multiplier == 0.8
+
+
+def drawn(logits: list[float], times: int = 400, **decoding: float) -> set[int]:
+    """Every token that comes first in so many answers."""
+    values = torch.tensor(logits)
+    return {
+        Sampler(Decoding(temperature=1.0, seed=seed, **decoding), prompt=[]).pick(values)
+        for seed in range(times)
+    }
+
+
+def test_what_is_unlikely_is_left_out_on_request() -> None:
+    logits = torch.tensor([0.4, 0.3, 0.15, 0.1, 0.05]).log().tolist()
+    assert drawn(logits) == {0, 1, 2, 3, 4}
+    assert drawn(logits, top_k=2) == {0, 1}
+    assert drawn(logits, min_p=0.3) == {0, 1, 2}
+    assert drawn(logits, top_k=4, min_p=0.3) == {0, 1, 2}
+    assert drawn(logits, top_p=0.75) == {0, 1, 2}
+    assert drawn(logits, top_k=2, top_p=0.5) == {0}, "top_p is of what top_k has left"
+    assert drawn(logits * 500, top_k=3, times=50) <= set(range(len(logits * 500)))
+
+
+def test_the_two_penalties_are_those_of_openai() -> None:
+    logits = torch.tensor([2.0, 1.0, 0.0])
+    for decoding, expected in [
+        (Decoding(), [0, 0, 0, 0]),
+        (Decoding(presence_penalty=1.5), [0, 1, 0, 0]),
+        (Decoding(frequency_penalty=0.8), [0, 0, 1, 0]),
+        (Decoding(presence_penalty=-2), [0, 0, 0, 0]),
+    ]:
+        sampler = Sampler(decoding, prompt=[1, 1, 1])  # what was read costs nothing
+        assert [sampler.pick(logits) for _ in expected] == expected
+
+
+def test_what_is_off_leaves_the_fingerprint_as_it_was() -> None:
+    assert set(Decoding().model_dump()) == {
+        "max_new_tokens",
+        "temperature",
+        "top_p",
+        "repetition_penalty",
+        "seed",
+    }

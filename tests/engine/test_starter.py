@@ -18,8 +18,10 @@ from engine.engine import TorchEngine
 from engine.interface import ChooseRequest, Delta, WriteRequest
 from engine.load_base import load_base
 from engine.starter import STARTERS, Starter
-from engine.starter_store import PREPARED, load_model, prepare
+from engine.starter_store import GGUF, PREPARED, load_model, prepare
 from tasks.spec import Decoding, Message
+
+STARTER_FOLDER = STARTERS["starter"].path  # in the cache that all tests share
 
 
 @pytest.fixture
@@ -94,6 +96,26 @@ def test_a_cache_that_cannot_be_written_says_so(
     monkeypatch.setenv("PATCHBAY_CACHE", str(tmp_path / "file"))
     with pytest.raises(SetupError, match="PATCHBAY_CACHE"):
         prepare(any_starter)
+
+
+@pytest.mark.starter
+def test_the_hubs_own_cache_is_looked_into_before_anything_is_fetched(
+    starter_engine: TorchEngine, empty_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starter = STARTERS["starter"]
+    repository, name = starter.hub or ("", "")
+    kept = tmp_path / "hub" / f"models--{repository.replace('/', '--')}"
+    (kept / "refs").mkdir(parents=True)
+    (kept / "refs" / "main").write_text("0" * 40)
+    snapshot = kept / "snapshots" / ("0" * 40)
+    snapshot.mkdir(parents=True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    (snapshot / name).write_bytes(b"another revision of it")
+    with pytest.raises(SetupError, match="could not be fetched"):
+        prepare(starter)
+    (snapshot / name).unlink()
+    (snapshot / name).symlink_to(STARTER_FOLDER / GGUF)
+    assert (prepare(starter) / GGUF).stat().st_size == (STARTER_FOLDER / GGUF).stat().st_size
 
 
 @pytest.mark.starter

@@ -1,0 +1,101 @@
+"""A task that was named, and not routed to: its slots, and what the adapter was trained for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from adapter_store.scope import Scope
+from agent.plan import Step
+from agent.planning import slots
+from agent.planning.planner import Planner
+from core.errors import InputError
+from engine.interface import Adapters
+from tasks import languages
+from tasks.spec import Message, SlotValue, TaskSpec
+
+Slots = Mapping[str, SlotValue]
+
+
+def task_of(adapter: str, tasks: Mapping[str, TaskSpec], adapters: Adapters) -> TaskSpec | None:
+    """The task that an adapter serves: one that lists it, or else the one that its record names."""
+    for task in tasks.values():
+        if adapter in task.adapters:
+            return task
+    return tasks.get(adapters.task(adapter))
+
+
+def step_of(
+    task: TaskSpec, text: str, history: Sequence[Message], given: Slots | None, planner: Planner
+) -> Step:
+    """The one step of a task on a message.
+
+    Args:
+        text: the message, without control characters.
+        history: earlier turns, oldest first.
+        given: slot values of the caller's own. With any, an empty mapping too, the whole message is
+            the content; else the planner finds slots and content in it, as behind a slash command.
+
+    Raises:
+        InputError: a value is none of its slot's, or there is no such slot.
+    """
+    if given is None:
+        return planner.plan(text, history, task.name).steps[0]
+    language = languages.detect(text)
+    values = slots.fill(task, "", language, language) | _checked(task, given)
+    task.fills(values)  # raises where a choice is none
+    return Step(task.name, 1.0, values, text=text)
+
+
+def within_scope(step: Step, task: TaskSpec, scope: Scope, said: str, given: Slots | None) -> Step:
+    """The step with slot values that an adapter was trained for, where nobody named others.
+
+    Args:
+        said: the message.
+        given: slot values of the caller's own.
+
+    Raises:
+        InputError: one that was named is another.
+    """
+    values = dict(step.slots)
+    for name in sorted(scope.slots, key=lambda slot: slot == task.target_slot):  # it goes last
+        known, value = scope.slots[name], values.get(name)
+        if value in known:
+            continue
+        if name in (given or {}) or (name == task.target_slot and _asked_for(value, said)):
+            raise InputError(
+                f"This adapter was trained for {name}={' or '.join(known)}, not {value!r}. "
+                "Name another model, or `auto`."
+            )
+        source = values.get(task.source_slot or "")
+        values[name] = next((other for other in known if other != source), known[0])
+    return replace(step, slots=values)
+
+
+def _asked_for(language: SlotValue | None, said: str) -> bool:
+    target = slots.find_target(said)
+    return target is not None and target.code == language
+
+
+def _checked(task: TaskSpec, given: Slots) -> dict[str, SlotValue]:
+    """The values as steps have them.
+
+    Raises:
+        InputError: see `step_of`.
+    """
+    checked: dict[str, SlotValue] = {}
+    for name, value in given.items():
+        slot = task.slots.get(name)
+        if slot is None:
+            there = f"has {', '.join(task.slots)}" if task.slots else "has none"
+            raise InputError(f"The task {task.name!r} has no slot {name!r}; it {there}.")
+        if (slot.type == "labels") != isinstance(value, list):
+            wanted = "a list of labels" if slot.type == "labels" else "one word"
+            raise InputError(f"The slot {name!r} of {task.name!r} is {wanted}, not {value!r}.")
+        if slot.type == "language":
+            code = languages.parse(str(value))
+            if code is None:
+                raise InputError(f"{name}={value!r} is no language. Write its name or code: 'fr'.")
+            value = code  # noqa: PLW2901
+        checked[name] = value
+    return checked

@@ -1,0 +1,230 @@
+"""What comes out over HTTP, in OpenAI's shapes; `patchbay` holds what is ours."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field
+
+from agent.plan import Reason
+
+OMITTED_IF_NONE = Field(exclude_if=lambda value: value is None)
+
+
+class ErrorDetail(BaseModel):
+    """What was wrong, and what to do."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorResponse(BaseModel):
+    """Every error has this shape."""
+
+    error: ErrorDetail
+
+
+class ModelAbout(BaseModel):
+    """Ours about a model."""
+
+    kind: Literal["router", "base", "adapter", "encoder"]
+    tasks: list[str]
+    fingerprint: str | None
+
+
+class Model(BaseModel):
+    """Something that can answer."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: Literal["patchbay"] = "patchbay"
+    patchbay: ModelAbout
+
+
+class ModelList(BaseModel):
+    """Everything that the key may ask."""
+
+    object: Literal["list"] = "list"
+    data: list[Model]
+
+
+class CompletionUsage(BaseModel):
+    """Tokens read and written; a task that chooses writes none."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    total_tokens: int = 0
+
+
+class RoutedStep(BaseModel):
+    """A step of a plan."""
+
+    task: str
+    confidence: float = Field(description="calibrated probability that the task is right")
+    slots: dict[str, str | list[str]]
+    nearest: str = Field(description="the sample request most like what was asked")
+    text: str | None = Field(description="what it works on; null is the result of the step before")
+
+
+class Route(BaseModel):
+    """A plan."""
+
+    steps: list[RoutedStep]
+    confidence: float = Field(description="that of the least certain step")
+    reason: Reason
+    milliseconds: float
+
+
+class AnsweredStep(BaseModel):
+    """A step that was run. Of an answer that was not routed the task is null."""
+
+    task: str | None
+    confidence: float
+    slots: dict[str, str | list[str]]
+    adapter: str | None = Field(description="null is the bare base")
+    text: str
+    labels: dict[str, float] = Field(description="label -> probability, the likeliest first")
+    stopped: str
+    tokens: int
+    seconds: float
+    first_token: float
+    fingerprints: dict[str, str]
+    notices: list[str]
+
+
+class Provenance(BaseModel):
+    """What answered: the route that was taken and every fingerprint."""
+
+    reason: Reason | None = Field(description="who decided the route; null: nothing was routed")
+    seed: int = Field(description="of the sampling; with it the answer can be had again")
+    steps: list[AnsweredStep]
+
+
+class TopLogprob(BaseModel):
+    """A token that could have stood there."""
+
+    token: str
+    logprob: float
+    bytes: list[int] | None
+
+
+class TokenLogprob(TopLogprob):
+    """A token that was written."""
+
+    top_logprobs: list[TopLogprob]
+
+
+class Logprobs(BaseModel):
+    """The written tokens, under the model as it stands: before temperature and penalties."""
+
+    content: list[TokenLogprob]
+    refusal: None = None
+
+
+class AnswerMessage(BaseModel):
+    """The answer's text."""
+
+    role: Literal["assistant"] = "assistant"
+    content: str
+    refusal: None = None
+
+
+class AnswerChoice(BaseModel):
+    """One of `n` answers."""
+
+    index: int = 0
+    message: AnswerMessage
+    logprobs: Logprobs | None
+    finish_reason: Literal["stop", "length"]
+
+
+class ChatCompletion(BaseModel):
+    """An answer."""
+
+    id: str
+    object: Literal["chat.completion"] = "chat.completion"
+    created: int
+    model: str
+    choices: list[AnswerChoice]
+    usage: CompletionUsage
+    system_fingerprint: str
+    patchbay: Provenance
+
+
+class ChoiceDelta(BaseModel):
+    """More of the answer."""
+
+    role: Annotated[Literal["assistant"] | None, OMITTED_IF_NONE] = None
+    content: Annotated[str | None, OMITTED_IF_NONE] = None
+
+
+class ChunkChoice(BaseModel):
+    """A piece of one of `n` answers."""
+
+    index: int = 0
+    delta: ChoiceDelta
+    logprobs: Logprobs | None = None
+    finish_reason: Literal["stop", "length"] | None = None
+
+
+class ChatChunk(BaseModel):
+    """A piece of a streamed answer; the last one has `patchbay`."""
+
+    id: str
+    object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
+    created: int
+    model: str
+    choices: list[ChunkChoice]
+    usage: Annotated[CompletionUsage | None, OMITTED_IF_NONE] = None
+    system_fingerprint: Annotated[str | None, OMITTED_IF_NONE] = None
+    patchbay: Annotated[Provenance | None, OMITTED_IF_NONE] = None
+
+
+class Classified(BaseModel):
+    """A text's label."""
+
+    label: str
+    labels: dict[str, float] = Field(description="label -> probability, the likeliest first")
+    usage: CompletionUsage
+    patchbay: Provenance
+
+
+class Health(BaseModel):
+    """How the server is."""
+
+    status: Literal["ok", "ready", "draining", "full"]
+
+
+def _chunk_schema() -> tuple[dict[str, Any], dict[str, Any]]:
+    schema = ChatChunk.model_json_schema(
+        mode="serialization", ref_template="#/components/schemas/{model}"
+    )
+    return schema, schema.pop("$defs")
+
+
+_CHUNK, _PARTS = _chunk_schema()
+STREAM_SCHEMAS = {"ChatChunk": _CHUNK, **_PARTS}  # for the OpenAPI, which has no model of a stream
+STREAM_EVENT = {
+    "type": "object",
+    "required": ["data"],
+    "properties": {
+        "data": {
+            "anyOf": [
+                {"const": "[DONE]"},
+                {
+                    "type": "string",
+                    "contentMediaType": "application/json",
+                    "contentSchema": {
+                        "anyOf": [
+                            {"$ref": "#/components/schemas/ChatChunk"},
+                            {"$ref": "#/components/schemas/ErrorResponse"},
+                        ]
+                    },
+                },
+            ]
+        }
+    },
+}
