@@ -36,7 +36,7 @@ from engine.interface import (
     WriteRequest,
 )
 from engine.label_scoring import AnswerTokens, label_log_likelihood, scores_of_answer
-from engine.sampling import DRY_ALLOWED_LENGTH, DRY_BASE
+from engine.sampling import DRY_BASE
 from engine.served_adapters import ServedAdapters
 from engine.stop_strings import StopStrings
 from tasks.spec import Decoding, Message
@@ -267,7 +267,8 @@ class RemoteEngine:
             extra["repetition_penalty"] = decoding.repetition_penalty
         if decoding.dry_multiplier:
             extra["dry_multiplier"] = decoding.dry_multiplier  # llama.cpp knows these
-            extra |= {"dry_base": DRY_BASE, "dry_allowed_length": DRY_ALLOWED_LENGTH}
+            extra["dry_allowed_length"] = decoding.dry_allowed_length
+            extra["dry_base"] = DRY_BASE
         return {
             "model": adapter or self.base,
             "messages": list(messages),

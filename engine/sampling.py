@@ -14,9 +14,9 @@ from engine.constraints import Constraint
 from tasks.spec import Decoding
 
 # DRY ("don't repeat yourself") sampling, by p-e-w, 2024, github.com/oobabooga/text-generation-webui
-# pull request 5677, as llama.cpp has it: nothing is said against a repetition of so few tokens, and
-# each token more makes the penalty so many times larger.
-DRY_ALLOWED_LENGTH, DRY_BASE = 4, 1.75
+# pull request 5677, as llama.cpp has it: each token more than the allowed length makes the penalty
+# so many times larger.
+DRY_BASE = 1.75
 DRY_MAX_LENGTH = 50  # longer ones are penalized alike
 SORTED_TOKENS = 1024  # likeliest ones that are sorted; the nucleus is nearly always among them
 Float32Array = NDArray[np.float32]
@@ -78,10 +78,11 @@ class Sampler:
 
     def _without_loops(self, logits: Float32Array) -> Float32Array:
         """Make tokens less likely that followed before on what the answer ends with now."""
-        repetitions = _repetitions(self._answer)
+        allowed = self._decoding.dry_allowed_length
+        repetitions = _repetitions(self._answer, allowed)
         logits = logits.copy() if repetitions else logits
         for token, length in repetitions.items():
-            penalty = DRY_BASE ** (length - DRY_ALLOWED_LENGTH)
+            penalty = DRY_BASE ** (length - allowed)
             logits[token] -= self._decoding.dry_multiplier * penalty
         return logits
 
@@ -110,8 +111,8 @@ class Sampler:
         return int(order[min(at, nucleus - 1)])
 
 
-def _repetitions(answer: list[int]) -> dict[int, int]:
-    """Token -> how many tokens stood before it that the answer ends with now."""
+def _repetitions(answer: list[int], allowed: int) -> dict[int, int]:
+    """Token -> how many tokens stood before it that the answer ends with now: `allowed` or more."""
     lengths: dict[int, int] = {}
     last = len(answer) - 1
     for at in range(last):
@@ -120,7 +121,7 @@ def _repetitions(answer: list[int]) -> dict[int, int]:
         length = 1
         while length <= min(at, DRY_MAX_LENGTH) and answer[at - length] == answer[last - length]:
             length += 1
-        if length >= DRY_ALLOWED_LENGTH:
+        if length >= allowed:
             token = answer[at + 1]
             lengths[token] = max(length, lengths.get(token, 0))
     return lengths

@@ -54,6 +54,7 @@ class Decoding(_Strict):
             that it stands in the answer already.
         dry_multiplier: how much less likely a token is that would go on with a repetition of the
             answer's own words; 0 is off. See `engine.sampling`.
+        dry_allowed_length: nothing is said against a repetition of fewer tokens than so many.
     """
 
     max_new_tokens: int = Field(256, ge=1, le=8192)
@@ -66,6 +67,7 @@ class Decoding(_Strict):
     frequency_penalty: float = Field(0.0, ge=-2, le=2, exclude_if=_is_off)
     presence_penalty: float = Field(0.0, ge=-2, le=2, exclude_if=_is_off)
     dry_multiplier: float = Field(0.0, ge=0, le=5, exclude_if=_is_off)
+    dry_allowed_length: int = Field(4, ge=1, exclude_if=lambda length: length == 4)
     seed: int = 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from engine.sampling import DRY_ALLOWED_LENGTH, Sampler
+from engine.sampling import Sampler
 from tasks.spec import Decoding
 
 VOCABULARY = 40
@@ -37,17 +37,21 @@ def test_a_loop_is_left() -> None:
     assert sum(repeated) <= 1
 
 
-@pytest.mark.parametrize("length", range(1, DRY_ALLOWED_LENGTH))
-def test_short_repetitions_cost_nothing(length: int) -> None:
+@pytest.mark.parametrize(
+    ("length", "allowed", "free"),
+    [(1, 4, True), (3, 4, True), (4, 4, False), (1, 2, True), (2, 2, False)],
+)
+def test_short_repetitions_cost_nothing(length: int, allowed: int, free: bool) -> None:
     tokens = [*PHRASE[:length], 30, *PHRASE[:length]]
-    sampler = Sampler(Decoding(dry_multiplier=5.0), prompt=[])
+    decoding = Decoding(dry_multiplier=5.0, dry_allowed_length=allowed)
+    sampler = Sampler(decoding, prompt=[])
     for token in tokens:
         logits = torch.zeros(VOCABULARY)
         logits[token] = 1000.0
         assert sampler.pick(logits) == token
     logits = torch.zeros(VOCABULARY)
     logits[30] = 1e-3
-    assert sampler.pick(logits) == 30
+    assert (sampler.pick(logits) == 30) == free
 
 
 def test_the_prompt_may_be_repeated_word_for_word() -> None:
