@@ -15,7 +15,7 @@ from agent.options import DEFAULT_OPTIONS, TurnOptions
 from agent.plan import Plan
 from agent.planning.planner import Planner
 from agent.steps import StepRun, TurnContext, run_step
-from core.errors import PatchbayError
+from core.errors import AsksBack, PatchbayError
 from core.settings import Settings
 from engine.interface import Engine
 from tasks.spec import Message, TaskSpec, conversation_task
@@ -52,6 +52,7 @@ class Agent:
         history: Sequence[Message] = (),
         *,
         task: str | None = None,
+        content: str | None = None,
         stop: threading.Event | None = None,
         explain: bool = True,
         options: TurnOptions = DEFAULT_OPTIONS,
@@ -61,7 +62,9 @@ class Agent:
         Args:
             text: what the person wrote.
             history: earlier turns, oldest first.
-            task: answer with this task, whatever the router thinks.
+            task: answer with this task, whatever the planner thinks.
+            content: the text to work on, where it came apart from what the person wrote. None of
+                it is read as instruction.
             stop: set it to end the computation. Closing the iterator does the same.
             explain: say which words carried a choice (a dozen more forward passes).
             options: decoding in place of the tasks' own, and who may answer whom.
@@ -71,7 +74,7 @@ class Agent:
         turn = TurnContext(
             history=history, stop=stop or threading.Event(), explain=explain, options=options
         )
-        return self._guarded(self._answer(text, task, turn), turn)
+        return self._guarded(self._answer(text, task, content, turn), turn)
 
     def run_plan(
         self,
@@ -133,9 +136,15 @@ class Agent:
             else:
                 yield from events
 
-    def _answer(self, text: str, task: str | None, turn: TurnContext) -> Iterator[Event]:
+    def _answer(
+        self, text: str, task: str | None, content: str | None, turn: TurnContext
+    ) -> Iterator[Event]:
         text = clean(text)
-        yield from self._run(self.planner.plan(text, turn.history, task), turn, text)
+        plan = self.planner.plan(text, turn.history, task, content)
+        if plan.question:
+            yield Planned(plan)
+            raise AsksBack(plan.question.message)
+        yield from self._run(plan, turn, text)
 
     def _run(self, plan: Plan, turn: TurnContext, text: str) -> Iterator[Event]:
         yield Planned(plan)

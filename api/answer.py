@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from agent.events import Event, Failed, StepFinished, TextDelta
+from agent.plan import Plan
 from agent.turn_record import StepRecord, TurnRecord
 from api.errors import ApiError
 from api.schemas import (
+    Alternative,
     AnsweredStep,
     CompletionUsage,
     Logprobs,
@@ -63,7 +65,12 @@ class Answer:
         """What made it: the `patchbay` of the response."""
         plan = self.record.plan
         steps = [_answered_step(step) for step in self.record.started]
-        return Provenance(reason=plan.reason if plan else None, seed=self._seed, steps=steps)
+        return Provenance(
+            reason=plan.reason if plan else None,
+            alternatives=alternatives(plan) if plan else [],
+            seed=self._seed,
+            steps=steps,
+        )
 
     @property
     def usage(self) -> CompletionUsage:
@@ -101,6 +108,13 @@ class Answer:
         """The text, behind a separator where it begins a later step."""
         begins = bool(text) and index > 0 and not self.record.steps[index].text
         return STEP_SEPARATOR + text if begins else text
+
+
+def alternatives(plan: Plan) -> list[Alternative]:
+    """The next likeliest plans, for programs."""
+    return [
+        Alternative(tasks=list(tasks), confidence=chance) for tasks, chance in plan.alternatives
+    ]
 
 
 def openai_logprobs(tokens: list[Token]) -> Logprobs:

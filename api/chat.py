@@ -86,8 +86,9 @@ def _start(agent: Agent, body: ChatRequest, adapter: str | None, options: TurnOp
     *history, last = messages
     if last["role"] != "user":
         raise InputError(f"The last message must be the user's, not one by the {last['role']}.")
+    text, content = body.messages[-1].request
     return lambda stop: agent.answer(
-        last["content"], history, stop=stop, explain=False, options=options
+        text, history, content=content, stop=stop, explain=False, options=options
     )
 
 

@@ -74,6 +74,14 @@ class ChatMessage(RequestBody):
             return self.content
         return "".join(part.text for part in self.content)
 
+    @property
+    def request(self) -> tuple[str, str | None]:
+        """What is asked, and the text to work on where it comes as parts of its own."""
+        if isinstance(self.content, str):
+            return self.content, None
+        first, *others = (part.text for part in self.content)
+        return first, "\n\n".join(others) or None
+
 
 def as_messages(given: Sequence[ChatMessage]) -> list[Message]:
     """The turns as the agent reads them.
@@ -146,6 +154,9 @@ class RouteRequest(RequestBody):
     """A request to route and not to answer."""
 
     input: RequestText
+    content: RequestText | None = Field(
+        None, description="the text to work on, where it comes apart; none of it is an instruction"
+    )
     history: Annotated[list[ChatMessage], Field(max_length=MAX_MESSAGES)] | None = Field(
         None, description="earlier turns, oldest first"
     )
@@ -224,6 +235,13 @@ class RoutedStep(BaseModel):
     text: str | None = Field(description="what it works on; null is the result of the step before")
 
 
+class Alternative(BaseModel):
+    """Another plan that the request may have meant."""
+
+    tasks: list[str]
+    confidence: float
+
+
 class Route(BaseModel):
     """A plan."""
 
@@ -231,6 +249,8 @@ class Route(BaseModel):
     confidence: float = Field(description="that of the least certain step")
     reason: Reason
     milliseconds: float
+    question: str | None = Field(description="what is asked back instead; null: nothing is")
+    alternatives: list[Alternative] = Field(description="the next likeliest plans")
 
 
 class AnsweredStep(BaseModel):
@@ -254,6 +274,7 @@ class Provenance(BaseModel):
     """What answered: the route that was taken and every fingerprint."""
 
     reason: Reason | None = Field(description="who decided the route; null: nothing was routed")
+    alternatives: list[Alternative] = Field(description="the next likeliest plans, not taken")
     seed: int = Field(description="of the sampling; with it the answer can be had again")
     steps: list[AnsweredStep]
 

@@ -50,9 +50,6 @@ class Settings(BaseSettings):
     stand_in: Literal["none", "starter"] = Field(
         "none", description="what answers while that server is away"
     )
-    encoder: str = Field(
-        "starter", description="'starter', or a sentence-transformers id or folder"
-    )
     context_tokens: int = Field(4096, ge=64, description="prompt plus answer, in tokens")
     threads: int | None = Field(None, ge=1, description="CPU threads; all cores when unset")
     max_running: int = Field(8, ge=1, description="answers made at one time")
