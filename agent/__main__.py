@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -39,6 +40,8 @@ Profile = Annotated[str | None, typer.Option(help="auto, starter, gpu, or a YAML
 def ask(
     text: Annotated[str, typer.Argument(help="the request; - reads it from standard input")],
     task: Annotated[str | None, typer.Option(help="answer with this task, unrouted")] = None,
+    content: Annotated[str | None, typer.Option(help="the text to work on")] = None,
+    file: Annotated[Path | None, typer.Option(help="a file with the text to work on")] = None,
     profile: Profile = None,
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
 ) -> None:
@@ -48,9 +51,10 @@ def ask(
     settings = load_settings(profile=profile)
     request = clean(sys.stdin.read() if text == "-" else text)
     chosen = find_task(load_tasks(), task).name if task else None
+    given = _given(content, file)
     agent = build_agent(settings, lambda line: None if as_json else aside(line + " …"))
     try:
-        events = agent.answer(request, task=chosen, explain=False)
+        events = agent.answer(request, task=chosen, content=given, explain=False)
         print(json.dumps(_record(events), ensure_ascii=False)) if as_json else _draw(events)
     finally:
         agent.close()
@@ -79,6 +83,22 @@ def route(
         print(json.dumps(result, ensure_ascii=False), flush=True)
     if bad:
         raise typer.Exit(1)
+
+
+def _given(content: str | None, file: Path | None) -> str | None:
+    """The text to work on that came apart from the request.
+
+    Raises:
+        InputError: there are two, or the file cannot be read.
+    """
+    if file is None:
+        return content
+    if content is not None:
+        raise InputError("--content and --file both give the text to work on. Leave one out.")
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{file} cannot be read as UTF-8 text: {error}.") from error
 
 
 def _lines(file: str) -> Iterator[tuple[int, bytes]]:

@@ -25,8 +25,9 @@ from agent.options import DEFAULT_OPTIONS, TurnOptions
 from agent.plan import Plan
 from agent.planning.planner import Planner
 from agent.steps import StepRun, TurnContext, run_step
-from core.errors import PatchbayError
+from core.errors import AsksBack, PatchbayError
 from core.settings import Settings
+from engine.encoder import SentenceEncoder
 from engine.interface import Engine
 from tasks.spec import Message, TaskSpec, conversation_task
 
@@ -43,6 +44,7 @@ class Agent:
     Attributes:
         limits: how much a visitor may ask for, and the queue where every turn waits.
         fallback: answers, with its own adapters, while the engine is away.
+        encoder: puts texts into vectors, for programs.
         watch: what every turn's events pass through, unchanged, on their way out.
     """
 
@@ -53,11 +55,13 @@ class Agent:
         planner: Planner,
         limits: Limits | None = None,
         fallback: Engine | None = None,
+        encoder: SentenceEncoder | None = None,
     ) -> None:
         self.engine, self.fallback = engine, fallback
         self.tasks = tasks
         self.planner = planner
         self.limits = limits or Limits(Settings())
+        self.encoder = encoder or SentenceEncoder()
         self.watch: Watch = iter
 
     def answer(
@@ -66,6 +70,7 @@ class Agent:
         history: Sequence[Message] = (),
         *,
         task: str | None = None,
+        content: str | None = None,
         stop: threading.Event | None = None,
         explain: bool = True,
         options: TurnOptions = DEFAULT_OPTIONS,
@@ -75,7 +80,9 @@ class Agent:
         Args:
             text: what the person wrote.
             history: earlier turns, oldest first.
-            task: answer with this task, whatever the router thinks.
+            task: answer with this task, whatever the planner thinks.
+            content: the text to work on, where it came apart from what the person wrote. None of
+                it is read as instruction.
             stop: set it to end the computation. Closing the iterator does the same.
             explain: say which words carried a choice (a dozen more forward passes).
             options: decoding in place of the tasks' own, and who may answer whom.
@@ -85,7 +92,7 @@ class Agent:
         turn = TurnContext(
             history=history, stop=stop or threading.Event(), explain=explain, options=options
         )
-        return self._guarded(self._answer(text, task, turn), turn)
+        return self._guarded(self._answer(text, task, content, turn), turn)
 
     def perform(
         self,
@@ -190,12 +197,18 @@ class Agent:
             else:
                 yield from events
 
-    def _answer(self, text: str, task: str | None, turn: TurnContext) -> Iterator[Event]:
+    def _answer(
+        self, text: str, task: str | None, content: str | None, turn: TurnContext
+    ) -> Iterator[Event]:
         text = clean(text)
-        plan = self.planner.plan(text, turn.history, task)
+        plan = self.planner.plan(text, turn.history, task, content)
         if turn.options.grammar and plan.reason in {"router", "follow-up"}:
             # A form of its own is a wish to somebody who writes freely; no skill was named.
-            plan = self.planner.plan(text, turn.history, conversation_task(self.tasks).name)
+            chat = conversation_task(self.tasks).name
+            plan = self.planner.plan(text, turn.history, chat, content)
+        if plan.question:
+            yield Planned(plan)
+            raise AsksBack(plan.question.message)
         yield from self._run(plan, turn, text)
 
     def _perform(

@@ -1,4 +1,4 @@
-"""Put an agent together from settings: tasks, engine, encoder, router, planner."""
+"""Put an agent together from settings: tasks, engine, planner."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 from agent.agent import Agent
 from agent.limits import Limits
-from agent.planning.encoder import SentenceEncoder
+from agent.planning.artefact import Artefact, in_use
 from agent.planning.planner import Planner
-from agent.planning.router import Router
+from agent.planning.reading import Reader
+from agent.planning.samples import Samples
 from core.settings import Settings
 from engine.interface import Engine
 from tasks.spec import TaskSpec, load_tasks
@@ -21,11 +22,11 @@ def build_agent(settings: Settings, progress: Progress = lambda line: None) -> A
     """Load everything a profile names; `progress` gets one line a stage.
 
     Raises:
-        PatchbayError: a task, the weights, the encoder or the settings are wrong.
+        PatchbayError: a task, the weights, the planner or the settings are wrong.
     """
     from engine.load import load_engine, load_fallback  # torch and transformers: seconds to import
 
-    progress("Fitting the router, loading the base model")
+    progress("Loading the planner and the base model")
     tasks = load_tasks()
     with ThreadPoolExecutor(1) as beside:
         planner = beside.submit(_planner, tasks, settings)
@@ -46,6 +47,7 @@ def build_planner(settings: Settings) -> Planner:
 
 
 def _planner(tasks: Mapping[str, TaskSpec], settings: Settings) -> Planner:
-    planner = Planner(tasks, Router(tasks, SentenceEncoder(settings.encoder)))
+    trained = Artefact(in_use())
+    planner = Planner(tasks, Reader(trained), Samples(tasks, trained.names))
     planner.plan("Translate into French: hello")  # reads the language tables before anyone waits
     return planner

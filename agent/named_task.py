@@ -9,7 +9,7 @@ from adapter_store.scope import Scope
 from agent.plan import Step
 from agent.planning import slots
 from agent.planning.planner import Planner
-from core.errors import InputError
+from core.errors import AsksBack, InputError
 from engine.interface import Adapters
 from tasks import languages
 from tasks.spec import Message, SlotValue, TaskSpec
@@ -38,9 +38,13 @@ def step_of(
 
     Raises:
         InputError: a value is none of its slot's, or there is no such slot.
+        AsksBack: something is missing that only the person can say.
     """
     if given is None:
-        return planner.plan(text, history, task.name).steps[0]
+        plan = planner.plan(text, history, task.name)
+        if plan.question:
+            raise AsksBack(plan.question.message)
+        return plan.steps[0]
     language = languages.detect(text)
     values = slots.fill(task, "", language, language) | _checked(task, given)
     task.fills(values)  # raises where a choice is none

@@ -16,7 +16,7 @@ class Step:
 
     Attributes:
         task: the task's name.
-        confidence: calibrated probability that the task is right, 0 to 1.
+        confidence: calibrated probability that the plan is right, 0 to 1.
         slots: slot name -> ISO 639-1 code, choice name, or list of labels.
         nearest: the task's sample request most like what was asked; empty for a command.
         text: the content to work on; None means the output of the step before.
@@ -30,6 +30,20 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Question:
+    """What must be asked back before anything can be done.
+
+    Attributes:
+        about: a `text` to work on is missing, or there is only a `link`, or the `language` asked
+            for is not known; `help` lists the commands.
+        message: the question, in the language of the request where that is English or Chinese.
+    """
+
+    about: Literal["text", "link", "language", "help"]
+    message: str
+
+
+@dataclass(frozen=True)
 class Plan:
     """Steps in the order they run; the output of each feeds the next.
 
@@ -38,13 +52,17 @@ class Plan:
         reason: who decided: a slash command, the person's own choice, the router, or the
             conversation before.
         milliseconds: what deciding cost.
+        question: what has to be asked back instead of running the steps.
+        alternatives: the next likeliest plans, as task names, with their probabilities.
     """
 
     steps: tuple[Step, ...]
     reason: Reason
     milliseconds: float = 0.0
+    question: Question | None = None
+    alternatives: tuple[tuple[tuple[str, ...], float], ...] = ()
 
     @property
     def confidence(self) -> float:
-        """Probability that every step is right: that of the least certain one, 0 to 1."""
+        """Probability that the plan is right, 0 to 1."""
         return min(step.confidence for step in self.steps)

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from agent.events import Event, Failed, StepFinished, TextDelta
+from agent.plan import Plan
 from agent.turn_record import StepRecord, TurnRecord
 from api.errors import ApiError
 from api.reply_schemas import (
+    Alternative,
     AnsweredStep,
     CompletionUsage,
     Logprobs,
@@ -64,7 +66,12 @@ class Answer:
         """What made it: the `patchbay` of the response."""
         plan = self.record.plan
         steps = [_answered_step(step) for step in self.record.started]
-        return Provenance(reason=plan.reason if plan else None, seed=self._seed, steps=steps)
+        return Provenance(
+            reason=plan.reason if plan else None,
+            alternatives=alternatives(plan) if plan else [],
+            seed=self._seed,
+            steps=steps,
+        )
 
     @property
     def usage(self) -> CompletionUsage:
@@ -112,6 +119,13 @@ def usage_of(answers: Sequence[Answer], each: int | None = None) -> CompletionUs
     return CompletionUsage(
         prompt_tokens=prompt, completion_tokens=written, total_tokens=prompt + written
     )
+
+
+def alternatives(plan: Plan) -> list[Alternative]:
+    """The next likeliest plans, for programs."""
+    return [
+        Alternative(tasks=list(tasks), confidence=chance) for tasks, chance in plan.alternatives
+    ]
 
 
 def openai_logprobs(tokens: list[Token]) -> Logprobs:

@@ -105,11 +105,12 @@ def _start(
             f"The last message must be the user's, not one by the {last['role']}. To have an "
             'adapter go on from messages as they stand, add `"patchbay": {"raw": true}`.'
         )
-    text = last["content"]
     if task is None:
+        request, content = body.messages[-1].request
         return lambda stop, drawn: agent.answer(
-            text, history, stop=stop, explain=False, options=drawn
+            request, history, content=content, stop=stop, explain=False, options=drawn
         )
+    text = last["content"]
     slots = None if asked.slots is None else dict(asked.slots)
     return lambda stop, drawn: agent.perform(
         text, history, task=task.name, adapter=adapter, slots=slots, stop=stop, options=drawn

@@ -1,4 +1,4 @@
-"""POST /v1/embeddings: texts -> unit vectors, by the encoder that routes."""
+"""POST /v1/embeddings: texts -> unit vectors, by a sentence encoder."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import base64
 from fastapi import APIRouter, Request
 
 from agent.agent import Agent
-from agent.planning.encoder import Vectors
 from api.background_turn import Turns
 from api.errors import ApiError, documented
 from api.text_schemas import Embedding, EmbeddingList, EmbeddingRequest, EmbeddingUsage
 from core.access import Visitor
 from core.errors import UnknownName
+from engine.encoder import Vectors
 
 ERRORS = documented(400, 401, 404, 413, 422, 429, 500, 503)
 
@@ -24,7 +24,7 @@ def embedding_routes(router: APIRouter, agent: Agent, turns: Turns) -> None:
     async def embeddings(request: Request, body: EmbeddingRequest) -> EmbeddingList:
         """Put texts into vectors whose inner product says how near they are."""
         visitor: Visitor = request.state.visitor
-        encoder = agent.planner.encoder
+        encoder = agent.encoder
         if body.model != encoder.id:
             raise UnknownName("encoder", body.model[:100], [encoder.id])
         if body.dimensions not in {None, encoder.dimensions}:

@@ -26,6 +26,7 @@ GRADIO_ROUTES = "/gradio_api/"
 # By the error's class name, which is what a turn's Failed event has: status, and OpenAI's code.
 STATUS_OF: dict[str, tuple[int, str | None]] = {
     "InputError": (422, None),
+    "AsksBack": (422, "asks_back"),
     "TooLong": (400, "context_length_exceeded"),
     "UnknownName": (404, "not_found"),
     "AdapterError": (422, "adapter_refused"),

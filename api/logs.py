@@ -41,5 +41,5 @@ def start_log(words: bool = False) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines(words))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    for chatty in ("httpx", "uvicorn.error", "sentence_transformers", "asyncio"):
+    for chatty in ("httpx", "uvicorn.error", "asyncio"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

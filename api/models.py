@@ -77,4 +77,4 @@ def _models(agent: Agent, visitor: Visitor, started: int) -> Iterator[Model]:
             about = ModelAbout(kind="adapter", tasks=serves, fingerprint=adapters.fingerprint(name))
             yield model(name, about)
     encoder = ModelAbout(kind="encoder", tasks=[], fingerprint=None)
-    yield model(agent.planner.encoder.id, encoder)
+    yield model(agent.encoder.id, encoder)

@@ -69,6 +69,13 @@ class RoutedStep(BaseModel):
     text: str | None = Field(description="what it works on; null is the result of the step before")
 
 
+class Alternative(BaseModel):
+    """Another plan that the request may have meant."""
+
+    tasks: list[str]
+    confidence: float
+
+
 class Route(BaseModel):
     """A plan."""
 
@@ -76,6 +83,8 @@ class Route(BaseModel):
     confidence: float = Field(description="that of the least certain step")
     reason: Reason
     milliseconds: float
+    question: str | None = Field(description="what is asked back instead; null: nothing is")
+    alternatives: list[Alternative] = Field(description="the next likeliest plans")
 
 
 class AnsweredStep(BaseModel):
@@ -99,6 +108,7 @@ class Provenance(BaseModel):
     """What answered: the route that was taken and every fingerprint."""
 
     reason: Reason | None = Field(description="who decided the route; null: nothing was routed")
+    alternatives: list[Alternative] = Field(description="the next likeliest plans, not taken")
     seed: int = Field(description="of the sampling; with it the answer can be had again")
     steps: list[AnsweredStep]
 

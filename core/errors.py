@@ -4,6 +4,7 @@
     ├── SettingsError      a profile, settings file, variable or flag is wrong
     ├── SetupError         weights could not be fetched, checked or stored
     ├── InputError         a request cannot be answered as it was given
+    │   ├── AsksBack       something is missing that only the person can say
     │   ├── UnknownName    no task, adapter or profile has that name
     │   └── TooLong        more tokens than the model can read
     ├── TaskError          a task's YAML files are wrong
@@ -38,6 +39,10 @@ class SetupError(PatchbayError):
 
 class InputError(PatchbayError):
     """A request cannot be answered as it was given."""
+
+
+class AsksBack(InputError):
+    """Something is missing that only the person can say; the message asks for it."""
 
 
 class UnknownName(InputError):

@@ -51,7 +51,8 @@ class Settings(BaseSettings):
         "none", description="what answers while that server is away"
     )
     encoder: str = Field(
-        "starter", description="'starter', or a sentence-transformers id or folder"
+        "starter",
+        description="what /v1/embeddings asks: 'starter', or a sentence-transformers id or folder",
     )
     context_tokens: int = Field(4096, ge=64, description="prompt plus answer, in tokens")
     threads: int | None = Field(None, ge=1, description="CPU threads; all cores when unset")

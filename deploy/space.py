@@ -24,10 +24,10 @@ import yaml
 from huggingface_hub import HfApi, RepoCard, SpaceCard, SpaceCardData, SpaceHardware, get_token
 from huggingface_hub.errors import HfHubHTTPError
 
-from agent.planning.encoder import STARTER_ENCODER
 from core.errors import PatchbayError, SettingsError
 from core.paths import REPOSITORY
 from core.settings import PROFILE_DIR
+from engine.encoder import STARTER_ENCODER
 from engine.starter import Starter, find_starter
 from tasks.spec import load_tasks
 

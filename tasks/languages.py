@@ -76,10 +76,19 @@ LANGUAGE_SCRIPTS = {  # a script used by one language, with the share of letters
 LANGUAGE_PAIR = regex.compile(
     r"\s*([a-zA-Z]{2})\s?(?:[-=]?>|→|2|to|-)\s?([a-zA-Z]{2})\b"
 )  # "en > vi"
+# Languages whose French, German and Spanish names are known too; a rarer one's may be a plain word.
+NAMED_ABROAD = [
+    "ar", "bg", "bn", "ca", "cs", "cy", "da", "de", "el", "en", "es", "et", "eu", "fa",
+    "fi", "fr", "ga", "he", "hi", "hr", "hu", "id", "is", "it", "ja", "ko", "lt", "lv",
+    "ms", "nl", "no", "pl", "pt", "ro", "ru", "sk", "sl", "sq", "sr", "sv", "sw", "ta",
+    "th", "tr", "uk", "ur", "vi", "zh",
+]  # fmt: skip
 LETTER = regex.compile(r"\p{L}")
 HAN = regex.compile(r"\p{Han}")
 ALPHABETIC_WORD = regex.compile(r"(?:(?!\p{Han})[\p{L}\p{M}])+")
-LEADS_TO_LANGUAGE = regex.compile(r"(?:^|\b)(?:in|into|to|auf)\s*$|(?:[成为]|→|->|=>)\s*$", regex.I)
+LEADS_TO_LANGUAGE = regex.compile(
+    r"(?:^|\b)(?:in|into|to|auf|ins|en|al)\s*$|(?:[成为]|→|->|=>)\s*$", regex.I
+)
 NOTHING_MORE = regex.compile(r"\s*(?:please|pls|plz|version|[:：]|$)", regex.I)
 
 
@@ -111,7 +120,10 @@ def native_name(code: str) -> str:
 
 
 def parse(text: str) -> str | None:
-    """The code for a code or a name in English, Chinese or the language itself; else None."""
+    """The code for a code or a name in English, Chinese or the language itself; else None.
+
+    Of the usual languages the French, German, Spanish and Japanese names are known as well.
+    """
     word = unicodedata.normalize("NFC", text).strip().casefold()
     if word in _all_names():
         return _all_names()[word]
@@ -245,6 +257,10 @@ def _latin_names() -> dict[str, str]:
     for code in codes():
         for word in (name(code, "en"), native_name(code), name(code, "en").split(" (")[0]):
             names.setdefault(word.casefold(), code)
+    for code in NAMED_ABROAD:
+        names.update({name(code, abroad).casefold(): code for abroad in ("fr", "es")})
+        german = name(code, "de").casefold()
+        names.update({german: code, german + "e": code})  # auf Englisch, ins Englische
     for part in ("en", "people"):
         for code, words in _extra()[part].items():
             names.update({word.casefold(): code for word in words})
@@ -263,7 +279,7 @@ def _chinese_names() -> dict[str, str]:
         names.update({spelling: code for word in words for spelling in _spellings(word)})
     for code, short in _extra()["short"].items():
         names.update(dict.fromkeys(_spellings(short + "语"), code))
-    names.update({"日本語": "ja", "韓国語": "ko"})
+    names.update({name(code, "ja"): code for code in codes() if name(code, "ja").endswith("語")})
     return names
 
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict
 
-import regex
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -131,7 +130,6 @@ class TaskSpec(_Strict):
     metrics: list[str] = []
     adapters: list[str] = []  # the first that was trained for a step answers it
     examples: dict[Lang, list[str]] = {}
-    cues: dict[Lang, list[str]] = {}  # regular expressions that speak for the task, for the router
     requests: Requests
 
     @field_validator("commands")
@@ -141,16 +139,6 @@ class TaskSpec(_Strict):
             if not command.isidentifier():
                 raise ValueError(f"a command is one word, not {command!r}")
         return commands
-
-    @field_validator("cues")
-    @classmethod
-    def _cues_compile(cls, cues: dict[Lang, list[str]]) -> dict[Lang, list[str]]:
-        for cue in (cue for listed in cues.values() for cue in listed):
-            try:
-                regex.compile(cue)
-            except regex.error as error:
-                raise ValueError(f"the cue {cue!r} is no regular expression: {error}") from error
-        return cues
 
     @model_validator(mode="after")
     def _fits_together(self) -> TaskSpec:

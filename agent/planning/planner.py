@@ -4,30 +4,36 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import regex
 
 from agent.cleaning import clean, clean_or_none
-from agent.plan import Plan, Reason, Step
-from agent.planning import parts, slots
-from agent.planning.assembly import Assembler, DraftedRequest
-from agent.planning.drafting import POINTS, Draft
+from agent.plan import Plan, Question, Reason, Step
+from agent.planning import asking, labels, slots
 from agent.planning.earlier_turns import EarlierTurns
+from agent.planning.features import QUOTED
+from agent.planning.patterns import AGAIN
 from agent.planning.reading import Reader, Reading
-from agent.planning.router import Router
+from agent.planning.samples import Samples
 from core.errors import InputError, UnknownName
 from tasks import languages
-from tasks.spec import Message, TaskSpec, conversation_task, find_task
+from tasks.spec import Message, SlotValue, TaskSpec, conversation_task, find_task
 
-TEXTLESS_PROBABILITY = 0.97  # from which a task is believed though no text came with the request
 COMMAND = regex.compile(r"/(?P<name>[A-Za-z][\w-]*)(?=\s|$)(?P<rest>.*)", regex.S)
 YOUR_ANSWER = regex.compile(
     r"\byour (?:last )?(?:answer|reply|response)|\bwhat you (?:just )?(?:said|wrote)"
     r"|你的?(?:刚才的?)?(?:回答|答案|回复)|你(?:刚才|刚刚)?(?:说|写)的",
     regex.I,
 )
+POINTS = regex.compile(
+    r"(?:(?:it|this|that|these|those|them|the above|above|again|please|now|ceci|cela|ça|das|esto)\b"
+    r"|[这那它]个?|上文|上面的?|以上|これ|それ)[\s.?!。？！]*",
+    regex.I,
+)
+PASTED_SHARE = 0.8  # of an earlier message being content from which it was there to be worked on
+QUOTES_WITHIN = 2000  # characters of a request looked through for a quoted text
 NO_CONTENT = "…"  # the content of a step for which none can be found
-StepsAndReason = tuple[list[Step], Reason]
 
 
 class Planner:
@@ -35,23 +41,28 @@ class Planner:
 
     Attributes:
         tasks: the tasks that steps may have, by name.
-        encoder: what the router puts requests into vectors with.
     """
 
-    def __init__(self, tasks: Mapping[str, TaskSpec], router: Router) -> None:
+    def __init__(self, tasks: Mapping[str, TaskSpec], reader: Reader, samples: Samples) -> None:
         self.tasks = dict(tasks)
-        self.encoder = router.encoder
-        self._reader = Reader(tasks, router)
-        self._assembler = Assembler(tasks)
+        self._reader, self._samples = reader, samples
         self._chat = conversation_task(tasks).name
 
-    def plan(self, text: str, history: Sequence[Message] = (), task: str | None = None) -> Plan:
+    def plan(
+        self,
+        text: str,
+        history: Sequence[Message] = (),
+        task: str | None = None,
+        content: str | None = None,
+    ) -> Plan:
         """Decide what to do with a request.
 
         Args:
             text: the request.
             history: earlier turns, oldest first.
             task: the person's own choice of task; slots and content are still found.
+            content: the text to work on, where it came apart from the request: it is never read
+                as instruction, and the request is then instruction alone.
 
         Raises:
             InputError: nothing is left of the text without control characters.
@@ -59,29 +70,50 @@ class Planner:
         """
         started = time.perf_counter()
         turns = [turn for turn in history if turn["role"] != "system"]
-        steps, reason = self._decide(clean(text), EarlierTurns(turns, self._replan), task)
-        return Plan(tuple(steps), reason, 1000 * (time.perf_counter() - started))
+        earlier = EarlierTurns(turns, self._replan)
+        given = clean(content) if content else None
+        plan = self._decide(clean(text), earlier, task, given)
+        return replace(plan, milliseconds=1000 * (time.perf_counter() - started))
 
     def _replan(self, turn: Message, before: EarlierTurns) -> list[Step] | None:
         """The steps of an earlier user turn; a known task wins over routing it again."""
         task = turn.get("task")
         try:
-            return self._decide(
-                clean(turn["content"]), before, task if task in self.tasks else None
-            )[0]
+            text = clean(turn["content"])
+            return list(self._decide(text, before, task=task if task in self.tasks else None).steps)
         except InputError:
             return None
 
-    def _decide(self, text: str, earlier: EarlierTurns, task: str | None) -> StepsAndReason:
+    def _decide(
+        self,
+        text: str,
+        earlier: EarlierTurns,
+        task: str | None = None,
+        given: str | None = None,
+    ) -> Plan:
+        if text.casefold() in {"/help", "/?", "/帮助"}:
+            return self._help()
         command = self._command(text)
         if task is not None:
-            name = find_task(self.tasks, task).name
-            return [self._one(name, command[1] if command else text, earlier)], "chosen"
+            spec = find_task(self.tasks, task)
+            return self._chosen(spec, command[1] if command else text, earlier, given)
         if command:
-            return [self._one(*command, earlier)], "command"
-        return self._route(self._reader.read(text, follows=bool(earlier)), text, earlier)
+            return self._commanded(*command, earlier, given)
+        return self._routed(text, earlier, given)
 
-    def _command(self, text: str) -> tuple[str, str] | None:
+    def _help(self) -> Plan:
+        """The commands there are."""
+        lines = [
+            f"/{name}: {task.title.en}, {task.title.zh}"
+            for task in self.tasks.values()
+            for name in dict.fromkeys((*task.commands, task.name))
+        ]
+        message = "Commands, in front of a text: " + "; ".join([*lines, "/help"])
+        return Plan(
+            (Step(self._chat, 1.0, text="/help"),), "command", question=Question("help", message)
+        )
+
+    def _command(self, text: str) -> tuple[TaskSpec, str] | None:
         match = COMMAND.match(text)
         if match is None:
             return None
@@ -90,79 +122,152 @@ class Planner:
         except UnknownName as error:
             names = [name for task in self.tasks.values() for name in (task.name, *task.commands)]
             raise UnknownName("command", match["name"], names) from error
-        return task.name, match["rest"].strip()
+        return task, match["rest"].strip()
 
-    def _one(self, name: str, text: str, earlier: EarlierTurns) -> Step:
+    def _commanded(
+        self, task: TaskSpec, text: str, earlier: EarlierTurns, given: str | None
+    ) -> Plan:
+        """What follows a command is content, but for a language or a label list in front of it."""
+        asked, content = _options(task, text)
+        if POINTS.fullmatch(content):
+            asked, content = f"{asked} {content}", ""
+        return self._one(task, asked, given or content, earlier=earlier, reason="command")
+
+    def _chosen(self, task: TaskSpec, text: str, earlier: EarlierTurns, given: str | None) -> Plan:
+        """The person says what is to be done; where the content is, the request says."""
+        reading = self._read(text, earlier)
+        content = given or reading.content
+        asked = text if given else reading.asked[""]
+        quotes = [match.group() for match in QUOTED.finditer(text[:QUOTES_WITHIN])]
+        if content is None and quotes:
+            quote = max(quotes, key=len)
+            content, asked = quote[1:-1], text.replace(quote, "…", 1)
+        elif content is None and not POINTS.search(text):
+            content, asked = text, ""
+        return self._one(task, asked, content or "", earlier=earlier, reason="chosen")
+
+    def _one(
+        self, task: TaskSpec, asked: str, content: str, *, earlier: EarlierTurns, reason: Reason
+    ) -> Plan:
         """One step of a task that the person named."""
-        task = self.tasks[name]
         if task.conversation:
-            return Step(name, 1.0, text=text or NO_CONTENT)
-        asked, content = self._taken_apart(task, text)
-        if content is None and (not text or self._only_points(name, text)):
-            content = self._pointed_at(name, asked, earlier)
-        content = content or text or NO_CONTENT
-        request = languages.detect(asked, _spoken(earlier))
-        language = languages.detect(content, request, unlike=slots.wanted(asked))
-        values = slots.fill(task, asked, slots.find_source(asked) or language, request)
-        return Step(name, 1.0, values, text=content)
+            text = "\n\n".join(part for part in (asked, content) if part)
+            return Plan((Step(task.name, 1.0, text=text or NO_CONTENT),), reason)
+        found = content or self._pointed_at(task.name, asked, earlier)
+        language, request = _languages(found or "", asked, earlier)
+        values = slots.fill(task, asked, language, request)
+        step = Step(task.name, 1.0, values, text=found or NO_CONTENT)
+        question = asking.about_content(task, found, asked or found or "")
+        return Plan((step,), reason, question=question)
 
-    def _taken_apart(self, task: TaskSpec, text: str) -> tuple[str, str | None]:
-        """Instruction and content of what follows a command: `fr The shop is open.`"""
-        first, _, rest = text.partition(" ")
-        if task.target_slot and languages.parse(first.strip(":：,，")):
-            return f"to {first}", rest.strip() or None
-        if not text:
-            return "", None
-        taken = parts.split(text, self._reader.asks)
-        return " ".join(taken.asking), taken.content
+    def _read(self, text: str, earlier: EarlierTurns) -> Reading:
+        return self._reader.read(text, [step.task for step in earlier.before() or []])
 
-    def _only_points(self, name: str, text: str) -> bool:
-        reading = self._reader.read(text, follows=True)
-        wanted = bool(reading.drafts) and all(draft.task == name for draft in reading.drafts)
-        return wanted and POINTS.search(text) is not None
+    def _routed(self, text: str, earlier: EarlierTurns, given: str | None) -> Plan:
+        reading = self._with_new_skill(self._read(text, earlier))
+        names, sure = reading.plans[0]
+        content = given or reading.content
+        asked = text if given else reading.asked[""]
+        before = earlier.before() or []
+        repeats = names == (AGAIN,) and bool(before) and before[0].task != self._chat
+        if repeats and content:
+            return self._plan(self._repeated(before, content), "follow-up", reading)
+        if names in {(self._chat,), (AGAIN,)}:
+            whole = f"{text}\n\n{given}" if given else text
+            step = Step(self._chat, sure, nearest=self._samples.nearest(self._chat, asked))
+            return self._plan([replace(step, text=whole)], "router", reading)
+        reason: Reason = "router"
+        if names[0] == self._chat:
+            content = f"{reading.rest}\n\n{given}" if given else reading.rest
+        elif content is None and earlier:
+            content, reason = self._pointed_at(names[0], asked, earlier), "follow-up"
+        values = {step.task: step.slots for step in before}
+        steps = self._steps(
+            names,
+            sure,
+            reading,
+            asked=asked,
+            content=content,
+            earlier=values,
+            spoken=_languages(content or "", asked, earlier),
+        )
+        question = asking.about_language(asked, steps) if self._translates(steps) else None
+        if names[0] != self._chat:
+            question = asking.about_content(self.tasks[names[0]], content, asked) or question
+        return replace(self._plan(steps, reason, reading), question=question)
 
-    def _route(self, reading: Reading, text: str, earlier: EarlierTurns) -> StepsAndReason:
-        drafts, content = reading.drafts, reading.content
-        before = earlier.before() if reading.again or not drafts else None
-        # New text alone, or "the same for this", repeats the turn before.
-        repeats = before and before[0].task != self._chat and (reading.again or reading.certain)
-        if before and content and repeats:
-            return self._assembler.again(before, content), "follow-up"
-        if not drafts or [draft.task for draft in drafts] == [self._chat]:
-            return [self._chat_step(drafts, text)], "router"
-        if content is not None or drafts[0].task == self._chat:
-            steps = self._steps(reading, text, content=content or text, earlier=earlier)
-            return steps, "router"
-        if earlier:
-            content = self._pointed_at(drafts[0].task, reading.asked, earlier)
-            steps = self._steps(reading, text, content=content or text, earlier=earlier)
-            return steps, "follow-up"
-        if drafts[0].confidence < TEXTLESS_PROBABILITY and not self._names_a_text(
-            drafts[0], reading.asked
-        ):
-            return [self._chat_step([], text)], "router"
-        return self._steps(reading, text, content=text, earlier=earlier), "router"
+    def _plan(self, steps: list[Step], reason: Reason, reading: Reading) -> Plan:
+        return Plan(tuple(steps), reason, alternatives=reading.plans[1:])
 
-    def _chat_step(self, drafts: list[Draft], text: str) -> Step:
-        draft = drafts[0] if drafts else Draft(self._chat, 0.5, "", text)
-        return Step(self._chat, draft.confidence, nearest=draft.nearest, text=text)
+    def _translates(self, steps: list[Step]) -> bool:
+        return any(self.tasks[step.task].target_slot for step in steps)
+
+    def _with_new_skill(self, reading: Reading) -> Reading:
+        """The reading with a skill that came after the planner's training, where one is asked."""
+        found = self._samples.new_skill(reading.asked[""])
+        return (
+            replace(reading, plans=(((found[0],), found[1]), *reading.plans)) if found else reading
+        )
 
     def _steps(
-        self, reading: Reading, text: str, *, content: str, earlier: EarlierTurns
+        self,
+        names: tuple[str, ...],
+        sure: float,
+        reading: Reading,
+        *,
+        asked: str,
+        content: str | None,
+        earlier: Mapping[str, Mapping[str, SlotValue]],
+        spoken: tuple[str, str],
     ) -> list[Step]:
-        slots_before = {}
-        if earlier and any(self.tasks[draft.task].slots for draft in reading.drafts):
-            slots_before = {step.task: step.slots for step in earlier.before() or []}
-        drafted = DraftedRequest(
-            text, content, asked=reading.asked, earlier=slots_before, spoken=_spoken(earlier)
-        )
-        return self._assembler.steps(reading.drafts, drafted)
+        """A step for each task, and one for each language where several are asked for."""
+        language, request = spoken
+        steps: list[Step] = []
+        for name in names:
+            task = self.tasks[name]
+            own = asked if len(names) == 1 else reading.asked.get(name, "")
+            values = slots.fill(
+                task,
+                own,
+                content_language=language,
+                request_language=request,
+                earlier=earlier.get(name, {}),
+                whole=asked,
+            )
+            slot = task.target_slot
+            if slot and values[slot] == language and len(names) > 1 and names[0] != self._chat:
+                continue  # the text is in that language already
+            text = None
+            if not steps:
+                text = content or NO_CONTENT
+            elif task.conversation:
+                text = own or asked
+            nearest = self._samples.nearest(name, own or asked)
+            step = Step(name, sure, values, nearest=nearest, text=text)
+            targets = slots.find_targets(own, language) if slot else []
+            steps += (
+                [replace(step, slots={**values, str(slot): code}) for code in targets]
+                if len(targets) > 1
+                else [step]
+            )
+            language = self._language_after(task, steps[-1], language, request)
+        return steps
 
-    def _names_a_text(self, draft: Draft, asked: str) -> bool:
-        """Whether a request without content still points at some, or holds it unmarked."""
-        wanted = self.tasks[draft.task].target_slot and slots.find_target(asked)
-        points = bool(wanted) or POINTS.search(asked) is not None or _is_bare(asked)
-        return draft.confidence > 0.6 and points
+    def _language_after(self, task: TaskSpec, step: Step, language: str, request: str) -> str:
+        if task.target_slot:
+            return str(step.slots[task.target_slot])
+        return language if task.kind == "write" and not task.conversation else request
+
+    def _repeated(self, before: list[Step], content: str) -> list[Step]:
+        """The steps of the turn before, on new content."""
+        source = self.tasks[before[0].task].source_slot
+        values = dict(before[0].slots)
+        if source:
+            task = self.tasks[before[0].task]
+            values[source] = languages.detect(
+                content, str(values.get(source, "en")), unlike=task.target_language(values)
+            )
+        return [replace(before[0], slots=values, text=content), *before[1:]]
 
     def _pointed_at(self, name: str, asked: str, earlier: EarlierTurns) -> str | None:
         """The text that a request without content is about."""
@@ -171,21 +276,48 @@ class Planner:
             return earlier.answer
         if before[0].task == self._chat:
             request = clean_or_none(earlier.request or "")
-            pasted = request is not None and self._reader.read(request).idle
-            return request if pasted else earlier.answer or request
+            return request if request and self._is_pasted(request) else earlier.answer or request
+        if len(before) > 1 and before[-1].task == name and earlier.answer:
+            return _result_before_last(earlier.answer, len(before))
         # A task done again, or after or for a judgement, is about the original, not the answer.
         judged = "choose" in {self.tasks[name].kind, self.tasks[before[-1].task].kind}
         same = judged or any(step.task == name for step in before)
-        return before[0].text if same else earlier.answer or before[0].text
+        original = before[0].text if before[0].text != NO_CONTENT else None
+        return original if same else earlier.answer or original
+
+    def _is_pasted(self, request: str) -> bool:
+        """Whether a message was there to be worked on: it asks for nothing."""
+        content = self._reader.read(request).content
+        return content is not None and len(content) > PASTED_SHARE * len(request)
 
 
-def _spoken(earlier: EarlierTurns) -> str:
-    """The language in which the person spoke before, what they quoted left out."""
-    return languages.detect(parts.mask_quotes((earlier.request or "")[: parts.HEAD]))
-
-
-def _is_bare(asked: str) -> bool:
-    """Whether an instruction is so short that the text was plainly forgotten: "summarize"."""
-    return len(regex.findall(r"\p{Han}|[\p{L}\p{N}]+", asked)) <= (
-        6 if languages.HAN.search(asked) else 2
+def _languages(content: str, asked: str, earlier: EarlierTurns) -> tuple[str, str]:
+    """Of the content, and of the request; what is too short to tell is in that spoken before."""
+    before = QUOTED.sub("…", (earlier.request or "")[:QUOTES_WITHIN])
+    request = languages.detect(asked, languages.detect(before))
+    content_language = slots.find_source(asked) or languages.detect(
+        content, request, unlike=slots.wanted(asked)
     )
+    return content_language, request
+
+
+def _options(task: TaskSpec, text: str) -> tuple[str, str]:
+    """The language or label list that a command begins with, and the rest."""
+    first, _, rest = text.partition(" ")
+    if task.target_slot and languages.parse(first.strip(":：,，")):
+        return f"to {first.strip(':：,，')}", rest.strip()
+    if task.labels_slot:
+        left, colon, right = (
+            regex.split(r"([:：]\s)", text, maxsplit=1)
+            if regex.search(r"[:：]\s", text[:300])
+            else (text, "", "")
+        )
+        if colon and (labels.find(f"labels: {left}") or []):
+            return f"labels: {left}", right.strip()
+    return "", text
+
+
+def _result_before_last(answer: str, steps: int) -> str:
+    """What the last step of several worked on, where the answer shows the results of all."""
+    results = answer.split("\n\n")
+    return results[-2] if len(results) == steps else answer

@@ -1,23 +1,30 @@
-"""A request read by itself: what it asks for, in order, and the text it brings along."""
+"""A request read by the trained network: which words are the content, what the others ask for."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+import numpy as np
 import regex
+from numpy.typing import NDArray
 
-from agent.planning import clauses, parts, slots, wording
-from agent.planning.clauses import Clause
-from agent.planning.drafting import POINTS, Draft, Drafter, RequestContext, ScoredClause
-from agent.planning.router import AGAIN, ASIDE, ClauseScores, Router
-from tasks import languages
-from tasks.spec import TaskSpec, conversation_task
+from agent.planning import features
+from agent.planning.features import QUOTED, Features
+from agent.planning.patterns import CONTENT
 
-REQUEST_LANGUAGES = ("en", "zh")  # languages of the samples
-# How much likelier a task becomes beside conversation when the request brings a text, points
-# back at one, or has none.
-WITH_CONTENT, POINTING_BACK, WITHOUT_CONTENT = 3.0, 1.7, 0.4
+if TYPE_CHECKING:
+    from agent.planning.artefact import Artefact
+
+EDGES = regex.compile(r"^[\s\-–—|>→:：,，]+|[\s\-–—|→]+$")
+OPENING, CLOSING = "“„「『«‹‘\"'`(（[", "”“」』»›’\"'`)）]"
+GLUED = regex.compile(r"[.!?。！？…）)]+")
+UNIT_ENDS = "\n.。!！?？:：;；…"
+QUOTE_MARKS = OPENING + CLOSING
+MID_UNIT = 3.0  # log-odds that it costs content to begin or end within a sentence
+SURE = 6.0  # log-odds of one token; none may outweigh its neighbours
+BEAM = 4
 
 
 @dataclass(frozen=True)
@@ -25,137 +32,199 @@ class Reading:
     """A request understood as far as it goes by itself.
 
     Attributes:
-        drafts: what is asked, in the order of doing; empty when nothing clear is.
+        plans: the likeliest plans with calibrated probabilities, likeliest first; a plan is task
+            names in the order of doing, or `again`.
         content: the text to work on, when the request has one.
-        certain: quotes, lines or a colon mark the content.
-        asked: the instruction, its content masked.
-        again: the request asks for what was asked before.
-        idle: no clause asks for anything.
+        asked: what is not content, by the task it asks for; `""` is all of it.
+        rest: the request without what asks for another task than the first, to be written after.
     """
 
-    drafts: list[Draft]
-    content: str | None
-    certain: bool
-    asked: str
-    again: bool = False
-    idle: bool = False
+    plans: tuple[tuple[tuple[str, ...], float], ...]
+    content: str | None = None
+    asked: dict[str, str] = field(default_factory=dict)
+    rest: str = ""
 
 
 class Reader:
-    """Reads requests with the router. Keeps nothing between calls."""
+    """Reads requests. Keeps nothing between calls; safe to share between threads."""
 
-    def __init__(self, tasks: Mapping[str, TaskSpec], router: Router) -> None:
-        self._router = router
-        self._drafter = Drafter(tasks, router)
-        self._chat = conversation_task(tasks).name
+    def __init__(self, artefact: Artefact) -> None:
+        self._artefact = artefact
 
-    def asks(self, sentences: list[str]) -> list[float]:
-        """The probability that each sentence asks for something."""
-        rows = self._router.quick(sentences)
-        return [
-            0.0 if _is_foreign(text) else 1 - scores[ASIDE]
-            for text, scores in zip(sentences, rows, strict=True)
-        ]
-
-    def read(self, text: str, follows: bool = False) -> Reading:
+    def read(self, text: str, before: Sequence[str] = ()) -> Reading:
         """Read a request.
 
         Args:
             text: clean and not empty.
-            follows: there are earlier turns it may point to.
+            before: the tasks of the turn before.
         """
-        taken = parts.split(text, self.asks)
-        asked = " ".join(taken.asking).strip()
-        ordered = _clauses(taken)
-        if not ordered:
-            return Reading([], taken.content, certain=True, asked=asked, again=True, idle=True)
-        context = RequestContext(taken.content is not None, taken.certain, follows)
-        weight = _weight(context, asked)
-        rows = self._rows(ordered, weight, follows)
-        drafts = self._drafter.drafts(rows, context)
-        if not drafts:
-            whole = rows[0].scored
-            if len(rows) > 1:
-                whole = self._weighed(self._router.score([asked])[0], weight, follows)
-            drafts = self._drafter.of_whole(whole, rows, context)
-        tops = {row.scored.top for row in rows}
+        found = features.of(text)
+        if not found.tokens:
+            return Reading((((self._artefact.names[0],), 1.0),), asked={"": text}, rest=text)
+        tags, plans = self._artefact.run(found, before, BEAM)
+        content = self._content(text, found, tags)
+        asked = self._asked(text, found, tags, content)
+        start, end = content or (0, 0)
+        tops = [self._artefact.tags[int(i)] for i in tags.argmax(axis=1)]
         return Reading(
-            drafts,
-            taken.content,
-            certain=taken.certain,
+            tuple(plans),
+            content=(_unquoted(text[start:end]) or None) if content else None,
             asked=asked,
-            again=AGAIN in tops,
-            idle=tops == {ASIDE},
+            rest=_without(text, found, tops=tops, later=plans[0][0][1:], content=content),
         )
 
-    def _rows(self, ordered: list[Clause], weight: float, follows: bool) -> list[ScoredClause]:
-        """Clauses scored in one batch."""
-        rests = [without_target(clause.text) for clause in ordered]
-        texts = list(dict.fromkeys([*(clause.text for clause in ordered), *filter(None, rests)]))
-        scored = {
-            row.text: self._weighed(row, weight, follows) for row in self._router.score(texts)
+    def _content(
+        self, text: str, found: Features, tags: NDArray[np.float32]
+    ) -> tuple[int, int] | None:
+        """The place of the likeliest run of content."""
+        odds = _log_odds(tags, self._artefact.tags.index(CONTENT))
+        begins, ends = _edges(found)
+        first, last = _best_run(_of_units(odds, begins), begins, ends)
+        if first > last:
+            return _behind_the_first_unit(text, found, ends) if found.gap else None
+        start, end = found.tokens[first].start, found.tokens[last].end
+        return _at_its_edges(text, start, end)
+
+    def _asked(
+        self,
+        text: str,
+        found: Features,
+        tags: NDArray[np.float32],
+        content: tuple[int, int] | None,
+    ) -> dict[str, str]:
+        """What stands around the content, and of it the words of each task."""
+        start, end = content or (len(text), len(text))
+        names = self._artefact.tags
+        outside = [i for i, t in enumerate(found.tokens) if t.end <= start or t.start >= end]
+        words: dict[str, list[tuple[int, int]]] = {"": []}
+        own = tags.copy()
+        own[:, names.index(CONTENT)] = -np.inf
+        for index in outside:
+            token = found.tokens[index]
+            for name in ("", names[int(own[index].argmax())]):
+                spans = words.setdefault(name, [])
+                if spans and not text[spans[-1][1] : token.start].strip():
+                    spans[-1] = (spans[-1][0], token.end)
+                else:
+                    spans.append((token.start, token.end))
+        if found.gap is not None and content is None:
+            words[""] = [(0, found.tokens[found.gap - 1].end)]
+        return {
+            name: " … ".join(text[s:e] for s, e in spans).strip() for name, spans in words.items()
         }
-        return [
-            ScoredClause(clause, scored[clause.text], scored[rest] if rest else None)
-            for clause, rest in zip(ordered, rests, strict=True)
-        ]
-
-    def _weighed(self, row: ClauseScores, weight: float, follows: bool) -> ClauseScores:
-        weights = {self._chat: 1.0, ASIDE: 1.0, AGAIN: weight * follows}
-        scores = {name: p * weights.get(name, weight) for name, p in row.scores.items()}
-        total = sum(scores.values())
-        return replace(row, scores={name: p / total for name, p in scores.items()})
 
 
-def without_target(text: str) -> str | None:
-    """A clause without the phrase that names a wanted language; None when it names none.
+def _log_odds(tags: NDArray[np.float32], column: int) -> NDArray[np.float64]:
+    """Of each token being content, by logits (tokens, tags)."""
+    others = np.delete(tags, column, axis=1).astype(np.float64)
+    top = others.max(axis=1, keepdims=True)
+    rest = top[:, 0] + np.log(np.exp(others - top).sum(axis=1))
+    return np.asarray(np.clip(tags[:, column] - rest, -SURE, SURE))
 
-    "Summarize this in French" leaves "Summarize this"; what is left says whether the language
-    is all the clause is about.
+
+def _edges(found: Features) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Before and behind which tokens a line, a sentence or a quoted passage begins or ends."""
+    marks = [token.text[0] for token in found.tokens]
+    begins = [
+        not i or marks[i - 1] in UNIT_ENDS or marks[i] in QUOTE_MARKS for i in range(len(marks))
+    ]
+    ends = [
+        mark in UNIT_ENDS or following in "\n" or following in QUOTE_MARKS
+        for mark, following in zip(marks, [*marks[1:], "\n"], strict=True)
+    ]
+    return np.array(begins), np.array(ends)
+
+
+def _behind_the_first_unit(
+    text: str, found: Features, ends: NDArray[np.bool_]
+) -> tuple[int, int] | None:
+    """The rest of a long text, which cannot all be instruction."""
+    head = np.flatnonzero(ends[: found.gap])
+    start = found.tokens[int(head[0])].end if len(head) else 0
+    return _at_its_edges(text, start, len(text))
+
+
+def _of_units(odds: NDArray[np.float64], begins: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Each token's log-odds drawn halfway to the mean of its line, sentence or passage."""
+    unit = np.cumsum(begins) - 1
+    means = np.bincount(unit, odds) / np.bincount(unit)
+    return np.asarray((odds + means[unit]) / 2)
+
+
+def _best_run(
+    odds: NDArray[np.float64], begins: NDArray[np.bool_], ends: NDArray[np.bool_]
+) -> tuple[int, int]:
+    """First and last place of the run with the largest sum; (0, -1) if none is above 0.
+
+    As Kadane's algorithm, but a run that begins or ends within a sentence pays for it.
     """
-    target = slots.target_phrase(text)
-    if target is None:
+    best, place = 0.0, (0, -1)
+    total, start = -np.inf, 0
+    for index, value in enumerate(odds.tolist()):
+        fresh = 0.0 if begins[index] else -MID_UNIT
+        if total <= fresh:
+            total, start = fresh, index
+        total += value
+        worth = total if ends[index] else total - MID_UNIT
+        if worth > best:
+            best, place = worth, (start, index)
+    return place
+
+
+def _at_its_edges(text: str, start: int, end: int) -> tuple[int, int] | None:
+    """The run with the marks that belong to it and without those that do not."""
+    opener = text[start - 1 : start]
+    if opener and opener in OPENING:
+        closer = CLOSING[OPENING.index(opener)]
+        if closer in text[start:end] and not text[end:].startswith(closer):
+            start -= 1
+    first = text[start]
+    if first in OPENING and text[end : end + 1] == CLOSING[OPENING.index(first)]:
+        start += 1
+    elif text[end - 1] in CLOSING and opener and opener == OPENING[CLOSING.index(text[end - 1])]:
+        end -= 1
+    glued = GLUED.match(text, end)
+    opened = glued and (not set(glued.group()) <= set(")）") or set("(（") & set(text[start:end]))
+    if glued and opened and text[glued.end() : glued.end() + 1] in {"", " ", "\n"}:
+        end = glued.end()
+    inner = text[start:end]
+    inner_start = len(inner) - len(regex.sub(r"^[\s|>→:：,，]+", "", inner))
+    inner_end = len(inner.rstrip().rstrip("|→").rstrip())
+    if inner_start >= inner_end:
         return None
-    rest = regex.sub(r"\s+", " ", text[: target[0]] + " " + text[target[1] :]).strip(" ,，:")
-    letters = len(regex.findall(r"\p{Han}", rest)) * 2 + len(regex.findall(r"\p{Latin}", rest))
-    return rest if letters >= 4 else None
+    return start + inner_start, start + inner_end
 
 
-def _weight(context: RequestContext, asked: str) -> float:
-    if context.brings and context.certain:
-        return WITH_CONTENT
-    if context.follows and POINTS.search(asked):
-        return POINTING_BACK
-    return WITHOUT_CONTENT if context.lone else 1.0
+def _unquoted(content: str) -> str:
+    """Without the quotes or the fence around all of it."""
+    match = QUOTED.fullmatch(content) if len(content) < 100_000 else None
+    if match is None:
+        return content
+    if content.startswith("```"):
+        inner = content[3:-3]
+        return regex.sub(r"^[\w+-]*\n", "", inner).strip() or content
+    return content[1:-1].strip() or content
 
 
-def _clauses(taken: parts.Parts) -> list[Clause]:
-    """The clauses of the instruction in the order of doing, lists of choices kept whole."""
-    ordered: list[Clause] = []
-    for passage in taken.asking:
-        choices = wording.find_choices(passage)
-        keep = ((choices.start, choices.end),) if choices else ()
-        split = [
-            c for c in clauses.split(passage, keep) if c.text.replace("“…”", "").strip(" .?!。？！")
-        ]
-        ordered += [split[position] for position in clauses.in_order(split)]
-    named = [_without_source(clause, taken.content) for clause in ordered]
-    return list(dict.fromkeys(named))[: clauses.MAX_CLAUSES]
-
-
-def _without_source(clause: Clause, content: str | None) -> Clause:
-    """The clause without the content's own language, which says nothing of what is wanted."""
-    if content is None:
-        return clause
-    language = languages.detect(content)
-    text = clause.text
-    for mention in reversed(languages.find(text)):
-        if mention.code == language and not slots.is_target(text, mention):
-            text = text[: mention.start] + text[mention.end :]
-    return replace(clause, text=text) if text.strip() else clause
-
-
-def _is_foreign(text: str) -> bool:
-    """Whether a sentence is in a language that requests do not come in, so it is content."""
-    letters = len(regex.findall(r"\p{L}", text))
-    return letters > 25 and languages.detect(text) not in REQUEST_LANGUAGES
+def _without(
+    text: str,
+    found: Features,
+    *,
+    tops: Sequence[str],
+    later: Sequence[str],
+    content: tuple[int, int] | None,
+) -> str:
+    """The request without the words of the later steps."""
+    if not later or found.gap is not None:
+        return text
+    start, end = content or (0, 0)
+    pieces: list[tuple[int, int]] = []
+    for token, name in zip(found.tokens, tops, strict=True):
+        if name in later and not start <= token.start < end:
+            continue
+        if pieces and not text[pieces[-1][1] : token.start].strip():
+            pieces[-1] = (pieces[-1][0], token.end)
+        else:
+            pieces.append((token.start, token.end))
+    rest = " ".join(text[begin:stop] for begin, stop in pieces)
+    return str(EDGES.sub("", rest)).rstrip(",;，； ") or text

@@ -8,13 +8,14 @@ from types import MappingProxyType
 
 import regex
 
-from agent.planning import wording
+from agent.planning import labels
 from tasks import languages
 from tasks.languages import Mention
 from tasks.spec import Slot, SlotValue, TaskSpec
 
 LEADS_TARGET = regex.compile(
-    r"(?:\b(?:in|into|to|for|of|only|reads?|speaks?|make (?:this|it)|then|and)\s+"
+    r"(?:\b(?:ins?|into|to|auf|en|al|vers l[e']|for|of|only|reads?|speaks?|make (?:this|it)|then"
+    r"|and)\s+"
     r"(?:an?\s|the\s|proper\s|plain\s)?"
     r"|[用成为為译譯翻要出到转换给讲写说个一份]|->|→)\s*$",
     regex.I,
@@ -45,10 +46,6 @@ LIST_GOES_ON = regex.compile(
     r"(?=.*(?:,|&|\+|[，、；;]|and|as well as|plus|then|和|与|及|跟|还|再|又|也|除了))"
     r"(?:[\s,，、；;&+]|\b(?:and|both|as well as|also|plus|then|again|in|into|to|one|an?|once)\b"
     r"|和|与|以及|及|跟|还要?|再|然后|最后|接着|又|也|各|之后|的|版本?|一份|一遍|一版|翻?[译譯]?[成为為]?|翻|[用要])+",
-    regex.I,
-)
-TWO = regex.compile(
-    r"(?<=^|\W)(?P<a>[\p{L}-]+(?: [\p{L}-]+)?) or (?:an? )?(?P<b>[\p{L}-]+(?: [\p{L}-]+)?)(?=\W|$)",
     regex.I,
 )
 
@@ -121,25 +118,13 @@ def find_choice(slot: Slot, text: str) -> str | None:
     return max(named)[1] if named else None
 
 
-def find_labels(text: str) -> list[str] | None:
-    """The labels a person names, in order and without doubles; None when there are not two."""
-    choices = wording.find_choices(text)
-    names = list(choices.names) if choices else []
-    if not names:
-        pair = TWO.search(text)
-        names = [pair["a"], pair["b"]] if pair else []
-    if len(names) == 2 and names[1].casefold() == "not":
-        names[1] = f"not {names[0]}"
-    distinct = list(dict.fromkeys(names))
-    return distinct if len(distinct) > 1 else None
-
-
 def fill(
     task: TaskSpec,
     asked: str,
     content_language: str,
     request_language: str,
     earlier: Mapping[str, SlotValue] = MappingProxyType({}),
+    whole: str = "",
 ) -> dict[str, SlotValue]:
     """Values for the task's slots; a slot without a value is left out.
 
@@ -148,10 +133,13 @@ def fill(
         content_language: of the content, or of the output of the step before.
         request_language: of the instruction itself.
         earlier: what the same task was given in the turn before, for what is left unsaid.
+        whole: the whole instruction, for what the step's own clauses leave unsaid.
     """
     values: dict[str, SlotValue] = {}
     for name, slot in task.slots.items():
         value = _named(slot, asked, content_language)
+        if value is None or slot.type == "labels":  # a list may be tagged in part
+            value = _named(slot, whole or asked, content_language) or value
         if value is None and slot.default != "detected":
             value = earlier.get(name)
         if value is None:
@@ -165,7 +153,7 @@ def _named(slot: Slot, asked: str, content_language: str) -> SlotValue | None:
     if slot.type == "choice":
         return find_choice(slot, asked)
     if slot.type == "labels":
-        return find_labels(asked)
+        return labels.find(asked)
     if slot.default == "detected":
         return find_source(asked)
     target = find_target(asked, content_language)
@@ -220,19 +208,3 @@ def _has_word(text: str, word: str) -> bool:
 def is_target(text: str, mention: Mention) -> bool:
     """Whether a language stands where a wanted one does: "in French", 用法语, "French version"."""
     return _weight(text, mention) > 0
-
-
-def target_phrase(text: str) -> tuple[int, int] | None:
-    """Where the phrase stands that names a wanted language, with its "in" or 用; else None."""
-    for mention in languages.find(text):
-        if _weight(text, mention) < 1:
-            continue
-        before = regex.search(
-            r"(?:\b(?:in|into|to)\s+(?:plain\s+)?|[用成为為]\s*)$", text[: mention.start], regex.I
-        )
-        start = before.start() if before else mention.start
-        after = regex.match(
-            r"\s+(?:version|translation)\b|版本?|的(?=\W*$)", text[mention.end :], regex.I
-        )
-        return start, mention.end + (after.end() if after else 0)
-    return None

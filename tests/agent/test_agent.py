@@ -191,7 +191,7 @@ def test_the_oldest_turns_leave_and_it_is_said(planner: Planner) -> None:
         ("", "InputError"),
         (" \n\t\x00\x07 ", "InputError"),
         ("x" * (MAX_CHARACTERS + 1), "InputError"),
-        ("word " * 9000, "TooLong"),
+        ("The shop opens at nine. " * 2000, "TooLong"),
         ("/translat fr hello", "UnknownName"),
     ],
 )

@@ -1,0 +1,61 @@
+"""What is missing is asked for, and nothing is invented in its place."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.planning.planner import Planner
+
+
+@pytest.mark.parametrize(
+    ("text", "about"),
+    [
+        ("/summarize", "text"),
+        ("Summarize this", "text"),
+        ("Summarize: ok", "text"),
+        ("Summarize: https://example.com/article/123", "link"),
+        ("Summarize the PDF I uploaded", "text"),
+        ("/translate fr", "text"),
+        ("/sentiment", "text"),
+        ("/classify", "text"),
+        ("Is this positive?", "text"),
+        ("Translate into French:", "text"),
+        ("Translate this into Frensh: good morning", "language"),
+        ("Translate into French or German: good morning everyone", "language"),
+        ("/help", "help"),
+    ],
+)
+def test_it_is_asked_back(planner: Planner, text: str, about: str) -> None:
+    question = planner.plan(text).question
+    assert question is not None
+    assert question.about == about
+
+
+def test_a_misspelt_language_gets_a_suggestion(planner: Planner) -> None:
+    question = planner.plan("Translate this into Frensh: good morning").question
+    assert question is not None
+    assert "Did you mean French" in question.message
+
+
+def test_help_lists_every_command(planner: Planner) -> None:
+    question = planner.plan("/help").question
+    assert question is not None
+    assert all(f"/{name}" in question.message for name in ("translate", "tldr", "sentiment"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Is this positive? I love it",
+        "Why is the sky blue?",
+        'How do you say "cat" in French?',
+    ],
+)
+def test_what_can_be_answered_is_not_asked(planner: Planner, text: str) -> None:
+    assert planner.plan(text).question is None
+
+
+@pytest.mark.xfail(strict=True, reason="without quotes it is planned as conversation")
+def test_a_bare_word_can_be_asked_for_in_another_language(planner: Planner) -> None:
+    (step,) = planner.plan("How do you say cat in French?").steps
+    assert (step.task, step.text, step.slots["target"]) == ("translation", "cat", "fr")
