@@ -200,9 +200,11 @@ def _error(turn: TurnView, latest: bool) -> str:
     # The Chinese sentence says what happened and what to do; English has the error's own message.
     sentences = Both(en=f"{turn.error} {advice.en}".strip(), zh=advice.zh)
     detail = f'<p class="pb-detail" lang="zh">{escape(turn.error)}</p>' if turn.error else ""
-    retry = _plain_button("retry", turn, "error.again") if latest else ""
+    asks = turn.error_kind == "AsksBack"
+    retry = _plain_button("retry", turn, "error.again") if latest and not asks else ""
+    look, title = ("pb-error pb-asks", "asks.title") if asks else ("pb-error", "error.title")
     return (
-        f'<div class="pb-error" role="alert"><strong>{say("error.title")}</strong>'
+        f'<div class="{look}" role="alert"><strong>{say(title)}</strong>'
         f"<p>{show(sentences)}</p>{detail}"
         f'<p class="pb-choices">{retry}{_plain_button("edit", turn, "error.change")}</p></div>'
     )
