@@ -108,7 +108,7 @@ class Planner:
             for task in self.tasks.values()
             for name in dict.fromkeys((*task.commands, task.name))
         ]
-        message = "Commands, in front of a text: " + "; ".join([*lines, "/help"])
+        message = "Commands, in front of a text: " + "; ".join([*lines, "/help"]) + "."
         return Plan(
             (Step(self._chat, 1.0, text="/help"),), "command", question=Question("help", message)
         )

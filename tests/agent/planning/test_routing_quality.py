@@ -25,7 +25,7 @@ from tasks.spec import load_tasks
 DATA = Path(__file__).parents[2] / "data"
 FLOORS = {"routing_dev": 0.95, "routing_more": 0.92, "routing_hard": 0.88, "routing_heldout": 0.94}
 MORE = [name for name in FLOORS if name != "routing_heldout"]
-COMPOSED_FLOORS = {"single": 0.9, "chat": 0.9, "compound": 0.7}
+COMPOSED_FLOORS = {"single": 0.88, "chat": 0.82, "compound": 0.65}
 EVERYDAY_FLOOR = 0.85
 CONTENTS = [
     "The shop opens at nine.",
