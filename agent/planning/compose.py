@@ -285,6 +285,8 @@ class Composer:
             CHAT: ["documents", "labels", "answers"],
         }[task]
         kind = rng.choice(usual) if rng.random() < 0.5 else rng.choice(["decoys", "decoys", None])
+        if task != CHAT and rng.random() < 0.25:
+            kind = "short"
         wanted = lang if rng.random() < 0.6 else None
         content = self._pool.draw(rng, kind, wanted)
         return Content(self._reshaped(content), content.lang)
@@ -323,8 +325,10 @@ class Composer:
         for words, tag in pieces:
             for part in regex.split(r"(\{text\})", words):
                 if part == "{text}":
-                    open_, close = self._rng.choice([*QUOTES[:6], "{}"]).split("{}")
                     text = self._short(content)
+                    bare = len(text) < 30 and self._rng.random() < 0.6
+                    quote = "{}" if bare else self._rng.choice([*QUOTES[:6], "{}"])
+                    open_, close = quote.split("{}")
                     filled += [(open_, tag), (text, CONTENT), (close, tag)]
                 elif part:
                     filled.append((self._fill(part, lang, content.lang), tag))
@@ -355,7 +359,8 @@ class Composer:
         if mark == "from":
             return languages.name(content_lang, lang)
         if mark in {"doc", "topic"}:
-            return str(rng.choice(FILLS[f"{mark}s"][lang]))
+            named = FILLS[f"{mark}s"]
+            return str(rng.choice(named.get(lang, named["en"])))
         if mark == "n":
             return str(rng.choice([5, 10, 20, 25, 30, 40, 60, 80, 150, 200]))
         return self._labelled(lang, pair=mark == "pair")

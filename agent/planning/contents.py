@@ -76,9 +76,11 @@ def _texts() -> Iterator[tuple[str, str, str]]:
     for row in _rows("chat"):
         answers = [turn["content"] for turn in row["messages"] if turn["role"] == "assistant"]
         yield "answers", answers[0], _language(answers[0])
-    for lang, texts in json.loads((FOLDER / "decoys.json").read_text(encoding="utf-8")).items():
-        for text in texts:
-            yield "decoys", text, lang
+    for kind in ("decoys", "short"):
+        file = FOLDER / f"{kind}.json"
+        for lang, texts in json.loads(file.read_text(encoding="utf-8")).items():
+            for text in texts:
+                yield kind, text, lang
 
 
 @cache

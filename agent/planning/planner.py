@@ -31,6 +31,13 @@ POINTS = regex.compile(
     r"|[这那它]个?|上文|上面的?|以上|これ|それ)[\s.?!。？！]*",
     regex.I,
 )
+# A word or two to translate that stand bare within the instruction.
+WITHIN = regex.compile(
+    r"(?:(?:how (?:do|would|can) (?:you|i|we|one) say|what(?:'s| is)|translate|say|put)\s+)?"
+    r"(?P<text>.{1,60}?)\s+(?:in|into|to)\s+(?P<language>\p{L}+)[\s?.!]*"
+    r"|(?P<text>.{1,20}?)用(?P<language>\p{Han}{1,3}[语文话]?)怎么[说讲写][\s?？。]*",
+    regex.I,
+)
 PASTED_SHARE = 0.8  # of an earlier message being content from which it was there to be worked on
 QUOTES_WITHIN = 2000  # characters of a request looked through for a quoted text
 NO_CONTENT = "…"  # the content of a step for which none can be found
@@ -181,6 +188,8 @@ class Planner:
             content = f"{reading.rest}\n\n{given}" if given else reading.rest
         elif content is None and earlier:
             content, reason = self._pointed_at(names[0], asked, earlier), "follow-up"
+        if content is None and self.tasks[names[0]].target_slot:
+            content = _within(asked)
         values = {step.task: step.slots for step in before}
         steps = self._steps(
             names,
@@ -289,6 +298,14 @@ class Planner:
         """Whether a message was there to be worked on: it asks for nothing."""
         content = self._reader.read(request).content
         return content is not None and len(content) > PASTED_SHARE * len(request)
+
+
+def _within(asked: str) -> str | None:
+    """The words that an instruction to translate holds between its own: `cat in French`."""
+    match = WITHIN.fullmatch(asked.strip())
+    if match is None or languages.parse(match["language"]) is None or POINTS.match(match["text"]):
+        return None
+    return str(match["text"])
 
 
 def _languages(content: str, asked: str, earlier: EarlierTurns) -> tuple[str, str]:

@@ -55,7 +55,13 @@ class WordPlanner:
     def __init__(self, tasks: Sequence[str]) -> None:
         self.tasks = tasks
 
-    def plan(self, text: str, history: Sequence[Message] = (), task: str | None = None) -> Plan:
+    def plan(
+        self,
+        text: str,
+        history: Sequence[Message] = (),
+        task: str | None = None,
+        content: str | None = None,
+    ) -> Plan:
         """A plan by the words of the request, or the chosen task."""
         if task is not None:
             if task not in self.tasks:

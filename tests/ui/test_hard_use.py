@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import pytest
 from browse import PHONE, assert_fits, send
 from playwright.sync_api import Page, expect
+
+from tasks.spec import load_tasks
 
 pytestmark = pytest.mark.browser
 Visit = Callable[..., Page]
@@ -147,7 +150,10 @@ def test_gradio_gives_a_stranger_nothing(visit: Visit, quick: Any) -> None:
     for file in (quick.feedback.file, "requirements.txt", "app.py", "/etc/hostname"):
         assert get(f"file={file}")[0] == 403
     assert get(f"deep_link?session_hash={session}")[0] == 404
-    assert get("info")[1] == '{"named_endpoints":{},"unnamed_endpoints":{}}'
+    offered = json.loads(get("info")[1])
+    assert offered["unnamed_endpoints"] == {}
+    named = {"/chat", *(f"/{name}" for name in load_tasks())}
+    assert set(offered["named_endpoints"]) <= named
 
 
 def test_a_server_that_goes_away_is_noticed(visit: Visit, slow: Any) -> None:

@@ -55,7 +55,35 @@ def test_what_can_be_answered_is_not_asked(planner: Planner, text: str) -> None:
     assert planner.plan(text).question is None
 
 
-@pytest.mark.xfail(strict=True, reason="without quotes it is planned as conversation")
-def test_a_bare_word_can_be_asked_for_in_another_language(planner: Planner) -> None:
-    (step,) = planner.plan("How do you say cat in French?").steps
-    assert (step.task, step.text, step.slots["target"]) == ("translation", "cat", "fr")
+@pytest.mark.parametrize(
+    ("text", "word", "language"),
+    [
+        ("How do you say cat in French?", "cat", "fr"),
+        ("translate dog to german", "dog", "de"),
+        ("what is apple in chinese", "apple", "zh"),
+        ("good morning in Spanish", "good morning", "es"),
+        ("苹果用英语怎么说", "苹果", "en"),
+    ],
+)
+def test_a_bare_word_can_be_asked_for_in_another_language(
+    planner: Planner, text: str, word: str, language: str
+) -> None:
+    plan = planner.plan(text)
+    (step,) = plan.steps
+    assert plan.question is None
+    assert (step.task, step.text, step.slots["target"]) == ("translation", word, language)
+
+
+@pytest.mark.parametrize(
+    ("text", "task"),
+    [
+        ("Summarize: The ferries are sold. Fares stay as they are until March.", "summarization"),
+        ("Is this positive or negative? I loved it.", "sentiment"),
+        ("Classify as spam or not spam: You won a prize", "classification"),
+        ("How come?", "generation"),
+        ("Which tastes better, red or green grapes?", "generation"),
+    ],
+)
+def test_the_plainest_requests(planner: Planner, text: str, task: str) -> None:
+    plan = planner.plan(text)
+    assert ([step.task for step in plan.steps], plan.question) == ([task], None)
