@@ -76,7 +76,7 @@ class RemoteEngine:
             max_retries=RETRIES,
         )
         self.context_tokens = self._max_context = settings.context_tokens
-        self._gives_logprobs = False
+        self._gives_logprobs = self._is_patchbay = False
         self._served: set[str] = set()
         self._library = AdapterLibrary(paths.adapter_dirs(self.base), self.base, None)
         self._adapters = ServedAdapters(self._library, self._served)
@@ -214,6 +214,7 @@ class RemoteEngine:
                 models = list(self._client.models.list())
             except openai.InternalServerError:  # transformers serve, with nothing in its cache
                 return {}
+        self._is_patchbay = any(model.owned_by == "patchbay" for model in models)
         return {
             model.id: getattr(model, "max_model_len", None) or UNKNOWN_CONTEXT for model in models
         }
@@ -262,10 +263,12 @@ class RemoteEngine:
             self._require_adapter(adapter)
         # What is off is not named: not every server knows these.
         named = {name: getattr(decoding, name) for name in OPTIONAL_PARAMETERS}
-        extra: dict[str, float] = {name: value for name, value in named.items() if value}
+        extra: dict[str, Any] = {name: value for name, value in named.items() if value}
+        if adapter and self._is_patchbay:  # an adapter there does its task, with its prompt, else
+            extra["patchbay"] = {"raw": True}
         if decoding.repetition_penalty != 1:
             extra["repetition_penalty"] = decoding.repetition_penalty
-        if decoding.dry_multiplier:
+        if decoding.dry_multiplier and not self._is_patchbay:
             extra["dry_multiplier"] = decoding.dry_multiplier  # llama.cpp knows these
             extra["dry_allowed_length"] = decoding.dry_allowed_length
             extra["dry_base"] = DRY_BASE
