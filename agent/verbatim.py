@@ -123,7 +123,9 @@ class Restorer:
         ]
         if self._addresses and (match := _LAST_WORD.search(self._held)):
             begins.append(match.start())
-        return min(begins, default=end)
+        begin = min(begins, default=end)
+        cut = (part for part in _PART.finditer(self._held) if part.start() < begin < part.end())
+        return min((part.start() for part in cut), default=begin)
 
     def _settled(self, text: str) -> Delta:
         tokens, self._tokens = self._tokens, ()

@@ -37,6 +37,11 @@ def test_the_pieces_do_not_matter(answer: str, sizes: list[int]) -> None:
     assert restored(source, answer, sizes) == restored(source, answer)
 
 
+def test_a_part_that_ends_in_the_last_word_stays_whole() -> None:
+    source = "Use `ab`, a@b.ab"
+    assert restored(source, "1` ` ", [2, 1, 1]) == restored(source, "1` ` ")
+
+
 @pytest.mark.parametrize(
     ("source", "answer", "expected"),
     [
