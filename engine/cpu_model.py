@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -17,7 +17,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine import kernels
-from engine.kernels import GROUPS, LANES, QUERY_BLOCK, Float32Array, PackedLora
+from engine.kernels import (
+    GROUPS,
+    LANES,
+    QUERY_BLOCK,
+    Float32Array,
+    PackedLora,
+)
 from engine.kv_cache import DecodeInput, KVCache
 from engine.lora import LoraAdapter, LoraFactors
 from engine.packed_model import PackedModel, spans
@@ -106,22 +112,30 @@ class CPUModel:
         self.cores = self.max_threads // threads
 
     def prepare_lora(self, factors: LoraFactors) -> PackedLora:
-        """An adapter's factors by group; layers and ranks that it lacks are zero."""
-        rank = max((len(a) for a, _ in factors.values()), default=0)
+        """An adapter's factors by group, tiled; layers and ranks that it lacks are zero."""
+        most = max((len(a) for a, _ in factors.values()), default=0)
+        rank = -(-most // LANES) * LANES
         architecture, layers = self._packed.architecture, self._packed.layers
-        arrays: dict[str, Float32Array] = {}
+        arrays: dict[str, Any] = {}
         for group in GROUPS:
             names, edges = architecture.layer.groups[group], self._config.edges[group]
-            rows, width = edges[-1], getattr(self._weights, group).shape[2]
+            out, width = edges[-1], getattr(self._weights, group).shape[2]
             group_a = np.zeros((layers, len(names), rank, width), np.float32)
-            group_b = np.zeros((layers, rank, rows), np.float32)
+            group_b = np.zeros((layers, out, rank), np.float32)
             for layer in range(layers):
                 for part, (begin, end) in enumerate(spans(edges)):
                     if pair := factors.get(f"{architecture.layers}.{layer}.{names[part]}"):
                         a, b = (side.float().numpy() for side in pair)
-                        group_a[layer, part, : len(a)] = a
-                        group_b[layer, : len(a), begin:end] = b.T
-            arrays[f"{group}_a"], arrays[f"{group}_b"] = group_a, group_b
+                        # Powers of two, so that float16 holds what it held in a file.
+                        power = np.frexp(np.abs(a).max(1))[1]
+                        group_a[layer, part, : len(a)] = np.ldexp(a, -power[:, None])
+                        group_b[layer, begin:end, : len(a)] = np.ldexp(b, power)
+            power = np.frexp(np.abs(group_b).max(-1, initial=0))[1]
+            arrays[f"{group}_a"] = kernels.tiled_factor(
+                group_a.reshape(layers, len(names) * rank, width)
+            )
+            arrays[f"{group}_b"] = kernels.tiled_factor(np.ldexp(group_b, -power[..., None]))
+            arrays[f"{group}_scale"] = np.ldexp(np.ones_like(power, np.float32), power)
         return PackedLora(**arrays)
 
     def _forward(

@@ -9,8 +9,9 @@ Sixteen rows of 8-bit weights lie side by side, as `tiled` lays them, in the lan
 and meet up to four inputs of the batch while they are there. A processor that multiplies bytes
 (AVX-512 VNNI) gets the inputs as bytes too, each 32 of them with a scale of their own; on others
 a weight becomes a float32 on its way through a register, and nothing else is rounded. Each request
-has its own adapter, and is summed in the same order whoever else is in the batch, so it gets the
-same numbers as alone. It runs without Python's lock: a batch on each core.
+has its own adapter, whose factors are float16 and meet the inputs as they are, and is summed in the
+same order whoever else is in the batch, so it gets the same numbers as alone. It runs without
+Python's lock: a batch on each core.
 
 A layer has four phases: `_project_qkv`, attention (`_decode_attention` or `_prefill_attention`),
 `_project_output` and `_feed_forward`.
@@ -22,7 +23,7 @@ of a function changes, and not when that of a function inside it does.
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import chain
+from functools import reduce
 from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
@@ -35,6 +36,7 @@ from numpy.typing import NDArray
 Float32Array = NDArray[np.float32]
 Int8Array = NDArray[np.int8]
 Int64Array = NDArray[np.int64]
+Factor = NDArray[np.float16] | Float32Array
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 SILU, GELU_TANH = 0, 1
@@ -54,11 +56,16 @@ def _features() -> set[str]:
 
 INT8_INPUTS = "avx512vnni" in _features()  # whether inputs are rounded to bytes too
 LAYOUT = "bytes" if INT8_INPUTS else "floats"  # of tiled weights
+# Adapters are float16 where one instruction makes float32 of them: they are as a rule saved so.
+HALF_FACTORS = bool({"f16c", "neon"} & _features())
 # How many blocks' sums stand in registers, for so many inputs: AVX-512 has 32 of 16 floats, AVX2 16
-# of 8; a sum of bytes stands beside its float. ATTENTION_BLOCKS is for four inputs in attention.
+# of 8; a sum of bytes stands beside its float. ATTENTION_BLOCKS is for four inputs in attention. An
+# adapter has few blocks: each sum is taken as LORA_CHAINS sums, which do not wait for each other.
 REGISTER_BLOCKS, ATTENTION_BLOCKS = {1: 4, 2: 2, 3: 2, 4: 1}, 1
+LORA_BLOCKS, LORA_CHAINS = {1: 2, 4: 1}, 2
 if "avx512f" in _features():
     REGISTER_BLOCKS, ATTENTION_BLOCKS = {1: 12, 2: 6, 3: 6, 4: 6}, 4
+    LORA_BLOCKS, LORA_CHAINS = {1: 4, 4: 1}, 4
 if INT8_INPUTS:
     REGISTER_BLOCKS = {1: 6, 2: 4, 3: 3, 4: 3}
 
@@ -121,25 +128,37 @@ class DecoderWeights(NamedTuple):
 
 
 class PackedLora(NamedTuple):
-    """An adapter of rank r on the same layers; r is 0 for the bare base.
+    """An adapter on the same layers, of rank r as padded to `LANES`; 0 for the bare base.
 
-    Of every group of layers: `_a` (L, parts, r, in) and `_b` (L, r, out), scaling included.
+    Of every group of layers: `_a` (L, parts r / 16, in, 16) and `_b` (L, out / 16, r, 16): rows of
+    A of all parts and rows of B, 16 of them side by side. Both are float16 where there is
+    `HALF_FACTORS`, else float32. `_scale` (L, out) multiplies what comes of B.
     """
 
-    qkv_a: Float32Array
-    qkv_b: Float32Array
-    out_a: Float32Array
-    out_b: Float32Array
-    gate_up_a: Float32Array
-    gate_up_b: Float32Array
-    down_a: Float32Array
-    down_b: Float32Array
+    qkv_a: Factor
+    qkv_b: Factor
+    qkv_scale: Float32Array
+    out_a: Factor
+    out_b: Factor
+    out_scale: Float32Array
+    gate_up_a: Factor
+    gate_up_b: Factor
+    gate_up_scale: Float32Array
+    down_a: Factor
+    down_b: Factor
+    down_scale: Float32Array
+
+    @property
+    def rank(self) -> int:
+        """r."""
+        return int(self.qkv_b.shape[2])
 
 
-# Groups of layers that read the same input. `_add_lora` finds a group's two arrays by its number.
+# Groups of layers that read the same input. `_add_lora` finds a group's arrays by its number.
 GROUPS = ("qkv", "out", "gate_up", "down")
 QKV, OUT, GATE_UP, DOWN = range(len(GROUPS))
-assert PackedLora._fields == tuple(f"{group}_{side}" for group in GROUPS for side in "ab")
+SIDES = ("a", "b", "scale")
+assert PackedLora._fields == tuple(f"{group}_{side}" for group in GROUPS for side in SIDES)
 
 # Columns of the table with a row for each token to be read, in int64: how many positions of its KV
 # cache are filled before it, its position in the text, how many positions the cache has room for,
@@ -157,7 +176,7 @@ def token_row(keys: Float32Array, values: Float32Array, filled: int, lora: Packe
         lora: its adapter.
     """
     addresses = [array.ctypes.data for array in (keys, values, *lora)]
-    return [filled, filled, keys.shape[2], lora.qkv_b.shape[1], *addresses]
+    return [filled, filled, keys.shape[2], lora.rank, *addresses]
 
 
 def _generate_power_of_two(typing: Any, power: Any) -> Any:
@@ -171,16 +190,19 @@ def _generate_power_of_two(typing: Any, power: Any) -> Any:
     return types.float32(types.int32), generate
 
 
-def _generate_pointer(typing: Any, address: Any) -> Any:
-    """An address as a pointer to float32, as numba generates it."""
+def _pointer_to(element: Any) -> Any:
+    """An address as a pointer, as numba generates it."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
 
-    return types.CPointer(types.float32)(types.int64), generate
+    def typing(typing: Any, address: Any) -> Any:
+        return types.CPointer(element)(types.int64), generate
+
+    return intrinsic(typing)
 
 
-_pointer: Any = intrinsic(_generate_pointer)
+_pointer = _pointer_to(types.float32)
 _power_of_two: Any = intrinsic(_generate_power_of_two)
 
 
@@ -205,6 +227,15 @@ def tiled(packed: Int8Array) -> Int8Array:
     return _offset_binary(blocks).reshape(*packed.shape[:-2], rows // LANES, width, LANES)
 
 
+def tiled_factor(factor: Float32Array) -> Factor:
+    """(L, out, in) of an adapter -> (L, out / 16, in, 16); `out` divides by 16."""
+    layers, rows, width = factor.shape
+    split = factor.reshape(layers, rows // LANES, LANES, width).swapaxes(-1, -2)
+    if HALF_FACTORS:
+        return np.ascontiguousarray(split, np.float16)
+    return np.ascontiguousarray(split, np.float32)
+
+
 def untiled_rows(packed: Int8Array, rows: NDArray[np.int64]) -> Int8Array:
     """(rows, in) of tiled weights (out / 16, in, 16)."""
     together = 4 if INT8_INPUTS else 1
@@ -218,27 +249,48 @@ def _offset_binary(packed: Int8Array) -> Int8Array:
 
 F32, I64, I32, I8 = ir.FloatType(), ir.IntType(64), ir.IntType(32), ir.IntType(8)
 F32X16, I32X16 = ir.VectorType(F32, LANES), ir.VectorType(I32, LANES)
+ZERO_F32X16 = ir.Constant(F32X16, [0.0] * LANES)
+F16X16 = ir.VectorType(ir.HalfType(), LANES)
 I8X16, I8X64 = ir.VectorType(I8, LANES), ir.VectorType(I8, 4 * LANES)
 ZERO, ZERO_I32X16 = ir.Constant(I64, 0), ir.Constant(I32X16, [0] * LANES)
+
+
+class _Tile(NamedTuple):
+    """What a tile is made of.
+
+    Attributes:
+        kind: "bytes" by bytes; bytes that become "floats", "halves" that do, or "plain" floats, by
+            floats. The first two are scaled.
+        inputs, blocks: how many meet.
+        adds: scaled, to what stands in y; else that is replaced.
+        chains: sums that a sum is taken as, and added up at the end; the width divides by it.
+    """
+
+    kind: str
+    inputs: int
+    blocks: int
+    adds: bool = False
+    chains: int = 1
 
 
 class _TileBuilder:
     """LLVM's instructions for the inside of a tile: some inputs and some blocks of weights.
 
     Attributes:
-        kind, inputs, blocks: see `_tile`.
+        form: what it is made of.
         step: elements of an input that are taken at a time.
     """
 
-    def __init__(self, builder: Any, kind: str, inputs: int, blocks: int, arguments: Any) -> None:
-        self.builder, self.kind = builder, kind
-        self.inputs, self.blocks = range(inputs), range(blocks)
-        self.step = QUANT_GROUP if kind == "bytes" else 1
+    def __init__(self, builder: Any, form: _Tile, arguments: Any) -> None:
+        self.builder, self.form, self.kind = builder, form, form.kind
+        self.inputs, self.blocks = range(form.inputs), range(form.blocks)
+        self.step = QUANT_GROUP if self.kind == "bytes" else 1
+        self.scaled = form.adds or self.kind in {"bytes", "floats"}
         self.weight, self.stride, self.scale, self.x = arguments[:4]
         self.x_scale, self.correction, self.y, self.width, self.out = arguments[4:]
         self.steps = builder.udiv(self.width, ir.Constant(I64, self.step))
         self.multiply_add = self.instruction(f"llvm.fma.v{LANES}f32", F32X16)
-        if kind == "bytes":
+        if self.kind == "bytes":
             self.dot = self.instruction("llvm.x86.avx512.vpdpbusd.512", I32X16, I8X64)
 
     def instruction(self, name: str, result: Any, operand: Any = None) -> Any:
@@ -269,7 +321,7 @@ class _TileBuilder:
     def initial_sum(self, index: int) -> Any:
         """What an input's sums begin with."""
         if self.kind != "bytes":
-            return ir.Constant(F32X16, [0.0] * LANES)
+            return ZERO_F32X16
         return self.broadcast(self.builder.fneg(self.load(self.correction, F32, (index, 1))))
 
     def accumulate(self, i: Any, sums: list[list[Any]]) -> list[list[Any]]:
@@ -285,7 +337,7 @@ class _TileBuilder:
 
     def float_operands(self, i: Any) -> list[tuple[list[Any], Any]]:
         """Of each input, the weights of its i-th element, and the element."""
-        stored = F32X16 if self.kind == "plain" else I8X16
+        stored = {"plain": F32X16, "halves": F16X16, "floats": I8X16}[self.kind]
         columns = [
             self.load(self.weight, stored, (self.stride, LANES * block), (i, LANES))
             for block in self.blocks
@@ -293,6 +345,8 @@ class _TileBuilder:
         if self.kind == "floats":
             wide = [self.builder.sext(column, I32X16) for column in columns]
             columns = [self.builder.sitofp(column, F32X16) for column in wide]
+        elif self.kind == "halves":
+            columns = [self.builder.fpext(column, F32X16) for column in columns]
         values = [self.load(self.x, F32, (self.width, index), (i, 1)) for index in self.inputs]
         return [(columns, self.broadcast(value)) for value in values]
 
@@ -326,52 +380,63 @@ class _TileBuilder:
             for row, scale in zip(counts, scales, strict=True)
         ]
 
+    def added(self, sums: list[list[Any]], others: list[list[Any]]) -> list[list[Any]]:
+        """Of each input and block, the sum of two."""
+        return [
+            [self.builder.fadd(a, b) for a, b in zip(row, other, strict=True)]
+            for row, other in zip(sums, others, strict=True)
+        ]
+
     def store(self, sums: list[list[Any]]) -> None:
-        """Put the sums, scaled, into y."""
+        """Put the sums, scaled, into y, or add them to what is there."""
         for block in self.blocks:
             scale = None
-            if self.kind != "plain":
+            if self.scaled:
                 scale = self.load(self.scale, F32X16, (LANES, block))
             for index in self.inputs:
                 value = sums[index][block]
                 if scale is not None:
                     value = self.builder.fmul(value, scale)
                 at = self.pointer(self.y, F32X16, (self.out, index), (LANES, block))
+                if self.form.adds:
+                    value = self.builder.fadd(self.builder.load(at, align=4), value)
                 self.builder.store(value, at, align=4)
 
 
-def _tile(kind: str, inputs: int, blocks: int) -> Any:
+def _flat(sums: list[list[list[Any]]]) -> list[Any]:
+    return [value for own in sums for row in own for value in row]
+
+
+def _compiled_tile(form: _Tile) -> Any:
     """The products of some inputs and some blocks of tiled weights, as LLVM's own code.
 
     Every sum has a lane of a register, and goes through the inputs' elements in their order.
     Numba's loops would keep the sums in memory, which costs more than the sums.
-
-    Args:
-        kind: "bytes" by bytes, bytes that become "floats" by floats, or "plain" floats by floats.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        code = _TileBuilder(builder, kind, inputs, blocks, arguments)
-        starts = [[code.initial_sum(index)] * blocks for index in range(inputs)]
+        code = _TileBuilder(builder, form, arguments)
+        starts = [[code.initial_sum(index)] * form.blocks for index in code.inputs]
+        zeros = [[ZERO_F32X16] * form.blocks for _ in code.inputs]
         before = builder.block
         loop, done = (builder.append_basic_block(name) for name in ("loop", "done"))
         builder.branch(loop)
         builder.position_at_end(loop)
-        i = builder.phi(I64)
-        sums = [[builder.phi(F32X16) for _ in range(blocks)] for _ in range(inputs)]
-        following_sums = code.accumulate(i, sums)
-        following = builder.add(i, ir.Constant(I64, 1))
-        for phi, start, new in zip(
-            [i, *chain(*sums)],
-            [ZERO, *chain(*starts)],
-            [following, *chain(*following_sums)],
-            strict=True,
-        ):
+        i = following = builder.phi(I64)
+        begins = [starts, *[zeros] * (form.chains - 1)]
+        sums = [[[builder.phi(F32X16) for _ in code.blocks] for _ in code.inputs] for _ in begins]
+        following_sums = []
+        for own in sums:
+            following_sums.append(code.accumulate(following, own))
+            following = builder.add(following, ir.Constant(I64, 1))
+        phis = zip([i, *_flat(sums)], [ZERO, *_flat(begins)], strict=True)
+        ends = [following, *_flat(following_sums)]
+        for (phi, start), end in zip(phis, ends, strict=True):
             phi.add_incoming(start, before)
-            phi.add_incoming(new, loop)
+            phi.add_incoming(end, loop)
         builder.cbranch(builder.icmp_signed("<", following, code.steps), loop, done)
         builder.position_at_end(done)
-        code.store(following_sums)
+        code.store(reduce(code.added, following_sums))
         return context.get_dummy_value()
 
     def typing(
@@ -394,7 +459,7 @@ def _tile(kind: str, inputs: int, blocks: int) -> Any:
 def _matmul_of(inputs: int) -> Any:
     """The product of some rows of tiled weights and so many inputs."""
     many = REGISTER_BLOCKS[inputs]
-    tile, last = _tile(LAYOUT, inputs, many), _tile(LAYOUT, inputs, 1)
+    tile, last = (_compiled_tile(_Tile(LAYOUT, inputs, blocks)) for blocks in (many, 1))
 
     @_inlined
     def multiply(
@@ -480,47 +545,87 @@ def matmul(weight: Int8Array, scale: Float32Array, x: Float32Array, y: Float32Ar
             _multiply_3(w, s, a[fours:], u[fours:], v[fours:], y[fours:, rows])
 
 
-@_compiled
-def _add_low_rank(
-    a: Float32Array, b: Float32Array, edges: Any, x: Float32Array, y: Float32Array
-) -> None:
-    """y += B A x, each part on its own columns. a: (parts, r, in); b: (r, out)."""
-    rank = a.shape[1]
-    for part in range(a.shape[0]):
-        begin, end = edges[part], edges[part + 1]
-        out = y[begin:end]
-        for j in range(0, rank - 3, 4):  # four at once: `out` is read and written less often
-            b0, b1 = b[j, begin:end], b[j + 1, begin:end]
-            b2, b3 = b[j + 2, begin:end], b[j + 3, begin:end]
-            n0, n1 = _dot(a[part, j], x), _dot(a[part, j + 1], x)
-            n2, n3 = _dot(a[part, j + 2], x), _dot(a[part, j + 3], x)
-            for c in range(end - begin):
-                out[c] += n0 * b0[c] + n1 * b1[c] + n2 * b2[c] + n3 * b3[c]
-        for j in range(rank - rank % 4, rank):
-            narrow = _dot(a[part, j], x)
-            row = b[j, begin:end]
-            for c in range(end - begin):
-                out[c] += narrow * row[c]
+FACTOR_BYTES = 2 if HALF_FACTORS else 4
+
+
+def _factor_product_of(inputs: int, adds: bool) -> Any:
+    """The product of some rows of a tiled factor and so many inputs; for `adds` see `_Tile`."""
+    kind, many = "halves" if HALF_FACTORS else "plain", LORA_BLOCKS[inputs]
+    tile, last = (
+        _compiled_tile(_Tile(kind, inputs, blocks, adds, LORA_CHAINS)) for blocks in (many, 1)
+    )
+
+    @_inlined
+    def multiply(
+        factor: int, blocks: int, scale: int, x: Float32Array, y: int, y_width: int
+    ) -> None:
+        """factor, scale and y are addresses; y's rows are so wide."""
+        whole, width, a = blocks - blocks % many, x.shape[1], x.ctypes.data
+        for o in range(0, whole, many):
+            w, r = factor + FACTOR_BYTES * o * LANES * width, 4 * o * LANES
+            tile(w, width, scale + r, a, 0, 0, y + r, width, y_width)
+        for o in range(whole, blocks):
+            w, r = factor + FACTOR_BYTES * o * LANES * width, 4 * o * LANES
+            last(w, width, scale + r, a, 0, 0, y + r, width, y_width)
+
+    return multiply
+
+
+def _low_rank_of(inputs: int) -> Any:
+    """What an adapter adds for so many inputs."""
+    down, up = (_factor_product_of(inputs, adds) for adds in (False, True))
+
+    @_inlined
+    def add(
+        a: int, b: int, scale: int, rank: int, edges: Int64Array, x: Float32Array, y: Float32Array
+    ) -> None:
+        """y += scale * (B A x). a, b, scale: addresses of one layer's."""
+        parts = len(edges) - 1
+        narrow = np.empty((inputs, parts * rank), np.float32)
+        own = np.empty((inputs, rank), np.float32)
+        down(a, parts * rank // LANES, 0, x, narrow.ctypes.data, parts * rank)
+        for part in range(parts):
+            own[:] = narrow[:, part * rank : (part + 1) * rank]
+            begin, end = edges[part], edges[part + 1]
+            factor, blocks = b + FACTOR_BYTES * begin * rank, (end - begin) // LANES
+            into, width = y.ctypes.data + 4 * begin, y.strides[0] // 4
+            up(factor, blocks, scale + 4 * begin, own, into, width)
+
+    return add
+
+
+_low_rank_1, _low_rank_4 = map(_low_rank_of, LORA_BLOCKS)
 
 
 @_compiled
 def _add_lora(
-    row: Any,
-    group: int,
-    layer: int,
-    layers: int,
-    parts: int,
-    width: int,
-    edges: Any,
-    x: Float32Array,
-    y: Float32Array,
+    table: Any, group: int, layer: int, edges: Int64Array, x: Float32Array, y: Float32Array
 ) -> None:
-    """Add the adapter of a token's request to one group of one layer; `row` is of the table."""
-    rank, addresses = row[ADAPTER_RANK], row[LORA:]
-    if rank > 0:
-        a = carray(_pointer(addresses[2 * group]), (layers, parts, rank, width))
-        b = carray(_pointer(addresses[2 * group + 1]), (layers, rank, edges[parts]))
-        _add_low_rank(a[layer], b[layer], edges, x, y)
+    """Add the adapter of each token's request to one group of one layer.
+
+    Four neighbours with the same adapter meet its factors together.
+
+    Args:
+        table: of the tokens, see `token_row`.
+        edges: (parts + 1,) where each part's columns of y begin, and where the last one's end.
+        x: (rows, in).
+        y: (rows, out).
+    """
+    rows, begin = x.shape[0], 0
+    parts, out = len(edges) - 1, edges[-1]
+    while begin < rows:
+        row, end = table[begin], begin + 1
+        while end < min(begin + 4, rows) and table[end, LORA] == row[LORA]:
+            end += 1
+        rank, at = row[ADAPTER_RANK], LORA + len(SIDES) * group
+        a = row[at] + FACTOR_BYTES * layer * parts * rank * x.shape[1]
+        b, scale = row[at + 1] + FACTOR_BYTES * layer * out * rank, row[at + 2] + 4 * layer * out
+        if rank and end - begin == 4:
+            _low_rank_4(a, b, scale, rank, edges, x[begin:end], y[begin:end])
+        elif rank:
+            for t in range(begin, end):
+                _low_rank_1(a, b, scale, rank, edges, x[t : t + 1], y[t : t + 1])
+        begin = end
 
 
 @_compiled
@@ -616,7 +721,7 @@ def _decode_attention(
             _attention(qkv[t, columns], own_keys, own_values, begin, end, mixed[t, columns])
 
 
-_float_tiles, _float_tile = _tile("plain", 4, ATTENTION_BLOCKS), _tile("plain", 4, 1)
+_float_tiles, _float_tile = (_compiled_tile(_Tile("plain", 4, n)) for n in (ATTENTION_BLOCKS, 1))
 
 
 @_inlined
@@ -741,16 +846,16 @@ def _project_qkv(
     """
     layers, _, wide, _ = weights.out.shape
     narrow, rows = key_heads * width, x.shape[0]
-    heads, edges = wide // width, (0, wide, wide + narrow, wide + 2 * narrow)
+    heads, edges = wide // width, np.array((0, wide, wide + narrow, wide + 2 * narrow))
     normed = np.empty_like(x)
     for t in range(rows):
         _rms_norm(x[t], weights.attention_norm[layer], weights.epsilon, normed[t])
     matmul(weights.qkv[layer], weights.qkv_scale[layer], normed, qkv)
+    _add_lora(table, QKV, layer, edges, normed, qkv)
     for t in range(rows):
         row = table[t]
         if weights.qkv_bias.shape[0]:
             qkv[t] += weights.qkv_bias[layer]
-        _add_lora(row, QKV, layer, layers, 3, x.shape[1], edges, normed[t], qkv[t])
         for h in range(heads + key_heads):
             head = qkv[t, h * width : (h + 1) * width]
             if weights.query_norm.shape[0]:
@@ -771,11 +876,10 @@ def _project_output(
     x: Float32Array, table: Any, layer: int, weights: DecoderWeights, mixed: Float32Array
 ) -> None:
     """Add what a layer's attention has mixed to x. x: (rows, H); mixed: (rows, Q)."""
-    layers, _, wide, _ = weights.out.shape
-    edges, projected = (0, x.shape[1]), np.empty_like(x)
+    projected = np.empty_like(x)
     matmul(weights.out[layer], weights.out_scale[layer], mixed, projected)
+    _add_lora(table, OUT, layer, np.array((0, x.shape[1])), mixed, projected)
     for t in range(x.shape[0]):
-        _add_lora(table[t], OUT, layer, layers, 1, wide, edges, mixed[t], projected[t])
         if weights.post_attention_norm.shape[0]:
             norm = weights.post_attention_norm[layer]
             _rms_norm(projected[t], norm, weights.epsilon, projected[t])
@@ -789,16 +893,15 @@ def _feed_forward(x: Float32Array, table: Any, layer: int, weights: DecoderWeigh
     Shazeer 2020, arXiv 2002.05202. GELU by tanh (Hendrycks and Gimpel 2016, arXiv 1606.08415) is
     x sigmoid(2 sqrt(2 / pi) (x + 0.044715 x^3)).
     """
-    layers, inner = weights.out.shape[0], weights.down.shape[2]
+    inner = weights.down.shape[2]
     rows, hidden = x.shape
-    edges, gate_up_edges = (0, hidden), (0, inner, 2 * inner)
     normed, projected = np.empty_like(x), np.empty_like(x)
     gates, gated = np.empty((rows, 2 * inner), np.float32), np.empty((rows, inner), np.float32)
     for t in range(rows):
         _rms_norm(x[t], weights.feed_forward_norm[layer], weights.epsilon, normed[t])
     matmul(weights.gate_up[layer], weights.gate_up_scale[layer], normed, gates)
+    _add_lora(table, GATE_UP, layer, np.array((0, inner, 2 * inner)), normed, gates)
     for t in range(rows):
-        _add_lora(table[t], GATE_UP, layer, layers, 2, hidden, gate_up_edges, normed[t], gates[t])
         for i in range(inner):
             gate = gates[t, i]
             z = gate
@@ -809,8 +912,8 @@ def _feed_forward(x: Float32Array, table: Any, layer: int, weights: DecoderWeigh
             share = np.float32(1) if z > 0 else small
             gated[t, i] = gate * share / (np.float32(1) + small) * gates[t, inner + i]
     matmul(weights.down[layer], weights.down_scale[layer], gated, projected)
+    _add_lora(table, DOWN, layer, np.array((0, hidden)), gated, projected)
     for t in range(rows):
-        _add_lora(table[t], DOWN, layer, layers, 1, inner, edges, gated[t], projected[t])
         if weights.post_feed_forward_norm.shape[0]:
             norm = weights.post_feed_forward_norm[layer]
             _rms_norm(projected[t], norm, weights.epsilon, projected[t])

@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM
 from engine import int8, packing
 from engine.architectures import ARCHITECTURES, LLAMA, Architecture
 from engine.cpu_model import CPUModel
-from engine.kernels import DOWN, GATE_UP, GROUPS, INT8_INPUTS, OUT, QKV, PackedLora
+from engine.kernels import DOWN, GATE_UP, GROUPS, INT8_INPUTS, OUT, QKV, SIDES, PackedLora
 from engine.kv_cache import DecodeInput
 from engine.lora import linear_shapes
 
@@ -25,7 +25,8 @@ def test_adapter_groups_are_numbered_in_the_order_of_the_adapters_arrays() -> No
     numbered = {QKV: "qkv", OUT: "out", GATE_UP: "gate_up", DOWN: "down"}
     assert tuple(numbered[number] for number in range(4)) == GROUPS
     for number, group in numbered.items():
-        assert PackedLora._fields[2 * number : 2 * number + 2] == (f"{group}_a", f"{group}_b")
+        arrays = tuple(f"{group}_{side}" for side in SIDES)
+        assert PackedLora._fields[3 * number : 3 * number + 3] == arrays
 
 
 @pytest.mark.parametrize("family", ARCHITECTURES)

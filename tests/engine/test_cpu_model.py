@@ -23,7 +23,7 @@ from engine.base_model import Base
 from engine.cpu_model import CPUModel
 from engine.engine import TorchEngine
 from engine.interface import ChooseRequest, Delta, WriteRequest
-from engine.kernels import INT8_INPUTS
+from engine.kernels import HALF_FACTORS, INT8_INPUTS
 from engine.kv_cache import INITIAL_POSITIONS, DecodeInput
 from engine.load_base import load_base
 from engine.prefix_cache import PrefixCache
@@ -71,12 +71,18 @@ def library(base: Base, shelf: Path) -> AdapterLibrary:
 
 
 def rounded(folder: Path, adapter: Path | None) -> nn.Module:
-    """Transformers' model with weights rounded to 8 bits, and PEFT's adapter on it."""
+    """Transformers' model with weights rounded to 8 bits, and PEFT's adapter as it is kept."""
     plain = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     for module in plain.modules():
         if isinstance(module, nn.Linear):
             int8.quantize(module.weight.data)
-    return PeftModel.from_pretrained(plain, adapter) if adapter else plain
+    if not adapter:
+        return plain
+    model = PeftModel.from_pretrained(plain, adapter)
+    for name, factor in model.named_parameters():
+        if HALF_FACTORS and "lora_" in name:
+            factor.data = factor.half().float()
+    return model
 
 
 @torch.no_grad()
@@ -170,9 +176,10 @@ def test_a_long_text_makes_its_cache_grow(folder: Path, model: CPUModel) -> None
 
 @pytest.mark.slow
 @pytest.mark.skipif(not INT8_INPUTS, reason="this processor does not multiply bytes: no other way")
-def test_it_is_exact_where_a_processor_does_not_multiply_bytes() -> None:
+@pytest.mark.parametrize("half", ["", ",+f16c"], ids=["no float16", "float16"])
+def test_it_is_exact_where_a_processor_does_not_multiply_bytes(half: str) -> None:
     """Some of this file again, compiled for another processor."""
-    plain = {"NUMBA_CPU_NAME": "x86-64-v3", "NUMBA_CPU_FEATURES": "+avx,+avx2,+fma"}
+    plain = {"NUMBA_CPU_NAME": "x86-64-v3", "NUMBA_CPU_FEATURES": f"+avx,+avx2,+fma{half}"}
     tests = [__file__, "-k", "one_by_one or branches or bits"]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests]
     done = subprocess.run(
