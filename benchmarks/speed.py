@@ -4,18 +4,17 @@
     python -m benchmarks.speed
     python -m benchmarks.speed --base smollm2   # the other starter base, whose profile has its name
     python -m benchmarks.speed --llama FOLDER   # where `npm install node-llama-cpp` was run, with
-                                                 # the base's .gguf
+                                                 # the base's .gguf files, Q8_0 and Q4_0
     python -m benchmarks.speed --text rows.jsonl  # also perplexity, on its `response` column
 
 Each way runs in a process of its own. Figures are medians of three after a warm-up. The last line
-on standard output is one JSON object: seconds, tokens per second, GB, and ratios.
+on standard output is one JSON object: the machine, seconds, tokens per second, GB, and ratios.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import resource
 import statistics
 import subprocess
 import sys
@@ -43,6 +42,7 @@ from engine.starter import STARTERS, Starter
 from tasks.spec import Decoding, Message
 
 TOKENS, RANK, ADAPTER_COUNT = 50, 16, 4
+PROMPTS = (64, 512, 2000)
 ROUNDS = 3
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -66,7 +66,7 @@ def main(
         figures = quality(text, base) if only == "quality" and text else ways[only](shelf, base)
         print(json.dumps(figures))
         return
-    results: dict[str, Any] = {}
+    results: dict[str, Any] = {"machine": machine(), "base": STARTERS[base].name}
     with tempfile.TemporaryDirectory() as folder:
         make_adapters(Path(folder), STARTERS[base])
         for way in ("start", "patchbay", "transformers", *(["quality"] if text else [])):
@@ -74,33 +74,46 @@ def main(
             options += [f"--text={text}"] if text else []
             results[way] = _child([sys.executable, "-m", "benchmarks.speed", *options])
             aside(f"{way}: {results[way]}")
-    if llama:
-        file = next(llama.rglob("*.gguf"))
-        script = Path(__file__).with_name("llama.mjs")
-        results["llama.cpp"] = _child(["node", str(script), str(file), str(llama)])
+    script = Path(__file__).with_name("llama.mjs")
+    for file in sorted(llama.glob("*.gguf")) if llama else []:
+        results[f"llama.cpp {file.stem}"] = _child(["node", str(script), str(file), str(llama)])
+        aside(f"{file.stem}: {results[f'llama.cpp {file.stem}']}")
     results["ratios"] = ratios(results)
     print(json.dumps(results))
 
 
+def machine() -> dict[str, Any]:
+    """The processor that everything ran on, what torch multiplies with, and the day."""
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return {
+        "processor": names[0] if names else "unknown",
+        "cores": torch.get_num_threads(),
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "amx": bool(torch.cpu._is_amx_tile_supported()),
+        "date": time.strftime("%Y-%m-%d"),
+    }
+
+
 def ratios(results: dict[str, Any]) -> dict[str, float]:
-    """What the issue of speed is judged by."""
+    """What speed is judged by, in this run."""
     mine, plain = results["patchbay"], results["transformers"]
+    peers = {name: value for name, value in results.items() if name.startswith("llama.cpp")}
     ratio = {
+        "decode with an adapter / without": mine["decode_adapter"] / mine["decode"],
         "decode with an adapter / transformers + PEFT": mine["decode_adapter"]
         / plain["decode_adapter"],
         "decode / transformers": mine["decode"] / plain["decode"],
-        "first token of 512 / transformers": mine["first_token"]["512"]
-        / plain["first_token"]["512"],
         "turn 5 without / with what was read": mine["turn_5_anew"] / mine["turn_5"],
         "eight with four adapters / with one": mine["eight_mixed"] / mine["eight_same"],
         "eight together / one after another": mine["eight_mixed"] / mine["eight_in_turn"],
     }
-    if "llama.cpp" in results:
-        peer = results["llama.cpp"]
-        ratio["decode with an adapter / llama.cpp"] = mine["decode_adapter"] / peer["decode"]
-        ratio["first token of 512 / llama.cpp"] = (
-            mine["first_token"]["512"] / peer["first_token"]["512"]
-        )
+    for tokens, seconds in mine["first_token"].items():
+        best = min(peer["first_token"][tokens] for peer in (plain, *peers.values()))
+        ratio[f"first token of {tokens} / the best peer's"] = seconds / best
+    for name, peer in peers.items():
+        ratio[f"decode with an adapter / {name}"] = mine["decode_adapter"] / peer["decode"]
+        ratio[f"eight with four adapters / {name} without"] = mine["eight_mixed"] / peer["eight"]
     return {name: round(value, 3) for name, value in ratio.items()}
 
 
@@ -140,7 +153,7 @@ def ours(shelf: Path, profile: str) -> dict[str, Any]:
     figures = {
         "decode": median(lambda: one.decode(None)),
         "decode_adapter": median(lambda: one.decode(one.names[0])),
-        "first_token": {str(n): median(partial(one.first_token, n)) for n in (64, 512)},
+        "first_token": {str(n): median(partial(one.first_token, n)) for n in PROMPTS},
         "turn_5": median(lambda: one.turn_5(anew=False)),
         "turn_5_anew": median(lambda: one.turn_5(anew=True)),
         "first_load": round(statistics.median(one.loads), 4),
@@ -253,7 +266,7 @@ def theirs(shelf: Path, base: str) -> dict[str, Any]:
 
     figures: dict[str, Any] = {
         "decode": median(decode),
-        "first_token": {str(n): median(partial(generate, n, 1)) for n in (64, 512)},
+        "first_token": {str(n): median(partial(generate, n, 1)) for n in PROMPTS},
     }
     model = PeftModel.from_pretrained(model, str(shelf / "random-0"))
     return {**figures, "decode_adapter": median(decode), "peak_gb": _peak()}
@@ -321,7 +334,9 @@ def _transformers(starter: Starter, dtype: torch.dtype) -> Any:
 
 
 def _peak() -> float:
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 3)
+    """GB at most so far. getrusage would count what the process that started this one had, too."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return round(int(status.partition("VmHWM:")[2].split()[0]) / 2**20, 3)
 
 
 if __name__ == "__main__":
