@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from adapter_store.calibration import Calibration, read_calibration, write_calibration
 from adapter_store.discovery import find_adapter
@@ -12,6 +13,7 @@ from adapter_store.promotions import PromotionEvent, Promotions
 from core.errors import InputError
 from evaluation import record
 from evaluation.gate import GateVerdict
+from evaluation.record import Run
 
 
 def promote(
@@ -39,15 +41,8 @@ def promote(
         raise InputError(f"{name} did not pass the gate ({failed}). To promote it all the same, "
                          'say why: --force "…".')  # fmt: skip
     folder = find_adapter(name)
-    fingerprint = fingerprint_of(folder)
     calibration = read_calibration(folder)
-    if fingerprint != run.settings.fingerprints["adapter"]:
-        raise InputError(
-            f"{name} has changed since it was judged ({run.settings.fingerprints['adapter']} then, "
-            f"{fingerprint} now). Judge it again."
-        )
-    if run.settings.fingerprints.get("biases") != calibration.fingerprints.get("biases"):
-        raise InputError(f"{name}: its biases have changed since it was judged. Judge it again.")
+    _require_unchanged(run, folder, calibration)
     if run.chosen is not None:
         write_calibration(
             folder,
@@ -59,7 +54,32 @@ def promote(
                 rows=run.settings.rows - run.failed,
             ),
         )
-    evidence = {
+    evidence = _evidence(run, before, verdict) | ({"forced": force} if force else {})
+    fingerprint = run.settings.fingerprints["adapter"]
+    return Promotions().promote(run.settings.task_name, name, fingerprint, evidence)
+
+
+def _require_unchanged(run: Run, folder: Path, calibration: Calibration) -> None:
+    """See that what would be promoted is what was judged.
+
+    Raises:
+        InputError: it is not.
+    """
+    judged, now = run.settings.fingerprints, fingerprint_of(folder)
+    if now != judged["adapter"]:
+        raise InputError(
+            f"{folder.name} has changed since it was judged ({judged['adapter']} then, {now} now). "
+            "Judge it again."
+        )
+    if judged.get("biases") != calibration.fingerprints.get("biases"):
+        raise InputError(
+            f"{folder.name}: its biases have changed since it was judged. Judge it again."
+        )
+
+
+def _evidence(run: Run, before: Run, verdict: GateVerdict) -> dict[str, Any]:
+    """What an adapter won by."""
+    return {
         "data": run.settings.data,
         "sha256": run.settings.sha256,
         "rows": verdict.comparison.rows,
@@ -68,6 +88,3 @@ def promote(
         "figures": {c.name: [c.first, c.second, c.verdict] for c in verdict.comparison.compared},
         "checks": [asdict(check) for check in verdict.checks],
     }
-    if force:
-        evidence["forced"] = force
-    return Promotions().promote(run.settings.task_name, name, fingerprint, evidence)
