@@ -1,0 +1,1 @@
+"""Files people have, as blocks with their places, and results written back into them."""
