@@ -62,6 +62,8 @@ def chat_routes(router: APIRouter, agent: Agent, turns: Turns, settings: Setting
         visitor: Visitor = request.state.visitor
         adapter = adapter_of(body.model, agent)
         request.state.log_fields["model"] = body.model
+        if files := [file for message in body.messages for file in message.files]:
+            await turns.call(visitor.name, lambda: [file.read() for file in files])
         options = turn_options(
             body,
             visitor,
@@ -106,9 +108,15 @@ def _start(
             'adapter go on from messages as they stand, add `"patchbay": {"raw": true}`.'
         )
     if task is None:
-        request, content = body.messages[-1].request
+        asked_for, (request, content) = body.messages[-1], body.messages[-1].request
         return lambda stop, drawn: agent.answer(
-            request, history, content=content, stop=stop, explain=False, options=drawn
+            request,
+            history,
+            content=content,
+            documents=asked_for.documents,
+            stop=stop,
+            explain=False,
+            options=drawn,
         )
     text = last["content"]
     slots = None if asked.slots is None else dict(asked.slots)

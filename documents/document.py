@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby
-from typing import Any, Literal, get_args
+from typing import Any, Literal
+
+from pydantic import TypeAdapter
 
 BlockKind = Literal["heading", "paragraph", "list", "table", "code", "caption"]
 Format = Literal["pdf", "docx", "markdown", "html", "text", "srt", "vtt", "table", "workbook"]
@@ -83,17 +85,16 @@ class Document:
         return {**{k: v for k, v in values.items() if v}, "blocks": blocks}
 
     @classmethod
-    def from_json(cls, values: dict[str, Any], source: bytes = b"") -> Document:
+    def from_json(cls, values: Any, source: bytes = b"") -> Document:
         """What `to_json` gave.
 
         Raises:
-            TypeError, KeyError, ValueError: it is something else.
+            ValueError: it is something else.
         """
-        blocks = tuple(Block(**block) for block in values["blocks"])
-        if not {block.kind for block in blocks} <= set(get_args(BlockKind)):
-            raise ValueError("a block of an unknown kind")
-        notes = tuple(values.get("notes", ()))
-        return cls(**{**values, "blocks": blocks, "notes": notes, "source": source})
+        return replace(_DOCUMENT.validate_python(values), source=source)
+
+
+_DOCUMENT = TypeAdapter(Document)
 
 
 def rendered(blocks: Iterable[Block]) -> str:
