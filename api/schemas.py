@@ -22,7 +22,7 @@ from pydantic_core import PydanticCustomError
 
 from agent.cleaning import MAX_CHARACTERS
 from core.errors import InputError
-from documents import Document, process
+from documents import Document, joined, process
 from engine.constraints import require_supported
 from engine.interface import Grammar
 from tasks.spec import Message
@@ -176,8 +176,7 @@ class ChatMessage(RequestBody):
     @property
     def text(self) -> str:
         """The content as one text."""
-        parts = [*filter(None, [self.said, *(document.text for document in self.documents)])]
-        return "\n\n".join(parts)
+        return "\n\n".join(filter(None, [self.said, joined(self.documents)]))
 
     @property
     def said(self) -> str:
@@ -223,13 +222,15 @@ def as_messages(given: Sequence[ChatMessage]) -> list[Message]:
             f"The messages have {size:,} characters; at most {MAX_CHARACTERS:,} can be read. "
             "Leave the oldest out."
         )
-    return [
-        {
-            "role": "system" if message.role == "developer" else message.role,
-            "content": message.text,
-        }
-        for message in given
-    ]
+    return [_as_message(message) for message in given]
+
+
+def _as_message(given: ChatMessage) -> Message:
+    role = "system" if given.role == "developer" else given.role
+    message: Message = {"role": role, "content": given.text}
+    if attached := joined(given.documents):
+        message["attached"] = attached
+    return message
 
 
 class StreamOptions(RequestBody):

@@ -152,5 +152,8 @@ def _feed(process: subprocess.Popen[bytes], line: bytes, raw: bytes) -> None:
 
 def _environment() -> dict[str, str]:
     """What a Python needs to start; no key or token of ours."""
-    kept = {"PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT", "TEMP", "VIRTUAL_ENV"}
-    return {k: v for k, v in os.environ.items() if k in kept} | {"PYTHONUTF8": "1"}
+    kept = {"PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TEMP", "SYSTEMROOT", "VIRTUAL_ENV"}
+    kept |= {"LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME"}
+    given = {name: value for name, value in os.environ.items() if name in kept}
+    # openpyxl imports numpy, whose threads would reserve memory for each core.
+    return given | {"PYTHONUTF8": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
