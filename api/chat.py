@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -34,6 +35,7 @@ from api.schemas import (
     ChatRequest,
     PatchbayOptions,
     as_messages,
+    read_files,
 )
 from api.turn_options import turn_options
 from core.access import Visitor
@@ -63,7 +65,7 @@ def chat_routes(router: APIRouter, agent: Agent, turns: Turns, settings: Setting
         adapter = adapter_of(body.model, agent)
         request.state.log_fields["model"] = body.model
         if files := [file for message in body.messages for file in message.files]:
-            await turns.call(visitor.name, lambda: [file.read() for file in files])
+            await turns.call(visitor.name, partial(read_files, files))
         options = turn_options(
             body,
             visitor,

@@ -148,6 +148,12 @@ class FilePart(RequestBody):
         self._document = process.read(self.file.filename or "file", raw)
 
 
+def read_files(files: Sequence[FilePart]) -> None:
+    """Read each of them; raises as `FilePart.read`."""
+    for file in files:
+        file.read()
+
+
 def _kind_is_known(part: Any) -> Any:
     kind = part.get("type") if isinstance(part, dict) else None
     if isinstance(kind, str) and kind not in {"text", "file"}:

@@ -81,6 +81,8 @@ class _Events(HTMLParser):
         ends = [event.start for event in self.events[1:]] + [len(text)]
         for event, end in zip(self.events, ends, strict=True):
             event.end = end
+            if event.kind == "words":  # as it stands: the parser adds a `;` to `AT&T`
+                event.value = text[event.start : end]
 
     def _add(self, kind: str, value: str = "") -> None:
         line, column = self.getpos()
@@ -102,15 +104,15 @@ class _Events(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         """Words."""
-        self._add("words", data)
+        self._add("words")
 
     def handle_entityref(self, name: str) -> None:
         """A character by its name."""
-        self._add("words", f"&{name};")
+        self._add("words")
 
     def handle_charref(self, name: str) -> None:
         """A character by its number."""
-        self._add("words", f"&#{name};")
+        self._add("words")
 
     def handle_comment(self, data: str) -> None:
         """A comment."""
@@ -182,7 +184,8 @@ class _Walk:
         groups: list[tuple[str, str]] = []  # the source of each pair of tags
         marks: list[str] = []
         pairs = _pairs(run)
-        shown, tagged, closing = "", "", {}
+        shown, tagged = "", ""
+        closing: dict[int, int] = {}
         for place, event in enumerate(run):
             source = self.text[event.start : event.end]
             if event.kind == "words":
@@ -191,8 +194,8 @@ class _Walk:
             elif place in closing:
                 tagged += f"</g{closing[place]}>"
             elif place in pairs:
-                end = run[pairs[place]]
-                groups.append((source, self.text[end.start : end.end]))
+                closer = run[pairs[place]]
+                groups.append((source, self.text[closer.start : closer.end]))
                 closing[pairs[place]] = len(groups)
                 tagged += f"<g{len(groups)}>"
             else:
@@ -216,7 +219,8 @@ class _Walk:
 
 
 def _with_tags(new: str, groups: list[tuple[str, str]], marks: list[str]) -> str:
-    out, around = "", ()
+    out = ""
+    around: tuple[int, ...] = ()
     for run in runs(new, len(groups), len(marks)):
         kept = next(
             (i for i, (a, b) in enumerate(zip(around, run.groups, strict=False)) if a != b),

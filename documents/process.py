@@ -109,8 +109,8 @@ def _ask(
         late.start()
         feeder = threading.Thread(target=_feed, args=(process, line, raw), daemon=True)
         feeder.start()
+        assert process.stdout
         try:
-            assert process.stdout
             answer = process.stdout.read(ANSWER_BYTES + 1)
             with suppress(subprocess.TimeoutExpired):
                 process.wait(1)

@@ -17,7 +17,7 @@ const patchbayFiles = (() => {
   }
 
   function draw() {
-    const list = find(".pb-files");
+    const list = find(".pb-composer .pb-files");
     if (!list) return;
     list.hidden = items.length === 0;
     list.replaceChildren(...items.map(chip));
@@ -94,8 +94,11 @@ const patchbayFiles = (() => {
     return { text: words, attached: items.map((item) => item.answer) };
   }
 
-  const settled = () => items.every((item) => item.state === "ready");
-  const complete = (words) => settled() && Boolean(words || items.every((item) => item.pasted !== null) && items.length);
+  // Whether it can be sent: read, and with words unless all of it was pasted.
+  function complete(words) {
+    if (!words) return items.length > 0 && items.every((item) => item.pasted !== null);
+    return items.every((item) => item.state === "ready");
+  }
 
   // Those of an earlier request, to be sent again with its changed words.
   function restore(attached) {

@@ -65,7 +65,7 @@ def _read(agent: Agent, name: str, raw: bytes) -> dict[str, Any]:
     document = process.read(name, raw)
     tokens = None
     try:
-        tokens = agent.engine.count_tokens([{"role": "user", "content": document.text}])
+        tokens = agent.engine.count_tokens(({"role": "user", "content": document.text},))
     except PatchbayError as error:  # the engine is away; the file was read all the same
         log.info("The tokens of an attached file could not be counted: %s", error)
     return {"document": document.to_json(), "tokens": tokens}

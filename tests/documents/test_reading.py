@@ -14,7 +14,7 @@ from documents.reading import read_here
 
 PAGE = b"""<!DOCTYPE html><html><head><title>Fish &amp; chips</title><style>p {}</style></head>
 <body><h2>Why <em>fish</em></h2>
-<p>See <a href="u?a=1&b=2">the   menu</a>,<br>and <img src="a.png">.</p>
+<p>AT&T: <a href="u?a=1&b=2">the   menu</a>,<br>and <img src="a.png">.</p>
 <ul><li>cod<li>plaice <ul><li>small</ul></ul><table><tr><th>what<th>price<tr><td>cod<td>9</table>
 <pre>  oil
     hot</pre><script>var hidden = "<p>never</p>"</script>The end</body></html>"""
@@ -134,7 +134,7 @@ def test_html_has_its_structure_and_no_script() -> None:
     assert seen(document) == [
         ("heading", 1, "Fish & chips"),
         ("heading", 2, "Why fish"),
-        ("paragraph", 0, "See the menu,\nand ."),
+        ("paragraph", 0, "AT&T: the menu,\nand ."),
         ("list", 1, "cod"),
         ("list", 1, "plaice"),
         ("list", 2, "small"),
@@ -145,7 +145,7 @@ def test_html_has_its_structure_and_no_script() -> None:
         ("code", 0, "oil\n    hot"),
         ("paragraph", 0, "The end"),
     ]
-    assert document.blocks[2].tagged == "See <g1>the menu</g1>,<x1/>and <x2/>."
+    assert document.blocks[2].tagged == "AT&T: <g1>the menu</g1>,<x1/>and <x2/>."
 
 
 @pytest.mark.parametrize("ending", [b"\n", b"\r\n"])

@@ -68,8 +68,9 @@ def test_new_texts_are_read_again_and_everything_else_is_as_before(name: str) ->
 def test_html_keeps_tags_and_attributes() -> None:
     document = read("page.html", PAGE)
     written = write_here(document, louder(document)).decode()
-    assert written.lower() == PAGE.decode().lower().replace("the   menu", "the menu")
-    assert 'SEE <a href="u?a=1&b=2">THE MENU</a>,<br>AND <img src="a.png">.' in written
+    before = PAGE.decode().replace("the   menu", "the menu").replace("AT&T", "AT&amp;T")
+    assert written.lower() == before.lower()
+    assert 'AT&amp;T: <a href="u?a=1&b=2">THE MENU</a>,<br>AND <img src="a.png">.' in written
     assert 'var hidden = "<p>never</p>"' in written
 
 

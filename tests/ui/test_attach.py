@@ -31,18 +31,25 @@ PASTE = """([text]) => {
     return box.dispatchEvent(new ClipboardEvent("paste", init));
 }"""
 CHIPS = ".pb-composer .pb-file"
+READ = 90_000  # ms for a file: a process starts for each, and a busy machine is slow
 
 
 def drop(page: Page, name: str, raw: bytes) -> None:
     page.evaluate(DROP, [name, base64.b64encode(raw).decode()])
 
 
+def wait_until_read(page: Page) -> None:
+    """No chip is being read any more."""
+    expect(page.locator(f"{CHIPS}[data-state=reading]")).to_have_count(0, timeout=READ)
+
+
 def answered(page: Page, words: str) -> str:
     """Write words beside what is attached and press Enter; what the engine was given."""
+    wait_until_read(page)
     page.locator("#pb-text").fill(words)
     expect(page.locator(".pb-send")).to_be_enabled()
     page.locator("#pb-text").press("Enter")
-    expect(page.locator(".bot-row").last.locator(".pb-actions")).to_be_visible()
+    expect(page.locator(".bot-row").last.locator(".pb-actions")).to_be_visible(timeout=READ)
     expect(page.locator("html")).not_to_have_attribute("data-busy", "true")
     return page.locator(".bot-row").last.inner_text()
 
@@ -52,6 +59,7 @@ def test_a_dropped_pdf_is_answered_and_remembered(visit: Visit, quick: Any) -> N
     drop(page, "../../report\u202e.pdf", made_files.report(2))
     chip = page.locator(CHIPS)
     expect(chip).to_contain_text("report.pdf")
+    wait_until_read(page)
     expect(chip).to_contain_text("2 pages")
     expect(chip).to_contain_text("tokens")
     expect(page.locator(".pb-send")).to_be_disabled()  # what is to be done with it?
@@ -90,6 +98,7 @@ def test_a_bad_file_says_why_and_can_be_removed(visit: Visit, quick: Any) -> Non
     page = visit(quick, **PHONE)
     drop(page, "a.pdf", made_files.locked_pdf())
     drop(page, "<img src=x onerror=hacked=1>.txt", b"")
+    wait_until_read(page)
     expect(page.locator(CHIPS).first).to_contain_text("locked with a password")
     expect(page.locator(CHIPS).last).to_contain_text("is empty")
     page.locator("#pb-text").fill("hello")
@@ -109,6 +118,7 @@ def test_a_long_paste_is_a_chip_that_can_be_edited(visit: Visit, quick: Any) -> 
     chip = page.locator(CHIPS)
     expect(chip).to_contain_text("Pasted text")
     expect(page.locator("#pb-text")).to_have_value("")
+    wait_until_read(page)
     expect(chip).to_contain_text("tokens")
     chip.locator("[data-act=unpack]").click()
     expect(page.locator("#pb-text")).to_have_value(text)
@@ -127,7 +137,7 @@ def test_a_paste_without_words_is_the_request_and_with_words_is_content(
     assert quick.agent.planner.given[-1] is None
     expect(page.locator("html")).not_to_have_attribute("data-busy", "true")
     page.evaluate(PASTE, [text])
-    expect(page.locator(".pb-send")).to_be_disabled()
+    wait_until_read(page)
     page.locator("#pb-text").fill("Summarize")
     expect(page.locator(".pb-send")).to_be_enabled()
     page.locator("#pb-text").press("Enter")
@@ -138,7 +148,8 @@ def test_a_paste_without_words_is_the_request_and_with_words_is_content(
 def test_a_paste_of_a_million_characters_does_not_hang_the_page(visit: Visit, quick: Any) -> None:
     page = visit(quick)
     assert not page.evaluate(PASTE, ["很长的文字 " * 175_000])
-    expect(page.locator(CHIPS)).to_contain_text("tokens", timeout=60_000)
+    wait_until_read(page)
+    expect(page.locator(CHIPS)).to_contain_text("tokens")
     page.locator(CHIPS).locator("[data-act=unpack]").click()
     expect(page.locator(CHIPS)).to_contain_text("too long to be edited")
     expect(page.locator("#pb-text")).to_have_value("")
@@ -149,10 +160,12 @@ def test_what_is_more_than_a_request_holds_is_said_and_kept(
 ) -> None:
     page = visit(serve(fake_agent(), max_request_bytes=20_000))
     page.evaluate(PASTE, ["word " * 5000])
+    wait_until_read(page)
     expect(page.locator(CHIPS)).to_contain_text("larger than what is read")
     page.locator(CHIPS).get_by_role("button", name="Remove").click()
     for _ in range(2):
         page.evaluate(PASTE, ["word " * 2500])
+    wait_until_read(page)
     expect(page.locator(CHIPS).last).to_contain_text("tokens")
     page.locator("#pb-text").fill("Summarize")
     page.locator("#pb-text").press("Enter")
@@ -183,7 +196,10 @@ def test_a_login_guards_files_too(serve: Any, fake_agent: Any) -> None:
 def test_reading_is_without_a_trace_on_disk(quick: Any, tmp_path: Path) -> None:
     before = {*Path("/tmp/gradio").rglob("*")} if Path("/tmp/gradio").exists() else set()
     answer = httpx.post(
-        f"{quick.address}/gradio_api/attach", content=b"# Hi", headers={"X-File-Name": "a.md"}
+        f"{quick.address}/gradio_api/attach",
+        content=b"# Hi",
+        headers={"X-File-Name": "a.md"},
+        timeout=READ,
     )
     assert answer.json()["document"]["blocks"] == [
         {"kind": "heading", "text": "Hi", "level": 1, "line": 1}
