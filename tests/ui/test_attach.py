@@ -158,18 +158,21 @@ def test_a_paste_of_a_million_characters_does_not_hang_the_page(visit: Visit, qu
 def test_what_is_more_than_a_request_holds_is_said_and_kept(
     visit: Visit, serve: Any, fake_agent: Any
 ) -> None:
-    page = visit(serve(fake_agent(), max_request_bytes=20_000))
-    page.evaluate(PASTE, ["word " * 5000])
+    page = visit(serve(fake_agent(), max_request_bytes=2_000_000))
+    problem = page.locator(".pb-problem")
+    page.evaluate(PASTE, ["很长的文字 " * 130_000])  # 16 bytes each, and nothing to lay out
     wait_until_read(page)
     expect(page.locator(CHIPS)).to_contain_text("larger than what is read")
+    page.locator("#pb-text").press("Enter")  # as a request it is no shorter
+    expect(problem).to_contain_text("more than one request may hold")
     page.locator(CHIPS).get_by_role("button", name="Remove").click()
     for _ in range(2):
-        page.evaluate(PASTE, ["word " * 2500])
+        page.evaluate(PASTE, ["很长的文字 " * 70_000])
     wait_until_read(page)
     expect(page.locator(CHIPS).last).to_contain_text("tokens")
     page.locator("#pb-text").fill("Summarize")
     page.locator("#pb-text").press("Enter")
-    expect(page.locator(".pb-problem")).to_contain_text("more than one request may hold")
+    expect(problem).to_contain_text("more than one request may hold")
     expect(page.locator(CHIPS)).to_have_count(2)
     expect(page.locator("#pb-text")).to_have_value("Summarize")
 
