@@ -7,6 +7,7 @@ const patchbayFiles = (() => {
   const find = (selector) => document.querySelector(selector);
 
   let items = []; // {file, pasted, state, answer, error}
+  let line = Promise.resolve(); // ends when the last of them is read
   let changed = () => {};
 
   function size(bytes) {
@@ -42,10 +43,14 @@ const patchbayFiles = (() => {
     return row;
   }
 
-  async function add(file, pasted = null) {
+  function add(file, pasted = null) {
     const item = { file, pasted, state: "reading", answer: null, error: "" };
     items.push(item);
     draw();
+    line = line.then(() => items.includes(item) && read(item, file)); // one after the other
+  }
+
+  async function read(item, file) {
     try {
       if (file.size > MOST) throw new Error(find("#pb-file").dataset.large);
       const answer = await fetch("gradio_api/attach", {

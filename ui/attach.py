@@ -31,19 +31,23 @@ def attach_route(agent: Agent) -> Route:
     """The one route: `{"document": ..., "tokens": ...}` of a file, or `{"error": ...}`."""
 
     async def attach(request: Request) -> JSONResponse:
+        visitor, name = request.client.host if request.client else "", _name(request)
         try:
-            agent.limits.count_request(request.client.host if request.client else "")
-            name = request.headers.get(NAME_HEADER)
-            if name is None:
-                raise InputError(f"A file comes with its name in the header {NAME_HEADER}.")
-            raw = await _body(request, shown_name(unquote(name)))
-            return JSONResponse(await run_in_threadpool(_read, agent, unquote(name), raw))
-        except TooMany as error:
-            return JSONResponse({"error": str(error)}, 429)
-        except InputError as error:
-            return JSONResponse({"error": str(error)}, 422)
+            agent.limits.count_request(visitor)
+            with agent.limits.queue.admit(visitor):  # so many are held in memory, and no more
+                if not name:
+                    raise InputError(f"A file comes with its name in the header {NAME_HEADER}.")
+                raw = await _body(request, name)
+                return JSONResponse(await run_in_threadpool(_read, agent, name, raw))
+        except PatchbayError as error:
+            statuses = {InputError: 422, TooMany: 429}
+            return JSONResponse({"error": str(error)}, statuses.get(type(error), 503))
 
     return Route(PATH, attach, methods=["POST"])
+
+
+def _name(request: Request) -> str:
+    return unquote(request.headers.get(NAME_HEADER, ""))
 
 
 async def _body(request: Request, name: str) -> bytes:
@@ -53,8 +57,8 @@ async def _body(request: Request, name: str) -> bytes:
         InputError: it is too large; what comes after that is not waited for.
     """
     announced = request.headers.get("content-length", "")
+    name, raw = shown_name(name), bytearray()
     require_size(name, int(announced) if announced.isdecimal() else 0, DEFAULT_LIMITS)
-    raw = bytearray()
     async for chunk in request.stream():
         raw += chunk
         require_size(name, len(raw), DEFAULT_LIMITS)

@@ -90,6 +90,7 @@ def draw_composer(kept_in: Path, copied_to: str = "") -> str:
 <p class="pb-editing" hidden>{say("box.editing")}
 <button type="button" class="pb-plain" data-act="cancel">{say("box.cancel")}</button></p>
 <ul class="pb-files" hidden></ul>
+<p class="pb-wish" hidden>{say("file.wish")}</p>
 <template id="pb-file" {_told()}><li class="pb-file">
 <button type="button" class="pb-open" data-act="unpack">{icon("file")}
 <b class="pb-name" dir="auto"></b>

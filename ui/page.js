@@ -59,7 +59,9 @@ window.patchbay = (() => {
     if (!area) return;
     area.style.height = "auto";
     area.style.height = `${Math.min(area.scrollHeight, innerHeight * 0.4)}px`;
-    find(".pb-send").disabled = !files.complete(area.value.trim());
+    const words = area.value.trim();
+    find(".pb-send").disabled = !files.complete(words);
+    find(".pb-wish").hidden = !files.has() || words !== "" || files.complete(words);
   }
 
   function write(text) {

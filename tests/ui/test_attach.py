@@ -62,7 +62,8 @@ def test_a_dropped_pdf_is_answered_and_remembered(visit: Visit, quick: Any) -> N
     wait_until_read(page)
     expect(chip).to_contain_text("2 pages")
     expect(chip).to_contain_text("tokens")
-    expect(page.locator(".pb-send")).to_be_disabled()  # what is to be done with it?
+    expect(page.locator(".pb-send")).to_be_disabled()
+    expect(page.get_by_text("Say below what is to be done")).to_be_visible()
     assert "Books and people" in answered(page, "Summarize this")
     assert quick.agent.planner.given[-1].startswith("Annual report of the library")
     expect(page.locator(CHIPS)).to_have_count(0)
