@@ -26,7 +26,8 @@ BODY = "word/document.xml"
 ASIDE = re.compile(r"word/(?:footnotes|endnotes|header\d*|footer\d*)\.xml")
 HEADING = re.compile(r"heading (\d)", re.I)
 # In a paragraph these hold runs, and are themselves no formatting.
-TRANSPARENT = {f"{W}{name}" for name in ("ins", "smartTag", "sdt", "sdtContent", "fldSimple")}
+_TRANSPARENT = "ins moveTo smartTag sdt sdtContent fldSimple customXml dir bdo"
+TRANSPARENT = {f"{W}{name}" for name in _TRANSPARENT.split()}
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 
