@@ -17,6 +17,9 @@ const patchbayFiles = (() => {
     return `${step && bytes < 10 ? bytes.toFixed(1) : Math.round(bytes)} ${units[step]}`;
   }
 
+  // As documents/names.py has it, until that has told: no path, no marks that turn the writing.
+  const shown = (name) => name.split(/[\\/]/).pop().replace(/\p{C}/gu, "");
+
   function draw() {
     const list = find(".pb-composer .pb-files");
     if (!list) return;
@@ -30,7 +33,7 @@ const patchbayFiles = (() => {
     const { document: read, tokens } = item.answer || {};
     row.dataset.state = item.state;
     row.dataset.pasted = String(item.pasted !== null);
-    row.querySelector(".pb-name").textContent = (read && read.name) || item.file.name;
+    row.querySelector(".pb-name").textContent = read ? read.name : shown(item.file.name);
     row.querySelector(".pb-size").textContent = size(item.file.size);
     row.querySelector(".pb-fault").textContent = item.error || "";
     row.querySelector(".pb-remarks").textContent = (read && read.notes ? read.notes : []).join(" ");
