@@ -1,6 +1,7 @@
 """The agent in a terminal.
 
 python -m agent ask "Translate into French: The train is late."
+python -m agent ask "Summarize this" --file report.pdf
 python -m agent route requests.jsonl
 """
 
@@ -30,6 +31,7 @@ from agent.turn_record import StepRecord, TurnRecord
 from core.errors import InputError, PatchbayError
 from core.settings import load_settings
 from core.terminal import aside, run
+from documents import Document, process
 from tasks.spec import Message, TaskSpec, find_task, load_tasks
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -41,7 +43,10 @@ def ask(
     text: Annotated[str, typer.Argument(help="the request; - reads it from standard input")],
     task: Annotated[str | None, typer.Option(help="answer with this task, unrouted")] = None,
     content: Annotated[str | None, typer.Option(help="the text to work on")] = None,
-    file: Annotated[Path | None, typer.Option(help="a file with the text to work on")] = None,
+    file: Annotated[
+        list[Path] | None,
+        typer.Option(help="a file to work on, as often as there are; - is standard input"),
+    ] = None,
     profile: Profile = None,
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
 ) -> None:
@@ -51,10 +56,12 @@ def ask(
     settings = load_settings(profile=profile)
     request = clean(sys.stdin.read() if text == "-" else text)
     chosen = find_task(load_tasks(), task).name if task else None
-    given = _given(content, file)
+    documents = _read(file or [], content, text)
     agent = build_agent(settings, lambda line: None if as_json else aside(line + " …"))
     try:
-        events = agent.answer(request, task=chosen, content=given, explain=False)
+        events = agent.answer(
+            request, task=chosen, content=content, documents=documents, explain=False
+        )
         print(json.dumps(_record(events), ensure_ascii=False)) if as_json else _draw(events)
     finally:
         agent.close()
@@ -85,20 +92,26 @@ def route(
         raise typer.Exit(1)
 
 
-def _given(content: str | None, file: Path | None) -> str | None:
-    """The text to work on that came apart from the request.
+def _read(files: list[Path], content: str | None, text: str) -> list[Document]:
+    """The files to work on, in their order; what there is to say of them is said.
 
     Raises:
-        InputError: there are two, or the file cannot be read.
+        InputError: standard input, or the text to work on, is asked for twice, or a file is bad.
     """
-    if file is None:
-        return content
-    if content is not None:
+    if files and content is not None:
         raise InputError("--content and --file both give the text to work on. Leave one out.")
-    try:
-        return file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{file} cannot be read as UTF-8 text: {error}.") from error
+    if [text, *map(str, files)].count("-") > 1:
+        raise InputError("- stands for standard input, which can be read once. Name a file.")
+    documents = []
+    for file in files:
+        if str(file) == "-":
+            document = process.read("standard input", sys.stdin.buffer.read())
+        else:
+            document = process.read_file(file)
+        for note in document.notes:
+            aside(note)
+        documents.append(document)
+    return documents
 
 
 def _lines(file: str) -> Iterator[tuple[int, bytes]]:

@@ -27,6 +27,7 @@ from agent.planning.planner import Planner
 from agent.steps import StepRun, TurnContext, run_step
 from core.errors import AsksBack, PatchbayError
 from core.settings import Settings
+from documents.document import Document, joined
 from engine.encoder import SentenceEncoder
 from engine.interface import Engine
 from tasks.spec import Message, TaskSpec, conversation_task
@@ -71,6 +72,7 @@ class Agent:
         *,
         task: str | None = None,
         content: str | None = None,
+        documents: Sequence[Document] = (),
         stop: threading.Event | None = None,
         explain: bool = True,
         options: TurnOptions = DEFAULT_OPTIONS,
@@ -83,6 +85,7 @@ class Agent:
             task: answer with this task, whatever the planner thinks.
             content: the text to work on, where it came apart from what the person wrote. None of
                 it is read as instruction.
+            documents: files that are content too, after `content`. Steps see their blocks.
             stop: set it to end the computation. Closing the iterator does the same.
             explain: say which words carried a choice (a dozen more forward passes).
             options: decoding in place of the tasks' own, and who may answer whom.
@@ -90,8 +93,14 @@ class Agent:
         Expected errors never raise: the last event is `Failed`.
         """
         turn = TurnContext(
-            history=history, stop=stop or threading.Event(), explain=explain, options=options
+            history=history,
+            stop=stop or threading.Event(),
+            explain=explain,
+            options=options,
+            documents=documents,
         )
+        parts = [content, joined(documents)]
+        content = "\n\n".join(part for part in parts if part) or None
         return self._guarded(self._answer(text, task, content, turn), turn)
 
     def perform(

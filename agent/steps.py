@@ -20,6 +20,7 @@ from agent.options import DEFAULT_OPTIONS, TurnOptions
 from agent.plan import Step
 from core import fingerprint
 from core.errors import InputError
+from documents.document import Document
 from engine.interface import (
     Choice,
     ChooseRequest,
@@ -38,12 +39,17 @@ OUT_OF_TOKENS = Usage(prompt_tokens=0, tokens=0, seconds=0.0, first_token=0.0, s
 
 @dataclass(frozen=True)
 class TurnContext:
-    """What every step of one turn shares; see `Agent.answer`."""
+    """What every step of one turn shares; see `Agent.answer`.
+
+    Attributes:
+        documents: those whose text the first step's content ends with.
+    """
 
     history: Sequence[Message] = ()
     stop: threading.Event = field(default_factory=threading.Event)
     explain: bool = True
     options: TurnOptions = DEFAULT_OPTIONS
+    documents: Sequence[Document] = ()
 
 
 @dataclass(frozen=True)

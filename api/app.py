@@ -32,6 +32,7 @@ from api.text_schemas import CompletionRequestBody
 from api.texts import text_routes
 from api.turn_options import MAX_TOKENS_FIELDS
 from core.access import Keys
+from core.json_values import ValuesLimit
 from core.settings import Settings
 
 EXPOSED_HEADERS = ("x-request-id", "Retry-After")  # a page elsewhere may read these
@@ -71,6 +72,7 @@ class Api:
                 Middleware(HeadAsGet),
                 Middleware(BodyLimit, max_bytes=settings.max_request_bytes),
                 Middleware(Gunzip, max_bytes=settings.max_request_bytes),
+                Middleware(ValuesLimit),
             ],
         )
         handle_errors(self.app)

@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -34,6 +35,7 @@ from api.schemas import (
     ChatRequest,
     PatchbayOptions,
     as_messages,
+    read_files,
 )
 from api.turn_options import turn_options
 from core.access import Visitor
@@ -62,6 +64,8 @@ def chat_routes(router: APIRouter, agent: Agent, turns: Turns, settings: Setting
         visitor: Visitor = request.state.visitor
         adapter = adapter_of(body.model, agent)
         request.state.log_fields["model"] = body.model
+        if files := [file for message in body.messages for file in message.files]:
+            await turns.call(visitor.name, partial(read_files, files))
         options = turn_options(
             body,
             visitor,
@@ -106,9 +110,15 @@ def _start(
             'adapter go on from messages as they stand, add `"patchbay": {"raw": true}`.'
         )
     if task is None:
-        request, content = body.messages[-1].request
+        asked_for, (request, content) = body.messages[-1], body.messages[-1].request
         return lambda stop, drawn: agent.answer(
-            request, history, content=content, stop=stop, explain=False, options=drawn
+            request,
+            history,
+            content=content,
+            documents=asked_for.documents,
+            stop=stop,
+            explain=False,
+            options=drawn,
         )
     text = last["content"]
     slots = None if asked.slots is None else dict(asked.slots)

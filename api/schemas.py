@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
@@ -12,15 +13,16 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
     StringConstraints,
     ValidationInfo,
     WithJsonSchema,
-    model_validator,
 )
 from pydantic_core import PydanticCustomError
 
 from agent.cleaning import MAX_CHARACTERS
 from core.errors import InputError
+from documents import Document, joined, process
 from engine.constraints import require_supported
 from engine.interface import Grammar
 from tasks.spec import Message
@@ -93,17 +95,79 @@ class TextPart(RequestBody):
     type: Literal["text"]
     text: MessageText
 
-    @model_validator(mode="before")
-    @classmethod
-    def _is_text(cls, part: Any) -> Any:
-        kind = part.get("type") if isinstance(part, dict) else None
-        if isinstance(kind, str) and kind != "text":
-            raise PydanticCustomError(
-                "not_text",
-                "This server reads text, and no part of type '{kind}'. Leave it out",
-                {"kind": kind[:MAX_KIND_SHOWN]},
+
+class FileData(RequestBody):
+    """A file, all of it."""
+
+    filename: Annotated[str, Field(max_length=1000)] | None = None
+    file_data: Annotated[str, Field(min_length=1)] = Field(
+        description="its bytes in base64, with or without `data:...;base64,` before them"
+    )
+
+
+class FilePart(RequestBody):
+    """A file that is content: PDF, DOCX, XLSX, Markdown, HTML, text, subtitles or a table."""
+
+    type: Literal["file"]
+    file: FileData
+
+    _document: Document | None = PrivateAttr(None)
+
+    @property
+    def document(self) -> Document:
+        """What was read of it.
+
+        Raises:
+            InputError: the operation reads no files.
+        """
+        if self._document is None:
+            raise InputError("Files are read by /v1/chat/completions alone. Send the text here.")
+        return self._document
+
+    @property
+    def text(self) -> str:
+        """Its text."""
+        return self.document.text
+
+    def read(self) -> None:
+        """Read it, in a process of its own.
+
+        Raises:
+            InputError: it is not base64, or not a file that can be read.
+        """
+        head, comma, rest = self.file.file_data.partition(",")
+        try:
+            raw = base64.b64decode(
+                rest if comma and head.startswith("data:") else head + comma + rest, validate=True
             )
-        return part
+        except ValueError as error:
+            raise InputError(
+                "file.file_data is not base64. Send the file's bytes in base64, with or without "
+                "`data:...;base64,` before them."
+            ) from error
+        self._document = process.read(self.file.filename or "file", raw)
+
+
+def read_files(files: Sequence[FilePart]) -> None:
+    """Read each of them; raises as `FilePart.read`."""
+    for file in files:
+        file.read()
+
+
+def _kind_is_known(part: Any) -> Any:
+    kind = part.get("type") if isinstance(part, dict) else None
+    if isinstance(kind, str) and kind not in {"text", "file"}:
+        raise PydanticCustomError(
+            "unknown_part",
+            "This server reads text and files, and no part of type '{kind}'. Leave it out",
+            {"kind": kind[:MAX_KIND_SHOWN]},
+        )
+    return part
+
+
+Part = Annotated[
+    Annotated[TextPart | FilePart, Field(discriminator="type")], BeforeValidator(_kind_is_known)
+]
 
 
 class ChatMessage(RequestBody):
@@ -112,24 +176,38 @@ class ChatMessage(RequestBody):
     """
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: MessageText | Annotated[list[TextPart], Field(min_length=1, max_length=64)] | None = (
-        None
-    )
+    content: MessageText | Annotated[list[Part], Field(min_length=1, max_length=64)] | None = None
     name: Annotated[str, Field(max_length=200)] | None = None
 
     @property
     def text(self) -> str:
         """The content as one text."""
+        return "\n\n".join(filter(None, [self.said, joined(self.documents)]))
+
+    @property
+    def said(self) -> str:
+        """The text without that of files."""
         if self.content is None or isinstance(self.content, str):
             return self.content or ""
-        return "".join(part.text for part in self.content)
+        return "".join(part.text for part in self.content if isinstance(part, TextPart))
+
+    @property
+    def files(self) -> list[FilePart]:
+        """The files that came along."""
+        parts = self.content if isinstance(self.content, list) else []
+        return [part for part in parts if isinstance(part, FilePart)]
+
+    @property
+    def documents(self) -> list[Document]:
+        """What was read of them."""
+        return [file.document for file in self.files]
 
     @property
     def request(self) -> tuple[str, str | None]:
         """What is asked, and the text to work on where it comes as parts of its own."""
         if self.content is None or isinstance(self.content, str):
             return self.text, None
-        first, *others = (part.text for part in self.content)
+        first, *others = [part.text for part in self.content if isinstance(part, TextPart)] or [""]
         return first, "\n\n".join(others) or None
 
 
@@ -144,19 +222,21 @@ def as_messages(given: Sequence[ChatMessage]) -> list[Message]:
             raise InputError(
                 f"messages.{place} by the {message.role} has no content. Say something."
             )
-    size = sum(len(message.text) for message in given)
+    size = sum(len(message.said) for message in given)
     if size > MAX_CHARACTERS:
         raise InputError(
             f"The messages have {size:,} characters; at most {MAX_CHARACTERS:,} can be read. "
             "Leave the oldest out."
         )
-    return [
-        {
-            "role": "system" if message.role == "developer" else message.role,
-            "content": message.text,
-        }
-        for message in given
-    ]
+    return [_as_message(message) for message in given]
+
+
+def _as_message(given: ChatMessage) -> Message:
+    role = "system" if given.role == "developer" else given.role
+    message: Message = {"role": role, "content": given.text}
+    if attached := joined(given.documents):
+        message["attached"] = attached
+    return message
 
 
 class StreamOptions(RequestBody):

@@ -70,7 +70,9 @@ class Settings(BaseSettings):
     api_keys: dict[KeyName, ApiKey] = Field(
         {}, description="name -> key, or {key, adapters}; with any, everything but health needs one"
     )
-    max_request_bytes: int = Field(2_000_000, ge=1024, description="of one HTTP request")
+    max_request_bytes: int = Field(
+        32_000_000, ge=1024, description="of one HTTP request, files in it included"
+    )
     max_answer_tokens: int = Field(4096, ge=1, le=8192, description="of one answer, all its steps")
     visitor_running: int = Field(16, ge=1, description="answers of one visitor, made or waiting")
     visitor_rate: int = Field(600, ge=1, description="requests a minute of one visitor")

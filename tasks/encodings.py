@@ -32,10 +32,12 @@ class Decoded:
     Attributes:
         text: bytes that are not UTF-8 in a file that otherwise is stand as lone surrogates.
         note: what a person should know of how it was read; empty for UTF-8.
+        encoding: Python's name of it.
     """
 
     text: str
     note: str = ""
+    encoding: str = "utf-8"
 
 
 def decode(
@@ -54,13 +56,13 @@ def decode(
     """
     marked = (known for bom, known in BOMS.items() if raw.startswith(bom))
     if known := encoding or next(marked, None):
-        return Decoded(_as_said(name, raw, known))
+        return Decoded(_as_said(name, raw, known), encoding=known)
     try:
         return Decoded(raw.decode("utf-8"))
     except UnicodeDecodeError:
         pass
     if wide := _utf16_without_mark(raw):
-        return Decoded(raw.decode(wide), f"{name} was read as {wide}.")
+        return Decoded(raw.decode(wide), f"{name} was read as {wide}.", wide)
     foreign = [line for line in raw.replace(b"\r", b"\n").split(b"\n") if not line.isascii()]
     mended = Decoded(raw.decode("utf-8", "surrogateescape"))
     if 2 * sum(map(_is_utf8, foreign)) >= len(foreign):
@@ -129,6 +131,7 @@ def _legacy(name: str, raw: bytes, foreign: list[bytes], columns: Collection[str
             raw.decode(code),
             f"{name} is not UTF-8. It was read as {code}, like {shown[code]!r}; if that is wrong, "
             "say encoding=.",
+            code,
         )
     ways = "; ".join(f"{code}: {text!r}" for code, text in shown.items())
     raise InputError(

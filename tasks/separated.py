@@ -52,7 +52,7 @@ def read(
     if len(mark) != 1:
         raise InputError(f"delimiter={delimiter!r}: name one character, or tab.")
     if not said:
-        mark = excel[1] if excel else _separator(lines[begin], mark, columns)
+        mark = excel[1] if excel else likely_separator(lines[begin], mark, columns)
     return _Table(name, lines, mark, begin).records()
 
 
@@ -61,7 +61,7 @@ def _content(lines: list[str], begin: int) -> int:
     return next((i for i in range(begin, len(lines)) if lines[i].strip()), len(lines))
 
 
-def _separator(header: str, default: str, columns: Collection[str]) -> str:
+def likely_separator(header: str, default: str, columns: Collection[str]) -> str:
     """The separator under which a header has most of the wanted columns, or most columns.
 
     `csv.Sniffer` counts the characters of all of a text, and is wrong where texts hold commas.

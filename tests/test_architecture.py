@@ -14,10 +14,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "core": set(),
     "tasks": {"core"},
     "adapter_store": {"core", "tasks"},
+    "documents": {"core", "tasks"},
     "engine": {"core", "tasks", "adapter_store"},
-    "agent": {"core", "tasks", "adapter_store", "engine"},
-    "ui": {"core", "tasks", "agent"},
-    "api": {"core", "tasks", "adapter_store", "agent", "engine"},
+    "agent": {"core", "tasks", "adapter_store", "documents", "engine"},
+    "ui": {"core", "tasks", "documents", "agent"},
+    "api": {"core", "tasks", "adapter_store", "documents", "agent", "engine"},
     "app": {"core", "engine", "agent", "api", "ui"},
     "finetune": {"core", "tasks", "adapter_store", "engine"},
     "evaluation": {"core", "tasks", "adapter_store", "engine", "agent"},
@@ -28,7 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 HEAVY = {"torch", "transformers", "peft", "accelerate", "bitsandbytes"}
 # Imported when a planner is read, or trained: never on the way to a page.
 LATER = {f"agent.planning.{name}" for name in ("network", "examples", "train")}
-QUICK_TO_IMPORT = ("core", "tasks", "adapter_store", "agent", "ui", "api", "app")
+QUICK_TO_IMPORT = ("core", "tasks", "adapter_store", "documents", "agent", "ui", "api", "app")
 Graph = Mapping[str, set[str]]  # module -> what it imports: our modules, and others' by first name
 
 

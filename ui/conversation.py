@@ -7,12 +7,23 @@ changed. What comes in may be old or damaged, so `read` drops what does not fit.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+)
 
 from agent.events import Event
 from agent.turn_record import StepRecord, TurnRecord
+from core.errors import InputError
+from documents import Document, joined
 from tasks.spec import Message
 
 Status = Literal["pending", "running", "done", "stopped"]
@@ -85,11 +96,34 @@ class StepView(_Data):
         return view
 
 
+class AttachmentView(_Data):
+    """A file that came with a request. The browser keeps what was read of it.
+
+    Attributes:
+        document: as `Document.to_json` gives it.
+        tokens: how many its text has; None where that could not be counted.
+    """
+
+    document: dict[str, Any]
+    tokens: int | None = None
+
+    @field_validator("document")
+    @classmethod
+    def _is_a_document(cls, document: dict[str, Any]) -> dict[str, Any]:
+        Document.from_json(document)
+        return document
+
+    def read(self) -> Document:
+        """The document, without the file itself."""
+        return Document.from_json(self.document)
+
+
 class TurnView(_Data):
     """A request and what came of it. The browser stores its fields."""
 
     id: str = Field(default_factory=new_id)
     text: str
+    attached: list[AttachmentView] = []
     steps: list[StepView] = []
     place: int = 0  # in the queue, 1 being next
     reason: str = "router"
@@ -104,6 +138,11 @@ class TurnView(_Data):
     corrects: str = ""  # the routing example this answer follows from, by its id
 
     _record: TurnRecord = PrivateAttr(default_factory=TurnRecord)
+
+    @property
+    def documents(self) -> list[Document]:
+        """The files that came along."""
+        return [attachment.read() for attachment in self.attached]
 
     @property
     def answer(self) -> str:
@@ -164,9 +203,9 @@ class Conversation(_Data):
     instructions: str = Field(default="", max_length=MAX_INSTRUCTIONS)
     turns: list[TurnView] = []
 
-    def begin(self, text: str) -> TurnView:
+    def begin(self, text: str, attached: Sequence[AttachmentView] = ()) -> TurnView:
         """Add a request; the first names the conversation."""
-        turn = TurnView(text=text)
+        turn = TurnView(text=text, attached=list(attached))
         self.turns.append(turn)
         if len(self.turns) == 1:
             self.title = " ".join(text.split())[:TITLE_LENGTH]
@@ -185,9 +224,29 @@ class Conversation(_Data):
             if turn.status == "failed" or not turn.answer:
                 continue
             task = turn.steps[-1].task
-            messages.append({"role": "user", "content": turn.text, "task": task})
+            request: Message = {"role": "user", "content": turn.text, "task": task}
+            if content := joined(turn.documents):
+                request |= {"content": f"{turn.text}\n\n{content}", "attached": content}
+            messages.append(request)
             messages.append({"role": "assistant", "content": turn.answer})
         return messages
+
+
+def read_attached(sent: Any) -> list[AttachmentView]:
+    """What the browser sent along with a request.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    try:
+        return _ATTACHMENTS.validate_python(sent or [])
+    except ValidationError as error:
+        raise InputError(
+            "What was attached came damaged. Remove it, and attach it again."
+        ) from error
+
+
+_ATTACHMENTS = TypeAdapter(list[AttachmentView])
 
 
 def read(stored: Any) -> Conversation:

@@ -80,10 +80,24 @@ def _text(text: str) -> GradioContent:
 def _request(turn: TurnView) -> str:
     shown = turn.text[:MAX_REQUEST_SHOWN] + ("…" if len(turn.text) > MAX_REQUEST_SHOWN else "")
     edit = button("edit", turn, "act.edit")
-    return (
-        f'<div class="pb-request"><span class="pb-hidden">{say("you.said")}: </span>'
-        f'<div class="pb-said" dir="auto">{escape(shown)}</div>{edit}</div>'
-    )
+    who = f'<span class="pb-hidden">{say("you.said")}: </span>'
+    said = f'<div class="pb-said" dir="auto">{escape(shown)}{_attached(turn)}</div>'
+    return f'<div class="pb-request">{who}{said}{edit}</div>'
+
+
+def _attached(turn: TurnView) -> str:
+    """The names of the files that came along, with how long they are."""
+    chips = ""
+    for attachment in turn.attached:
+        document = attachment.read()
+        pages = f"{document.pages:,} {say('file.pages')}" if document.pages else ""
+        tokens = f"{attachment.tokens:,} {say('file.tokens')}" if attachment.tokens else ""
+        facts = " · ".join(filter(None, [pages, tokens]))
+        chips += (
+            f'<li class="pb-file">{icon("file")}<b class="pb-name" dir="auto">'
+            f'{escape(document.name)}</b><span class="pb-soft">{facts}</span></li>'
+        )
+    return f'<ul class="pb-files">{chips}</ul>' if chips else ""
 
 
 def _route(turn: TurnView, tasks: Tasks) -> str:

@@ -89,7 +89,23 @@ def draw_composer(kept_in: Path, copied_to: str = "") -> str:
     return f"""<form class="pb-composer" autocomplete="off">
 <p class="pb-editing" hidden>{say("box.editing")}
 <button type="button" class="pb-plain" data-act="cancel">{say("box.cancel")}</button></p>
-<div class="pb-box"><textarea id="pb-text" rows="1" dir="auto" {box}></textarea>
+<ul class="pb-files" hidden></ul>
+<p class="pb-wish" hidden>{say("file.wish")}</p>
+<template id="pb-file" {_told()}><li class="pb-file">
+<button type="button" class="pb-open" data-act="unpack">{icon("file")}
+<b class="pb-name" dir="auto"></b>
+<span class="pb-soft pb-size"></span>
+<span class="pb-soft pb-pages"><b></b> {say("file.pages")}</span>
+<span class="pb-soft pb-tokens"><b></b> {say("file.tokens")}</span>
+<span class="pb-soft pb-reading">{say("file.reading")}</span>
+<span class="pb-tip">{say("file.edit")}</span></button>
+<button type="button" class="pb-act" data-act="detach">{icon("close")}
+<span class="pb-tip">{say("file.remove")}</span></button>
+<p class="pb-remarks"></p><p class="pb-fault" role="alert"></p></li></template>
+<div class="pb-box"><input type="file" id="pb-pick" multiple hidden>
+<button type="button" class="pb-act" data-act="attach">{icon("attach")}
+<span class="pb-tip">{say("file.attach")}</span></button>
+<textarea id="pb-text" rows="1" dir="auto" {box}></textarea>
 <button type="button" class="pb-send" data-act="send" disabled>{icon("send")}
 <span class="pb-hidden">{say("box.send")}</span></button>
 <button type="button" class="pb-stop" data-act="stop">{icon("stop")}
@@ -101,6 +117,16 @@ def draw_composer(kept_in: Path, copied_to: str = "") -> str:
 {_instructions()}
 <details><summary>{short}</summary><p>{show(notice)}</p></details></div>
 </form>"""
+
+
+def _told() -> str:
+    """What the script says of a file by itself; attributes follow the interface's language."""
+    return attributes(
+        data_large="file.large",
+        data_lost="file.lost",
+        data_long="file.long",
+        data_pasted="file.pasted",
+    )
 
 
 def _instructions() -> str:

@@ -22,8 +22,8 @@ from agent.feedback.hub_backup import HubBackup
 from agent.feedback.store import Correction, Feedback, FeedbackError, Rating
 from agent.options import TurnOptions
 from core.access import Keys
-from core.errors import TooMany
-from ui.conversation import Conversation, TurnView, read
+from core.errors import InputError, TooMany
+from ui.conversation import Conversation, TurnView, read, read_attached
 from ui.draw import GradioMessage, draw_conversation, draw_turn
 from ui.words import say
 
@@ -63,14 +63,20 @@ class PageHandlers:
         if replaced is not None:
             del conversation.turns[replaced:]
         turn = conversation.begin(str(data.get("text", "")))
-        yield from self._answer(conversation, turn, request)
+        try:
+            turn.attached = read_attached(data.get("attached"))
+        except InputError as error:
+            turn.apply(Failed(str(error), type(error).__name__))
+            yield draw_conversation(conversation, self.agent.tasks), conversation.model_dump()
+        else:
+            yield from self._answer(conversation, turn, request)
 
     def retry(self, stored: Any, request: gr.Request) -> Iterator[Rendered]:
         """Answer the last request again, with the same task if the person chose it."""
         conversation = read(stored)
         if conversation.turns:
             old = conversation.turns.pop()
-            turn = conversation.begin(old.text)
+            turn = conversation.begin(old.text, old.attached)
             turn.corrects = old.corrects
             task = old.steps[0].task if old.reason == "chosen" and old.steps else None
             yield from self._answer(conversation, turn, request, task)
@@ -81,7 +87,11 @@ class PageHandlers:
         task = str(_data(event).get("task", ""))
         if conversation.turns and task in self.agent.tasks:
             old = conversation.turns.pop()
-            turn = TurnView(text=old.text, corrects=self._correct(conversation, old, task))
+            turn = TurnView(
+                text=old.text,
+                attached=old.attached,
+                corrects=self._correct(conversation, old, task),
+            )
             conversation.turns.append(turn)
             yield from self._answer(conversation, turn, request, task)
 
@@ -139,7 +149,12 @@ class PageHandlers:
             seed=secrets.randbits(32), allowed=visitor.allowed, visitor=visitor.name
         )
         events = self.agent.answer(
-            turn.text, past.messages(), task=task, stop=switch, options=options
+            turn.text,
+            past.messages(),
+            task=task,
+            documents=turn.documents,
+            stop=switch,
+            options=options,
         )
         drawn = 0.0
         try:

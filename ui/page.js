@@ -6,6 +6,7 @@ window.patchbay = (() => {
   const find = (selector) => document.querySelector(selector);
   const { forget, keep, all } = patchbayStore;
   const { speak, choose, nextTheme } = patchbayLooks;
+  const files = patchbayFiles;
 
   let trigger = null; // Gradio's way to raise an event of the bridge
   let current = null; // the conversation that is open
@@ -58,7 +59,9 @@ window.patchbay = (() => {
     if (!area) return;
     area.style.height = "auto";
     area.style.height = `${Math.min(area.scrollHeight, innerHeight * 0.4)}px`;
-    find(".pb-send").disabled = area.value.trim() === "";
+    const words = area.value.trim();
+    find(".pb-send").disabled = !files.complete(words);
+    find(".pb-wish").hidden = !files.has() || words !== "" || files.complete(words);
   }
 
   function write(text) {
@@ -74,6 +77,7 @@ window.patchbay = (() => {
 
   function accepted() {
     if (box().value.trim() === sent) write("");
+    files.clear();
     sent = null;
     edit(null);
   }
@@ -145,11 +149,15 @@ window.patchbay = (() => {
     trigger(event, data);
   }
 
-  function send(text, turn = null) {
-    const request = text.trim();
-    if (!request || root.dataset.busy) return;
+  function send(request, turn = null) {
+    if (!request.text || root.dataset.busy) return;
     root.dataset.busy = "true"; // also while a moment's other work ends: a second Enter is one too many
-    raise("send", { text: request, turn });
+    raise("send", { ...request, turn });
+  }
+
+  function sendBox() {
+    const words = box().value.trim();
+    if (files.complete(words)) send(files.taken(words), editing);
   }
 
   function turnOf(id) {
@@ -184,7 +192,9 @@ window.patchbay = (() => {
   async function undo() {
     const last = current && current.turns.at(-1);
     await raise("undo");
-    if (last && !box().value.trim()) write(last.text);
+    if (!last || box().value.trim() || files.has()) return;
+    files.restore(last.attached || []);
+    write(last.text);
   }
 
   function drop(id) {
@@ -234,9 +244,12 @@ window.patchbay = (() => {
   }
 
   const acts = {
-    send: () => send(box().value, editing),
+    send: sendBox,
+    attach: () => find("#pb-pick").click(),
+    unpack: (button) => files.unpack(Number(button.dataset.at), (text) => write(`${box().value}${text}`)),
+    detach: (button) => files.detach(Number(button.dataset.at)),
     stop: () => trigger("stop", {}),
-    example: (button) => send(button.dataset.text),
+    example: (button) => send({ text: button.dataset.text, attached: [] }),
     retry: () => raise("retry"),
     reroute: (button) => raise("reroute", { task: button.dataset.task }),
     undo,
@@ -247,10 +260,12 @@ window.patchbay = (() => {
       const turn = turnOf(button.dataset.turn);
       if (!turn) return;
       edit(turn.id);
+      files.restore(turn.attached || []);
       write(turn.text);
     },
     cancel: () => {
       edit(null);
+      files.clear();
       write("");
     },
     fresh: () => show(null),
@@ -298,6 +313,7 @@ window.patchbay = (() => {
     if (event.target.closest(".pb-composer")) event.preventDefault();
   });
   addEventListener("storage", follow);
+  files.onchange(resize);
 
   return {
     connect: (raise) => {

@@ -20,7 +20,9 @@ from agent.agent import Agent
 from agent.feedback.hub_backup import HubBackup
 from agent.feedback.store import Feedback
 from core.access import Keys
+from core.json_values import ValuesLimit
 from core.settings import Settings
+from ui.attach import attach_route
 from ui.endpoints import add_endpoints
 from ui.frame import draw_composer, draw_header, draw_list, draw_welcome
 from ui.handlers import PageHandlers
@@ -28,8 +30,8 @@ from ui.login import Gate, Login
 from ui.safety import Shield
 
 UI_FOLDER = Path(__file__).parent
-STYLE_SHEETS = ("style.css", "frame.css", "start.css", "answers.css", "narrow.css")
-PAGE_SCRIPTS = ("store.js", "looks.js", "page.js")
+STYLE_SHEETS = ("style.css", "frame.css", "start.css", "files.css", "answers.css", "narrow.css")
+PAGE_SCRIPTS = ("store.js", "looks.js", "attach.js", "page.js")
 LATEX: list[dict[str, str | bool]] = [
     {"left": "$$", "right": "$$", "display": True},
     {"left": "\\[", "right": "\\]", "display": True},
@@ -91,18 +93,22 @@ def build_page(
     return page
 
 
-def as_app(page: gr.Blocks, keys: Keys, settings: Settings) -> FastAPI:
+def as_app(page: gr.Blocks, agent: Agent, keys: Keys, settings: Settings) -> FastAPI:
     """The page as an ASGI app. Nothing is shared, or fetched from elsewhere. Programs can call the
     named endpoints, which are tools over MCP where nobody need log in.
 
     Args:
+        agent: whose limits and tokens files are read by.
         keys: with any, visitors log in with a name and its key, or else with Hugging Face.
 
     Raises:
         SettingsError: see `Login.attach`.
     """
     login = Login(settings.hf_users) if settings.hf_login else None
-    guards = [Middleware(Shield, locked=bool(keys) and login is None)]
+    guards = [
+        Middleware(Shield, locked=bool(keys) and login is None),
+        Middleware(ValuesLimit),
+    ]
     # A turn that waits for others holds a thread. Gradio's own queue would hold it back unseen.
     page.max_threads = settings.max_running + settings.max_waiting + OTHER_THREADS
     # Without a size Gradio's queue holds one event on ZeroGPU.
@@ -129,7 +135,7 @@ def as_app(page: gr.Blocks, keys: Keys, settings: Settings) -> FastAPI:
         favicon_path=UI_FOLDER / "icon.svg",
         theme=gr.themes.Base(font=FONTS, font_mono=["ui-monospace", "monospace"]),
         head=_head(),
-        app_kwargs={"middleware": guards},
+        app_kwargs={"middleware": guards, "routes": [attach_route(agent)]},
     )
     return host
 

@@ -85,9 +85,12 @@ class Planner:
     def _replan(self, turn: Message, before: EarlierTurns) -> list[Step] | None:
         """The steps of an earlier user turn; a known task wins over routing it again."""
         task = turn.get("task")
+        attached = turn.get("attached")
         try:
-            text = clean(turn["content"])
-            return list(self._decide(text, before, task=task if task in self.tasks else None).steps)
+            text = clean(turn["content"].removesuffix(attached or ""))
+            given = clean(attached) if attached else None
+            known = task if task in self.tasks else None
+            return list(self._decide(text, before, task=known, given=given).steps)
         except InputError:
             return None
 

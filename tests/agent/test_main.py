@@ -33,6 +33,10 @@ def run(*arguments: str, stdin: str | bytes = "") -> subprocess.CompletedProcess
         (["ask", "\x01"], "no text to answer"),
         (["ask", "hi", "--task", "sentimnt"], "Did you mean sentiment"),
         (["ask", "hi", "--profile", "strater"], "Did you mean starter"),
+        (["ask", "hi", "--file", "no/such/file.pdf"], "cannot be read"),
+        (["ask", "-", "--file", "-"], "can be read once"),
+        (["ask", "hi", "--file", "-"], "standard input is empty"),
+        (["ask", "hi", "--content", "a", "--file", "-"], "Leave one out"),
         (["route", "no/such/file.jsonl"], "cannot be read"),
     ],
 )

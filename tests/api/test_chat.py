@@ -197,7 +197,7 @@ def test_models_are_the_router_the_base_and_the_adapters(client: OpenAI) -> None
         (
             {"messages": [{"role": "user", "content": [{"type": "image_url", "text": "x"}]}]},
             openai.BadRequestError,
-            r"messages\.0\.content\.0: This server reads text, and no .* 'image_url'",
+            r"messages\.0\.content\.0: This server reads text and files, and no .* 'image_url'",
         ),
         ({"messages": []}, openai.BadRequestError, "messages"),
         ({"messages": asked(" ")}, openai.UnprocessableEntityError, "no text to answer"),

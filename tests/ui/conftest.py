@@ -54,6 +54,7 @@ class WordPlanner:
 
     def __init__(self, tasks: Sequence[str]) -> None:
         self.tasks = tasks
+        self.given: list[str | None] = []  # what came as content, of every request
 
     def plan(
         self,
@@ -63,10 +64,11 @@ class WordPlanner:
         content: str | None = None,
     ) -> Plan:
         """A plan by the words of the request, or the chosen task."""
+        self.given.append(content)
         if task is not None:
             if task not in self.tasks:
                 raise UnknownName("task", task, self.tasks)
-            return Plan((Step(task, 1.0, text=text),), "chosen", 0.2)
+            return Plan((Step(task, 1.0, text=content or text),), "chosen", 0.2)
         places = {WORDS[w]: text.lower().find(w) for w in WORDS if w in text.lower()}
         found = sorted(places, key=places.__getitem__) or ["generation"]
         steps = [
@@ -75,7 +77,7 @@ class WordPlanner:
                 0.93,
                 {"target": "fr", "source": "en"} if name == "translation" else {},
                 f"a sample request for {name}",
-                text if index == 0 else None,
+                (content or text) if index == 0 else None,
             )
             for index, name in enumerate(found)
         ]

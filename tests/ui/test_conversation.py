@@ -1,3 +1,5 @@
+import pytest
+
 from agent.events import (
     Failed,
     Finished,
@@ -9,7 +11,8 @@ from agent.events import (
     TextDelta,
 )
 from agent.plan import Plan, Step
-from ui.conversation import Conversation, TurnView, read
+from core.errors import InputError
+from ui.conversation import Conversation, TurnView, read, read_attached
 
 PLAN = Plan((Step("summarization", 0.9, text="a"), Step("sentiment", 0.7)), "router", 2.0)
 
@@ -79,3 +82,33 @@ def test_what_the_browser_kept_comes_back_whole_and_at_rest() -> None:
 def test_nonsense_from_the_browser_is_an_empty_conversation() -> None:
     for nonsense in (None, {}, [], "x", 7, {"turns": [{"no": "text"}]}, {"turns": "x"}):
         assert read(nonsense).turns == []
+
+
+def test_files_are_kept_with_their_turn_and_end_its_message() -> None:
+    document = {
+        "name": "a.md",
+        "format": "markdown",
+        "size": 12,
+        "blocks": [{"kind": "heading", "text": "Hi", "level": 1}, {"kind": "list", "text": "one"}],
+    }
+    conversation = Conversation()
+    turn = conversation.begin("Summarize", read_attached([{"document": document, "tokens": 4}]))
+    turn.apply(Planned(Plan((Step("summarization", 0.9, text="a"),), "router", 2.0)))
+    turn.apply(StepStarted(0, Step("summarization", 0.9), None))
+    turn.apply(finished(0, "short"))
+    turn.apply(Finished("short", {}, 6, 1.0, "end"))
+    again = read(conversation.model_dump())
+    assert again.turns[0].attached == turn.attached
+    assert again.messages()[0] == {
+        "role": "user",
+        "content": "Summarize\n\n# Hi\n\n- one",
+        "attached": "# Hi\n\n- one",
+        "task": "summarization",
+    }
+
+
+def test_damaged_files_are_refused() -> None:
+    with pytest.raises(InputError, match="came damaged"):
+        read_attached([{"document": {"name": "a", "format": "text", "blocks": [{"kind": 5}]}}])
+    with pytest.raises(InputError, match="came damaged"):
+        read_attached("x")

@@ -269,6 +269,14 @@ def test_the_longest_text_is_planned_at_once(planner: Planner, filler: str) -> N
     assert time.process_time() - started < 0.5  # some 0.03 s alone on two cores
 
 
+def test_what_came_as_a_file_stays_content_in_later_turns(planner: Planner) -> None:
+    content = "Summarize the rules, then write to the mayor. The bridge is old."
+    history = said(f"Translate this into French\n\n{content}", "Le pont est vieux.")
+    history[0]["attached"] = content
+    (step,) = planner.plan("and into German?", history).steps
+    assert (step.task, step.slots["target"], step.text) == ("translation", "de", content)
+
+
 def test_a_longer_text_is_refused(planner: Planner) -> None:
     with pytest.raises(InputError, match="at most 200,000"):
         planner.plan("x" * (MAX_CHARACTERS + 1))
