@@ -140,7 +140,7 @@ window.patchbay = (() => {
   async function raise(event, data = {}, stops = true) {
     if (waiting && stops) trigger("stop", {});
     while (waiting) await waiting;
-    begin(["send", "retry", "reroute"].includes(event));
+    begin(["send", "retry", "reroute", "more"].includes(event));
     if (event === "send") sent = data.text;
     trigger(event, data);
   }
@@ -238,6 +238,7 @@ window.patchbay = (() => {
     stop: () => trigger("stop", {}),
     example: (button) => send(button.dataset.text),
     retry: () => raise("retry"),
+    more: () => raise("more"),
     reroute: (button) => raise("reroute", { task: button.dataset.task }),
     undo,
     copy,
