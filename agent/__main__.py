@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,15 +19,18 @@ import typer
 from agent.cleaning import clean
 from agent.events import (
     Event,
-    Failed,
     Finished,
     Notice,
     Planned,
+    Progress,
+    Source,
+    Sources,
     StepFinished,
     StepStarted,
     TextDelta,
 )
 from agent.plan import Plan, Step
+from agent.step_run import Begun
 from agent.turn_record import StepRecord, TurnRecord
 from core.errors import InputError, PatchbayError
 from core.settings import load_settings
@@ -34,6 +38,12 @@ from core.terminal import aside, run
 from documents import Document, process
 from tasks.spec import Message, TaskSpec, find_task, load_tasks
 
+CUT_SHORT_WORDS = {  # and can be gone on with
+    "length": "Length limit reached.",
+    "loop": "Ended, because it repeated itself.",
+    "time": "Time limit reached.",
+}
+QUOTED = 160  # characters of a place
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 Profile = Annotated[str | None, typer.Option(help="auto, starter, gpu, or a YAML file")]
 
@@ -47,6 +57,7 @@ def ask(
         list[Path] | None,
         typer.Option(help="a file to work on, as often as there are; - is standard input"),
     ] = None,
+    more: Annotated[int, typer.Option(help="go on so often where an answer is cut short")] = 0,
     profile: Profile = None,
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
 ) -> None:
@@ -59,10 +70,27 @@ def ask(
     documents = _read(file or [], content, text)
     agent = build_agent(settings, lambda line: None if as_json else aside(line + " …"))
     try:
-        events = agent.answer(
-            request, task=chosen, content=content, documents=documents, explain=False
-        )
-        print(json.dumps(_record(events), ensure_ascii=False)) if as_json else _draw(events)
+        begun, record = None, TurnRecord()
+        for left in range(more, -1, -1):
+            ask = partial(
+                agent.answer,
+                request,
+                task=chosen,
+                content=content,
+                documents=documents,
+                explain=False,
+            )
+            record = _followed(ask(begun=begun), _silent if as_json else _Drawing(begun, left).draw)
+            if not _cut_short(record):
+                break
+            results = [*(begun.texts[:-1] if begun else ()), *(one.text for one in record.results)]
+            last = record.results[-1]
+            begun = Begun.of(results, last.stopped, last.place)
+        if as_json:
+            print(json.dumps(_record(record), ensure_ascii=False))
+        elif _cut_short(record):
+            why = CUT_SHORT_WORDS[record.finished.stopped if record.finished else ""]
+            aside(f"{why} With --more 3 it is gone on with, up to three times.")
     finally:
         agent.close()
 
@@ -157,17 +185,31 @@ def _routed(plan: Plan, tasks: Mapping[str, TaskSpec]) -> dict[str, Any]:
     }
 
 
-def _record(events: Iterable[Event]) -> dict[str, Any]:
-    """The whole turn as one object.
+def _followed(events: Iterable[Event], draw: Callable[[Event], None]) -> TurnRecord:
+    """What came of a turn, drawn as it came.
 
     Raises:
-        PatchbayError: the turn failed.
+        PatchbayError: it failed.
     """
     record = TurnRecord()
     for event in events:
         record.apply(event)
+        draw(event)
     if record.failed:
         raise PatchbayError(record.failed.message)
+    return record
+
+
+def _silent(event: Event) -> None:
+    """Draw nothing."""
+
+
+def _cut_short(record: TurnRecord) -> bool:
+    return bool(record.finished and record.finished.stopped in CUT_SHORT_WORDS)
+
+
+def _record(record: TurnRecord) -> dict[str, Any]:
+    """The whole turn as one object."""
     fingerprints = [result.fingerprints for result in record.results]
     return {
         "plan": [_step_object(step) for step in record.started],
@@ -196,27 +238,61 @@ def _step_object(record: StepRecord) -> dict[str, Any]:
     }
 
 
-def _draw(events: Iterable[Event]) -> None:
-    """Answer on standard output, route and notes on standard error."""
-    for event in events:
+class _Drawing:
+    """Answer on standard output, route and notes on standard error.
+
+    Args:
+        begun: what is gone on with; it stands already.
+        left: how often it will be gone on with, where it is cut short.
+    """
+
+    def __init__(self, begun: Begun | None, left: int) -> None:
+        self._stands = bool(begun and begun.texts[-1])
+        self._left = left
+        self._text = ""
+
+    def draw(self, event: Event) -> None:
+        """Take in what the agent says next."""
         match event:
-            case Planned(plan=plan):
+            case Planned(plan=plan) if not self._stands:
                 aside("→ " + " → ".join(map(_step_line, plan.steps)))
-            case StepStarted(index=index, step=step, adapter=adapter):
+            case StepStarted(index=index, step=step, adapter=adapter) if not self._stands:
                 own = adapter or "the base with the task's prompt, no adapter yet"
                 aside(f"[{index + 1}] {step.task}, by {own}")
             case Notice(message=message):
                 aside(message)
+            case Progress(kind=kind, done=done, total=total):
+                read = "tokens of the prompt read" if kind == "prompt" else "parts"
+                aside(f"{done:,} of {total:,} {read}")
             case TextDelta(text=text):
-                print(text, end="", flush=True)
-            case StepFinished(labels=labels):
+                if not self._stands:
+                    print(text, end="", flush=True)
+                self._stands = False
+            case StepFinished(labels=labels, stopped=stopped, text=text):
+                self._text = text
                 for label, chance in labels.items():
                     print(f"{chance:7.1%}  {label}", end="\n" if label != list(labels)[-1] else "")
-                print(flush=True)
+                goes_on = self._left and stopped in CUT_SHORT_WORDS
+                print(end="" if goes_on else "\n", flush=True)
+            case Sources(read=read, parts=parts, sources=sources):
+                aside(f"{read} of {parts} parts of the text went in.")
+                for source in sources:
+                    aside(_reference(source, self._text))
             case Finished(tokens=tokens, seconds=seconds):
                 aside(f"{tokens} tokens in {seconds:.1f} s")
-            case Failed(message=message):
-                raise PatchbayError(message)
+
+
+def _reference(source: Source, text: str) -> str:
+    """Where a sentence of an answer, or a verdict on a part, comes from."""
+    said = source.label and f"{source.label} {source.probability:.1%}"
+    said = said or " ".join(text[source.begin : source.end].split())
+    place = source.place
+    if place is None:
+        return f"  {said}\n    (no single place)"
+    page = f"page {place.page}, " if place.page is not None else ""
+    heading = f", {place.heading}" if place.heading else ""
+    quoted = " ".join(place.words.split())
+    return f"  {said}\n    {page}paragraph {place.paragraph}{heading}: {quoted[:QUOTED]}"
 
 
 def _step_line(step: Step) -> str:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from agent import passthrough
 from agent.cleaning import clean
 from agent.events import (
+    AT_BEGIN,
     Event,
     Failed,
     Finished,
@@ -24,8 +25,9 @@ from agent.named_task import Slots, step_of, within_scope
 from agent.options import DEFAULT_OPTIONS, TurnOptions
 from agent.plan import Plan
 from agent.planning.planner import Planner
-from agent.steps import StepRun, TurnContext, run_step
-from core.errors import AsksBack, PatchbayError
+from agent.step_run import Begun, StepRun, TurnContext, step_finished
+from agent.steps import run_step
+from core.errors import AsksBack, InputError, PatchbayError
 from core.settings import Settings
 from documents.document import Document, joined
 from engine.encoder import SentenceEncoder
@@ -76,6 +78,7 @@ class Agent:
         stop: threading.Event | None = None,
         explain: bool = True,
         options: TurnOptions = DEFAULT_OPTIONS,
+        begun: Begun | None = None,
     ) -> Iterator[Event]:
         """Answer the last message of a conversation.
 
@@ -89,6 +92,9 @@ class Agent:
             stop: set it to end the computation. Closing the iterator does the same.
             explain: say which words carried a choice (a dozen more forward passes).
             options: decoding in place of the tasks' own, and who may answer whom.
+            begun: what has come of the same request, where it ended at a limit: it is gone on with
+                as if it had not ended, with the same options. The events begin with the step that
+                ended, whose first TextDelta is the text that stands.
 
         Expected errors never raise: the last event is `Failed`.
         """
@@ -98,6 +104,7 @@ class Agent:
             explain=explain,
             options=options,
             documents=documents,
+            begun=begun,
         )
         parts = [content, joined(documents)]
         content = "\n\n".join(part for part in parts if part) or None
@@ -145,13 +152,15 @@ class Agent:
         messages: Sequence[Message],
         adapter: str | None,
         *,
+        begun: str = "",
         stop: threading.Event | None = None,
         options: TurnOptions = DEFAULT_OPTIONS,
     ) -> Iterator[Event]:
         """Write after messages as they stand, with one adapter or the bare base: no task, no plan.
 
         What the options leave comes from the task that the adapter serves, or else from
-        conversation. Ends as `answer`.
+        conversation. `begun` is the beginning of the answer, which does not come again. Ends as
+        `answer`.
         """
         serving = (task for task in self.tasks.values() if adapter in task.adapters)
         default = next(serving, conversation_task(self.tasks)).decoding
@@ -162,7 +171,7 @@ class Agent:
 
         def attempt(engine: Engine) -> Iterator[Event]:
             return passthrough.complete(
-                engine, messages, adapter=adapter, default=default, turn=turn
+                engine, messages, adapter=adapter, default=default, begun=begun, turn=turn
             )
 
         events = with_fallback(attempt, index=0, engine=self.engine, fallback=self.fallback)
@@ -241,7 +250,9 @@ class Agent:
         most = self.limits.max_answer_tokens
         left = min(turn.options.max_tokens or most, most)
         stopped = "end"
-        for index, step in enumerate(plan.steps):
+        *done, begun = _stands(plan, turn.begun)
+        results += [step_finished(text, index=index) for index, text in enumerate(done)]
+        for index, step in list(enumerate(plan.steps))[len(done) :]:
             spec = self.tasks[step.task]
             if left == 0 and spec.kind == "write":
                 stopped = "length"
@@ -257,6 +268,8 @@ class Agent:
                 content=content,
                 turn=turn,
                 tokens_left=left,
+                begun=begun if index == len(done) else "",
+                place=turn.begun.place if turn.begun and index == len(done) else AT_BEGIN,
             )
             for event in run_step(step_run, self.fallback):
                 if isinstance(event, StepFinished):
@@ -265,7 +278,7 @@ class Agent:
             stopped = results[-1].stopped
             if spec.kind == "write":
                 left = max(0, left - results[-1].tokens)
-            if stopped in {"stop", "time", "until"} or not results[-1].text:
+            if stopped in {"stop", "time", "until", "loop"} or not results[-1].text:
                 break
         yield Finished(
             results[-1].text,
@@ -280,6 +293,22 @@ class Agent:
         before = plan.steps[index - 1]
         written = self.tasks[before.task].kind == "write"
         return results[-1].text if written else plan.steps[0].text or results[-1].text
+
+
+def _stands(plan: Plan, begun: Begun | None) -> tuple[str, ...]:
+    """What an answer's steps have written already, the last of them not to its end.
+
+    Raises:
+        InputError: it was planned in other steps.
+    """
+    if begun is None:
+        return ("",)
+    if len(begun.texts) > len(plan.steps):
+        raise InputError(
+            f"{len(begun.texts)} steps of an answer stand, and the request is planned in "
+            f"{len(plan.steps)}: it cannot be gone on with. Ask again."
+        )
+    return begun.texts
 
 
 def _errors_as_events(events: Iterator[Event]) -> Iterator[Event]:

@@ -1,18 +1,19 @@
 """The frozen events of a turn, in order. The terminal, the page and the API draw them.
 
     Waiting*, Planned, then for each step
-        StepStarted, Notice*, TextDelta*, Notice*, StepFinished
+        StepStarted, Notice*, (TextDelta | Progress)*, Notice*, StepFinished
     then Finished; or Failed at any point, which is last. A turn that is stopped while it waits is
     Finished without a step. Where the engine turns out to be away before it says anything,
     StepStarted comes a second time: another engine begins the step anew.
 
 A `choose` step sends no TextDelta: its StepFinished has the label probabilities, and
-a Highlighted may follow it.
+a Highlighted may follow it. A text that is read in parts has Sources behind its StepFinished.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from agent.plan import Plan, Step
 from engine.interface import Token
@@ -66,6 +67,27 @@ class TextDelta:
 
 
 @dataclass(frozen=True)
+class Progress:
+    """How far a step has come that takes long: `prompt` tokens read, or `part`s of the text."""
+
+    index: int
+    kind: Literal["prompt", "part"]
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where, in characters, the piece in the making begins: in the content, and in the text."""
+
+    content: int = 0
+    text: int = 0
+
+
+AT_BEGIN = Place()
+
+
+@dataclass(frozen=True)
 class StepFinished:
     """A step's result.
 
@@ -74,10 +96,11 @@ class StepFinished:
         labels: label -> probability, largest first; empty for `write`.
         tokens: tokens written, or scored for `choose`.
         seconds: wall time; `first_token` is the wait for the first piece.
-        stopped: why it ended: `end`, `length`, `until` (a string that ends it), `stop` (the person)
-            or `time`.
+        stopped: why it ended: `end`, `length`, `loop` (it went round in circles), `until` (a string
+            that ends it), `stop` (the person) or `time`.
         fingerprints: base, quantization, adapter, task, decoding that made it.
         prompt_tokens: tokens read before those.
+        place: what going on with the text needs, see `Agent.answer`.
     """
 
     index: int
@@ -89,6 +112,7 @@ class StepFinished:
     stopped: str
     fingerprints: dict[str, str]
     prompt_tokens: int = 0
+    place: Place = AT_BEGIN
 
 
 @dataclass(frozen=True)
@@ -101,6 +125,55 @@ class Highlighted:
 
     index: int
     pieces: list[tuple[str, float]]
+
+
+@dataclass(frozen=True)
+class TextPlace:
+    """A place in the text that a step worked on, with the passage that it stands in.
+
+    Attributes:
+        begin, end: of the place, in characters of the text.
+        paragraph: its number, from 1.
+        heading: the last one before it; empty where there is none.
+        page: its number, where the text has pages.
+        before, words, after: the passage: what is before the place, the place, what is behind.
+    """
+
+    begin: int
+    end: int
+    paragraph: int
+    heading: str
+    page: int | None
+    before: str
+    words: str
+    after: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where in the text something comes from: a sentence of the answer, or a part's own verdict.
+
+    Attributes:
+        begin, end: the sentence, in characters of the answer; both 0 for a verdict.
+        place: None where no single place says it.
+        label, probability: the verdict's.
+    """
+
+    begin: int
+    end: int
+    place: TextPlace | None
+    label: str = ""
+    probability: float = 0.0
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Comes behind the StepFinished of a step whose text was read in parts: `read` of `parts`."""
+
+    index: int
+    read: int
+    parts: int
+    sources: tuple[Source, ...]
 
 
 @dataclass(frozen=True)
@@ -128,8 +201,10 @@ Event = (
     | StepStarted
     | Notice
     | TextDelta
+    | Progress
     | StepFinished
     | Highlighted
+    | Sources
     | Finished
     | Failed
 )

@@ -21,6 +21,7 @@ class TurnOptions:
         adapter: answers in place of the one that the task would take.
         logprobs: give each written token's log-likelihood, and of so many others in its place.
         seed: of the sampling; another one gives another answer where the task samples.
+        stop_loops: end a text that goes round in circles.
         allowed: adapters that may answer; None is all of them.
         visitor: who asks. The queue is fair between visitors.
     """
@@ -38,6 +39,7 @@ class TurnOptions:
     adapter: str | None = None
     logprobs: int | None = None
     seed: int = 0
+    stop_loops: bool = True
     allowed: Collection[str] | None = None
     visitor: str = ""
 

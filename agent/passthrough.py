@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import cast
 
-from agent.events import Event, Finished, StepStarted, TextDelta
+from agent.events import Event, Finished, Progress, StepStarted, TextDelta
 from agent.options import TurnOptions
 from agent.plan import Step
-from agent.steps import TurnContext, decoding_fingerprint, step_finished
+from agent.step_run import TurnContext, decoding_fingerprint, step_finished
 from core.errors import InputError
 from engine.interface import (
     CompletionRequest,
-    Delta,
     Engine,
+    PrefillProgress,
     ScoreRequest,
     ScoringEngine,
     Token,
     Usage,
+    WriteReply,
     WriteRequest,
 )
 from tasks.spec import Decoding, Message
@@ -34,12 +35,14 @@ def complete(
     *,
     adapter: str | None,
     default: Decoding,
+    begun: str,
     turn: TurnContext,
 ) -> Iterator[Event]:
     """Yield the events of the one step, whose task is empty, and Finished.
 
     Args:
         default: the decoding, where the turn's options leave it.
+        begun: the beginning of the answer, which does not come again.
 
     Raises:
         NotAllowed, UnknownName, AdapterError, TooLong, EngineBusy: before anything is computed.
@@ -54,6 +57,7 @@ def complete(
         until=options.until,
         logprobs=options.logprobs,
         grammar=options.grammar,
+        begun=begun,
     )
     yield from _written(engine.write(request, turn.stop), "", fingerprints)
 
@@ -117,7 +121,7 @@ def go_on(
 
 
 def _written(
-    items: Iterator[Delta | Usage], text: str, fingerprints: dict[str, str]
+    items: Iterable[WriteReply], text: str, fingerprints: dict[str, str]
 ) -> Iterator[Event]:
     """The events of what an engine writes after a text that is out already."""
     for item in items:
@@ -126,6 +130,8 @@ def _written(
             yield Finished(
                 text, labels={}, tokens=item.tokens, seconds=item.seconds, stopped=item.stopped
             )
+        elif isinstance(item, PrefillProgress):
+            yield Progress(0, "prompt", item.read, item.prompt_tokens)
         else:
             text += item.text
             yield TextDelta(0, item.text, item.tokens)

@@ -12,12 +12,16 @@ from agent.events import (
     Highlighted,
     Notice,
     Planned,
+    Progress,
+    Sources,
     StepFinished,
     StepStarted,
     TextDelta,
     Waiting,
 )
 from agent.plan import Plan, Step
+
+StepEvent = Notice | Progress | TextDelta | StepFinished | Highlighted | Sources
 
 
 @dataclass
@@ -28,6 +32,8 @@ class StepRecord:
         adapter: what answers it; None is the bare base.
         text: as much as there is; once it is finished, the whole.
         notices: those about the engine that answers; see `TurnRecord.notices` for all.
+        progress: how far it is with what takes long, while it does.
+        sources: where what it wrote or chose comes from, of a text that was read in parts.
         highlights: pieces of the text and the weight of each for the decision.
         result: how it ended, with its cost and fingerprints; None until then.
     """
@@ -38,6 +44,8 @@ class StepRecord:
     text: str = ""
     notices: list[Notice] = field(default_factory=list)
     highlights: list[tuple[str, float]] = field(default_factory=list)
+    progress: Progress | None = None
+    sources: Sources | None = None
     result: StepFinished | None = None
 
     @property
@@ -99,16 +107,20 @@ class TurnRecord:
         begun = StepRecord(planned, started=True, adapter=event.adapter)
         self.steps[event.index : event.index + 1] = [begun]
 
-    def _apply_to_step(
-        self, step: StepRecord, event: Notice | TextDelta | StepFinished | Highlighted
-    ) -> None:
+    def _apply_to_step(self, step: StepRecord, event: StepEvent) -> None:
         match event:
             case Notice():
                 step.notices.append(event)
                 self.notices.append(event)
+            case Progress():
+                step.progress = event
             case TextDelta(text=text):
                 step.text += text
+                if step.progress and step.progress.kind == "prompt":
+                    step.progress = None
             case StepFinished(text=text):
-                step.text, step.result = text, event
+                step.text, step.result, step.progress = text, event, None
+            case Sources():
+                step.sources = event
             case Highlighted(pieces=pieces):
                 step.highlights = pieces

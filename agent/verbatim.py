@@ -58,6 +58,11 @@ def without_parts(text: str) -> str:
     return _PART.sub("", text)
 
 
+def kept(text: str) -> bool:
+    """Whether there is anything in it that an answer must have as it stands, see `lost`."""
+    return bool(lost(text, ""))
+
+
 def lost(source: str, answer: str) -> list[str]:
     """What the answer lacks of the source's parts, numbers of two digits or more, and emoji.
 

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from agent.events import Event, Failed, StepFinished, TextDelta
+from agent.events import Event, Failed, Source, StepFinished, TextDelta
 from agent.plan import Plan
 from agent.turn_record import StepRecord, TurnRecord
 from api.errors import ApiError
 from api.reply_schemas import (
     Alternative,
     AnsweredStep,
+    AnswerSource,
     CompletionUsage,
     Logprobs,
     Provenance,
@@ -87,7 +88,7 @@ class Answer:
     def finish(self) -> Literal["stop", "length"]:
         """Why it ended, in OpenAI's words."""
         finished = self.record.finished
-        return "length" if finished and finished.stopped in {"length", "time"} else "stop"
+        return "length" if finished and finished.stopped in {"length", "time", "loop"} else "stop"
 
     @property
     def fingerprint(self) -> str:
@@ -161,4 +162,22 @@ def _answered_step(record: StepRecord) -> AnsweredStep:
         first_token=result.first_token if result else 0.0,
         fingerprints=result.fingerprints if result else {},
         notices=[notice.message for notice in record.notices],
+        parts_read=record.sources.read if record.sources else 0,
+        parts=record.sources.parts if record.sources else 0,
+        sources=[_source(one) for one in record.sources.sources] if record.sources else [],
+    )
+
+
+def _source(source: Source) -> AnswerSource:
+    place = source.place
+    return AnswerSource(
+        begin=source.begin,
+        end=source.end,
+        label=source.label,
+        probability=source.probability,
+        place=[place.begin, place.end] if place else None,
+        page=place.page if place else None,
+        paragraph=place.paragraph if place else None,
+        heading=place.heading if place else "",
+        words=place.words if place else "",
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -41,7 +41,7 @@ from api.turn_options import turn_options
 from core.access import Visitor
 from core.errors import InputError
 from core.settings import Settings
-from tasks.spec import TaskSpec, find_task
+from tasks.spec import Message, TaskSpec, find_task
 
 WITH_STREAM: dict[int | str, dict[str, Any]] = {
     200: {
@@ -101,6 +101,11 @@ def _start(
     messages = as_messages(body.messages)
     asked = body.patchbay or PatchbayOptions()
     task = _named_task(agent, body.model, adapter, asked)
+    if body.continue_final_message:
+        begun = _begun(messages, raw=body.model != AUTO and task is None)
+        return lambda stop, drawn: agent.complete(
+            messages[:-1], adapter, begun=begun, stop=stop, options=drawn
+        )
     if body.model != AUTO and task is None:
         return lambda stop, drawn: agent.complete(messages, adapter, stop=stop, options=drawn)
     *history, last = messages
@@ -125,6 +130,20 @@ def _start(
     return lambda stop, drawn: agent.perform(
         text, history, task=task.name, adapter=adapter, slots=slots, stop=stop, options=drawn
     )
+
+
+def _begun(messages: Sequence[Message], raw: bool) -> str:
+    """The beginning of the answer, which is the last message.
+
+    Raises:
+        InputError: it is not, or the messages are not read as they stand.
+    """
+    if not raw or messages[-1]["role"] != "assistant":
+        raise InputError(
+            "continue_final_message goes on with a last message by the assistant, of messages that "
+            'are read as they stand: name the base, or an adapter with `"patchbay": {"raw": true}`.'
+        )
+    return messages[-1]["content"]
 
 
 def _named_task(

@@ -87,6 +87,24 @@ class Route(BaseModel):
     alternatives: list[Alternative] = Field(description="the next likeliest plans")
 
 
+class AnswerSource(BaseModel):
+    """Where a sentence of an answer comes from, or a verdict on a part of the text. All positions
+    are in characters.
+    """
+
+    begin: int = Field(description="of the sentence, in the step's text; 0 for a verdict")
+    end: int
+    label: str = Field(description="the part's own; empty for a sentence")
+    probability: float
+    place: list[int] | None = Field(
+        description="begin and end in the text that was read; null where no single place says it"
+    )
+    page: int | None
+    paragraph: int | None = Field(description="its number, from 1")
+    heading: str
+    words: str = Field(description="what stands there")
+
+
 class AnsweredStep(BaseModel):
     """A step that was run. Of an answer that was not routed the task is null."""
 
@@ -102,6 +120,9 @@ class AnsweredStep(BaseModel):
     first_token: float
     fingerprints: dict[str, str]
     notices: list[str]
+    parts_read: int = Field(0, description="of a long text that was read in parts; 0: it was not")
+    parts: int = Field(0, description="how many there are")
+    sources: list[AnswerSource] = Field([], description="where a long text's answer comes from")
 
 
 class Provenance(BaseModel):

@@ -366,6 +366,12 @@ class ChatRequest(Sampling, WithoutEffect):
     logprobs: bool | None = False
     top_logprobs: Annotated[int, Field(ge=0, le=20), WHOLE_NUMBER] | None = None
     response_format: ResponseFormat | None = None
+    continue_final_message: bool | None = Field(
+        None, description="go on with the last message, by the assistant; of raw messages alone"
+    )
+    add_generation_prompt: Literal[False] | None = Field(
+        None, description="goes with continue_final_message, as vLLM has it"
+    )
     modalities: list[Literal["text"]] | None = None
     tools: NoTools | None = None
     functions: NoTools | None = None

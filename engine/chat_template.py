@@ -48,6 +48,10 @@ class ChatTemplate:
         ids: list[int] = encoded["input_ids"]
         return ids
 
+    def begun_ids(self, text: str) -> list[int]:
+        """The beginning of the base's own turn, to stand behind its prompt."""
+        return self.text_ids(self._defused(text))
+
     def text_ids(self, text: str, begin: bool = False) -> list[int]:
         """A text as it stands, see `engine.interface.ScoringEngine.tokens`."""
         ids: list[int] = self.tokenizer(text, add_special_tokens=begin).input_ids

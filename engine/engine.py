@@ -14,13 +14,14 @@ from engine.interface import (
     Choice,
     ChooseRequest,
     CompletionRequest,
-    Delta,
     EngineReply,
     ScoreRequest,
     Scores,
     Usage,
+    WriteReply,
     WriteRequest,
 )
+from engine.loop_guard import LoopGuard
 from engine.lora import LoraAdapter
 from engine.scheduled_requests import (
     ScheduledChoice,
@@ -62,7 +63,8 @@ class LocalEngine:
     def _prompt(self, request: WriteRequest | CompletionRequest) -> list[int]:
         if isinstance(request, CompletionRequest):
             return list(request.prompt)
-        return self._base.template.prompt_ids(request.messages)
+        template = self._base.template
+        return template.prompt_ids(request.messages) + template.begun_ids(request.begun)
 
 
 class TorchEngine(LocalEngine):
@@ -94,8 +96,12 @@ class TorchEngine(LocalEngine):
 
     def write(
         self, request: WriteRequest | CompletionRequest, stop: threading.Event | None = None
-    ) -> Iterator[Delta | Usage]:
+    ) -> Iterator[WriteReply]:
         """Yield text as it is made, then one Usage."""
+        begun, guard = list[int](), None
+        if isinstance(request, WriteRequest):
+            begun = self._base.template.begun_ids(request.begun)
+            guard = LoopGuard() if request.stop_loops else None
         prompt = self._prompt(request)
         require_room(self.context_tokens, len(prompt), request.decoding.max_new_tokens)
         scheduled = ScheduledWrite(
@@ -108,12 +114,14 @@ class TorchEngine(LocalEngine):
             logprobs=request.logprobs,
             constraint=self._base.constraints.of(request.grammar) if request.grammar else None,
             room=self.context_tokens - len(prompt),
+            begun=len(begun),
+            guard=guard,
         )
         self._scheduler.submit(scheduled)
         try:
             while True:
                 item = _next(scheduled)
-                assert isinstance(item, Delta | Usage)
+                assert isinstance(item, WriteReply)
                 yield item
                 if isinstance(item, Usage):
                     return

@@ -18,16 +18,21 @@ from engine.interface import (
     CompletionRequest,
     Delta,
     EngineRequest,
+    PrefillProgress,
     Scored,
     ScoreRequest,
     Scores,
     StopReason,
     Token,
     Usage,
+    WriteReply,
     WriteRequest,
 )
+from engine.loop_guard import LoopGuard
 from engine.stop_strings import StopStrings
 from tasks.spec import Message
+
+FAKE_CHUNK = 1000  # tokens of a prompt that are read at a time
 
 
 @dataclass
@@ -91,14 +96,18 @@ class FakeEngine:
 
     def write(
         self, request: WriteRequest | CompletionRequest, stop: threading.Event | None = None
-    ) -> Iterator[Delta | Usage]:
+    ) -> Iterator[WriteReply]:
         """Stream the answer a word at a time, `delay` seconds apart."""
         prompt = self._accept(request)
         started = time.perf_counter()
         first = 0.0
+        for read in range(FAKE_CHUNK, prompt, FAKE_CHUNK):
+            time.sleep(self.delay)
+            yield PrefillProgress(read, prompt)
         words = re.findall(r"\s*\S+|\s+$", self._answer(request)) or ["…"]
         stopped: StopReason = "end"
-        tokens, stops = 0, StopStrings(request.until)
+        tokens, stops, guard = 0, StopStrings(request.until), LoopGuard()
+        guarded = isinstance(request, WriteRequest) and request.stop_loops
         for word in words:
             if stop is not None and stop.wait(self.delay):
                 stopped = "stop"
@@ -116,6 +125,9 @@ class FakeEngine:
                 yield Delta(text, scored)
             if stops.matched:
                 stopped = "until"
+                break
+            if guarded and guard.loops(word):
+                stopped = "loop"
                 break
         if rest := stops.flush():
             yield Delta(rest)
@@ -199,6 +211,7 @@ class FakeEngine:
             text = bytes(i for i in request.prompt if i < 256).decode(errors="replace")
         else:
             text = request.messages[-1]["content"]
+            return f"[{speaker}] {text}"[len(request.begun) :]
         return f"[{speaker}] {text}"
 
 

@@ -11,7 +11,7 @@ from adapter_store.calibration import Calibration
 from adapter_store.scope import Scope
 from tasks.spec import Decoding, Message
 
-StopReason = Literal["end", "length", "until", "stop", "time"]
+StopReason = Literal["end", "length", "loop", "until", "stop", "time"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,8 @@ class WriteRequest:
 
     The text ends before any of the stop strings in `until`. With `logprobs` each token comes with
     its log-likelihood, and with that many of the likeliest ones. With a `grammar` no token is
-    written that it does not allow.
+    written that it does not allow. `begun` is the beginning of the answer, which it goes on from
+    as if it had written that itself. With `stop_loops` it ends where it goes round in circles.
     """
 
     messages: tuple[Message, ...]
@@ -39,6 +40,8 @@ class WriteRequest:
     until: tuple[str, ...] = ()
     logprobs: int | None = None
     grammar: Grammar | None = None
+    begun: str = ""
+    stop_loops: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,14 @@ class Delta:
 
 
 @dataclass(frozen=True)
+class PrefillProgress:
+    """So many tokens of a prompt have been read; comes for prompts of several passes alone."""
+
+    read: int
+    prompt_tokens: int
+
+
+@dataclass(frozen=True)
 class Choice:
     """Natural log-likelihood of each label as the complete answer, and the cost."""
 
@@ -136,7 +147,8 @@ class Scores:
 
 
 EngineRequest = WriteRequest | CompletionRequest | ChooseRequest | ScoreRequest
-EngineReply = Delta | Usage | Choice | Scores
+WriteReply = Delta | PrefillProgress | Usage
+EngineReply = WriteReply | Choice | Scores
 
 
 class Adapters(Protocol):
@@ -191,8 +203,8 @@ class Engine(Protocol):
 
     def write(
         self, request: WriteRequest, stop: threading.Event | None = None
-    ) -> Iterator[Delta | Usage]:
-        """Yield text as it is made, then one Usage.
+    ) -> Iterator[WriteReply]:
+        """Yield how far the prompt is read, text as it is made, then one Usage.
 
         Setting `stop`, or closing the iterator, ends the computation within a token or two.
 
@@ -234,7 +246,7 @@ class ScoringEngine(Engine, Protocol):
 
     def write(
         self, request: WriteRequest | CompletionRequest, stop: threading.Event | None = None
-    ) -> Iterator[Delta | Usage]:
+    ) -> Iterator[WriteReply]:
         """As `Engine.write`, also after token ids."""
         ...
 

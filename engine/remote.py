@@ -33,9 +33,11 @@ from engine.interface import (
     StopReason,
     Token,
     Usage,
+    WriteReply,
     WriteRequest,
 )
 from engine.label_scoring import AnswerTokens, label_log_likelihood, scores_of_answer
+from engine.loop_guard import LoopGuard
 from engine.sampling import DRY_BASE
 from engine.served_adapters import ServedAdapters
 from engine.stop_strings import StopStrings
@@ -101,14 +103,14 @@ class RemoteEngine:
 
     def write(
         self, request: WriteRequest, stop: threading.Event | None = None
-    ) -> Iterator[Delta | Usage]:
+    ) -> Iterator[WriteReply]:
         """Yield text as it comes, then one Usage. Closing the iterator closes the connection."""
         began, first, count = time.perf_counter(), 0.0, 0
         self._require_available()
         stopped: StopReason | None = None
         used: Any = None
         # Not left to the server, which would not say that one of these ended the text.
-        stops = StopStrings(request.until)
+        stops, guard = StopStrings(request.until), LoopGuard()
         with self._calling(), self._stream(request) as stream:
             for chunk in stream:
                 used = chunk.usage or used
@@ -128,8 +130,11 @@ class RemoteEngine:
                             yield Delta(text, tokens)
                     if choice.finish_reason:
                         stopped = "length" if choice.finish_reason == "length" else "end"
+                    if request.stop_loops and guard.loops(choice.delta.content or ""):
+                        stopped = "loop"
                 if stops.matched:
                     stopped = "until"
+                if stopped in {"until", "loop"}:
                     break
             if stopped is None:
                 where = f"The model server at {self._address}"
@@ -248,8 +253,13 @@ class RemoteEngine:
             more = {"logprobs": True, "top_logprobs": count}
         if request.grammar:
             more["response_format"] = _response_format(request.grammar)
+        parameters = self._parameters(request.messages, request.adapter, request.decoding)
+        if request.begun:  # as vLLM, SGLang and another Patchbay have it
+            parameters["messages"].append({"role": "assistant", "content": request.begun})
+            own = {"continue_final_message": True, "add_generation_prompt": False}
+            parameters["extra_body"] |= own
         return self._client.chat.completions.create(
-            **self._parameters(request.messages, request.adapter, request.decoding),
+            **parameters,
             **more,
             max_tokens=request.decoding.max_new_tokens,
             stream=True,

@@ -5,6 +5,7 @@ those that a constraint allows.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,14 +27,22 @@ class Sampler:
     """Draws one request's tokens. The same decoding and logits give the same tokens."""
 
     def __init__(
-        self, decoding: Decoding, prompt: list[int], constraint: Constraint | None = None
+        self,
+        decoding: Decoding,
+        prompt: list[int],
+        constraint: Constraint | None = None,
+        begun: Sequence[int] = (),
     ) -> None:
+        """`begun` are tokens of the prompt's end that were drawn for this answer before."""
         self._decoding = decoding
         self._constraint = constraint
         self._seen = np.array(sorted(set(prompt)), dtype=np.int64)
-        self._answer: list[int] = []
-        self._counts: Counter[int] = Counter()  # of the answer's tokens
+        self._answer: list[int] = list(begun)
+        self._counts: Counter[int] = Counter(begun)  # of the answer's tokens
         self._random = np.random.default_rng(decoding.seed)
+        self._random.random(len(begun) if decoding.temperature else 0)
+        for token in begun if constraint else ():
+            constraint.advance(token)
 
     def pick(self, logits: Tensor) -> int:
         """The next token id.

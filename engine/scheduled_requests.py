@@ -21,8 +21,19 @@ from torch import Tensor
 
 from engine.base_model import Base
 from engine.constraints import Constraint
-from engine.interface import Choice, Delta, EngineReply, Scored, Scores, StopReason, Token, Usage
+from engine.interface import (
+    Choice,
+    Delta,
+    EngineReply,
+    PrefillProgress,
+    Scored,
+    Scores,
+    StopReason,
+    Token,
+    Usage,
+)
 from engine.kv_cache import DecodeInput
+from engine.loop_guard import LoopGuard
 from engine.lora import LoraAdapter
 from engine.prefix_cache import PrefixCache
 from engine.sampling import Sampler
@@ -59,6 +70,9 @@ class ScheduledRequest(ABC):
     def run(self, base: Base, prefixes: PrefixCache) -> ForwardPasses:
         """The request's passes; what comes of them goes to `out`."""
 
+    def report(self, left: int) -> None:  # noqa: B027  only who writes says how far it is
+        """So many tokens of the prompt are still to be read."""
+
     def ended(self) -> StopReason | None:
         """Why the request must end now, if it must."""
         if self.stop.is_set() or self.closed.is_set():
@@ -76,7 +90,9 @@ class ScheduledWrite(ScheduledRequest):
     """Generate up to `decoding.max_new_tokens` tokens, and no more than `room`.
 
     Attributes:
+        begun: tokens of the prompt's end that are the answer's beginning.
         constraint: of this answer alone.
+        guard: ends the answer where it goes round in circles.
     """
 
     decoding: Decoding = field(default_factory=Decoding)
@@ -84,11 +100,18 @@ class ScheduledWrite(ScheduledRequest):
     logprobs: int | None = None
     constraint: Constraint | None = None
     room: int = sys.maxsize
+    begun: int = 0
+    guard: LoopGuard | None = None
+
+    def report(self, left: int) -> None:
+        """Say how far the prompt is read."""
+        self.out.put(PrefillProgress(len(self.prompt) - left, len(self.prompt)))
 
     def run(self, base: Base, prefixes: PrefixCache) -> ForwardPasses:
         """Text goes to `out` as it is made."""
-        sampler = Sampler(self.decoding, self.prompt, self.constraint)
-        detokenizer, stops = _Detokenizer(base), StopStrings(self.until)
+        begun = self.prompt[len(self.prompt) - self.begun :]
+        sampler = Sampler(self.decoding, self.prompt, self.constraint, begun)
+        detokenizer, stops = _Detokenizer(base, begun), StopStrings(self.until)
         max_tokens = min(self.decoding.max_new_tokens, self.room)
         unsent: list[Token] = []  # whose text has not been put out
         cache, cached = prefixes.take(self.prompt, self.adapter) or (base.model.new_cache(), 0)
@@ -111,6 +134,8 @@ class ScheduledWrite(ScheduledRequest):
                     unsent = []
                 if stops.matched:
                     stopped = "until"
+                elif self.guard is not None and self.guard.loops(text):
+                    stopped = "loop"
                 elif self.constraint is not None and self.constraint.finished:
                     stopped = "end"
             if stopped is None and tokens >= max_tokens:
@@ -181,9 +206,12 @@ class ScheduledScore(ScheduledRequest):
 class _Detokenizer:
     """Token ids to text, held back until characters are whole."""
 
-    def __init__(self, base: Base) -> None:
+    def __init__(self, base: Base, begun: list[int]) -> None:
+        """`begun` are tokens whose text is there already."""
         self._tokenizer = base.template.tokenizer.backend_tokenizer
         self._stream = DecodeStream(skip_special_tokens=True)
+        for token in begun:
+            self.step(token)
 
     def step(self, token: int) -> str:
         try:
@@ -218,6 +246,7 @@ def _prefill(
         chunk = ids[start : start + PREFILL_CHUNK]
         logits = base.model.prefill(chunk, cache, request.adapter)[-1]
         if start + PREFILL_CHUNK < len(ids):
+            request.report(len(ids) - start - PREFILL_CHUNK)
             yield None
     return logits
 

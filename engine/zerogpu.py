@@ -36,6 +36,7 @@ from engine.interface import (
     ScoreRequest,
     Scores,
     Usage,
+    WriteReply,
     WriteRequest,
 )
 from engine.load_base import load_base
@@ -75,7 +76,7 @@ class ZeroEngine(LocalEngine):
 
     def write(
         self, request: WriteRequest | CompletionRequest, stop: threading.Event | None = None
-    ) -> Iterator[Delta | Usage]:
+    ) -> Iterator[WriteReply]:
         """Yield text as it is made, then one Usage.
 
         A stop while the request waits for a GPU takes effect once it has one.
@@ -88,14 +89,16 @@ class ZeroEngine(LocalEngine):
         started, pieces, first = time.perf_counter(), 0, 0.0
         with closing(self._run(request, _seconds(len(prompt), max_tokens))) as items:
             for item in items:
-                assert isinstance(item, Delta | Usage)
-                if (stop and stop.is_set() and isinstance(item, Delta)) or self._closing.is_set():
+                assert isinstance(item, WriteReply)
+                stopping = stop is not None and stop.is_set() and not isinstance(item, Usage)
+                if stopping or self._closing.is_set():
                     seconds = time.perf_counter() - started
                     # About as many tokens as pieces of text; the worker's own count ends with it.
                     yield Usage(len(prompt), pieces, seconds, first or seconds, "stop")
                     return
-                pieces += 1
-                first = first or time.perf_counter() - started
+                if isinstance(item, Delta):
+                    pieces += 1
+                    first = first or time.perf_counter() - started
                 yield item
 
     def choose(self, request: ChooseRequest, stop: threading.Event | None = None) -> Choice:

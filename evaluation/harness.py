@@ -30,7 +30,7 @@ from pydantic import ValidationError
 from tqdm import tqdm
 
 from core.errors import InputError, TooLong
-from engine.interface import CompletionRequest, Delta, ScoreRequest, ScoringEngine
+from engine.interface import CompletionRequest, Delta, ScoreRequest, ScoringEngine, Usage
 from evaluation.intervals import RESAMPLES
 from evaluation.runner import require_whole
 from tasks.spec import Decoding
@@ -149,7 +149,7 @@ class EngineLM(TemplateLM):  # type: ignore[misc]  # the library has no types
                 text += piece.text
                 if any(end and end in text for end in ends):
                     stop.set()
-            elif not stop.is_set():
+            elif isinstance(piece, Usage) and not stop.is_set():
                 require_whole(piece.stopped)
         return str(postprocess_generated_text(text, ends, None))
 

@@ -10,7 +10,7 @@ from itertools import islice
 
 from agent.options import TurnOptions
 from agent.plan import Step
-from agent.steps import StepRun, TurnContext
+from agent.step_run import StepRun, TurnContext
 from engine.interface import Engine
 from evaluation import figures
 from evaluation.contamination import TrainingTexts

@@ -15,7 +15,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from agent import steps
+from agent import choosing, steps
 from agent.events import StepFinished
 from core.errors import InputError, PatchbayError
 from engine.interface import ChooseRequest, Engine
@@ -194,7 +194,7 @@ def _answer(work: JudgedStep, row: EvaluationRow, score_reference: bool) -> Outc
 
 
 def _choose(work: JudgedStep, row: EvaluationRow) -> Outcome:
-    choice = steps.score_labels(work, work.content)
+    choice = choosing.score_labels(work, work.content)
     require_whole(choice.usage.stopped)
     logprobs = choice.logprobs
     return outcome_of(

@@ -101,6 +101,29 @@ class Slot(_Strict):
     choices: dict[str, SlotChoice] = {}
 
 
+class Parts(_Strict):
+    """How a text is read that is long: in parts, whose results are joined.
+
+    Attributes:
+        above: a text of no more tokens is read at once, where it fits beside prompt and answer.
+        tokens: of a part at most.
+        slots: slot -> value, as each part is asked about, and several parts' answers together.
+        pieces: choice of a slot -> how many pieces the whole answer has; 1 where it is not named.
+        marks: choice of a slot -> what stands before each piece, on a line of its own then.
+    """
+
+    above: int = Field(ge=16)
+    tokens: int = Field(ge=16)
+    slots: dict[str, str] = {}
+    pieces: dict[str, int] = {}
+    marks: dict[str, str] = {}
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with anything that can change the answer to a long text."""
+        return fingerprint.of_value(self.model_dump())
+
+
 class Requests(_Strict):
     """Sample requests, the router's training set."""
 
@@ -124,6 +147,7 @@ class TaskSpec(_Strict):
     prompt: Prompt
     conversation: bool = False
     split: Literal["none", "sentences"] = "none"
+    parts: Parts | None = None
     labels: dict[str, Both] = {}
     slots: dict[str, Slot] = {}
     decoding: Decoding = Decoding()

@@ -20,7 +20,8 @@ from pydantic import (
     field_validator,
 )
 
-from agent.events import Event
+from agent.events import AT_BEGIN, Event, Place, Sources
+from agent.step_run import CUT_SHORT, Begun
 from agent.turn_record import StepRecord, TurnRecord
 from core.errors import InputError
 from documents import Document, joined
@@ -66,6 +67,9 @@ class StepView(_Data):
     seconds: float = 0.0
     stopped: str = ""
     fingerprints: dict[str, str] = {}
+    place: Place = AT_BEGIN
+    sources: Sources | None = None
+    progress: tuple[str, int, int] | None = None  # what is counted, how many, of how many
 
     @classmethod
     def of(cls, record: StepRecord) -> StepView:
@@ -80,6 +84,7 @@ class StepView(_Data):
             adapter=record.adapter,
             text=record.text,
             pieces=record.highlights,
+            sources=record.sources,
             notices=[
                 NoticeView(
                     kind=notice.kind,
@@ -90,7 +95,10 @@ class StepView(_Data):
                 for notice in record.notices
             ],
         )
+        if progress := record.progress:
+            view.progress = (progress.kind, progress.done, progress.total)
         if result:
+            view.place = result.place
             view.labels, view.fingerprints = result.labels, result.fingerprints
             view.tokens, view.seconds, view.stopped = result.tokens, result.seconds, result.stopped
         return view
@@ -136,8 +144,12 @@ class TurnView(_Data):
     error_kind: str = ""
     rating: Literal[-1, 0, 1] = 0
     corrects: str = ""  # the routing example this answer follows from, by its id
+    seed: int = 0
 
     _record: TurnRecord = PrivateAttr(default_factory=TurnRecord)
+    _stood: list[StepView] = PrivateAttr(default_factory=list)  # when the answer was gone on with
+    _kept: int = PrivateAttr(default=0)  # so many of them are done
+    _spent: tuple[int, float] = PrivateAttr(default=(0, 0.0))
 
     @property
     def documents(self) -> list[Document]:
@@ -165,20 +177,44 @@ class TurnView(_Data):
             for key, value in step.fingerprints.items()
         }
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether the answer was cut short in a way that it can be gone on with."""
+        begun = [step for step in self.steps if step.status != "pending" and step.stopped]
+        return self.stopped in CUT_SHORT and bool(begun)
+
+    def go_on(self) -> Begun:
+        """Begin to go on with the answer."""
+        ended = [step for step in self.steps if step.status == "done"]
+        begun = Begun.of([step.text for step in ended], ended[-1].stopped, ended[-1].place)
+        self._stood, self._kept = self.steps, len(begun.texts) - 1
+        self._spent = (self.tokens, self.seconds)
+        self._record, self.status = TurnRecord(), "running"
+        return begun
+
     def apply(self, event: Event) -> None:
         """Take in what the agent says next."""
         self._record.apply(event)
         self.place = self._record.position
         if plan := self._record.plan:
             self.reason, self.milliseconds = plan.reason, plan.milliseconds
-        self.steps = [StepView.of(step) for step in self._record.steps]
+        self.steps = self._steps()
         if finished := self._record.finished:
             self.status, self.stopped = "done", finished.stopped
-            self.tokens, self.seconds = finished.tokens, finished.seconds
+            tokens, seconds = self._spent
+            self.tokens, self.seconds = tokens + finished.tokens, seconds + finished.seconds
             self._settle()
         if failed := self._record.failed:
             self.status, self.error, self.error_kind = "failed", failed.message, failed.kind
+            self.steps = self._stood or self.steps
             self._settle()
+
+    def _steps(self) -> list[StepView]:
+        """The steps of an answer that is gone on with: those that stood, until the next begins."""
+        steps = [StepView.of(step) for step in self._record.steps]
+        if self._stood and not any(step.status != "pending" for step in steps[self._kept :]):
+            return self._stood
+        return self._stood[: self._kept] + steps[self._kept :]
 
     def interrupt(self) -> None:
         """The page went away while the turn was running."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any
 
+from agent.step_run import CUT_SHORT
 from core.errors import UnknownName
 from tasks import languages
 from tasks.spec import Both, TaskSpec
@@ -13,6 +14,7 @@ from ui import markdown
 from ui.bars import draw_bars, percent
 from ui.conversation import Conversation, NoticeView, StepView, TurnView
 from ui.icons import icon
+from ui.sources import draw_sources
 from ui.words import phrase, say, show, words
 
 GradioMessage = dict[str, Any]  # of a chat
@@ -170,8 +172,10 @@ def _step(index: int, step: StepView, tasks: Tasks, alone: bool) -> Iterator[Gra
         yield _html(head + notes)
     if step.labels:
         yield _html(draw_bars(step, tasks.get(step.task)))
-    elif step.text:
+    elif step.text and not step.sources:
         yield _text(step.text)
+    if step.sources:
+        yield _html(draw_sources(step.sources, step.text, tasks.get(step.task)))
 
 
 def _step_head(index: int, step: StepView, tasks: Tasks) -> str:
@@ -195,17 +199,25 @@ def _foot(turn: TurnView, tasks: Tasks, latest: bool) -> str:
     if turn.status == "running":
         return (
             f'<div class="pb-working" role="status"><i></i><i></i><i></i>'
-            f'<span class="pb-hidden">{say("answer.working")}</span></div>'
+            f'<span class="pb-hidden">{say("answer.working")}</span>{_progress(turn)}</div>'
         )
     error = _error(turn, latest) if turn.status == "failed" else ""
-    ended = f'<p class="pb-note">{say(f"end.{turn.stopped}")}</p>' if _cut_short(turn) else ""
+    more = _plain_button("more", turn, "end.more") if latest and turn.goes_on else ""
+    why = say(f"end.{turn.stopped}") if turn.stopped in CUT_SHORT else ""
+    ended = f'<p class="pb-note">{why} {more}</p>' if why else ""
     thanks = f'<p class="pb-note pb-kept">{say("again.kept")}</p>' if turn.corrects else ""
     again = _again(turn, tasks) if latest and turn.steps else ""
     return error + ended + thanks + _actions(turn, latest) + again
 
 
-def _cut_short(turn: TurnView) -> bool:
-    return turn.stopped in {"stop", "time", "length"}
+def _progress(turn: TurnView) -> str:
+    """How far the step that runs is with what takes long."""
+    counted = next((step.progress for step in turn.steps if step.progress), None)
+    if counted is None:
+        return ""
+    kind, done, total = counted
+    said = say(f"progress.{kind}", done=f"{done:,}", total=f"{total:,}")
+    return f'<span class="pb-progress">{said}</span>'
 
 
 def _error(turn: TurnView, latest: bool) -> str:

@@ -21,6 +21,7 @@ from agent.events import Failed
 from agent.feedback.hub_backup import HubBackup
 from agent.feedback.store import Correction, Feedback, FeedbackError, Rating
 from agent.options import TurnOptions
+from agent.step_run import Begun
 from core.access import Keys
 from core.errors import InputError, TooMany
 from ui.conversation import Conversation, TurnView, read, read_attached
@@ -95,6 +96,12 @@ class PageHandlers:
             conversation.turns.append(turn)
             yield from self._answer(conversation, turn, request, task)
 
+    def more(self, stored: Any, request: gr.Request) -> Iterator[Rendered]:
+        """Go on with the last answer, which was cut short."""
+        conversation = read(stored)
+        if conversation.turns and conversation.turns[-1].goes_on:
+            yield from self._answer(conversation, conversation.turns[-1], request, more=True)
+
     def undo(self, stored: Any) -> Rendered:
         """Take the last request and its answer back."""
         conversation = read(stored)
@@ -124,6 +131,7 @@ class PageHandlers:
         turn: TurnView,
         request: gr.Request,
         task: str | None = None,
+        more: bool = False,
     ) -> Iterator[Rendered]:
         past = conversation.model_copy(update={"turns": conversation.turns[:-1]})
         before = [
@@ -131,23 +139,30 @@ class PageHandlers:
             for earlier in past.turns
             for message in draw_turn(earlier, self.agent.tasks, latest=False)
         ]
+        begun = turn.go_on() if more else None
         yield before + draw_turn(turn, self.agent.tasks), conversation.model_dump()
-        with closing(self._run(turn, past, request, task)) as ticks:
+        with closing(self._run(turn, past, request, task=task, begun=begun)) as ticks:
             for _ in ticks:
                 yield before + draw_turn(turn, self.agent.tasks), gr.skip()
         yield before + draw_turn(turn, self.agent.tasks), conversation.model_dump()
 
     def _run(
-        self, turn: TurnView, past: Conversation, request: gr.Request, task: str | None
+        self,
+        turn: TurnView,
+        past: Conversation,
+        request: gr.Request,
+        task: str | None,
+        begun: Begun | None,
     ) -> Generator[None]:
         """Let the agent answer into the turn; yields when it is worth drawing again."""
+        if begun is None:
+            turn.seed = secrets.randbits(32)  # answering again may give another answer
+        elif turn.reason == "chosen":
+            task = turn.steps[0].task
         self.stop(request)
         switch = self._stops[str(request.session_hash)] = threading.Event()
         visitor = self.keys.named(request.username, request.client.host if request.client else "")
-        # Answering again may give another answer.
-        options = TurnOptions(
-            seed=secrets.randbits(32), allowed=visitor.allowed, visitor=visitor.name
-        )
+        options = TurnOptions(seed=turn.seed, allowed=visitor.allowed, visitor=visitor.name)
         events = self.agent.answer(
             turn.text,
             past.messages(),
@@ -155,6 +170,7 @@ class PageHandlers:
             documents=turn.documents,
             stop=switch,
             options=options,
+            begun=begun,
         )
         drawn = 0.0
         try:

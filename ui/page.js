@@ -144,7 +144,7 @@ window.patchbay = (() => {
   async function raise(event, data = {}, stops = true) {
     if (waiting && stops) trigger("stop", {});
     while (waiting) await waiting;
-    begin(["send", "retry", "reroute"].includes(event));
+    begin(["send", "retry", "reroute", "more"].includes(event));
     if (event === "send") sent = data.text;
     trigger(event, data);
   }
@@ -251,6 +251,7 @@ window.patchbay = (() => {
     stop: () => trigger("stop", {}),
     example: (button) => send({ text: button.dataset.text, attached: [] }),
     retry: () => raise("retry"),
+    more: () => raise("more"),
     reroute: (button) => raise("reroute", { task: button.dataset.task }),
     undo,
     copy,

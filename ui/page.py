@@ -44,7 +44,7 @@ OTHER_THREADS = 40  # for all that does not wait, as many as Gradio takes by its
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Noto Sans", "PingFang SC", "Microsoft YaHei"]
 # The script calls these by name through the bridge; Gradio finds them as quoted words.
 BRIDGE = """patchbay.connect(trigger,
-    ['send', 'retry', 'reroute', 'undo', 'rate', 'open', 'instruct', 'stop']);"""
+    ['send', 'retry', 'reroute', 'more', 'undo', 'rate', 'open', 'instruct', 'stop']);"""
 
 
 def build_page(
@@ -173,7 +173,7 @@ def _tie(
         )
 
     idle = "() => patchbay.idle()"
-    for event in ("send", "retry", "reroute"):
+    for event in ("send", "retry", "reroute", "more"):
         answered = on(event, getattr(handlers, event), concurrency_limit=None)
         answered.then(None, js=idle)
     for event in ("undo", "rate"):

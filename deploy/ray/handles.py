@@ -32,6 +32,7 @@ from engine.interface import (
     ScoreRequest,
     Scores,
     Usage,
+    WriteReply,
     WriteRequest,
 )
 from tasks.spec import Message
@@ -74,11 +75,11 @@ class HandleEngine:
 
     def write(
         self, request: WriteRequest | CompletionRequest, stop: threading.Event | None = None
-    ) -> Iterator[Delta | Usage]:
+    ) -> Iterator[WriteReply]:
         """Yield text as it comes, then one Usage. Closing the iterator ends the computation."""
         began, count = time.perf_counter(), 0
         for reply in self._replies(request, stop):
-            assert isinstance(reply, Delta | Usage)
+            assert isinstance(reply, WriteReply)
             count += isinstance(reply, Delta)
             yield reply
             if isinstance(reply, Usage):

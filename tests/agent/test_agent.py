@@ -16,13 +16,16 @@ from agent.events import (
     Finished,
     Highlighted,
     Notice,
+    Place,
     Planned,
+    Progress,
     StepFinished,
     StepStarted,
     TextDelta,
 )
 from agent.options import TurnOptions
 from agent.planning.planner import Planner
+from agent.step_run import Begun
 from engine.fake import FakeEngine
 from engine.interface import CompletionRequest, WriteRequest
 from tasks.spec import Message, load_tasks
@@ -292,3 +295,115 @@ def test_messages_as_they_stand_reach_the_adapter(planner: Planner) -> None:
     assert only(events, TextDelta)[0].tokens[0].text == "[sentiment-en]"
     (failed,) = only(list(agent(planner, engine).complete(messages, "none")), Failed)
     assert failed.kind == "UnknownName"
+
+
+def test_an_answer_that_goes_round_in_circles_is_ended_and_not_handed_on(planner: Planner) -> None:
+    class Circling(FakeEngine):
+        def _answer(self, request: WriteRequest | CompletionRequest) -> str:
+            return "It is a museum of art. " * 100
+
+    (finished,) = only(turn(planner, "/chat Where is it?", Circling()), StepFinished)
+    assert finished.stopped == "loop"
+    assert 15 < len(finished.text.split()) < 90
+    whole = TurnOptions(stop_loops=False)
+    (finished,) = only(turn(planner, "/chat Where is it?", Circling(), options=whole), StepFinished)
+    assert len(finished.text.split()) == 512
+    both = (
+        "Summarize this in one sentence, then translate it into Spanish: "
+        + "The train is late. " * 40
+    )
+    events = turn(planner, both, Circling())
+    assert [event.stopped for event in only(events, StepFinished)] == ["loop"]
+
+
+def test_sentences_that_loop_are_counted_and_the_others_go_on(planner: Planner) -> None:
+    class Circling(FakeEngine):
+        def _answer(self, request: WriteRequest | CompletionRequest) -> str:
+            loops = "round" in str(request)
+            return "in a circle " * 60 if loops else super()._answer(request)
+
+    long = " ".join(["much more than that"] * 60)
+    events = turn(planner, f"/translate fr Go round {long}. Come home.", Circling())
+    (notice,) = only(events, Notice)
+    assert (notice.kind, notice.numbers) == ("looped", {"count": 1})
+    assert only(events, StepFinished)[0].text.endswith("[base] Come home.")
+
+
+def gone_on(planner: Planner, text: str, engine: FakeEngine, most: int) -> list[str]:
+    """The text after each time that it is gone on with, so many tokens each."""
+    begun, texts = None, list[str]()
+    while True:
+        events = turn(planner, text, engine, begun=begun, options=TurnOptions(max_tokens=most))
+        finished = only(events, StepFinished)[-1]
+        assert (
+            "".join(delta.text for delta in only(events, TextDelta)).strip()
+            == finished.text.strip()
+        )
+        texts.append(finished.text)
+        if finished.stopped != "length":
+            return texts
+        begun = Begun.of([finished.text], finished.stopped, finished.place)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        "/chat one two three four five six seven eight nine ten",
+        "/translate fr # Plan\n\n- Buy milk and bread. Call Ann.\n- [ ] Go home.\n\n"
+        "| a b | c |\n|---|---|\n"
+        "\n```\ncode stays\n```\nEnd of it.",
+    ],
+)
+@pytest.mark.parametrize("most", [1, 2, 3, 5])
+def test_going_on_at_the_length_limit_gives_the_answer_that_was_not_cut(
+    planner: Planner, request_: str, most: int
+) -> None:
+    (whole,) = gone_on(planner, request_, FakeEngine(), most=500)
+    *parts, last = gone_on(planner, request_, FakeEngine(), most=most)
+    assert last == whole
+    assert len(parts) > 1
+    assert all(whole.startswith(part.strip()) for part in parts)
+
+
+def test_going_on_does_not_do_earlier_steps_again(planner: Planner) -> None:
+    engine = FakeEngine()
+    text = (
+        "Summarize this in one sentence, then translate it into Spanish: The train is late again."
+    )
+    begun = Begun(("It is late.", "[base] It"), Place())
+    events = turn(planner, text, engine, begun=begun)
+    assert len(engine.calls) == 1
+    assert [event.index for event in only(events, StepFinished)] == [1]
+    assert events[-1].text == "[base] It is late."
+    events = turn(planner, text, engine, begun=Begun(("a", "b", "c")))
+    assert isinstance(events[-1], Failed)
+    assert "3 steps" in events[-1].message
+
+
+def test_a_long_prompt_says_how_far_it_is_read(planner: Planner) -> None:
+    engine = FakeEngine(context_tokens=10_000)
+    events = turn(planner, "/chat " + "word " * 3500, engine)
+    assert [(p.kind, p.done) for p in only(events, Progress)] == [
+        ("prompt", 1000),
+        ("prompt", 2000),
+        ("prompt", 3000),
+    ]
+
+
+def test_a_sentence_that_lost_something_is_written_a_second_time(planner: Planner) -> None:
+    class Forgetful(FakeEngine):
+        def _answer(self, request: WriteRequest | CompletionRequest) -> str:
+            whole = super()._answer(request)
+            return whole.replace("1949", "") if request.decoding.temperature == 0 else whole
+
+    engine = Forgetful()
+    events = turn(planner, "/translate fr It opened in 1949. It closed later.", engine)
+    assert len(engine.calls) == 3
+    assert only(events, StepFinished)[0].text == "[base] It opened in 1949. [base] It closed later."
+    assert only(events, StepFinished)[0].tokens == 5 + 5 + 4
+    assert not only(events, Notice)
+
+
+def test_a_long_translation_says_how_far_it_is(planner: Planner) -> None:
+    events = turn(planner, "/translate fr " + "It rains. " * 9)
+    assert [(p.done, p.total) for p in only(events, Progress)] == [(n, 9) for n in range(1, 10)]

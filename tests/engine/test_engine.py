@@ -22,6 +22,8 @@ from engine.interface import (
     ChooseRequest,
     CompletionRequest,
     Delta,
+    Grammar,
+    PrefillProgress,
     ScoreRequest,
     Usage,
     WriteRequest,
@@ -225,6 +227,44 @@ def test_log_likelihoods_of_written_tokens_are_those_of_scoring(engine: TorchEng
     chances = sorted((one.logprobs[0] for one in first.continuations), reverse=True)
     assert [value for _, value in tokens[0].likeliest] == pytest.approx(chances[:3], abs=1e-4)
     assert all(token.logprob == token.likeliest[0][1] for token in tokens), "greedy is likeliest"
+
+
+@pytest.mark.parametrize(
+    "decoding",
+    [
+        {"temperature": 0.0, "dry_multiplier": 1.0},
+        {"temperature": 1.0, "seed": 5, "repetition_penalty": 1.2},
+    ],
+)
+def test_an_answer_that_is_gone_on_with_is_the_one_that_was_not_cut(
+    engine: TorchEngine, decoding: dict[str, float]
+) -> None:
+    letters = Grammar("regex", "[a-z]{500}")  # an untrained base writes what is no text
+    request = replace(ask("Hello", "red", max_new_tokens=40, **decoding), grammar=letters)
+    whole = written(engine, request)
+    cut = next(n for n in range(10, 40) if len(engine.tokens(whole[:n])) == n)
+    left = Decoding(max_new_tokens=40 - cut, **decoding)
+    assert (
+        whole[:cut] + written(engine, replace(request, begun=whole[:cut], decoding=left)) == whole
+    )
+
+
+def test_a_long_prompt_says_how_far_it_is_read(engine: TorchEngine) -> None:
+    request = ask("x" * (PREFILL_CHUNK + 40), max_new_tokens=2)
+    *_, last = items = list(engine.write(request))
+    read = [item for item in items if isinstance(item, PrefillProgress)]
+    assert [item.read for item in read] == [PREFILL_CHUNK * n for n in range(1, len(read) + 1)]
+    assert read
+    assert {item.prompt_tokens for item in read} == {last.prompt_tokens}
+
+
+def test_a_loop_is_ended_where_that_is_wished(engine: TorchEngine) -> None:
+    rounds = Grammar("regex", "(round we go ){99}")
+    request = replace(ask("Hello", max_new_tokens=400), grammar=rounds)
+    guarded = usage(engine, replace(request, stop_loops=True))
+    assert usage(engine, request).stopped == "length"
+    assert guarded.stopped == "loop"
+    assert guarded.tokens < 300
 
 
 def test_an_answer_ends_where_the_context_does(engine: TorchEngine) -> None:

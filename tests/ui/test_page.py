@@ -183,6 +183,50 @@ def test_edit_regenerate_undo_and_copy(visit: Visit, quick: Any) -> None:
     expect(page.locator(".bot-row")).to_contain_text("[base] one, changed")
 
 
+def test_an_answer_that_was_cut_short_is_gone_on_with(
+    visit: Visit, quick: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = visit(quick)
+    monkeypatch.setattr(quick.agent.limits, "max_answer_tokens", 4)
+    answer = send(page, "one two three four five six seven")
+    expect(answer).to_contain_text("Length limit reached")
+    page.get_by_role("button", name="Continue").click()
+    expect(answer).to_contain_text("[base] one two three four five six seven")
+    expect(page.get_by_role("button", name="Continue")).to_have_count(0)
+    expect(page.locator(".user-row")).to_have_count(1)
+    page.reload()  # it was kept with what came first
+    expect(answer).to_contain_text("[base] one two three four five six seven")
+
+
+def test_an_answer_that_goes_round_in_circles_says_so(visit: Visit, quick: Any) -> None:
+    page = visit(quick, locale="zh-CN")
+    answer = send(page, "round and round " * 60)
+    expect(answer).to_contain_text("开始重复，已提前结束", use_inner_text=True)
+    expect(page.get_by_role("button", name="继续")).to_be_visible()
+
+
+def test_a_summary_of_a_long_text_opens_its_places(
+    visit: Visit, serve: Callable[..., Any], fake_agent: Callable[..., Any]
+) -> None:
+    page = visit(serve(fake_agent(context_tokens=400)))
+    text = "\n\n".join(
+        f"# Chapter {n}\n\nThe bridge {n} is <b>red</b>. " + "It rained. " * 30
+        for n in range(1, 13)
+    )
+    answer = send(page, "Summarize this.\n\n" + text)
+    sources = answer.locator(".pb-sources")
+    expect(sources).to_contain_text("Parts of the text that went in: 12 of 12")
+    line = sources.locator("details", has_text="The bridge 1 is <b>red</b>.").first
+    expect(line.locator("mark")).to_be_hidden()
+    line.locator("summary").click()
+    expect(line.locator("mark")).to_have_text("The bridge 1 is <b>red</b>.")
+    expect(line.locator("summary")).to_contain_text("Chapter 1")
+    page.reload()
+    expect(page.locator(".pb-sources")).to_contain_text("12 of 12")
+    verdict = send(page, "Is this review good?\n\n" + text)
+    expect(verdict.locator(".pb-sources details")).to_have_count(12)
+
+
 def test_enter_sends_shift_enter_does_not_and_composition_does_not(
     visit: Visit, quick: Any
 ) -> None:

@@ -1,0 +1,240 @@
+"""A text that is longer than what a step reads: it is read in parts, and their results are joined.
+
+A task says so in its `parts`. What writes is asked again about the parts' answers until there are
+as many as are wanted; what chooses gives each part its vote. No part is left out unsaid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import TypeVar
+
+from agent.choosing import probabilities, score_labels
+from agent.events import AT_BEGIN, Event, Place, Progress, Source, Sources, TextDelta
+from agent.parts import Span, cut, sentences
+from agent.sources import Places
+from agent.step_run import StepRun, finished
+from agent.writing import looped_notice, write_core
+from core.errors import TooLong
+from engine.interface import Delta, Usage
+from tasks import languages
+
+T = TypeVar("T")
+MAX_PARTS = 1000
+ROOM_FOR_ANSWER = 256  # tokens
+
+
+def is_long(run: StepRun) -> bool:
+    """Whether the step's text is longer than what its task reads at once, and may be cut.
+
+    A grammar, and log-likelihoods, are of one answer that is written at once.
+    """
+    options = run.turn.options
+    if run.task.parts is None or options.grammar or options.logprobs is not None:
+        return False
+    return _count(run, run.content) > min(run.task.parts.above, _room(run))
+
+
+def answer(run: StepRun) -> Iterator[Event]:
+    """Yield the events of a step on a long text, behind StepStarted.
+
+    Raises:
+        TooLong: there are too many parts.
+    """
+    language = languages.detect(run.content)
+    frame = _count(run, "")  # which every count has
+    parts = cut(run.content, language, _most(run), lambda text: _count(run, text) - frame)
+    if len(parts) > MAX_PARTS:
+        raise TooLong(
+            f"The text has {len(parts):,} parts of {_most(run):,} tokens; at most {MAX_PARTS:,} "
+            "are read. Send it in several requests."
+        )
+    places = Places(run.content, language, _pages(run))
+    yield from (_choose if run.task.kind == "choose" else _write)(run, parts, places)
+
+
+def _pages(run: StepRun) -> list[tuple[int, int]]:
+    """Where each page of the turn's documents begins in the text, with its number."""
+    at, begins = 0, list[tuple[int, int]]()
+    for block in (block for document in run.turn.documents for block in document.blocks):
+        found = -1 if block.page is None else run.content.find(block.text, at)
+        if block.page is not None and found >= 0:
+            at = found
+            if not begins or begins[-1][1] != block.page:
+                begins.append((at, block.page))
+    return begins
+
+
+def _count(run: StepRun, text: str) -> int:
+    return run.engine.count_tokens(({"role": "user", "content": text},))
+
+
+def _most(run: StepRun) -> int:
+    """Tokens of a part: as many as the task reads well, and as fit."""
+    assert run.task.parts
+    return max(1, min(run.task.parts.tokens, _room(run)))
+
+
+def _room(run: StepRun) -> int:
+    """Tokens that fit beside prompt and answer."""
+    prompt = run.engine.count_tokens(run.messages(""))
+    return run.engine.context_tokens - prompt - ROOM_FOR_ANSWER
+
+
+@dataclass
+class _Written:
+    """What a text in parts has become so far.
+
+    Attributes:
+        pieces: where each piece stands in the answer, and the part of the text it was made of.
+        usages: of all that was asked.
+    """
+
+    text: str
+    pieces: list[tuple[Span, Span]] = field(default_factory=list)
+    read: int = 0
+    usages: list[Usage] = field(default_factory=list)
+    place: Place = AT_BEGIN
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether the person or the time limit ended it."""
+        return bool(self.usages) and self.usages[-1].stopped in {"stop", "time"}
+
+
+def _write(run: StepRun, parts: Sequence[Span], places: Places) -> Iterator[Event]:
+    assert run.task.parts
+    mark = _of_choice(run, run.task.parts.marks, "")
+    done = _Written(run.begun[: run.place.text], place=run.place)
+    if done.text:
+        yield TextDelta(run.index, done.text)
+        done.pieces.append((Span(0, len(done.text)), Span(0, run.place.content)))
+    for group in _groups(parts, _of_choice(run, run.task.parts.pieces, 1)):
+        source = Span(group[0].begin, group[-1].end)
+        if source.end <= run.place.content:  # it was written before
+            done.read += len(group)
+            continue
+        done.place = Place(source.begin, len(done.text))
+        piece = yield from _condensed(run, group, len(parts), done)
+        if done.cut_short:
+            break
+        apart = ("\n" if mark else " " if done.text[-1:].isascii() else "") if done.text else ""
+        yield TextDelta(run.index, f"{apart}{mark}{piece}")
+        begin = len(done.text) + len(apart) + len(mark)
+        done.text += f"{apart}{mark}{piece}"
+        done.pieces.append((Span(begin, len(done.text)), source))
+    yield from _end(run, done, len(parts), places)
+
+
+def _end(run: StepRun, done: _Written, parts: int, places: Places) -> Iterator[Event]:
+    looped = sum(usage.stopped == "loop" for usage in done.usages)
+    if looped:
+        yield looped_notice(run.index, looped)
+    usages = [*done.usages[:-1], replace(done.usages[-1], stopped="end")]
+    result = finished(run, done.text, done.usages if done.cut_short else usages, place=done.place)
+    assert run.task.parts
+    prints = {**result.fingerprints, "parts": run.task.parts.fingerprint}
+    yield replace(result, fingerprints=prints)
+    language = languages.detect(done.text)
+    found = [
+        Source(sentence.begin, sentence.end, places.find(sentence.of(done.text), source))
+        for piece, source in done.pieces
+        for sentence in sentences(done.text, piece, language)
+        if sentence.of(done.text).strip()
+    ]
+    yield Sources(run.index, done.read, parts, tuple(found))
+
+
+def _condensed(
+    run: StepRun, group: Sequence[Span], parts: int, done: _Written
+) -> Generator[Event, None, str]:
+    """A group of parts as one piece of the answer; unfinished where `done.cut_short` says so."""
+    assert run.task.parts
+    alone = group[-1].end - group[0].begin >= len(run.content.rstrip())
+    texts: list[str] = []
+    for span in group:
+        yield Progress(run.index, "part", done.read + 1, parts)
+        texts.append(_asked(run, span.of(run.content), run.task.parts.slots, done))
+        if done.cut_short:
+            return ""
+        done.read += 1
+    while len(texts) > 1:
+        bundles = _bundles(run, texts)
+        last = alone and len(bundles) == 1
+        slots = {} if last else run.task.parts.slots
+        texts = [
+            _asked(run, "\n".join(bundle), slots, done) if len(bundle) > 1 else bundle[0]
+            for bundle in bundles
+            if not done.cut_short
+        ]
+    return texts[0]
+
+
+def _asked(run: StepRun, text: str, slots: Mapping[str, str], done: _Written) -> str:
+    """What the task answers to a part of the text, or to the answers of several."""
+    step = replace(run.step, slots={**run.step.slots, **slots})
+    asked = replace(run, step=step, content=text, begun="")
+    answer = ""
+    for item in write_core(asked, text.strip(), left=run.tokens_left):
+        if isinstance(item, Usage):
+            done.usages.append(item)
+        elif isinstance(item, Delta):
+            answer += item.text
+    return " ".join(answer.split())
+
+
+def _bundles(run: StepRun, texts: Sequence[str]) -> list[list[str]]:
+    """Neighbours that are read together: as many as fit, and two at least."""
+    bundles: list[list[str]] = [[]]
+    for text in texts:
+        fits = _count(run, "\n".join([*bundles[-1], text])) <= _most(run)
+        if len(bundles[-1]) > 1 and not fits:
+            bundles.append([])
+        bundles[-1].append(text)
+    return bundles
+
+
+def _groups(parts: Sequence[Span], most: int) -> Iterator[Sequence[Span]]:
+    """At most so many runs of neighbours, about equally long."""
+    count = min(most, len(parts))
+    cuts = [round(i * len(parts) / count) for i in range(count + 1)]
+    return (parts[a:b] for a, b in pairwise(cuts))
+
+
+def _of_choice(run: StepRun, values: Mapping[str, T], default: T) -> T:
+    """What the task's `parts` say of the choice that a slot of the step has."""
+    slots = {name: slot.default for name, slot in run.task.slots.items()} | dict(run.step.slots)
+    chosen = (value for value in slots.values() if isinstance(value, str) and value in values)
+    return next((values[value] for value in chosen), default)
+
+
+def _choose(run: StepRun, parts: Sequence[Span], places: Places) -> Iterator[Event]:
+    usages: list[Usage] = []
+    votes: list[tuple[Source, dict[str, float], int]] = []
+    for number, span in enumerate(parts, 1):
+        yield Progress(run.index, "part", number, len(parts))
+        choice = score_labels(run, span.of(run.content).strip())
+        usages.append(choice.usage)
+        if choice.usage.stopped != "end":
+            break
+        chances = probabilities(run, choice)
+        best = next(iter(chances))
+        source = Source(0, 0, places.place(span), label=best, probability=chances[best])
+        votes.append((source, chances, _count(run, span.of(run.content))))
+    labels = _together(votes)
+    result = finished(run, next(iter(labels), ""), usages, labels)
+    assert run.task.parts
+    yield replace(result, fingerprints={**result.fingerprints, "parts": run.task.parts.fingerprint})
+    yield Sources(run.index, len(votes), len(parts), tuple(source for source, _, _ in votes))
+
+
+def _together(votes: Sequence[tuple[Source, dict[str, float], int]]) -> dict[str, float]:
+    """The parts' probabilities as one, each weighing as much as its part is long."""
+    total = sum(tokens for _, _, tokens in votes)
+    sums: dict[str, float] = {}
+    for _, chances, tokens in votes:
+        for label, chance in chances.items():
+            sums[label] = sums.get(label, 0.0) + chance * tokens / total
+    return dict(sorted(sums.items(), key=lambda item: -item[1]))

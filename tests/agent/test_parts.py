@@ -1,0 +1,82 @@
+"""Texts are cut along their structure, and nothing of them is lost."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.parts import Span, cut, heading_before, paragraphs
+
+REPORT = """# Report
+
+The first year was quiet.
+
+## Money
+
+We spent less. We earned more.
+A line of its own.
+
+## People
+
+Nobody left.
+"""
+
+
+def count(text: str) -> int:
+    return len(re.findall(r"[一-鿿]|[^\s一-鿿]+", text))
+
+
+def of(text: str, spans: list[Span]) -> list[str]:
+    return [span.of(text) for span in spans]
+
+
+def test_paragraphs_have_their_headings() -> None:
+    assert [part.strip() for part in of(REPORT, list(paragraphs(REPORT)))] == [
+        "# Report\n\nThe first year was quiet.",
+        "## Money\n\nWe spent less. We earned more.\nA line of its own.",
+        "## People\n\nNobody left.",
+    ]
+    assert heading_before(REPORT, REPORT.index("We earned")) == "Money"
+    assert heading_before(REPORT, 0) == "Report"
+    assert heading_before("No heading", 3) == ""
+
+
+def test_parts_begin_at_headings() -> None:
+    parts = [part.strip() for part in of(REPORT, cut(REPORT, "en", 14, count))]
+    assert [part.split("\n")[0] for part in parts] == ["# Report", "## Money", "## People"]
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("One sentence here. " * 40, "en"),
+        ("这是一个句子，讲的是图书馆。" * 40, "zh"),
+        ("word " * 300, "en"),
+        ("字" * 300, "zh"),
+    ],
+)
+def test_a_paragraph_that_is_too_long_is_cut_at_sentences_or_words(
+    text: str, language: str
+) -> None:
+    parts = of(text, cut(text, language, 30, count))
+    assert "".join(parts) == text
+    assert all(0 < count(part) <= 30 for part in parts)
+    if "." in text or "。" in text:
+        assert all(part.rstrip()[-1] in ".。" for part in parts)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(["# A\n", "\n\n", "\n", "Words. ", "更多的字。", "- item\n", "```\n", " "]),
+        max_size=60,
+    ).map("".join),
+    st.integers(1, 40),
+)
+def test_the_parts_are_the_text(text: str, most: int) -> None:
+    parts = of(text, cut(text, "en", most, count))
+    assert "".join(parts) == (text if text.strip() else "")
+    assert all(part.strip() for part in parts)
