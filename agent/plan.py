@@ -54,6 +54,8 @@ class Plan:
         milliseconds: what deciding cost.
         question: what has to be asked back instead of running the steps.
         alternatives: the next likeliest plans, as task names, with their probabilities.
+        alternative: the next likeliest plan; None where nothing else was to be decided.
+        uncertain: whether the plan is likelier to be wrong than what may go unasked.
     """
 
     steps: tuple[Step, ...]
@@ -61,6 +63,8 @@ class Plan:
     milliseconds: float = 0.0
     question: Question | None = None
     alternatives: tuple[tuple[tuple[str, ...], float], ...] = ()
+    alternative: Plan | None = None
+    uncertain: bool = False
 
     @property
     def confidence(self) -> float:

@@ -48,6 +48,7 @@ class Artefact:
         names: task names and `again`, as plans are made of.
         tags: what a token can be.
         record: how it was made and judged.
+        threshold: probability of a plan below which it is uncertain.
 
     Raises:
         SetupError: a file is missing, damaged, or of another version.
@@ -74,6 +75,7 @@ class Artefact:
         self.names: tuple[str, ...] = tuple(self.record["names"])
         self.tags: tuple[str, ...] = tuple(self.record["tags"])
         self._temperature = float(self.record["temperature"])
+        self.threshold = float(self.record["threshold"])
         self.weights = {name: value.float() for name, value in weights.items()}
         self.network = PlanNetwork(len(self.names), len(self.tags))
         self.network.load_state_dict(self.weights)
