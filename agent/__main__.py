@@ -140,6 +140,7 @@ def _routed(plan: Plan, tasks: Mapping[str, TaskSpec]) -> dict[str, Any]:
     return {
         "plan": steps,
         "confidence": round(plan.confidence, 4),
+        **_doubt(plan),
         "milliseconds": round(plan.milliseconds, 2),
     }
 
@@ -158,10 +159,18 @@ def _record(events: Iterable[Event]) -> dict[str, Any]:
     fingerprints = [result.fingerprints for result in record.results]
     return {
         "plan": [_step_object(step) for step in record.started],
+        **(_doubt(record.plan) if record.plan else {}),
         **(_totals(record.finished) if record.finished else {}),
         "notices": [notice.message for notice in record.notices],
         "fingerprints": {**fingerprints[-1], "steps": fingerprints},
     }
+
+
+def _doubt(plan: Plan) -> dict[str, Any]:
+    """Whether the planner was sure, and the plan it may have been instead."""
+    other = plan.alternative
+    named = other and {"plan": list(other.tasks), "confidence": round(other.confidence, 4)}
+    return {"uncertain": plan.uncertain, "alternative": named}
 
 
 def _totals(finished: Finished) -> dict[str, Any]:
@@ -189,6 +198,9 @@ def _draw(events: Iterable[Event]) -> None:
         match event:
             case Planned(plan=plan):
                 aside("→ " + " → ".join(map(_step_line, plan.steps)))
+                if plan.uncertain and plan.alternative:
+                    other = " → ".join(map(_step_line, plan.alternative.steps))
+                    aside(f"not sure of that; perhaps you meant {other}")
             case StepStarted(index=index, step=step, adapter=adapter):
                 own = adapter or "the base with the task's prompt, no adapter yet"
                 aside(f"[{index + 1}] {step.task}, by {own}")

@@ -21,11 +21,16 @@ SlotValue = str | list[str]  # ISO 639-1 code, name of a choice, or label list
 
 
 class Message(TypedDict):
-    """One turn of a conversation. `task` marks a user turn whose route is known."""
+    """One turn of a conversation.
+
+    What the person decided about a user turn goes with it: the `task` they chose, or the tasks of
+    the `plan` they picked.
+    """
 
     role: Literal["system", "user", "assistant"]
     content: str
     task: NotRequired[str | None]
+    plan: NotRequired[list[str]]
 
 
 class _Strict(BaseModel):

@@ -72,18 +72,29 @@ class PageHandlers:
             old = conversation.turns.pop()
             turn = conversation.begin(old.text)
             turn.corrects = old.corrects
-            task = old.steps[0].task if old.reason == "chosen" and old.steps else None
-            yield from self._answer(conversation, turn, request, task)
+            task = old.tasks[0] if old.reason == "chosen" and old.tasks else None
+            picked = old.tasks if old.reason == "picked" else None
+            yield from self._answer(conversation, turn, request, task=task, picked=picked)
 
     def reroute(self, stored: Any, event: gr.EventData, request: gr.Request) -> Iterator[Rendered]:
         """Answer the last request with another task, and keep that as a routing example."""
-        conversation = read(stored)
         task = str(_data(event).get("task", ""))
-        if conversation.turns and task in self.agent.tasks:
+        yield from self._corrected(stored, request, [task], task=task)
+
+    def pick(self, stored: Any, event: gr.EventData, request: gr.Request) -> Iterator[Rendered]:
+        """Answer the last request by one of the two plans that were offered, and keep that too."""
+        tasks = str(_data(event).get("tasks", "")).split()
+        yield from self._corrected(stored, request, tasks, picked=tasks)
+
+    def _corrected(
+        self, stored: Any, request: gr.Request, tasks: list[str], **how: Any
+    ) -> Iterator[Rendered]:
+        conversation = read(stored)
+        if conversation.turns and tasks and set(tasks) <= set(self.agent.tasks):
             old = conversation.turns.pop()
-            turn = TurnView(text=old.text, corrects=self._correct(conversation, old, task))
+            turn = TurnView(text=old.text, corrects=self._correct(conversation, old, tasks))
             conversation.turns.append(turn)
-            yield from self._answer(conversation, turn, request, task)
+            yield from self._answer(conversation, turn, request, **how)
 
     def undo(self, stored: Any) -> Rendered:
         """Take the last request and its answer back."""
@@ -113,8 +124,9 @@ class PageHandlers:
         conversation: Conversation,
         turn: TurnView,
         request: gr.Request,
-        task: str | None = None,
+        **how: Any,
     ) -> Iterator[Rendered]:
+        """Draw the turn while it is answered; `how` goes to the agent."""
         past = conversation.model_copy(update={"turns": conversation.turns[:-1]})
         before = [
             message
@@ -122,13 +134,13 @@ class PageHandlers:
             for message in draw_turn(earlier, self.agent.tasks, latest=False)
         ]
         yield before + draw_turn(turn, self.agent.tasks), conversation.model_dump()
-        with closing(self._run(turn, past, request, task)) as ticks:
+        with closing(self._run(turn, past, request, how)) as ticks:
             for _ in ticks:
                 yield before + draw_turn(turn, self.agent.tasks), gr.skip()
         yield before + draw_turn(turn, self.agent.tasks), conversation.model_dump()
 
     def _run(
-        self, turn: TurnView, past: Conversation, request: gr.Request, task: str | None
+        self, turn: TurnView, past: Conversation, request: gr.Request, how: dict[str, Any]
     ) -> Generator[None]:
         """Let the agent answer into the turn; yields when it is worth drawing again."""
         self.stop(request)
@@ -139,7 +151,7 @@ class PageHandlers:
             seed=secrets.randbits(32), allowed=visitor.allowed, visitor=visitor.name
         )
         events = self.agent.answer(
-            turn.text, past.messages(), task=task, stop=switch, options=options
+            turn.text, past.messages(), **how, ask=True, stop=switch, options=options
         )
         drawn = 0.0
         try:
@@ -159,28 +171,26 @@ class PageHandlers:
             if self._stops.get(str(request.session_hash)) is switch:
                 del self._stops[str(request.session_hash)]
 
-    def _correct(self, before: Conversation, turn: TurnView, task: str) -> str:
+    def _correct(self, before: Conversation, turn: TurnView, tasks: list[str]) -> str:
         """Keep a routing example; the id it is kept under, or nothing where that failed."""
-        steps = before.turns[-1].steps if before.turns else []
         correction = Correction(
             turn=turn.corrects or turn.id,
             request=turn.text,
-            task=task,
-            instead_of=[step.task for step in turn.steps],
+            tasks=tasks,
+            instead_of=turn.tasks,
             confidence=turn.confidence,
-            follows=steps[-1].task if steps else "",
+            follows=before.answered[-1].tasks if before.answered else [],
             fingerprints=turn.fingerprints,
         )
         return correction.turn if self._stored(lambda: self.feedback.correct(correction)) else ""
 
     def _rate(self, turn: TurnView, rating: Literal[-1, 0, 1]) -> None:
-        tasks = [step.task for step in turn.steps]
         row = Rating(
             turn=turn.id,
             rating=rating,
             request=turn.text,
             answer=turn.answer,
-            tasks=tasks,
+            tasks=turn.tasks,
             fingerprints=turn.fingerprints,
         )
         if self._stored(lambda: self.feedback.rate(row)):

@@ -6,6 +6,7 @@ window.patchbay = (() => {
   const find = (selector) => document.querySelector(selector);
   const { forget, keep, all } = patchbayStore;
   const { speak, choose, nextTheme } = patchbayLooks;
+  const commands = patchbayCommands;
 
   let trigger = null; // Gradio's way to raise an event of the bridge
   let current = null; // the conversation that is open
@@ -63,6 +64,7 @@ window.patchbay = (() => {
 
   function write(text) {
     box().value = text;
+    commands.close();
     resize();
     box().focus();
   }
@@ -140,7 +142,7 @@ window.patchbay = (() => {
   async function raise(event, data = {}, stops = true) {
     if (waiting && stops) trigger("stop", {});
     while (waiting) await waiting;
-    begin(["send", "retry", "reroute"].includes(event));
+    begin(["send", "retry", "reroute", "pick"].includes(event));
     if (event === "send") sent = data.text;
     trigger(event, data);
   }
@@ -148,6 +150,7 @@ window.patchbay = (() => {
   function send(text, turn = null) {
     const request = text.trim();
     if (!request || root.dataset.busy) return;
+    commands.close();
     root.dataset.busy = "true"; // also while a moment's other work ends: a second Enter is one too many
     raise("send", { text: request, turn });
   }
@@ -239,6 +242,7 @@ window.patchbay = (() => {
     example: (button) => send(button.dataset.text),
     retry: () => raise("retry"),
     reroute: (button) => raise("reroute", { task: button.dataset.task }),
+    pick: (button) => raise("pick", { tasks: button.dataset.tasks }),
     undo,
     copy,
     like: (button) => raise("rate", { turn: button.dataset.turn, act: "like" }, false),
@@ -254,6 +258,7 @@ window.patchbay = (() => {
       write("");
     },
     fresh: () => show(null),
+    command: (option) => write(commands.written(option)),
     open: (button) => {
       const conversation = patchbayStore.open(button.dataset.id);
       if (conversation) show(conversation);
@@ -281,15 +286,19 @@ window.patchbay = (() => {
   // Enter that ends an input method's composition belongs to the input method. Safari reports it
   // after the composition has ended, with the old key code 229.
   document.addEventListener("keydown", (event) => {
-    if (event.key === "Escape") escape();
-    if (event.target.id !== "pb-text" || event.key !== "Enter" || event.shiftKey) return;
     if (event.isComposing || event.keyCode === 229) return;
+    const writing = event.target.id === "pb-text";
+    if (writing && commands.takes(event)) return;
+    if (event.key === "Escape") escape();
+    if (!writing || event.key !== "Enter" || event.shiftKey) return;
     event.preventDefault();
     acts.send();
   });
 
   document.addEventListener("input", (event) => {
-    if (event.target.id === "pb-text") resize();
+    if (event.target.id !== "pb-text") return;
+    resize();
+    commands.look();
   });
   document.addEventListener("change", (event) => {
     if (event.target.id === "pb-own") raise("instruct", {}, false);

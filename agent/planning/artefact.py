@@ -35,10 +35,14 @@ def write(folder: Path, network: PlanNetwork, record: Mapping[str, Any]) -> None
     (folder / RECORD).write_text(text + "\n", encoding="utf-8")
 
 
+def own() -> Path:
+    """Where the person's own planner lies, trained on their corrections, if there is one."""
+    return paths.user_dir() / "planner"
+
+
 def in_use() -> Path:
-    """The person's own planner, trained on their corrections, or else the shipped one."""
-    own = paths.user_dir() / "planner"
-    return own if (own / RECORD).is_file() else FOLDER
+    """The person's own planner, or else the shipped one."""
+    return own() if (own() / RECORD).is_file() else FOLDER
 
 
 class Artefact:

@@ -85,11 +85,12 @@ class Planner:
         return replace(plan, milliseconds=1000 * (time.perf_counter() - started))
 
     def _replan(self, turn: Message, before: EarlierTurns) -> list[Step] | None:
-        """The steps of an earlier user turn; a known task wins over routing it again."""
-        task = turn.get("task")
+        """The steps of an earlier user turn; what the person decided wins over routing it again."""
+        task, picked = turn.get("task"), turn.get("plan")
         try:
             text = clean(turn["content"])
-            return list(self._decide(text, before, task=task if task in self.tasks else None).steps)
+            plan = self._decide(text, before, task=task if task in self.tasks else None)
+            return list((plan.picked(picked) if picked else plan).steps)
         except InputError:
             return None
 
