@@ -181,6 +181,7 @@ def _routed(plan: Plan, tasks: Mapping[str, TaskSpec]) -> dict[str, Any]:
     return {
         "plan": steps,
         "confidence": round(plan.confidence, 4),
+        **_doubt(plan),
         "milliseconds": round(plan.milliseconds, 2),
     }
 
@@ -213,10 +214,18 @@ def _record(record: TurnRecord) -> dict[str, Any]:
     fingerprints = [result.fingerprints for result in record.results]
     return {
         "plan": [_step_object(step) for step in record.started],
+        **(_doubt(record.plan) if record.plan else {}),
         **(_totals(record.finished) if record.finished else {}),
         "notices": [notice.message for notice in record.notices],
         "fingerprints": {**fingerprints[-1], "steps": fingerprints},
     }
+
+
+def _doubt(plan: Plan) -> dict[str, Any]:
+    """Whether the planner was sure, and the plan it may have been instead."""
+    other = plan.alternative
+    named = other and {"plan": list(other.tasks), "confidence": round(other.confidence, 4)}
+    return {"uncertain": plan.uncertain, "alternative": named}
 
 
 def _totals(finished: Finished) -> dict[str, Any]:
@@ -256,6 +265,9 @@ class _Drawing:
         match event:
             case Planned(plan=plan) if not self._stands:
                 aside("→ " + " → ".join(map(_step_line, plan.steps)))
+                if plan.uncertain and plan.alternative:
+                    other = " → ".join(map(_step_line, plan.alternative.steps))
+                    aside(f"not sure of that; perhaps you meant {other}")
             case StepStarted(index=index, step=step, adapter=adapter) if not self._stands:
                 own = adapter or "the base with the task's prompt, no adapter yet"
                 aside(f"[{index + 1}] {step.task}, by {own}")

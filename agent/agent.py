@@ -75,6 +75,8 @@ class Agent:
         task: str | None = None,
         content: str | None = None,
         documents: Sequence[Document] = (),
+        picked: Sequence[str] | None = None,
+        ask: bool = False,
         stop: threading.Event | None = None,
         explain: bool = True,
         options: TurnOptions = DEFAULT_OPTIONS,
@@ -89,6 +91,9 @@ class Agent:
             content: the text to work on, where it came apart from what the person wrote. None of
                 it is read as instruction.
             documents: files that are content too, after `content`. Steps see their blocks.
+            picked: the tasks of the plan that the person picked, of the two that were offered.
+            ask: offer the two likeliest plans where the planner is uncertain, in place of acting:
+                the events are then `Planned` and `Failed` with the kind `AsksBack`.
             stop: set it to end the computation. Closing the iterator does the same.
             explain: say which words carried a choice (a dozen more forward passes).
             options: decoding in place of the tasks' own, and who may answer whom.
@@ -108,7 +113,8 @@ class Agent:
         )
         parts = [content, joined(documents)]
         content = "\n\n".join(part for part in parts if part) or None
-        return self._guarded(self._answer(text, task, content, turn), turn)
+        events = self._answer(text, turn, task=task, content=content, picked=picked, ask=ask)
+        return self._guarded(events, turn)
 
     def perform(
         self,
@@ -216,7 +222,14 @@ class Agent:
                 yield from events
 
     def _answer(
-        self, text: str, task: str | None, content: str | None, turn: TurnContext
+        self,
+        text: str,
+        turn: TurnContext,
+        *,
+        task: str | None,
+        content: str | None,
+        picked: Sequence[str] | None,
+        ask: bool,
     ) -> Iterator[Event]:
         text = clean(text)
         plan = self.planner.plan(text, turn.history, task, content)
@@ -224,9 +237,14 @@ class Agent:
             # A form of its own is a wish to somebody who writes freely; no skill was named.
             chat = conversation_task(self.tasks).name
             plan = self.planner.plan(text, turn.history, chat, content)
+        if picked:
+            plan = plan.picked(picked)
         if plan.question:
             yield Planned(plan)
             raise AsksBack(plan.question.message)
+        if ask and plan.uncertain and plan.alternative:
+            yield Planned(plan)
+            raise AsksBack(self._which(plan, plan.alternative))
         yield from self._run(plan, turn, text)
 
     def _perform(
@@ -287,6 +305,10 @@ class Agent:
             seconds=sum(result.seconds for result in results),
             stopped=stopped,
         )
+
+    def _which(self, *plans: Plan) -> str:
+        named = (" → ".join(self.tasks[task].title.en for task in plan.tasks) for plan in plans)
+        return f"This may mean {' or '.join(named)}. Say which."
 
     def _subject(self, plan: Plan, index: int, results: list[StepFinished]) -> str:
         """What something is to be written about: a written result, or the text that was judged."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from core.errors import InputError
 from tasks.spec import SlotValue
 
-Reason = Literal["command", "chosen", "router", "follow-up"]
+Reason = Literal["command", "chosen", "picked", "router", "follow-up"]
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,13 @@ class Plan:
 
     Attributes:
         steps: at least one.
-        reason: who decided: a slash command, the person's own choice, the router, or the
-            conversation before.
+        reason: who decided: a slash command, the person's own choice of a task, their pick of one
+            of two plans, the router, or the conversation before.
         milliseconds: what deciding cost.
         question: what has to be asked back instead of running the steps.
         alternatives: the next likeliest plans, as task names, with their probabilities.
+        alternative: the next likeliest plan; None where nothing else was to be decided.
+        uncertain: whether the plan is likelier to be wrong than what may go unasked.
     """
 
     steps: tuple[Step, ...]
@@ -61,8 +65,31 @@ class Plan:
     milliseconds: float = 0.0
     question: Question | None = None
     alternatives: tuple[tuple[tuple[str, ...], float], ...] = ()
+    alternative: Plan | None = None
+    uncertain: bool = False
 
     @property
     def confidence(self) -> float:
         """Probability that the plan is right, 0 to 1."""
         return min(step.confidence for step in self.steps)
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The steps' tasks in order."""
+        return tuple(step.task for step in self.steps)
+
+    def picked(self, tasks: Sequence[str]) -> Plan:
+        """This plan or its alternative, whichever has these tasks, because a person picked it.
+
+        Raises:
+            InputError: neither has them.
+        """
+        for plan in (self, self.alternative):
+            if plan and plan.tasks == tuple(tasks):
+                steps = tuple(replace(step, confidence=1.0) for step in plan.steps)
+                sure = replace(plan, steps=steps, reason="picked", milliseconds=self.milliseconds)
+                return replace(sure, alternatives=(), alternative=None, uncertain=False)
+        raise InputError(
+            f"The plan {' → '.join(tasks)} is not among those this request may mean any more. "
+            "Send the request again."
+        )

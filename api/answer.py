@@ -69,6 +69,7 @@ class Answer:
         steps = [_answered_step(step) for step in self.record.started]
         return Provenance(
             reason=plan.reason if plan else None,
+            uncertain=plan.uncertain if plan else False,
             alternatives=alternatives(plan) if plan else [],
             seed=self._seed,
             steps=steps,

@@ -81,6 +81,7 @@ class Route(BaseModel):
 
     steps: list[RoutedStep]
     confidence: float = Field(description="that of the least certain step")
+    uncertain: bool = Field(description="a person would be asked which of the plans is meant")
     reason: Reason
     milliseconds: float
     question: str | None = Field(description="what is asked back instead; null: nothing is")
@@ -129,6 +130,10 @@ class Provenance(BaseModel):
     """What answered: the route that was taken and every fingerprint."""
 
     reason: Reason | None = Field(description="who decided the route; null: nothing was routed")
+    uncertain: bool = Field(
+        description="the router was not sure: the likeliest plan was taken, where a person would "
+        "have been asked which is meant"
+    )
     alternatives: list[Alternative] = Field(description="the next likeliest plans, not taken")
     seed: int = Field(description="of the sampling; with it the answer can be had again")
     steps: list[AnsweredStep]

@@ -97,6 +97,7 @@ def _route(plan: Plan) -> Route:
             for step in plan.steps
         ],
         confidence=plan.confidence,
+        uncertain=plan.uncertain,
         reason=plan.reason,
         milliseconds=plan.milliseconds,
         question=plan.question.message if plan.question else None,

@@ -23,14 +23,16 @@ SlotValue = str | list[str]  # ISO 639-1 code, name of a choice, or label list
 class Message(TypedDict):
     """One turn of a conversation.
 
-    `task` marks a user turn whose route is known, `attached` the end of its content that came as
-    files: the text to work on, after a blank line.
+    What the person decided about a user turn goes with it: the `task` they chose, or the tasks of
+    the `plan` they picked. `attached` is the end of its content that came as files: the text to
+    work on, after a blank line.
     """
 
     role: Literal["system", "user", "assistant"]
     content: str
     task: NotRequired[str | None]
     attached: NotRequired[str]
+    plan: NotRequired[list[str]]
 
 
 class _Strict(BaseModel):

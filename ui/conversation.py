@@ -133,6 +133,7 @@ class TurnView(_Data):
     text: str
     attached: list[AttachmentView] = []
     steps: list[StepView] = []
+    alternative: list[StepView] = []  # of the other plan, where the planner is uncertain
     place: int = 0  # in the queue, 1 being next
     reason: str = "router"
     milliseconds: float = 0.0
@@ -155,6 +156,16 @@ class TurnView(_Data):
     def documents(self) -> list[Document]:
         """The files that came along."""
         return [attachment.read() for attachment in self.attached]
+
+    @property
+    def offers(self) -> tuple[list[StepView], ...]:
+        """The plans that the person is to pick from, in place of an answer."""
+        return (self.steps, self.alternative) if self.alternative else ()
+
+    @property
+    def tasks(self) -> list[str]:
+        """The plan's tasks in order."""
+        return [step.task for step in self.steps]
 
     @property
     def answer(self) -> str:
@@ -198,6 +209,8 @@ class TurnView(_Data):
         self.place = self._record.position
         if plan := self._record.plan:
             self.reason, self.milliseconds = plan.reason, plan.milliseconds
+            other = plan.alternative.steps if plan.uncertain and plan.alternative else ()
+            self.alternative = [StepView.of(StepRecord(step)) for step in other]
         self.steps = self._steps()
         if finished := self._record.finished:
             self.status, self.stopped = "done", finished.stopped
@@ -251,20 +264,25 @@ class Conversation(_Data):
         """Where the turn is, if it is here."""
         return next((i for i, turn in enumerate(self.turns) if turn.id == turn_id), None)
 
+    @property
+    def answered(self) -> list[TurnView]:
+        """The turns that the agent is told of; requests that failed are left out."""
+        return [turn for turn in self.turns if turn.status != "failed" and turn.answer]
+
     def messages(self) -> list[Message]:
-        """The turns as the agent reads them; requests that failed are left out."""
+        """The turns as the agent reads them, each with what the person decided about it."""
         messages: list[Message] = []
         if self.instructions.strip():
             messages.append({"role": "system", "content": self.instructions.strip()})
-        for turn in self.turns:
-            if turn.status == "failed" or not turn.answer:
-                continue
-            task = turn.steps[-1].task
-            request: Message = {"role": "user", "content": turn.text, "task": task}
+        for turn in self.answered:
+            request: Message = {"role": "user", "content": turn.text}
             if content := joined(turn.documents):
                 request |= {"content": f"{turn.text}\n\n{content}", "attached": content}
-            messages.append(request)
-            messages.append({"role": "assistant", "content": turn.answer})
+            if turn.reason == "chosen":
+                request["task"] = turn.tasks[0]
+            elif turn.reason == "picked":
+                request["plan"] = turn.tasks
+            messages += [request, {"role": "assistant", "content": turn.answer}]
         return messages
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -37,8 +37,8 @@ def draw_conversation(conversation: Conversation, tasks: Tasks) -> list[GradioMe
 def draw_turn(turn: TurnView, tasks: Tasks, latest: bool = True) -> list[GradioMessage]:
     """A request and its answer. Only the latest can be answered again or taken back."""
     routed, running = bool(turn.steps), turn.status == "running"
-    parts = [_html(_route(turn, tasks))] if routed or running else []
-    for index, step in enumerate(turn.steps):
+    parts = [_html(_route(turn, tasks))] if (routed or running) and not turn.offers else []
+    for index, step in enumerate([] if turn.offers else turn.steps):
         parts += _step(index, step, tasks, alone=len(turn.steps) == 1)
     if routed or not running:
         parts.append(_html(_foot(turn, tasks, latest)))
@@ -106,7 +106,7 @@ def _route(turn: TurnView, tasks: Tasks) -> str:
     if not turn.steps:
         progress = _queue_position(turn.place) if turn.place else say("route.working")
         return f'<div class="pb-route pb-wait"><i></i>{progress}</div>'
-    names = '<span class="pb-then">→</span>'.join(_name(step, tasks) for step in turn.steps)
+    names = _names(turn.steps, tasks)
     alone = turn.steps[0] if len(turn.steps) == 1 else None
     by = f'<span class="pb-soft">{_adapter(alone)}</span>' if alone else ""
     return (
@@ -121,6 +121,10 @@ def _queue_position(place: int) -> str:
     both, teens = words()["route.line"], place % 100 in {11, 12, 13}
     ending = "th" if teens else {1: "st", 2: "nd", 3: "rd"}.get(place % 10, "th")
     return show(Both(en=both.en.format(place=f"{place}{ending}"), zh=both.zh.format(place=place)))
+
+
+def _names(steps: Sequence[StepView], tasks: Tasks) -> str:
+    return '<span class="pb-then">→</span>'.join(_name(step, tasks) for step in steps)
 
 
 def _name(step: StepView, tasks: Tasks) -> str:
@@ -201,12 +205,14 @@ def _foot(turn: TurnView, tasks: Tasks, latest: bool) -> str:
             f'<div class="pb-working" role="status"><i></i><i></i><i></i>'
             f'<span class="pb-hidden">{say("answer.working")}</span>{_progress(turn)}</div>'
         )
+    if turn.offers:
+        return _offers(turn, tasks, latest)
     error = _error(turn, latest) if turn.status == "failed" else ""
     more = _plain_button("more", turn, "end.more") if latest and turn.goes_on else ""
     why = say(f"end.{turn.stopped}") if turn.stopped in CUT_SHORT else ""
     ended = f'<p class="pb-note">{why} {more}</p>' if why else ""
     thanks = f'<p class="pb-note pb-kept">{say("again.kept")}</p>' if turn.corrects else ""
-    again = _again(turn, tasks) if latest and turn.steps else ""
+    again = _again(turn, tasks, [turn.tasks], "again.as") if latest and turn.steps else ""
     return error + ended + thanks + _actions(turn, latest) + again
 
 
@@ -236,6 +242,26 @@ def _error(turn: TurnView, latest: bool) -> str:
     )
 
 
+def _offers(turn: TurnView, tasks: Tasks, latest: bool) -> str:
+    """The two likeliest plans to pick from, in place of an answer, and the other skills."""
+    plans = [[step.task for step in steps] for steps in turn.offers]
+    chips = "".join(
+        f'<button type="button" class="pb-chip" data-act="pick" data-turn="{escape(turn.id)}" '
+        f'data-tasks="{escape(" ".join(plan))}"{"" if latest else " disabled"}>'
+        f"{_names(steps, tasks)}"
+        f'<span class="pb-number">{percent(min(step.confidence for step in steps))}</span></button>'
+        for plan, steps in zip(plans, turn.offers, strict=True)
+    )
+    title = f"pb-which-{escape(turn.id)}"
+    box = (
+        f'<div class="pb-error pb-asks" role="group" aria-labelledby="{title}">'
+        f'<strong id="{title}">{say("which.title")}</strong><p class="pb-chips">{chips}</p>'
+        f'<p class="pb-note">{say("which.kept")}</p></div>'
+    )
+    again = _again(turn, tasks, plans, "which.else") if latest else ""
+    return box + _actions(turn, latest) + again
+
+
 def _plain_button(act: str, turn: TurnView, name: str) -> str:
     return (
         f'<button type="button" class="pb-plain" data-act="{act}" data-turn="{escape(turn.id)}">'
@@ -247,8 +273,10 @@ def _actions(turn: TurnView, latest: bool) -> str:
     buttons = []
     if turn.answer:
         buttons.append(button("copy", turn, "act.copy"))
+    if latest and not turn.offers:
+        buttons.append(button("retry", turn, "act.retry"))
     if latest:
-        buttons += [button("retry", turn, "act.retry"), button("undo", turn, "act.undo")]
+        buttons.append(button("undo", turn, "act.undo"))
     if turn.answer and turn.status == "done":
         for act, rating in (("like", 1), ("dislike", -1)):
             pressed = "true" if turn.rating == rating else "false"
@@ -259,9 +287,9 @@ def _actions(turn: TurnView, latest: bool) -> str:
     return f'<div class="pb-actions">{"".join(buttons)}{rated}{shown}</div>'
 
 
-def _again(turn: TurnView, tasks: Tasks) -> str:
-    used = [step.task for step in turn.steps]
-    others = [name for name in tasks if [name] != used]
+def _again(turn: TurnView, tasks: Tasks, plans: Sequence[Sequence[str]], label: str) -> str:
+    """The skills to answer with in place of those plans."""
+    others = [name for name in tasks if [name] not in plans]
     if not others:
         return ""
     buttons = "".join(
@@ -269,4 +297,4 @@ def _again(turn: TurnView, tasks: Tasks) -> str:
         f'data-turn="{escape(turn.id)}">{show(tasks[name].title)}</button>'
         for name in others
     )
-    return f'<div class="pb-again"><span>{say("again.as")}</span>{buttons}</div>'
+    return f'<div class="pb-again"><span>{say(label)}</span>{buttons}</div>'

@@ -139,6 +139,7 @@ def _told(events: Iterable[Event]) -> tuple[str, Route]:
         raise _shown(record.failed.message)
     route = {
         "reason": record.plan.reason if record.plan else None,
+        "uncertain": record.plan.uncertain if record.plan else False,
         "steps": [_step(step) for step in record.started],
     }
     return "\n\n".join(step.text for step in record.started), route

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
@@ -60,13 +60,11 @@ def draw_list() -> str:
 
 def draw_welcome(tasks: Mapping[str, TaskSpec]) -> str:
     """What a first visitor sees: an invitation, and an example for every task."""
-    # Chat first, then what writes, then what chooses.
-    order = sorted(tasks.values(), key=lambda task: (not task.conversation, task.kind == "choose"))
     cards = [
         _card(
             task.title, task.description, {lang: texts[0] for lang, texts in task.examples.items()}
         )
-        for task in order
+        for task in _in_order(tasks)
         if task.examples
     ]
     several = phrase("empty.several.example").model_dump()
@@ -75,13 +73,14 @@ def draw_welcome(tasks: Mapping[str, TaskSpec]) -> str:
 <p>{say("empty.text")}</p><div class="pb-cards">{"".join(cards)}</div></section>"""
 
 
-def draw_composer(kept_in: Path, copied_to: str = "") -> str:
-    """Where requests are written, and the notice of what is kept.
+def draw_composer(tasks: Mapping[str, TaskSpec], kept_in: Path, copied_to: str = "") -> str:
+    """Where requests are written, with the commands of the tasks, and the notice of what is kept.
 
     Args:
         copied_to: the data set that has a copy, if any.
     """
     box = attributes(aria_label="box.label", placeholder="box.placeholder")
+    box += ' aria-autocomplete="list" aria-haspopup="listbox" aria-controls="pb-commands"'
     lost = ".lost" if paths.loses_disk() and not copied_to else ""
     kind = "kept.copied" if copied_to else "kept.lost" if lost else "kept.notice"
     notice = phrase(kind, path=_short(kept_in), name=copied_to)
@@ -89,6 +88,7 @@ def draw_composer(kept_in: Path, copied_to: str = "") -> str:
     return f"""<form class="pb-composer" autocomplete="off">
 <p class="pb-editing" hidden>{say("box.editing")}
 <button type="button" class="pb-plain" data-act="cancel">{say("box.cancel")}</button></p>
+{_commands(tasks)}
 <ul class="pb-files" hidden></ul>
 <p class="pb-wish" hidden>{say("file.wish")}</p>
 <template id="pb-file" {_told()}><li class="pb-file">
@@ -127,6 +127,34 @@ def _told() -> str:
         data_long="file.long",
         data_pasted="file.pasted",
     )
+
+
+def _commands(tasks: Mapping[str, TaskSpec]) -> str:
+    """The list that typing a slash offers; the script shows of it what fits."""
+    options = [
+        _command([*task.commands, task.name], task.title, task.description)
+        for task in _in_order(tasks)
+    ]
+    options.append(_command(["help"], phrase("commands.help"), phrase("commands.help.text")))
+    return f"""<ul id="pb-commands" class="pb-commands" role="listbox" hidden
+{attributes(aria_label="commands.label")}>{"".join(options)}</ul>
+<div class="pb-hidden" role="status"><p class="pb-found" hidden><b></b>
+{say("commands.found")}</p></div>"""
+
+
+def _command(names: Sequence[str], title: Both, description: Both) -> str:
+    """An option of the list. All its names and titles find it, and the first name is written."""
+    first = escape(names[0])
+    return (
+        f'<li role="option" id="pb-command-{first}" aria-selected="false" data-act="command" '
+        f'data-names="{escape(" ".join(names))}"><code>/{first}</code>'
+        f'<strong>{show(title)}</strong><span class="pb-soft">{show(description)}</span></li>'
+    )
+
+
+def _in_order(tasks: Mapping[str, TaskSpec]) -> list[TaskSpec]:
+    """Chat first, then what writes, then what chooses."""
+    return sorted(tasks.values(), key=lambda task: (not task.conversation, task.kind == "choose"))
 
 
 def _instructions() -> str:

@@ -79,22 +79,33 @@ class PageHandlers:
             old = conversation.turns.pop()
             turn = conversation.begin(old.text, old.attached)
             turn.corrects = old.corrects
-            task = old.steps[0].task if old.reason == "chosen" and old.steps else None
-            yield from self._answer(conversation, turn, request, task)
+            task = old.tasks[0] if old.reason == "chosen" and old.tasks else None
+            picked = old.tasks if old.reason == "picked" else None
+            yield from self._answer(conversation, turn, request, task=task, picked=picked)
 
     def reroute(self, stored: Any, event: gr.EventData, request: gr.Request) -> Iterator[Rendered]:
         """Answer the last request with another task, and keep that as a routing example."""
-        conversation = read(stored)
         task = str(_data(event).get("task", ""))
-        if conversation.turns and task in self.agent.tasks:
+        yield from self._corrected(stored, request, [task], task=task)
+
+    def pick(self, stored: Any, event: gr.EventData, request: gr.Request) -> Iterator[Rendered]:
+        """Answer the last request by one of the two plans that were offered, and keep that too."""
+        tasks = str(_data(event).get("tasks", "")).split()
+        yield from self._corrected(stored, request, tasks, picked=tasks)
+
+    def _corrected(
+        self, stored: Any, request: gr.Request, tasks: list[str], **how: Any
+    ) -> Iterator[Rendered]:
+        conversation = read(stored)
+        if conversation.turns and tasks and set(tasks) <= set(self.agent.tasks):
             old = conversation.turns.pop()
             turn = TurnView(
                 text=old.text,
                 attached=old.attached,
-                corrects=self._correct(conversation, old, task),
+                corrects=self._correct(conversation, old, tasks),
             )
             conversation.turns.append(turn)
-            yield from self._answer(conversation, turn, request, task)
+            yield from self._answer(conversation, turn, request, **how)
 
     def more(self, stored: Any, request: gr.Request) -> Iterator[Rendered]:
         """Go on with the last answer, which was cut short."""
@@ -130,9 +141,10 @@ class PageHandlers:
         conversation: Conversation,
         turn: TurnView,
         request: gr.Request,
-        task: str | None = None,
         more: bool = False,
+        **how: Any,
     ) -> Iterator[Rendered]:
+        """Draw the turn while it is answered; `how` goes to the agent."""
         past = conversation.model_copy(update={"turns": conversation.turns[:-1]})
         before = [
             message
@@ -141,7 +153,7 @@ class PageHandlers:
         ]
         begun = turn.go_on() if more else None
         yield before + draw_turn(turn, self.agent.tasks), conversation.model_dump()
-        with closing(self._run(turn, past, request, task=task, begun=begun)) as ticks:
+        with closing(self._run(turn, past, request, how, begun)) as ticks:
             for _ in ticks:
                 yield before + draw_turn(turn, self.agent.tasks), gr.skip()
         yield before + draw_turn(turn, self.agent.tasks), conversation.model_dump()
@@ -151,14 +163,16 @@ class PageHandlers:
         turn: TurnView,
         past: Conversation,
         request: gr.Request,
-        task: str | None,
+        how: dict[str, Any],
         begun: Begun | None,
     ) -> Generator[None]:
         """Let the agent answer into the turn; yields when it is worth drawing again."""
         if begun is None:
             turn.seed = secrets.randbits(32)  # answering again may give another answer
         elif turn.reason == "chosen":
-            task = turn.steps[0].task
+            how = {"task": turn.tasks[0]}
+        elif turn.reason == "picked":
+            how = {"picked": turn.tasks}
         self.stop(request)
         switch = self._stops[str(request.session_hash)] = threading.Event()
         visitor = self.keys.named(request.username, request.client.host if request.client else "")
@@ -166,7 +180,8 @@ class PageHandlers:
         events = self.agent.answer(
             turn.text,
             past.messages(),
-            task=task,
+            **how,
+            ask=begun is None,
             documents=turn.documents,
             stop=switch,
             options=options,
@@ -190,28 +205,26 @@ class PageHandlers:
             if self._stops.get(str(request.session_hash)) is switch:
                 del self._stops[str(request.session_hash)]
 
-    def _correct(self, before: Conversation, turn: TurnView, task: str) -> str:
+    def _correct(self, before: Conversation, turn: TurnView, tasks: list[str]) -> str:
         """Keep a routing example; the id it is kept under, or nothing where that failed."""
-        steps = before.turns[-1].steps if before.turns else []
         correction = Correction(
             turn=turn.corrects or turn.id,
             request=turn.text,
-            task=task,
-            instead_of=[step.task for step in turn.steps],
+            tasks=tasks,
+            instead_of=turn.tasks,
             confidence=turn.confidence,
-            follows=steps[-1].task if steps else "",
+            follows=before.answered[-1].tasks if before.answered else [],
             fingerprints=turn.fingerprints,
         )
         return correction.turn if self._stored(lambda: self.feedback.correct(correction)) else ""
 
     def _rate(self, turn: TurnView, rating: Literal[-1, 0, 1]) -> None:
-        tasks = [step.task for step in turn.steps]
         row = Rating(
             turn=turn.id,
             rating=rating,
             request=turn.text,
             answer=turn.answer,
-            tasks=tasks,
+            tasks=turn.tasks,
             fingerprints=turn.fingerprints,
         )
         if self._stored(lambda: self.feedback.rate(row)):

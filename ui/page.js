@@ -7,6 +7,7 @@ window.patchbay = (() => {
   const { forget, keep, all } = patchbayStore;
   const { speak, choose, nextTheme } = patchbayLooks;
   const files = patchbayFiles;
+  const commands = patchbayCommands;
 
   let trigger = null; // Gradio's way to raise an event of the bridge
   let current = null; // the conversation that is open
@@ -66,6 +67,7 @@ window.patchbay = (() => {
 
   function write(text) {
     box().value = text;
+    commands.close();
     resize();
     box().focus();
   }
@@ -144,13 +146,14 @@ window.patchbay = (() => {
   async function raise(event, data = {}, stops = true) {
     if (waiting && stops) trigger("stop", {});
     while (waiting) await waiting;
-    begin(["send", "retry", "reroute", "more"].includes(event));
+    begin(["send", "retry", "reroute", "pick", "more"].includes(event));
     if (event === "send") sent = data.text;
     trigger(event, data);
   }
 
   function send(request, turn = null) {
     if (!request.text || root.dataset.busy) return;
+    commands.close();
     root.dataset.busy = "true"; // also while a moment's other work ends: a second Enter is one too many
     raise("send", { ...request, turn });
   }
@@ -253,6 +256,7 @@ window.patchbay = (() => {
     retry: () => raise("retry"),
     more: () => raise("more"),
     reroute: (button) => raise("reroute", { task: button.dataset.task }),
+    pick: (button) => raise("pick", { tasks: button.dataset.tasks }),
     undo,
     copy,
     like: (button) => raise("rate", { turn: button.dataset.turn, act: "like" }, false),
@@ -270,6 +274,7 @@ window.patchbay = (() => {
       write("");
     },
     fresh: () => show(null),
+    command: (option) => write(commands.written(option)),
     open: (button) => {
       const conversation = patchbayStore.open(button.dataset.id);
       if (conversation) show(conversation);
@@ -297,15 +302,19 @@ window.patchbay = (() => {
   // Enter that ends an input method's composition belongs to the input method. Safari reports it
   // after the composition has ended, with the old key code 229.
   document.addEventListener("keydown", (event) => {
-    if (event.key === "Escape") escape();
-    if (event.target.id !== "pb-text" || event.key !== "Enter" || event.shiftKey) return;
     if (event.isComposing || event.keyCode === 229) return;
+    const writing = event.target.id === "pb-text";
+    if (writing && commands.takes(event)) return;
+    if (event.key === "Escape") escape();
+    if (!writing || event.key !== "Enter" || event.shiftKey) return;
     event.preventDefault();
     acts.send();
   });
 
   document.addEventListener("input", (event) => {
-    if (event.target.id === "pb-text") resize();
+    if (event.target.id !== "pb-text") return;
+    resize();
+    commands.look();
   });
   document.addEventListener("change", (event) => {
     if (event.target.id === "pb-own") raise("instruct", {}, false);

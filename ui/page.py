@@ -30,8 +30,16 @@ from ui.login import Gate, Login
 from ui.safety import Shield
 
 UI_FOLDER = Path(__file__).parent
-STYLE_SHEETS = ("style.css", "frame.css", "start.css", "files.css", "answers.css", "narrow.css")
-PAGE_SCRIPTS = ("store.js", "looks.js", "attach.js", "page.js")
+STYLE_SHEETS = (
+    "style.css",
+    "frame.css",
+    "start.css",
+    "files.css",
+    "commands.css",
+    "answers.css",
+    "narrow.css",
+)
+PAGE_SCRIPTS = ("store.js", "looks.js", "attach.js", "commands.js", "page.js")
 LATEX: list[dict[str, str | bool]] = [
     {"left": "$$", "right": "$$", "display": True},
     {"left": "\\[", "right": "\\]", "display": True},
@@ -44,7 +52,7 @@ OTHER_THREADS = 40  # for all that does not wait, as many as Gradio takes by its
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Noto Sans", "PingFang SC", "Microsoft YaHei"]
 # The script calls these by name through the bridge; Gradio finds them as quoted words.
 BRIDGE = """patchbay.connect(trigger,
-    ['send', 'retry', 'reroute', 'more', 'undo', 'rate', 'open', 'instruct', 'stop']);"""
+    ['send', 'retry', 'reroute', 'pick', 'more', 'undo', 'rate', 'open', 'instruct', 'stop']);"""
 
 
 def build_page(
@@ -85,7 +93,9 @@ def build_page(
             allow_tags=False,
         )
         _still("pb-first", draw_welcome(agent.tasks))
-        _still("pb-bottom", draw_composer(feedback.file, backup.name if backup else ""))
+        _still(
+            "pb-bottom", draw_composer(agent.tasks, feedback.file, backup.name if backup else "")
+        )
         bridge = gr.HTML("", elem_id="pb-bridge", js_on_load=BRIDGE)
         stored = gr.BrowserState({}, storage_key="patchbay.open", secret="patchbay")
         _tie(page, handlers, bridge=bridge, chat=chat, stored=stored)
@@ -173,7 +183,7 @@ def _tie(
         )
 
     idle = "() => patchbay.idle()"
-    for event in ("send", "retry", "reroute", "more"):
+    for event in ("send", "retry", "reroute", "pick", "more"):
         answered = on(event, getattr(handlers, event), concurrency_limit=None)
         answered.then(None, js=idle)
     for event in ("undo", "rate"):

@@ -1,6 +1,6 @@
 """Likes, dislikes and route corrections, kept in one SQLite file on this computer.
 
-A correction is a labelled routing example: the request, the task the person chose, and what the
+A correction is a labelled routing example: the request, the tasks the person chose, and what the
 router had chosen. Nothing is kept unless someone presses a button for it.
 """
 
@@ -32,6 +32,7 @@ CREATE TABLE IF NOT EXISTS corrections (
 
 
 _TABLES = ("ratings", "corrections")
+# The columns `task` and `follows` of a correction hold task names in order, a blank between them.
 _AS_JSON = ("tasks", "instead_of", "fingerprints")  # columns that hold a list or an object
 TableRow = dict[str, Any]  # by column
 
@@ -61,20 +62,21 @@ class Rating:
 
 @dataclass(frozen=True)
 class Correction:
-    """A labelled routing example: `request` belongs to `task`.
+    """A labelled routing example: `request` asks for `tasks`.
 
     Attributes:
+        tasks: the plan that the person chose, in order.
         instead_of: the tasks the router had planned, with its `confidence`.
-        follows: task of the turn before; empty for a first request.
+        follows: the tasks of the turn before; empty for a first request.
         fingerprints: what made the answer that was rejected.
     """
 
     turn: str
     request: str
-    task: str
+    tasks: Sequence[str]
     instead_of: Sequence[str]
     confidence: float
-    follows: str
+    follows: Sequence[str]
     fingerprints: Mapping[str, str]
 
 
@@ -105,7 +107,7 @@ class Feedback:
                 db.execute("INSERT INTO ratings VALUES (?, ?, ?, ?, ?, ?, ?)", row)
 
     def correct(self, correction: Correction) -> None:
-        """Keep a routing example. A second choice for the same turn replaces the first one's task.
+        """Keep a routing example. A second choice for the same turn replaces the first one's tasks.
 
         Raises:
             FeedbackError: the file cannot be written.
@@ -114,10 +116,10 @@ class Feedback:
             correction.turn,
             _now(),
             correction.request,
-            correction.task,
+            " ".join(correction.tasks),
             _json(list(correction.instead_of)),
             correction.confidence,
-            correction.follows,
+            " ".join(correction.follows),
             _json(dict(correction.fingerprints)),
         )
         with self._open() as db:
@@ -153,10 +155,10 @@ class Feedback:
             Correction(
                 turn=turn,
                 request=request,
-                task=task,
+                tasks=task.split(),
                 instead_of=json.loads(instead_of),
                 confidence=confidence,
-                follows=follows,
+                follows=follows.split(),
                 fingerprints=json.loads(fingerprints),
             )
             for turn, request, task, instead_of, confidence, follows, fingerprints in rows

@@ -35,10 +35,14 @@ def write(folder: Path, network: PlanNetwork, record: Mapping[str, Any]) -> None
     (folder / RECORD).write_text(text + "\n", encoding="utf-8")
 
 
+def own() -> Path:
+    """Where the person's own planner lies, trained on their corrections, if there is one."""
+    return paths.user_dir() / "planner"
+
+
 def in_use() -> Path:
-    """The person's own planner, trained on their corrections, or else the shipped one."""
-    own = paths.user_dir() / "planner"
-    return own if (own / RECORD).is_file() else FOLDER
+    """The person's own planner, or else the shipped one."""
+    return own() if (own() / RECORD).is_file() else FOLDER
 
 
 class Artefact:
@@ -48,6 +52,7 @@ class Artefact:
         names: task names and `again`, as plans are made of.
         tags: what a token can be.
         record: how it was made and judged.
+        threshold: probability of a plan below which it is uncertain.
 
     Raises:
         SetupError: a file is missing, damaged, or of another version.
@@ -74,6 +79,7 @@ class Artefact:
         self.names: tuple[str, ...] = tuple(self.record["names"])
         self.tags: tuple[str, ...] = tuple(self.record["tags"])
         self._temperature = float(self.record["temperature"])
+        self.threshold = float(self.record["threshold"])
         self.weights = {name: value.float() for name, value in weights.items()}
         self.network = PlanNetwork(len(self.names), len(self.tags))
         self.network.load_state_dict(self.weights)

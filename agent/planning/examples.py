@@ -96,9 +96,9 @@ def read_labelled(file: Path) -> list[Example]:
 def of_corrections(rows: Iterable[Correction]) -> list[Example]:
     """Routes that somebody corrected, to tasks that the planner knows."""
     return [
-        of_labelled(row.request, [row.task], [row.follows] if row.follows in NAMES else ())
+        of_labelled(row.request, row.tasks, [name for name in row.follows if name in NAMES])
         for row in rows
-        if row.task in NAMES
+        if set(row.tasks) <= set(NAMES)
     ]
 
 

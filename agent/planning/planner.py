@@ -48,10 +48,12 @@ class Planner:
 
     Attributes:
         tasks: the tasks that steps may have, by name.
+        threshold: probability of a plan below which it is uncertain.
     """
 
     def __init__(self, tasks: Mapping[str, TaskSpec], reader: Reader, samples: Samples) -> None:
         self.tasks = dict(tasks)
+        self.threshold = reader.threshold
         self._reader, self._samples = reader, samples
         self._chat = conversation_task(tasks).name
 
@@ -83,14 +85,14 @@ class Planner:
         return replace(plan, milliseconds=1000 * (time.perf_counter() - started))
 
     def _replan(self, turn: Message, before: EarlierTurns) -> list[Step] | None:
-        """The steps of an earlier user turn; a known task wins over routing it again."""
-        task = turn.get("task")
-        attached = turn.get("attached")
+        """The steps of an earlier user turn; what the person decided wins over routing it again."""
+        task, picked, attached = turn.get("task"), turn.get("plan"), turn.get("attached")
         try:
             text = clean(turn["content"].removesuffix(attached or ""))
             given = clean(attached) if attached else None
             known = task if task in self.tasks else None
-            return list(self._decide(text, before, task=known, given=given).steps)
+            plan = self._decide(text, before, task=known, given=given)
+            return list((plan.picked(picked) if picked else plan).steps)
         except InputError:
             return None
 
@@ -174,7 +176,22 @@ class Planner:
         return self._reader.read(text, [step.task for step in earlier.before() or []])
 
     def _routed(self, text: str, earlier: EarlierTurns, given: str | None) -> Plan:
+        """The likeliest plan, with the next likeliest."""
         reading = self._with_new_skill(self._read(text, earlier))
+        plan = self._carried_out(text, reading, earlier, given)
+        rest = range(1, len(reading.plans))
+        others = (
+            self._carried_out(text, replace(reading, plans=reading.plans[n:]), earlier, given)
+            for n in rest
+        )
+        other = next((one for one in others if _tasks(one) != _tasks(plan)), None)
+        uncertain = plan.question is None and plan.confidence < self.threshold
+        return replace(plan, alternative=other, uncertain=uncertain)
+
+    def _carried_out(
+        self, text: str, reading: Reading, earlier: EarlierTurns, given: str | None
+    ) -> Plan:
+        """The first of a reading's plans, with content and slots."""
         names, sure = reading.plans[0]
         content = given or reading.content
         asked = text if given else reading.asked[""]
@@ -301,6 +318,10 @@ class Planner:
         """Whether a message was there to be worked on: it asks for nothing."""
         content = self._reader.read(request).content
         return content is not None and len(content) > PASTED_SHARE * len(request)
+
+
+def _tasks(plan: Plan) -> list[str]:
+    return [step.task for step in plan.steps]
 
 
 def _within(asked: str) -> str | None:

@@ -46,10 +46,15 @@ class Reading:
 
 
 class Reader:
-    """Reads requests. Keeps nothing between calls; safe to share between threads."""
+    """Reads requests. Keeps nothing between calls; safe to share between threads.
+
+    Attributes:
+        threshold: probability of a plan below which it is uncertain.
+    """
 
     def __init__(self, artefact: Artefact) -> None:
         self._artefact = artefact
+        self.threshold = artefact.threshold
 
     def read(self, text: str, before: Sequence[str] = ()) -> Reading:
         """Read a request.

@@ -55,9 +55,8 @@ def train(
     network = PlanNetwork(len(NAMES), len(TAGS), DROPOUT)
     if start:
         network.load_state_dict(Artefact(start).weights)
-    trainer = Trainer(
-        network, rate, steps=rounds * PASSES * (-(-(rows + len(written)) // BATCH) + 8)
-    )
+    each = rows + len(written) + CORRECTION_COPIES * len(corrected)
+    trainer = Trainer(network, rate, steps=rounds * PASSES * -(-each // BATCH))
     source = examples.composer(tasks, seed)
     rng = random.Random(seed)
     for number in range(1, rounds + 1):

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import httpx
 import pytest
-from served import Site
+from served import Site, served
+
+from agent.agent import Agent
+from agent.planning.planner import Planner
+from engine.fake import FakeEngine
+from tasks.spec import load_tasks
 
 
 def post(site: Site, path: str, body: Any) -> httpx.Response:
@@ -62,3 +68,20 @@ def test_what_cannot_be_classified(site: Site, body: Any, status: int, said: str
     response = post(site, "/v1/classify", body)
     assert response.status_code == status
     assert said in response.json()["error"]["message"]
+
+
+def test_an_uncertain_route_is_taken_and_said(planner: Planner) -> None:
+    unsure = copy.copy(planner)
+    unsure.threshold = 1.1
+    text = "Translate into French: Good night."
+    body = {"model": "auto", "messages": [{"role": "user", "content": text}]}
+    with served(Agent(FakeEngine(), load_tasks(), unsure)) as site:
+        answer = post(site, "/v1/chat/completions", body).json()
+        assert answer["choices"][0]["message"]["content"]
+        assert answer["patchbay"]["uncertain"] is True
+        assert answer["patchbay"]["alternatives"]
+        lines = post(site, "/v1/chat/completions", {**body, "stream": True}).text.splitlines()
+        assert [line for line in lines if '"uncertain":true' in line]
+        assert post(site, "/v1/route", {"input": text}).json()["uncertain"] is True
+        named = {**body, "messages": [{"role": "user", "content": f"/translate fr {text}"}]}
+        assert post(site, "/v1/chat/completions", named).json()["patchbay"]["uncertain"] is False

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ WORDS = {  # a word of the request -> the task; the router has its own tests
 
 
 class WordPlanner:
-    """Plans a step for each known word, in the order the words come."""
+    """Plans a step for each known word, in the order they come; is unsure of a perhaps."""
 
     def __init__(self, tasks: Sequence[str]) -> None:
         self.tasks = tasks
@@ -71,15 +72,22 @@ class WordPlanner:
             return Plan((Step(task, 1.0, text=content or text),), "chosen", 0.2)
         places = {WORDS[w]: text.lower().find(w) for w in WORDS if w in text.lower()}
         found = sorted(places, key=places.__getitem__) or ["generation"]
+        worked_on = content or text
+        if "perhaps" in text.lower():
+            other = self._plan(["generation"], worked_on, 0.41)
+            return replace(self._plan(found, worked_on, 0.48), alternative=other, uncertain=True)
+        return self._plan(found, worked_on, 0.93)
+
+    def _plan(self, tasks: Sequence[str], text: str, sure: float) -> Plan:
         steps = [
             Step(
                 name,
-                0.93,
+                sure,
                 {"target": "fr", "source": "en"} if name == "translation" else {},
                 f"a sample request for {name}",
-                (content or text) if index == 0 else None,
+                text if index == 0 else None,
             )
-            for index, name in enumerate(found)
+            for index, name in enumerate(tasks)
         ]
         return Plan(tuple(steps), "router", 1.4)
 

@@ -19,13 +19,13 @@ from ui.frame import draw_composer
 
 
 def test_a_space_that_keeps_nothing_says_so_in_sight(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "lost at the next restart" not in draw_composer(Path("/ratings"))
+    assert "lost at the next restart" not in draw_composer({}, Path("/ratings"))
     monkeypatch.setenv("SPACE_ID", "you/patchbay")
     monkeypatch.delenv("PATCHBAY_HOME")
-    summary = draw_composer(Path("/ratings")).split("<summary>")[-1].split("</summary>")[0]
+    summary = draw_composer({}, Path("/ratings")).split("<summary>")[-1].split("</summary>")[0]
     assert "Ratings here are lost at the next restart" in summary
     assert "重启时丢失" in summary
-    kept = draw_composer(Path("/ratings"), "you/ratings")
+    kept = draw_composer({}, Path("/ratings"), "you/ratings")
     assert "you/ratings, a private data set" in kept
     assert "restart" not in kept
 

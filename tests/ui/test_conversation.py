@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from agent.events import (
@@ -51,7 +53,7 @@ def test_a_failure_keeps_what_was_written() -> None:
     assert [step.status for step in turn.steps] == ["stopped", "stopped"]
 
 
-def test_messages_carry_the_route_and_leave_failures_out() -> None:
+def test_messages_leave_failures_out() -> None:
     conversation = Conversation()
     done, failed = conversation.begin("one"), conversation.begin("two")
     done.apply(Planned(Plan((Step("generation", 0.9),), "router")))
@@ -59,9 +61,38 @@ def test_messages_carry_the_route_and_leave_failures_out() -> None:
     done.apply(Finished("answer", {}, 3, 0.5, "end"))
     failed.apply(Failed("No.", "InputError"))
     assert conversation.messages() == [
-        {"role": "user", "content": "one", "task": "generation"},
+        {"role": "user", "content": "one"},
         {"role": "assistant", "content": "answer"},
     ]
+
+
+def test_messages_carry_what_the_person_decided_and_not_what_the_router_did() -> None:
+    conversation = Conversation()
+    for reason in ("router", "chosen", "picked"):
+        turn = conversation.begin(reason)
+        turn.apply(Planned(replace(PLAN, reason=reason)))
+        turn.apply(finished(1, "answer"))
+        turn.apply(Finished("answer", {}, 3, 0.5, "end"))
+    assert [message for message in conversation.messages() if message["role"] == "user"] == [
+        {"role": "user", "content": "router"},
+        {"role": "user", "content": "chosen", "task": "summarization"},
+        {"role": "user", "content": "picked", "plan": ["summarization", "sentiment"]},
+    ]
+
+
+def test_an_uncertain_plan_is_offered_with_the_other_and_survives_the_browser() -> None:
+    other = Plan((Step("generation", 0.3, text="a"),), "router")
+    turn = Conversation().begin("request")
+    turn.apply(Planned(replace(PLAN, uncertain=True, alternative=other)))
+    turn.apply(Failed("Which?", "AsksBack"))
+    [again] = read(Conversation(turns=[turn]).model_dump()).turns
+    assert [[step.task for step in plan] for plan in again.offers] == [
+        ["summarization", "sentiment"],
+        ["generation"],
+    ]
+    sure = Conversation().begin("request")
+    sure.apply(Planned(replace(PLAN, alternative=other)))
+    assert sure.offers == ()
 
 
 def test_instructions_lead_the_messages_and_are_kept() -> None:

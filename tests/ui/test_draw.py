@@ -42,10 +42,13 @@ def test_nothing_a_person_or_a_model_wrote_becomes_markup() -> None:
     turn.text, turn.steps[0].adapter = NASTY, NASTY
     turn.steps.append(StepView(task=NASTY, labels={NASTY: 1.0}, pieces=[(NASTY, 0.5)]))
     turn.steps.append(StepView(task="translation", slots={"target": NASTY, "source": NASTY}))
-    page = drawn(turn)
-    assert "<script" not in page
-    assert "<img" not in page
-    assert "&lt;script&gt;" in page
+    asked = TurnView(
+        id=NASTY, text=NASTY, steps=turn.steps, alternative=turn.steps, status="failed"
+    )
+    for page in (drawn(turn), drawn(asked)):
+        assert "<script" not in page
+        assert "<img" not in page
+        assert "&lt;script&gt;" in page
 
 
 def test_route_says_task_confidence_adapter_and_why() -> None:

@@ -93,11 +93,11 @@ def test_override_answers_again_and_is_kept_as_an_example(visit: Visit, quick: A
     expect(page.locator(".pb-route summary")).to_contain_text("Summary")
     expect(page.locator(".bot-row")).to_contain_text("kept as a routing example")
     [kept] = quick.feedback.corrections()
-    assert (kept.request, kept.task) == ("The train leaves at nine.", "summarization")
+    assert (kept.request, kept.tasks) == ("The train leaves at nine.", ["summarization"])
     assert kept.instead_of == ["generation"]
     page.get_by_role("button", name="Translation", exact=True).click()
     expect(page.locator(".pb-route summary")).to_contain_text("Translation")
-    assert [row.task for row in quick.feedback.corrections()] == ["translation"]
+    assert [row.tasks for row in quick.feedback.corrections()] == [["translation"]]
 
 
 def test_like_is_stored_with_fingerprints_and_can_be_taken_back(visit: Visit, quick: Any) -> None:

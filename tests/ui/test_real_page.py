@@ -42,7 +42,7 @@ def test_a_person_asks_in_both_languages_overrides_and_stops(
     answer = tab.locator(".bot-row").last
     expect(answer.locator(".pb-route summary")).to_contain_text("Summary")
     expect(answer.locator(".pb-actions")).to_be_visible()
-    assert page.feedback.corrections()[-1].task == "summarization"
+    assert page.feedback.corrections()[-1].tasks == ["summarization"]
 
     answer = send("把“图书馆星期一不开门”翻译成英文")
     expect(answer.locator(".pb-route summary")).to_contain_text("to English")

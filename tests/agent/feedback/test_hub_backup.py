@@ -24,7 +24,7 @@ from core.errors import SettingsError
 
 NAME = "you/ratings"
 LIKE = Rating("t1", 1, "好的\u2028next line", "answer", ["translation"], {"base": "b"})
-WRONG = Correction("t2", "text", "summarization", ["generation"], 0.6, "", {"base": "b"})
+WRONG = Correction("t2", "text", ["summarization"], ["generation"], 0.6, [], {"base": "b"})
 Disk = Callable[[str], HubBackup]
 
 

@@ -6,7 +6,7 @@ import pytest
 from agent.feedback.store import Correction, Feedback, FeedbackError, Rating
 
 LIKE = Rating("t1", 1, "好的", "answer", ["translation"], {"base": "b"})
-WRONG = Correction("t1", "text", "summarization", ["generation"], 0.6, "", {"base": "b"})
+WRONG = Correction("t1", "text", ["summarization"], ["generation"], 0.6, [], {"base": "b"})
 
 
 @pytest.fixture
@@ -29,8 +29,8 @@ def test_rating_again_replaces_and_zero_forgets(feedback: Feedback) -> None:
 
 def test_second_correction_keeps_what_the_router_had_chosen(feedback: Feedback) -> None:
     feedback.correct(WRONG)
-    feedback.correct(replace(WRONG, task="sentiment", instead_of=["summarization"]))
-    assert feedback.corrections() == [replace(WRONG, task="sentiment")]
+    feedback.correct(replace(WRONG, tasks=["sentiment"], instead_of=["summarization"]))
+    assert feedback.corrections() == [replace(WRONG, tasks=["sentiment"])]
 
 
 def test_a_file_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:

@@ -87,3 +87,17 @@ def test_a_bare_word_can_be_asked_for_in_another_language(
 def test_the_plainest_requests(planner: Planner, text: str, task: str) -> None:
     plan = planner.plan(text)
     assert ([step.task for step in plan.steps], plan.question) == ([task], None)
+
+
+def test_the_next_likeliest_plan_comes_along(planner: Planner) -> None:
+    plan = planner.plan("Summarize this in French: The shop opens at nine and closes at ten.")
+    assert plan.alternative is not None
+    assert plan.alternative.steps[0].text
+    assert plan.alternative.confidence <= plan.confidence
+    assert [s.task for s in plan.alternative.steps] != [s.task for s in plan.steps]
+    assert plan.uncertain == (plan.confidence < planner.threshold)
+
+
+def test_what_the_person_chose_has_no_alternative(planner: Planner) -> None:
+    for plan in (planner.plan("/translate fr hello"), planner.plan("hello", task="sentiment")):
+        assert (plan.alternative, plan.uncertain) == (None, False)

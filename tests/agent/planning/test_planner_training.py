@@ -34,7 +34,7 @@ def test_a_correction_changes_the_next_build(home: Path, tmp_path: Path) -> None
     before = planner_of(artefact.FOLDER)
     old = before.plan(CORRECTED).steps[0].task
     wanted = "generation" if old != "generation" else "sentiment"
-    Feedback().correct(Correction("t1", CORRECTED, wanted, [old], 0.5, "", {}))
+    Feedback().correct(Correction("t1", CORRECTED, [wanted], [old], 0.5, [], {}))
     to = tmp_path / "planner"
     ended = CliRunner().invoke(
         train.app,
