@@ -50,3 +50,15 @@ def find_adapter(name: str) -> Path:
     if name not in folders:
         raise UnknownName("adapter", name, [*folders, "base"])
     return folders[name]
+
+
+def find_finished(name: str) -> Path:
+    """The folder of a finished adapter.
+
+    Raises:
+        UnknownName: with near matches.
+    """
+    finished = finished_adapters()
+    if name not in finished:
+        raise UnknownName("finished adapter", name, finished)
+    return finished[name]

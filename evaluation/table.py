@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from huggingface_hub import EvalResult, ModelCard
 
 from adapter_store.discovery import adapter_folders
 from adapter_store.files import CARD
@@ -18,6 +20,13 @@ from evaluation.shipped_results import ShippedResult
 from tasks.spec import Lang
 
 TABLE_BEGIN, TABLE_END = "<!-- results -->", "<!-- /results -->"
+CARD_HEAD = "| measured on | figure | base | TF-IDF | with adapter |"
+CARD_NOTE = (
+    "Measured by Patchbay, with the base in the form that it serves ({forms}). In brackets the 95% "
+    "interval; bold: better than the base, paired on the same rows (p < 0.05). TF-IDF: TF-IDF with "
+    "logistic regression, trained on the adapter's own rows, so many; a dash where these lack a "
+    "label. To repeat it in Patchbay, `DIR` holding the rows and `DATA` what the recipe names:"
+)
 SHARES = {"accuracy", "macro_f1"}  # shown in percent
 
 
@@ -27,14 +36,12 @@ class _Words:
 
     file: str
     bases: str
-    head: str
     rows: str
     reverse: str
     span: str
     unbeaten: str
     names: dict[str, str]
     verdicts: dict[Verdict, str]
-    note: str
     bases_note: str
 
 
@@ -42,7 +49,6 @@ README_WORDS: dict[Lang, _Words] = {
     "en": _Words(
         file="README.md",
         bases="| measured on | figure | TF-IDF |",
-        head="| adapter | measured on | figure | base | TF-IDF | with adapter |",
         rows="{}, {:,} rows",
         reverse="{}, reversed",
         span="{} ({} to {})",
@@ -60,21 +66,16 @@ README_WORDS: dict[Lang, _Words] = {
             "worse": "{}, worse",
             "no difference shown": "{}, no difference shown",
         },
-        note="In brackets the 95% interval; bold: better than the base, paired on the same "
-        "rows (p < 0.05). TF-IDF: TF-IDF with logistic regression, trained on the adapter's own "
-        "rows, so many; a dash where these lack a label. Each data set links to its record, with "
-        "p, fingerprints and the commands to repeat it.",
         bases_note="Each cell: the bare base → with its adapter, or the adapter alone: a base that "
         "is only pretrained writes on without an end. In brackets the 95% interval; "
         "bold: better than the base, paired on the same rows (p < 0.05). TF-IDF: TF-IDF with "
         "logistic regression, trained on the rows of the first base's adapter, so many; a dash "
-        "where these lack a label. Each figure links to its adapter's card, and from there to the "
-        "record and the commands to repeat it.",
+        "where these lack a label. Each figure links to its adapter's card, where the commands to "
+        "repeat it stand; p and fingerprints stand in `results/adapters/`.",
     ),
     "zh": _Words(
         file="README.zh.md",
         bases="| 测试集 | 指标 | TF-IDF |",
-        head="| 适配器 | 测试集 | 指标 | 基座 | TF-IDF | 加适配器 |",
         rows="{}，{:,} 行",
         reverse="{}，反向",
         span="{}（{} 至 {}）",
@@ -89,14 +90,11 @@ README_WORDS: dict[Lang, _Words] = {
             "perplexity": "困惑度，越低越好",
         },
         verdicts={"better": "**{}**", "worse": "{}，更差", "no difference shown": "{}，未见差异"},
-        note="括号内为 95% 区间。粗体：在相同数据行上做配对检验，优于基座（p < 0.05）。"
-        "TF-IDF：TF-IDF 加逻辑回归，用适配器自己的训练数据训练；训练数据缺少某个标签时记为短横。"
-        "每个测试集链接到它的记录，其中有 p 值、指纹和复现命令。",
         bases_note="每格：基座 → 加适配器，或只有适配器：只做过预训练的基座写起来不会停。"
         "括号内为 95% 区间。粗体：在相同数据行上做配对检验，"
         "优于基座（p < 0.05）。TF-IDF：TF-IDF 加逻辑回归，用第一个基座的适配器的训练数据训练"
         "（括号内为行数），缺少某个标签时记为短横。"
-        "每个数字链接到适配器的卡片，卡片链接到记录和复现命令。",
+        "每个数字链接到适配器的卡片，其中有复现命令；p 值和指纹在 `results/adapters/`。",
     ),
 }
 
@@ -133,8 +131,7 @@ def _test_lines(
 ) -> Iterator[str]:
     """A line a figure; the data stand in the first only."""
     first = next(test[base] for base in bases if base in test)
-    data = str(Path(first.data).with_suffix(""))
-    shown = words.rows.format(words.reverse.format(data) if first.reverse else data, first.rows)
+    shown = words.rows.format(_data(first, words), first.rows)
     for name in first.figures:
         label = words.names.get(name, name.replace("_", " "))
         baseline = _beside(first.baseline if name == "accuracy" else None, words)
@@ -153,27 +150,42 @@ def _pair(result: ShippedResult | None, name: str, cards: Mapping[str, str], wor
     return f"{_shown(name, one.base.value)} → {words.verdicts[one.verdict].format(figure)}"
 
 
-def as_markdown(
-    records: Mapping[Path, ShippedResult],
-    lang: Lang,
-    to_root: str = "",
-    cards: Mapping[str, str] | None = None,
-) -> str:
-    """The table of one base's adapters with its note; nothing where there are no records.
+def as_markdown(records: Iterable[ShippedResult]) -> str:
+    """The table of one adapter, for its card; nothing where there are no records.
+
+    It links nowhere: a card is read on the hub too, where the records are not.
+    """
+    results = list(records)
+    if not results:
+        return ""
+    lines = [line for result in results for line in _lines(result, README_WORDS["en"])]
+    commands = dict.fromkeys(command for result in results for command in result.commands)
+    forms = sorted({result.fingerprints["quantization"] for result in results})
+    note = CARD_NOTE.format(forms=" and ".join(forms))
+    table = [CARD_HEAD, "|---|---|---|---|---|", *lines, "", note, ""]
+    return "\n".join([*table, "```sh", *commands, "```"]) + "\n"
+
+
+def eval_results(records: Iterable[ShippedResult], task_type: str) -> list[EvalResult]:
+    """The same figures for the card's `model-index`.
 
     Args:
-        to_root: the way from the table's document to the repository, before every link.
-        cards: adapter -> path of its card, where it has one.
+        task_type: the hub's name of what the adapter does.
     """
-    if not records:
-        return ""
-    words = README_WORDS[lang]
-    lines = [
-        line
-        for path, result in records.items()
-        for line in _lines(path, result, words, to_root, cards or {})
+    return [
+        EvalResult(
+            task_type=task_type,
+            dataset_type=Path(result.data).parts[0],
+            dataset_name=_data(result, README_WORDS["en"]),
+            dataset_split=Path(result.data).stem,
+            dataset_config="reversed" if result.reverse else None,
+            metric_type=name.partition("_")[0] if name.startswith("rouge") else name,
+            metric_name=README_WORDS["en"].names.get(name, name.replace("_", " ")),
+            metric_value=one.adapter.value,
+        )
+        for result in records
+        for name, one in result.figures.items()
     ]
-    return "\n".join([words.head, "|---|---|---|---|---|---|", *lines, "", words.note]) + "\n"
 
 
 def rewritten(text: str, table: str, name: str) -> str:
@@ -213,10 +225,10 @@ def update(root: Path = REPOSITORY, check: bool = False) -> list[str]:
     if wrong:
         raise InputError("\n".join(wrong))
     different = []
-    for name, table in _tables(root):
+    for name, own, table in _tables(root):
         file = root / name
         text = file.read_text(encoding="utf-8")
-        wanted = rewritten(text, table, name)
+        wanted = rewritten(text, table, name) if own is None else _card(text, own, name)
         if wanted != text:
             different.append(name)
             if not check:
@@ -224,33 +236,36 @@ def update(root: Path = REPOSITORY, check: bool = False) -> list[str]:
     return different
 
 
-def _tables(root: Path) -> Iterator[tuple[str, str]]:
-    """Each document under `root` with the table that belongs into it."""
+def _tables(root: Path) -> Iterator[tuple[str, list[ShippedResult] | None, str]]:
+    """Each document under `root`: a README with its table, a card with its adapter's records."""
     records = shipped_results.read(root)
     folders = adapter_folders(shipped_adapter_dirs(root))
     cards = {name: f"{folder.relative_to(root)}/{CARD}" for name, folder in folders.items()}
     for lang, words in README_WORDS.items():
-        yield words.file, bases_beside(records, cards, lang)
-    for adapter in sorted({result.adapter for result in records.values()}):
-        card = cards[adapter]
+        yield words.file, None, bases_beside(records, cards, lang)
+    for adapter, card in sorted(cards.items()):
         if (root / card).is_file():
-            own = {path: one for path, one in records.items() if one.adapter == adapter}
-            yield card, as_markdown(own, "en", "../" * card.count("/"), cards)
+            yield card, [one for one in records.values() if one.adapter == adapter], ""
 
 
-def _lines(
-    path: Path, result: ShippedResult, words: _Words, to_root: str, cards: Mapping[str, str]
-) -> Iterator[str]:
-    """A table line a figure; the adapter and the data stand in the first only."""
-    data = f"[{Path(result.data).with_suffix('')}]({to_root}{path.as_posix()})"
-    if result.reverse:
-        data = words.reverse.format(data)
-    name = f"`{result.adapter}`"
-    card = cards.get(result.adapter)
-    first = [
-        f"[{name}]({to_root}{card})" if card else name,
-        words.rows.format(data, result.rows),
-    ]
+def _card(text: str, records: Sequence[ShippedResult], name: str) -> str:
+    """A card's text with the figures of its adapter, to be read and as `model-index`."""
+    card = ModelCard(text)
+    card.text = rewritten(card.text, as_markdown(records), name)
+    figures = eval_results(records, card.data.get("pipeline_tag", "text-generation"))
+    card.data["eval_results"] = figures or None
+    card.data["model_name"] = records[0].adapter if figures else None
+    return str(card)
+
+
+def _data(result: ShippedResult, words: _Words) -> str:
+    data = str(Path(result.data).with_suffix(""))
+    return words.reverse.format(data) if result.reverse else data
+
+
+def _lines(result: ShippedResult, words: _Words) -> Iterator[str]:
+    """A table line a figure; the data stand in the first only."""
+    shown = words.rows.format(_data(result, words), result.rows)
     for figure, one in result.figures.items():
         ours = _spanned(figure, one.adapter, words)
         bare = _shown(figure, one.base.value if one.base else None)
@@ -258,9 +273,8 @@ def _lines(
             ours = words.verdicts[one.verdict].format(ours)
         label = words.names.get(figure, figure.replace("_", " "))
         baseline = _beside(result.baseline if figure == "accuracy" else None, words)
-        cells = [*first, label, bare, baseline, ours]
-        yield f"| {' | '.join(cells)} |"
-        first = ["", ""]
+        yield f"| {' | '.join([shown, label, bare, baseline, ours])} |"
+        shown = ""
 
 
 def _beside(baseline: Baseline | None, words: _Words) -> str:

@@ -16,14 +16,17 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import typer
 
+from adapter_store.discovery import find_finished
+from adapter_store.files import CARD
 from adapter_store.run_record import read_run_record
 from core import terminal
-from core.errors import UnknownName
+from core.errors import SettingsError, UnknownName
 from core.terminal import aside
 from finetune.recipe import load_recipe
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 RecipeName = Annotated[str, typer.Argument(help="a shipped recipe's name or a .yaml file")]
+Finished = Annotated[str, typer.Argument(help="a finished adapter's name")]
 Overrides = Annotated[list[str] | None, typer.Argument(help="key=value in place of the recipe's")]
 
 
@@ -80,25 +83,88 @@ def sweep(
 
 @app.command()
 def export(
-    adapter: Annotated[str, typer.Argument(help="a finished adapter's name")],
+    adapter: Finished,
     form: Annotated[
-        str, typer.Option("--format", help="adapter (for PEFT), merged (a whole model) or gguf")
+        str,
+        typer.Option(
+            "--format",
+            help="adapter (for PEFT), vllm, gguf-lora (llama.cpp's --lora), merged (a whole "
+            "model), gguf or ollama",
+        ),
     ] = "adapter",
     to: Annotated[Path | None, typer.Option(help="new folder; by default NAME-FORMAT")] = None,
+    weights: Annotated[str, typer.Option(help="f16, q8_0 or q4_0, of gguf and ollama")] = "f16",
+    fill: Annotated[
+        list[str] | None,
+        typer.Option(help="slot=value in the prompt of ollama's Modelfile, like target=fr"),
+    ] = None,
 ) -> None:
     """Write an adapter in a form that other programs read."""
     from finetune import export as exporting
+    from finetune.gguf_file import Weights
 
     if form not in get_args(exporting.Format):
         raise UnknownName("format", form, get_args(exporting.Format))
+    if weights not in get_args(Weights):
+        raise UnknownName("kind of weights", weights, get_args(Weights))
+    if weights != "f16" and form not in {"gguf", "ollama"}:
+        raise SettingsError(f"--weights {weights} is for --format gguf and ollama, not {form}.")
+    pairs = [pair.partition("=") for pair in fill or []]
     target = to or Path(f"{adapter}-{form}")
-    drift = exporting.export(adapter, cast(exporting.Format, form), target)
+    drift = exporting.export(
+        adapter,
+        cast(exporting.Format, form),
+        target,
+        cast(Weights, weights),
+        {name: value for name, _, value in pairs},
+    )
     if drift:
         aside(
             f"Largest logit difference {drift.largest:.3g}, "
             f"{drift.agreement:.1%} of the next tokens the same."
         )
     print(target)
+
+
+@app.command()
+def card(
+    adapters: Annotated[list[str], typer.Argument(help="finished adapters' names")],
+) -> None:
+    """Make adapters' cards anew from their records; figures and your notes in them stay."""
+    from finetune import card as cards
+    from finetune import model
+
+    for folder in map(find_finished, adapters):
+        tokenizer = model.load_tokenizer(cards.recipe_of(folder))
+        cards.remade(folder, tokenizer).save(folder / CARD)
+        print(folder / CARD)
+
+
+@app.command()
+def push(
+    adapter: Finished,
+    to: Annotated[str, typer.Option(help="OWNER/NAME on the Hugging Face hub")],
+    public: Annotated[bool, typer.Option("--public", help="for everybody to read")] = False,
+    update: Annotated[bool, typer.Option("--update", help="into one that is there")] = False,
+) -> None:
+    """Put an adapter with its card on the hub, for you alone unless you say --public."""
+    from finetune import hub
+
+    print(hub.push(adapter, to, public, update))
+
+
+@app.command()
+def pull(
+    repository: Annotated[str, typer.Argument(help="OWNER/NAME on the Hugging Face hub")],
+    name: Annotated[str | None, typer.Option(help="of the adapter here; by default NAME")] = None,
+    revision: Annotated[str | None, typer.Option(help="branch, tag or commit")] = None,
+    profile: Annotated[str | None, typer.Option(help="whose base it must be for")] = None,
+) -> None:
+    """Fetch an adapter from the hub, check it as the chat does, and keep it among your own."""
+    from core.settings import load_settings
+    from finetune import hub
+
+    print(hub.pull(repository, load_settings(profile=profile), name, revision))
 
 
 if __name__ == "__main__":

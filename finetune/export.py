@@ -1,33 +1,49 @@
-"""Take an adapter elsewhere: as it is, or added into its base; checked against the original.
+"""Take an adapter elsewhere, checked against the original where its numbers change.
 
-adapter   for this app, and for anything that loads PEFT adapters; a few megabytes
-merged    a whole model for programs that know no adapters; as large as the base
-gguf      the merged model in one file for llama.cpp, Ollama and the like
+adapter    as it is: for this app, and for anything that loads PEFT adapters; a few megabytes
+vllm       the same with the base's chat template, for vLLM's --lora-modules
+gguf-lora  the adapter in one file for llama.cpp's --lora
+merged     added into its base, a whole model for transformers; as large as the base
+gguf       the merged model in one file for llama.cpp, in 16, 8 or 4 bits
+ollama     the same with a Modelfile that has the task's prompt
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-import yaml
 from peft import PeftModel
-from transformers import AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 
-from adapter_store.discovery import finished_adapters
-from adapter_store.files import CARD, RECIPE_FILE
-from core.errors import AdapterError, UnknownName
-from finetune import gguf_file, model
+from adapter_store.discovery import find_finished
+from adapter_store.files import (
+    ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
+    CARD,
+    CURVE_PLOT,
+    RECIPE_FILE,
+)
+from adapter_store.peft_config import read_peft_config
+from adapter_store.run_record import read_run_record
+from core.errors import AdapterError, InputError
+from finetune import card, gguf_file, gguf_lora, licences, model, modelfile, older_transformers
+from finetune.gguf_file import About, Weights
 from finetune.recipe import Recipe
+from tasks.spec import TaskSpec, find_task, load_tasks
 
-Format = Literal["adapter", "merged", "gguf"]
-# A merged model must put the same token first nearly everywhere.
-LEAST_AGREEMENT = 0.99
+Format = Literal["adapter", "vllm", "gguf-lora", "merged", "gguf", "ollama"]
+MERGED = {"merged", "gguf", "ollama"}
+# A merged model must put the same token first nearly everywhere; with coarser weights not quite.
+LEAST_AGREEMENT: dict[Weights, float] = {"f16": 0.99, "q8_0": 0.9, "q4_0": 0.5}
 DRIFT_TEXTS = [
     "The train leaves at nine and arrives before noon.",
     "I loved every minute of it, and so did the children.",
@@ -44,70 +60,158 @@ class Drift:
     agreement: float
 
 
-def export(name: str, form: Format, target: Path) -> Drift | None:
-    """Write the adapter in a form to a new folder.
+def export(
+    name: str,
+    form: Format,
+    target: Path,
+    weights: Weights = "f16",
+    fills: Mapping[str, str] | None = None,
+) -> Drift | None:
+    """Write the adapter in a form to a new folder, whose parents are made.
+
+    Args:
+        weights: of `gguf` and `ollama`.
+        fills: slot -> language code, choice or label list (`a, b`) in the Modelfile's prompt.
 
     Returns:
-        the measured drift of a merged model; None for a copy.
+        the measured drift of a merged model; None for an adapter.
 
     Raises:
         UnknownName: there is no finished adapter of that name.
-        AdapterError: the target exists, or the merged model drifts too far to be called good.
+        AdapterError: the target exists or cannot be made, the form cannot hold the adapter, or the
+            merged model drifts too far to be called good.
+        InputError: the prompt needs a value that `fills` lacks.
     """
     folder = find_finished(name)
+    with _staged(target) as made:
+        if form == "adapter":
+            shutil.copytree(folder, made, dirs_exist_ok=True)
+            return None
+        recipe = card.recipe_of(folder)
+        tokenizer = model.load_tokenizer(recipe)
+        _describe(folder, recipe, tokenizer, form, made)
+        if form == "ollama":
+            task = find_task(load_tasks(), recipe.task)
+            said = _said(task, fills or {}, name)
+            licence = (made / CARD).read_text(encoding="utf-8").split("\n## Data and licences\n")[1]
+            text = modelfile.text(task, said, tokenizer, licence.strip(), gguf_file.GGUF_FILE)
+            (made / "Modelfile").write_text(text, encoding="utf-8")
+        if form == "vllm":
+            read_peft_config(folder)  # it serves what we serve: plain LoRA
+            for file in (ADAPTER_CONFIG, ADAPTER_WEIGHTS):
+                shutil.copy(folder / file, made)
+            (made / "chat_template.jinja").write_text(tokenizer.chat_template, encoding="utf-8")
+        if form == "gguf-lora":
+            source, _ = model.base_source(recipe)
+            gguf_lora.write(folder, AutoConfig.from_pretrained(source), made, _about(folder))
+        if form not in MERGED:
+            return None
+        drift = _merge(folder, recipe, tokenizer, form, made, weights)
+        (made / "export.json").write_text(json.dumps({"adapter": folder.name, **vars(drift)}))
+        return drift
+
+
+@contextmanager
+def _staged(target: Path) -> Iterator[Path]:
+    """A folder that becomes the target when all has gone well, with the modes of any new one."""
+    target = target.absolute()
     if target.exists():
         raise AdapterError(f"{target} exists already. Name another folder with --to.")
-    if form == "adapter":
-        shutil.copytree(folder, target)
-        return None
-    drift = _merge(folder, target, form)
-    (target / "export.json").write_text(json.dumps({"adapter": folder.name, **vars(drift)}))
-    return drift
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = tempfile.TemporaryDirectory(dir=target.parent, prefix=".export-")
+    except OSError as error:
+        raise AdapterError(
+            f"{target} cannot be made ({error.strerror}). Name another folder with --to."
+        ) from error
+    with temporary as work:
+        made = Path(work) / "made"
+        made.mkdir()
+        yield made
+        os.umask(mask := os.umask(0))
+        for path in (made, *made.rglob("*")):  # safetensors writes files for the owner alone
+            path.chmod((0o777 if path.is_dir() else 0o666) & ~mask)
+        made.rename(target)
 
 
-def find_finished(name: str) -> Path:
-    """The folder of a finished adapter.
+def _describe(folder: Path, recipe: Recipe, tokenizer: Any, form: Format, made: Path) -> None:
+    """The card of the export, and the files that it and the base's terms speak of."""
+    card.remade(folder, tokenizer, form).save(made / CARD)
+    for file in (CURVE_PLOT, RECIPE_FILE):
+        if (folder / file).is_file():
+            shutil.copy(folder / file, made)
+    for name, content in licences.terms(read_run_record(folder).base).items():
+        data = content if isinstance(content, bytes) else content.read_bytes()
+        (made / name).write_bytes(data)
+
+
+def _about(folder: Path) -> About:
+    record = read_run_record(folder)
+    return About(
+        name=folder.name,
+        base=record.base if card.is_on_hub(record.base) else None,
+        licence=licences.card_fields(record),
+        languages=card.languages_of(record.scope),
+    )
+
+
+def _said(task: TaskSpec, fills: Mapping[str, str], name: str) -> dict[str, str]:
+    """What the slots say in the prompt.
 
     Raises:
-        UnknownName: with near matches.
+        InputError: one is missing or not known; the message says how it is given.
     """
-    finished = finished_adapters()
-    if name not in finished:
-        raise UnknownName("finished adapter", name, finished)
-    return finished[name]
+    wanted = {key: slot for key, slot in task.slots.items() if slot.type != "choice"}
+    unknown = sorted(fills.keys() - task.slots.keys())
+    missing = sorted(wanted.keys() - fills.keys())
+    if unknown or missing:
+        options = " ".join(f"--fill {key}=..." for key in missing or task.slots)
+        wrong = f"{name} has no {unknown[0]}" if unknown else f"{name}'s prompt needs values"
+        raise InputError(f"{wrong}. Give {options or 'no --fill'}, and nothing else.")
+    labels = [
+        label.strip() for label in fills.get(task.labels_slot or "", "").split(",") if label.strip()
+    ]
+    named = {key: value for key, value in fills.items() if key != task.labels_slot}
+    return task.fills(named, labels or [both.en for both in task.labels.values()])
 
 
-def _merge(folder: Path, target: Path, form: Format) -> Drift:
-    recipe = Recipe(**yaml.safe_load((folder / RECIPE_FILE).read_text(encoding="utf-8")))
-    tokenizer = model.load_tokenizer(recipe)
-    base = _base(recipe)
-    adapted = PeftModel.from_pretrained(base, folder).eval()
+def _merge(
+    folder: Path, recipe: Recipe, tokenizer: Any, form: Format, made: Path, weights: Weights
+) -> Drift:
+    adapted = PeftModel.from_pretrained(base_of(recipe), folder).eval()
     before = [_logits(adapted, tokenizer, text) for text in DRIFT_TEXTS]
     merged = adapted.merge_and_unload()
-    with tempfile.TemporaryDirectory(dir=target.absolute().parent, prefix=".export-") as temporary:
-        exported = Path(temporary) / "made"
-        tokenizer.save_pretrained(exported)
-        if form == "gguf":
-            file = gguf_file.write(merged, tokenizer, exported, folder.name)
-            reloaded = gguf_file.read(file, merged.config)
-            for other in exported.iterdir():  # all of it is in the one file
-                other.unlink() if other != file else None
+    with tempfile.TemporaryDirectory(dir=made.parent) as work:
+        saved = made if form == "merged" else Path(work)
+        tokenizer.save_pretrained(saved)
+        if form == "merged":
+            merged.generation_config.eos_token_id = _ends(merged, tokenizer)
+            merged.save_pretrained(saved)
+            older_transformers.write(saved)
+            reloaded = AutoModelForCausalLM.from_pretrained(saved, dtype=_dtype(recipe))
         else:
-            merged.save_pretrained(exported)
-            reloaded = AutoModelForCausalLM.from_pretrained(exported, dtype=_dtype(recipe))
-        drift = measured_drift(before, [_logits(reloaded, tokenizer, text) for text in DRIFT_TEXTS])
-        if drift.agreement < LEAST_AGREEMENT:
-            raise AdapterError(
-                f"The {form} model is not the adapter: {drift.agreement:.1%} of the next tokens "
-                f"agree (at least {LEAST_AGREEMENT:.0%} must), logits differ by up to "
-                f"{drift.largest:.3g}. Nothing was written. Export it as adapter."
-            )
-        shutil.copy(folder / CARD, exported / CARD)
-        exported.rename(target)
+            file = gguf_file.write(merged, tokenizer, saved, _about(folder), weights)
+            reloaded = gguf_file.read(file, merged.config)
+            file.rename(made / file.name)
+    drift = measured_drift(before, [_logits(reloaded, tokenizer, text) for text in DRIFT_TEXTS])
+    least = LEAST_AGREEMENT[weights if form != "merged" else "f16"]
+    if drift.agreement < least:
+        raise AdapterError(
+            f"The {form} model is not the adapter: {drift.agreement:.1%} of the next tokens "
+            f"agree (at least {least:.0%} must), logits differ by up to "
+            f"{drift.largest:.3g}. Nothing was written. Export it as adapter."
+        )
     return drift
 
 
-def _base(recipe: Recipe) -> Any:
+def _ends(net: Any, tokenizer: Any) -> list[int]:
+    """The ids that end an answer: the base's own, and that of a turn."""
+    own = net.generation_config.eos_token_id
+    ends = own if isinstance(own, list) else [own]
+    return sorted({*ends, tokenizer.eos_token_id} - {None})
+
+
+def base_of(recipe: Recipe) -> Any:
     """The base as it was trained on: 4-bit weights are dequantized, not read anew."""
     source, _ = model.base_source(recipe)
     options: dict[str, Any] = {"dtype": _dtype(recipe), "use_safetensors": True}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import gguf
 import numpy as np
@@ -33,41 +35,112 @@ PRE_TOKENIZERS = {
 # Gemma's windows, which llama.cpp knows by the architecture: all layers but every sixth one.
 GEMMA_PATTERN = 6
 UNMERGED_SCORE = -1e6  # of a token that no merge gives
+Weights = Literal["f16", "q8_0", "q4_0"]
+FILE_TYPES: dict[Weights, gguf.LlamaFileType] = {
+    "f16": gguf.LlamaFileType.MOSTLY_F16,
+    "q8_0": gguf.LlamaFileType.MOSTLY_Q8_0,
+    "q4_0": gguf.LlamaFileType.MOSTLY_Q4_0,
+}
+FINE = ("model.embed_tokens.weight", "lm_head.weight")
 CONVERT_HINT = "Export it as merged and use llama.cpp's convert_hf_to_gguf.py on that folder."
 
 
-def write(model: Any, tokenizer: Any, folder: Path, name: str) -> Path:
-    """Write weights in float16 (norms in float32), tokenizer and chat template to one file.
+@dataclass(frozen=True)
+class About:
+    """What a file says of itself.
+
+    Attributes:
+        name: of the adapter.
+        base: hub name of what it was trained on, where it has one.
+        licence: `license` of its card, and `license_name` and `license_link`.
+        languages: ISO 639-1 codes.
+    """
+
+    name: str
+    base: str | None = None
+    licence: Mapping[str, str] = field(default_factory=dict)
+    languages: Sequence[str] = ()
+
+
+def write(model: Any, tokenizer: Any, folder: Path, about: About, weights: Weights = "f16") -> Path:
+    """Write weights (norms in float32), tokenizer and chat template to one file.
 
     Args:
         model: a plain transformers model, nothing left to merge.
         tokenizer: its fast tokenizer, byte-pair.
         folder: where both are saved already; the file is written there.
-        name: the model's name in the file.
+        weights: how matrices are stored. Embeddings stay at 8 bits at least, as llama.cpp has it;
+            a matrix whose rows are no whole blocks stays at 16.
 
     Raises:
         AdapterError: the architecture or the tokenizer is none that is known here.
     """
     config = model.config
-    if config.model_type not in GGUF_ARCHITECTURES:
-        raise AdapterError(
-            f"{config.model_type!r} models cannot be written as GGUF. {CONVERT_HINT}"
-        )
-    arch = GGUF_ARCHITECTURES[config.model_type]
+    arch = arch_of(config)
     writer = gguf.GGUFWriter(folder / GGUF_FILE, gguf.MODEL_ARCH_NAMES[arch])
-    writer.add_name(name)
+    describe(writer, about, gguf.GGUFType.MODEL)
+    writer.add_file_type(FILE_TYPES[weights])
+    writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
     _add_shape(writer, config)
     _add_tokenizer(writer, tokenizer, folder, config.vocab_size)
     names = gguf.get_tensor_name_map(arch, config.num_hidden_layers)
     tied = config.tie_word_embeddings
     for key, tensor in model.state_dict().items():
         if not (tied and key == "lm_head.weight"):
-            writer.add_tensor(_name(names, key), _array(key, tensor, config))
+            kind = _stored_as(weights, key, tensor)
+            array = gguf.quantize(_array(key, tensor, config), kind)
+            writer.add_tensor(tensor_name(names, key), array, raw_dtype=kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
     return folder / GGUF_FILE
+
+
+def arch_of(config: Any) -> gguf.MODEL_ARCH:
+    """llama.cpp's architecture of a base.
+
+    Raises:
+        AdapterError: it is none that is known here.
+    """
+    if config.model_type not in GGUF_ARCHITECTURES:
+        raise AdapterError(
+            f"{config.model_type!r} models cannot be written as GGUF. {CONVERT_HINT}"
+        )
+    return GGUF_ARCHITECTURES[config.model_type]
+
+
+def describe(writer: gguf.GGUFWriter, about: About, kind: str) -> None:
+    """Say in the file what it is, what it was made of, and its licence."""
+    writer.add_type(kind)
+    writer.add_name(about.name)
+    adders = {
+        "license": writer.add_license,
+        "license_name": writer.add_license_name,
+        "license_link": writer.add_license_link,
+    }
+    for key, value in about.licence.items():
+        adders[key](value)
+    if about.base:
+        owner, _, name = about.base.rpartition("/")
+        writer.add_base_model_count(1)
+        writer.add_base_model_name(0, name)
+        writer.add_base_model_organization(0, owner)
+        writer.add_base_model_repo_url(0, f"https://huggingface.co/{about.base}")
+    writer.add_tags(["lora", "patchbay"])
+    if about.languages:
+        writer.add_languages([*about.languages])
+
+
+def _stored_as(weights: Weights, key: str, tensor: Tensor) -> gguf.GGMLQuantizationType:
+    kinds = gguf.GGMLQuantizationType
+    if tensor.dim() == 1:
+        return kinds.F32
+    kind = kinds[weights.upper()]
+    if kind == kinds.Q4_0 and key in FINE:
+        kind = kinds.Q8_0
+    block, _ = gguf.GGML_QUANT_SIZES[kind]
+    return kind if tensor.shape[-1] % block == 0 else kinds.F16
 
 
 def read(file: Path, config: Any) -> Any:
@@ -99,7 +172,6 @@ def _add_shape(writer: gguf.GGUFWriter, config: Any) -> None:
         _require_gemma_pattern(config)
         writer.add_sliding_window(config.sliding_window)
     writer.add_vocab_size(config.vocab_size)
-    writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
 
 
 def _require_gemma_pattern(config: Any) -> None:
@@ -197,30 +269,38 @@ def _pair(merge: str | list[str]) -> list[str]:
     return merge.split(" ") if isinstance(merge, str) else merge
 
 
-def _name(names: gguf.TensorNameMap, key: str) -> str:
-    tensor_name = names.get_name(key, try_suffixes=(".weight", ".bias"))
-    if tensor_name is None:
+def tensor_name(names: gguf.TensorNameMap, key: str) -> str:
+    """llama.cpp's name of a tensor of transformers'.
+
+    Raises:
+        AdapterError: it has none.
+    """
+    name = names.get_name(key, try_suffixes=(".weight", ".bias"))
+    if name is None:
         raise AdapterError(f"GGUF has no name for the tensor {key}. {CONVERT_HINT}")
-    return tensor_name
+    return name
 
 
 def _array(key: str, tensor: Tensor, config: Any) -> np.ndarray:
-    weights = tensor.detach().float().cpu()
-    if config.model_type == "llama" and key.endswith(("q_proj.weight", "k_proj.weight")):
-        query = key.endswith("q_proj.weight")
-        weights = _interleaved(
-            weights, config.num_attention_heads if query else config.num_key_value_heads
-        )
+    weights = interleaved(key, tensor.detach().float().cpu(), config)
     if config.model_type == "gemma3_text" and "norm" in key:
         weights = weights + 1  # its norms multiply by 1 + weight, llama.cpp's by what is stored
-    return np.asarray(weights if weights.dim() == 1 else weights.to(torch.float16))
+    return np.asarray(weights)
 
 
-def _interleaved(weights: Tensor, heads: int) -> Tensor:
+def interleaved(key: str, weights: Tensor, config: Any) -> Tensor:
     """Rows of (out, in) as llama.cpp's rotary embedding pairs them: (0, 1), (2, 3), ….
 
-    transformers pairs the first half of a head with the second. From llama.cpp's
-    `LlamaModel.permute`.
+    transformers pairs the first half of a head with the second. Only what a Llama rotates is
+    stored so; other weights stay. From llama.cpp's `LlamaModel.permute`.
     """
+    rotated = {
+        "q_proj.weight": config.num_attention_heads,
+        "k_proj.weight": config.num_key_value_heads,
+    }
+    heads = next((count for end, count in rotated.items() if key.endswith(end)), None)
+    if config.model_type != "llama" or heads is None:
+        return weights
     out, width = weights.shape
-    return weights.view(heads, 2, out // heads // 2, width).transpose(1, 2).reshape(out, width)
+    pairs = weights.view(heads, 2, out // heads // 2, width).transpose(1, 2)
+    return pairs.reshape(out, width)

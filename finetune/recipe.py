@@ -187,7 +187,8 @@ def load_recipe(name: str, overrides: Iterable[str] = ()) -> ResolvedRecipe:
         value = _value(text, override)
         if key == "data":
             values["data"] = [_own_file(value, values)]
-            origins = {k: v for k, v in origins.items() if not k.startswith("data.")}
+            values.pop("notes", None)
+            origins = {k: v for k, v in origins.items() if not k.startswith(("data.", "notes"))}
             key = "data.0.path"
         key = "data.0.validation" if key == "validation" else key
         _set(values, key, value, override)
@@ -230,6 +231,8 @@ def _inherited(file: Path) -> tuple[dict[str, Any], dict[str, str]]:
     if not (parent := values.pop("extends", None)):
         return values, origins
     below, their_origins = _inherited(_find(str(parent)))
+    if "data" in values:
+        below.pop("notes", None)  # they are about the data that these take the place of
     return {**below, **values}, {**their_origins, **origins}
 
 

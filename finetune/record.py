@@ -29,7 +29,7 @@ from adapter_store.run_record import DataSetRecord, RunRecord, write_run_record
 from adapter_store.scope import Scope, languages_of
 from core import fingerprint
 from core.errors import SettingsError
-from finetune import card, resumption, warm_start
+from finetune import card, curve, resumption, warm_start
 from finetune.data import DataSet
 from finetune.model import TrainableModel
 from finetune.recipe import Lora, ResolvedRecipe
@@ -155,7 +155,7 @@ def finish(
     recipe = resolved.recipe.settled()
     (folder / RECIPE_FILE).write_text(yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True))
     (folder / ORIGINS).write_text(json.dumps(resolved.origins, indent=1))
-    card.draw_curve(state, folder)
+    curve.draw(state, folder)
     record = _record(resolved, task, data_sets, trainable, state, processes, folder)
     if findings := [f"{one.label}: {note}" for one in data_sets for note in one.notes]:
         record = record.model_copy(update={"findings": findings})
@@ -165,7 +165,7 @@ def finish(
         record = record.model_copy(update={"folds": list(folds)})
     if start := warm_start.start_folder(resolved.recipe, trainable.base_name):
         record = record.model_copy(update={"start": warm_start.start_record(start)})
-    (folder / CARD).write_text(card.text(record, resolved.recipe), encoding="utf-8")
+    card.made(record, resolved.recipe, trainable.tokenizer).save(folder / CARD)
     for name in (CHECKPOINT, BEST, STARTED):
         (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder / "tensorboard", ignore_errors=True)

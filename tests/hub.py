@@ -85,13 +85,15 @@ def _app(hub: Hub) -> FastAPI:
     async def create(request: Request) -> Response:
         wanted = await request.json()
         name = f"{wanted['organization']}/{wanted['name']}"
+        where = "datasets/" if wanted.get("type") == "dataset" else ""
+        made = {"url": f"{hub.address}/{where}{name}"}
         if name in hub.repositories:
-            return JSONResponse({"error": "exists"}, 409)
+            return JSONResponse(made | {"error": "exists"}, 409)
         hub.make(name, wanted.get("visibility") == "private" or wanted.get("private", False))
-        return JSONResponse({"url": f"{hub.address}/datasets/{name}"})
+        return JSONResponse(made)
 
-    @app.get("/api/datasets/{owner}/{name}")
-    @app.get("/api/datasets/{owner}/{name}/revision/{revision}")
+    @app.get("/api/{kind}/{owner}/{name}")
+    @app.get("/api/{kind}/{owner}/{name}/revision/{revision}")
     async def info(owner: str, name: str) -> Response:
         found = hub.repositories.get(f"{owner}/{name}")
         if found is None:
@@ -102,11 +104,13 @@ def _app(hub: Hub) -> FastAPI:
                 "sha": found.head,
                 "private": found.private,
                 "tags": [],
-                "siblings": [{"rfilename": path} for path in found.files],
+                "siblings": [
+                    {"rfilename": path, "size": len(data)} for path, data in found.files.items()
+                ],
             }
         )
 
-    @app.get("/api/datasets/{owner}/{name}/tree/{revision}")
+    @app.get("/api/{kind}/{owner}/{name}/tree/{revision}")
     async def tree(owner: str, name: str, revision: str) -> Response:
         files = hub.repositories[f"{owner}/{name}"].commits[revision]
         rows = [
@@ -115,7 +119,7 @@ def _app(hub: Hub) -> FastAPI:
         ]
         return JSONResponse(rows)
 
-    @app.post("/api/datasets/{owner}/{name}/preupload/{revision}")
+    @app.post("/api/{kind}/{owner}/{name}/preupload/{revision}")
     async def preupload(owner: str, name: str, request: Request) -> Response:
         there = hub.repositories[f"{owner}/{name}"].files
         files = [
@@ -130,6 +134,7 @@ def _app(hub: Hub) -> FastAPI:
         return JSONResponse({"files": files})
 
     @app.post("/datasets/{owner}/{name}.git/info/lfs/objects/batch")
+    @app.post("/{owner}/{name}.git/info/lfs/objects/batch")
     async def batch(request: Request) -> Response:
         objects = [
             {
@@ -147,7 +152,7 @@ def _app(hub: Hub) -> FastAPI:
         hub.large[oid] = data
         return Response()
 
-    @app.post("/api/datasets/{owner}/{name}/commit/{revision}")
+    @app.post("/api/{kind}/{owner}/{name}/commit/{revision}")
     async def commit(owner: str, name: str, request: Request) -> Response:
         found = hub.repositories[f"{owner}/{name}"]
         files = dict(found.files)
@@ -164,6 +169,11 @@ def _app(hub: Hub) -> FastAPI:
         url = f"{hub.address}/datasets/{owner}/{name}/commit/{made}"
         return JSONResponse({"commitUrl": url, "commitOid": made})
 
+    @app.post("/api/validate-yaml")
+    async def validate(request: Request) -> Response:
+        return JSONResponse({"errors": [], "warnings": []})
+
+    @app.api_route("/{owner}/{name}/resolve/{revision}/{path:path}", methods=["GET", "HEAD"])
     @app.api_route(
         "/datasets/{owner}/{name}/resolve/{revision}/{path:path}", methods=["GET", "HEAD"]
     )

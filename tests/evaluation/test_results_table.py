@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from huggingface_hub import ModelCard
 from judging import Failing, reviews, run_plan, write_rows
 
 from adapter_store.discovery import adapter_folders
@@ -149,8 +150,11 @@ def test_each_kind_of_task_has_its_figures(
         runner.run(run_plan(task, file, name), engine, tmp_path / str(name))
     result = shipped_results.shipped_result(tmp_path / "mine", tmp_path / "None")
     assert list(result.figures) == names
-    for lang in ("en", "zh"):
-        assert len(table.as_markdown({Path("a.json"): result}, lang).splitlines()) == 4 + len(names)
+    _head, _rule, *lines = table.as_markdown([result]).split("\n\n")[0].splitlines()
+    assert len(lines) == len(names)
+    assert [one.metric_value for one in table.eval_results([result], "x")] == [
+        one.adapter.value for one in result.figures.values()
+    ]
     assert set(result.signatures) == {"bleu", "chrf"} & set(names)
 
 
@@ -162,8 +166,10 @@ def test_both_directions_of_a_translation_are_told_apart(tmp_path: Path) -> None
         runner.run(run_plan("translation", file, name, reverse=True), engine, tmp_path / str(name))
     result = shipped_results.shipped_result(tmp_path / "mine", tmp_path / "None")
     assert "--reverse" in result.commands[1]
-    assert ", reversed, 3 rows |" in table.as_markdown({Path("a.json"): result}, "en")
-    assert "，反向，3 行 |" in table.as_markdown({Path("a.json"): result}, "zh")
+    assert ", reversed, 3 rows |" in table.as_markdown([result])
+    cards = {"mine": "card"}
+    assert ", reversed, 3 rows |" in table.bases_beside({Path("a.json"): result}, cards, "en")
+    assert "，反向，3 行 |" in table.bases_beside({Path("a.json"): result}, cards, "zh")
 
 
 def test_figures_rest_on_the_rows_that_both_answered(tmp_path: Path) -> None:
@@ -240,7 +246,7 @@ def with_baseline(folder: Path, baseline: Baseline) -> None:
 
 def test_the_baseline_stands_beside_the_base(runs: Runs) -> None:
     for verdict, en, zh in (
-        ("better", "| 81.2% (7) | **100.0%", "| 81.2% (7) | **100.0%"),
+        ("better", "| 81.2% (7) | **100.0%", "| 81.2% (7) |"),
         ("worse", "| 81.2% (7), not beaten |", "| 81.2% (7)，未被超过 |"),
     ):
         with_baseline(runs[0], measured(0.8123, verdict))
@@ -248,15 +254,15 @@ def test_the_baseline_stands_beside_the_base(runs: Runs) -> None:
         assert result.baseline == record.read(runs[0]).baseline
         assert "--data-folder DATA" not in result.commands[0]
         assert "--data-folder DATA" in result.commands[1]
-        assert en in table.as_markdown({Path("a.json"): result}, "en")
-        assert zh in table.as_markdown({Path("a.json"): result}, "zh")
+        assert en in table.as_markdown([result])
+        assert zh in table.bases_beside({Path("a.json"): result}, {"mine": "card"}, "zh")
     lacking = measured(0.8123, "better").model_copy(update={"unseen": ["negative"]})
     with_baseline(runs[0], lacking)
     result = shipped_results.shipped_result(*runs)
-    assert "| – | **100.0%" in table.as_markdown({Path("a.json"): result}, "en")
+    assert "| – | **100.0%" in table.as_markdown([result])
     with_baseline(runs[0], Baseline(status="not applicable", reason="other labels"))
     result = shipped_results.shipped_result(*runs)
-    assert "| – | **100.0%" in table.as_markdown({Path("a.json"): result}, "en")
+    assert "| – | **100.0%" in table.as_markdown([result])
     assert "--data-folder" not in result.commands[1]
 
 
@@ -265,7 +271,7 @@ def test_an_adapter_whose_base_was_not_judged(runs: Runs, root: Path) -> None:
     assert alone.figures["accuracy"].adapter == beside.figures["accuracy"].adapter
     assert alone.figures["accuracy"].base is None
     assert alone.commands == beside.commands[1:]
-    assert "| – | – | 100.0% (100.0% to 100.0%) |" in table.as_markdown({Path("a"): alone}, "en")
+    assert "| – | – | 100.0% (100.0% to 100.0%) |" in table.as_markdown([alone])
     assert "| [100.0% (100.0% to 100.0%)](card) |" in table.bases_beside(
         {Path("a"): alone}, {"mine": "card"}, "en"
     )
@@ -295,7 +301,12 @@ def test_each_card_shows_its_own_records(runs: Runs, root: Path) -> None:
     result = shipped_results.shipped_result(*runs)
     shipped_results.write(root / shipped_results.RESULTS_FOLDER / "mine.json", result)
     assert table.update(root) == ["README.md", "README.zh.md", "adapters/tiny/mine/README.md"]
-    assert "[films/validation](../../../results/adapters/mine.json)" in card.read_text()
+    read = ModelCard.load(card)
+    assert "| films/validation, 30 rows | accuracy |" in read.text
+    assert result.commands[1] in read.text
+    (figure,) = read.data.eval_results
+    assert (figure.dataset_name, figure.metric_type) == ("films/validation", "accuracy")
+    assert figure.metric_value == result.figures["accuracy"].adapter.value
     assert table.update(root, check=True) == []
     card.write_text("# without a place for it\n")
     with pytest.raises(InputError, match=r"adapters/tiny/mine/README\.md needs the lines"):
