@@ -2,6 +2,7 @@
 
 python -m agent ask "Translate into French: The train is late."
 python -m agent route requests.jsonl
+python -m agent batch reviews.csv --task sentiment --column text --output out.csv
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
+from agent.batch.commands import batch
 from agent.cleaning import clean
 from agent.events import (
     Event,
@@ -33,6 +35,7 @@ from core.terminal import aside, run
 from tasks.spec import Message, TaskSpec, find_task, load_tasks
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app.command()(batch)
 Profile = Annotated[str | None, typer.Option(help="auto, starter, gpu, or a YAML file")]
 
 

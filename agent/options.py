@@ -23,6 +23,7 @@ class TurnOptions:
         seed: of the sampling; another one gives another answer where the task samples.
         allowed: adapters that may answer; None is all of them.
         visitor: who asks. The queue is fair between visitors.
+        batch: the table that the text is a row of, see `engine.interface.WriteRequest`.
     """
 
     temperature: float | None = None
@@ -40,6 +41,7 @@ class TurnOptions:
     seed: int = 0
     allowed: Collection[str] | None = None
     visitor: str = ""
+    batch: str = ""
 
     def decoding(self, default: Decoding) -> Decoding:
         """A task's own decoding, with what these options set in its place."""

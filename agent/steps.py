@@ -186,6 +186,7 @@ def _write_segments(run: StepRun, history: Sequence[Message]) -> Iterator[Delta 
                 until=options.until,
                 logprobs=options.logprobs,
                 grammar=options.grammar,
+                batch=options.batch,
             )
             for item in run.engine.write(request, run.turn.stop):
                 if isinstance(item, Usage):
@@ -258,7 +259,9 @@ def _probabilities(run: StepRun, choice: Choice) -> dict[str, float]:
 def score_labels(run: StepRun, content: str) -> Choice:
     """The labels as the task names them, scored for the content, with the adapter's biases."""
     names = run.labels()
-    request = ChooseRequest(run.messages(content), tuple(names), run.adapter)
+    request = ChooseRequest(
+        run.messages(content), tuple(names), run.adapter, batch=run.turn.options.batch
+    )
     choice = run.engine.choose(request, run.turn.stop)
     named = {names[shown]: value for shown, value in choice.logprobs.items()}
     return replace(choice, logprobs=run.calibration.with_biases(named))

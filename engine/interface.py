@@ -30,7 +30,8 @@ class WriteRequest:
 
     The text ends before any of the stop strings in `until`. With `logprobs` each token comes with
     its log-likelihood, and with that many of the likeliest ones. With a `grammar` no token is
-    written that it does not allow.
+    written that it does not allow. A row of a table names it in `batch`: such requests stand behind
+    all others, have no time limit, and read what their prompts begin with once for all rows.
     """
 
     messages: tuple[Message, ...]
@@ -39,6 +40,7 @@ class WriteRequest:
     until: tuple[str, ...] = ()
     logprobs: int | None = None
     grammar: Grammar | None = None
+    batch: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,11 +57,12 @@ class CompletionRequest:
 
 @dataclass(frozen=True)
 class ChooseRequest:
-    """Score each label as the whole answer to the messages."""
+    """Score each label as the whole answer to the messages. `batch` as in a WriteRequest."""
 
     messages: tuple[Message, ...]
     labels: tuple[str, ...]
     adapter: str | None = None
+    batch: str = ""
 
 
 @dataclass(frozen=True)
