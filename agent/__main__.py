@@ -3,6 +3,7 @@
 python -m agent ask "Translate into French: The train is late."
 python -m agent ask "Summarize this" --file report.pdf
 python -m agent route requests.jsonl
+python -m agent batch reviews.csv --task sentiment --column text --output out.csv
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Annotated, Any
 
 import typer
 
+from agent.batch.commands import batch
 from agent.cleaning import clean
 from agent.events import (
     Event,
@@ -45,6 +47,7 @@ CUT_SHORT_WORDS = {  # and can be gone on with
 }
 QUOTED = 160  # characters of a place
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app.command()(batch)
 Profile = Annotated[str | None, typer.Option(help="auto, starter, gpu, or a YAML file")]
 
 

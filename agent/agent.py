@@ -153,6 +153,24 @@ class Agent:
         turn = TurnContext(stop=stop or threading.Event(), explain=False, options=options)
         return self._guarded(self._run(plan, turn, plan.steps[0].text or ""), turn)
 
+    def run_row(
+        self,
+        plan: Plan,
+        *,
+        stop: threading.Event | None = None,
+        options: TurnOptions = DEFAULT_OPTIONS,
+    ) -> Iterator[Event]:
+        """Run a plan for a row of a table; its first step has its text.
+
+        It is no turn: it stands behind all of them, is not counted with them, and no other engine
+        stands in for one that is away.
+
+        Raises:
+            PatchbayError: there is no answer.
+        """
+        turn = TurnContext(stop=stop or threading.Event(), explain=False, options=options)
+        return self._run(plan, turn, plan.steps[0].text or "")
+
     def complete(
         self,
         messages: Sequence[Message],
@@ -289,7 +307,7 @@ class Agent:
                 begun=begun if index == len(done) else "",
                 place=turn.begun.place if turn.begun and index == len(done) else AT_BEGIN,
             )
-            for event in run_step(step_run, self.fallback):
+            for event in run_step(step_run, None if turn.options.batch else self.fallback):
                 if isinstance(event, StepFinished):
                     results.append(event)
                 yield event

@@ -38,7 +38,9 @@ def probabilities(run: StepRun, choice: Choice) -> dict[str, float]:
 def score_labels(run: StepRun, content: str) -> Choice:
     """The labels as the task names them, scored for the content, with the adapter's biases."""
     names = run.labels()
-    request = ChooseRequest(run.messages(content), tuple(names), run.adapter)
+    request = ChooseRequest(
+        run.messages(content), tuple(names), run.adapter, batch=run.turn.options.batch
+    )
     choice = run.engine.choose(request, run.turn.stop)
     named = {names[shown]: value for shown, value in choice.logprobs.items()}
     return replace(choice, logprobs=run.calibration.with_biases(named))

@@ -24,6 +24,7 @@ class TurnOptions:
         stop_loops: end a text that goes round in circles.
         allowed: adapters that may answer; None is all of them.
         visitor: who asks. The queue is fair between visitors.
+        batch: the table that the text is a row of, see `engine.interface.WriteRequest`.
     """
 
     temperature: float | None = None
@@ -42,6 +43,7 @@ class TurnOptions:
     stop_loops: bool = True
     allowed: Collection[str] | None = None
     visitor: str = ""
+    batch: str = ""
 
     def decoding(self, default: Decoding) -> Decoding:
         """A task's own decoding, with what these options set in its place."""

@@ -169,6 +169,7 @@ def _attempt(
         until=options.until,
         logprobs=options.logprobs,
         grammar=options.grammar,
+        batch=options.batch,
         begun=begun,
         stop_loops=options.stop_loops and options.grammar is None,  # whose form says when it ends
     )

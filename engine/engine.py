@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import math
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -104,11 +105,13 @@ class TorchEngine(LocalEngine):
             guard = LoopGuard() if request.stop_loops else None
         prompt = self._prompt(request)
         require_room(self.context_tokens, len(prompt), request.decoding.max_new_tokens)
+        batch = "" if isinstance(request, CompletionRequest) else request.batch
         scheduled = ScheduledWrite(
             prompt,
             self._adapter(request.adapter),
             stop or threading.Event(),
-            self._deadline(),
+            self._deadline(batch),
+            batch=batch,
             decoding=request.decoding,
             until=request.until,
             logprobs=request.logprobs,
@@ -139,7 +142,8 @@ class TorchEngine(LocalEngine):
             prompt,
             self._adapter(request.adapter),
             stop or threading.Event(),
-            self._deadline(),
+            self._deadline(request.batch),
+            batch=request.batch,
             labels=labels,
         )
         self._scheduler.submit(scheduled)
@@ -182,8 +186,9 @@ class TorchEngine(LocalEngine):
     def _label(self, label: str) -> list[int]:
         return [*self._base.template.text_ids(label), self._base.template.end_token]
 
-    def _deadline(self) -> float:
-        return time.perf_counter() + self._time_limit
+    def _deadline(self, batch: str = "") -> float:
+        """A row of a table waits for others as long as it takes."""
+        return math.inf if batch else time.perf_counter() + self._time_limit
 
 
 def require_room(context: int, prompt: int, answer: int, whole: bool = False) -> None:

@@ -31,7 +31,9 @@ class WriteRequest:
     The text ends before any of the stop strings in `until`. With `logprobs` each token comes with
     its log-likelihood, and with that many of the likeliest ones. With a `grammar` no token is
     written that it does not allow. `begun` is the beginning of the answer, which it goes on from
-    as if it had written that itself. With `stop_loops` it ends where it goes round in circles.
+    as if it had written that itself. With `stop_loops` it ends where it goes round in circles. A
+    row of a table names it in `batch`: such requests stand behind all others, have no time limit,
+    and read what their prompts begin with once for all rows.
     """
 
     messages: tuple[Message, ...]
@@ -42,6 +44,7 @@ class WriteRequest:
     grammar: Grammar | None = None
     begun: str = ""
     stop_loops: bool = False
+    batch: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,11 +61,12 @@ class CompletionRequest:
 
 @dataclass(frozen=True)
 class ChooseRequest:
-    """Score each label as the whole answer to the messages."""
+    """Score each label as the whole answer to the messages. `batch` as in a WriteRequest."""
 
     messages: tuple[Message, ...]
     labels: tuple[str, ...]
     adapter: str | None = None
+    batch: str = ""
 
 
 @dataclass(frozen=True)

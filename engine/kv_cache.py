@@ -43,6 +43,16 @@ class KVCache:
             capacity *= 2
         self.keys, self.values = (self._resized(old, capacity) for old in (self.keys, self.values))
 
+    def beginning(self, length: int) -> KVCache:
+        """A copy of the first positions, for another request to go on from."""
+        layers, key_heads, _, head_width = self.keys.shape
+        copy = KVCache(layers, key_heads, head_width)
+        copy.reserve(length)
+        copy.keys[:, :, :length] = self.keys[:, :, :length]
+        copy.values[:, :, :length] = self.values[:, :, :length]
+        copy.length = length
+        return copy
+
     def _resized(self, old: Tensor, capacity: int) -> Tensor:
         layers, key_heads, _, head_width = old.shape
         new = _zeros(layers, key_heads, capacity, head_width)

@@ -56,6 +56,7 @@ class ScheduledRequest(ABC):
         stop: set by the person; `closed` is set when nobody listens any more.
         deadline: `time.perf_counter()` after which the answer ends.
         out: what the caller receives, or the exception that ended it.
+        batch: the table that it is a row of, if any: it stands behind all that is none.
     """
 
     prompt: list[int]
@@ -65,6 +66,7 @@ class ScheduledRequest(ABC):
     closed: threading.Event = field(default_factory=threading.Event)
     out: SimpleQueue[EngineReply | BaseException] = field(default_factory=SimpleQueue)
     started: float = field(default_factory=time.perf_counter)
+    batch: str = ""
 
     @abstractmethod
     def run(self, base: Base, prefixes: PrefixCache) -> ForwardPasses:
@@ -114,7 +116,7 @@ class ScheduledWrite(ScheduledRequest):
         detokenizer, stops = _Detokenizer(base, begun), StopStrings(self.until)
         max_tokens = min(self.decoding.max_new_tokens, self.room)
         unsent: list[Token] = []  # whose text has not been put out
-        cache, cached = prefixes.take(self.prompt, self.adapter) or (base.model.new_cache(), 0)
+        cache, cached = self._begin(base, prefixes)
         generated: list[int] = []  # and read
         tokens, first_token = 0, 0.0
         stopped: StopReason | None = None
@@ -146,8 +148,23 @@ class ScheduledWrite(ScheduledRequest):
         if (rest := stops.flush()) or unsent:
             self.out.put(Delta(rest, tuple(unsent)))
         if logits is not None:
-            prefixes.put([*self.prompt, *generated], self.adapter, cache)
+            self._keep(generated, cache, prefixes)
         self.out.put(self.usage(tokens, first_token, stopped or self.ended() or "stop"))
+
+    def _begin(self, base: Base, prefixes: PrefixCache) -> tuple[Any, int]:
+        """The KV cache to go on from, and how many tokens of the prompt it holds."""
+        if self.batch:
+            known = prefixes.take_beginning(self.batch, self.prompt, self.adapter)
+        else:
+            known = prefixes.take(self.prompt, self.adapter)
+        return known or (base.model.new_cache(), 0)
+
+    def _keep(self, generated: list[int], cache: Any, prefixes: PrefixCache) -> None:
+        """Keep what was read for the next row of the table, or the next turn."""
+        if self.batch:
+            prefixes.put_beginning(self.batch, self.prompt, self.adapter, cache)
+        else:
+            prefixes.put([*self.prompt, *generated], self.adapter, cache)
 
 
 @dataclass
@@ -158,11 +175,13 @@ class ScheduledChoice(ScheduledRequest):
 
     def run(self, base: Base, prefixes: PrefixCache) -> ForwardPasses:
         """Read the prompt once, the first labels in the same pass as its end."""
-        cache, names = base.model.new_cache(), list(self.labels)
-        cut = (len(self.prompt) - 1) // PREFILL_CHUNK * PREFILL_CHUNK
+        names = list(self.labels)
+        known = prefixes.take_beginning(self.batch, self.prompt, self.adapter)
+        cache, read = known or (base.model.new_cache(), 0)
+        cut = max(read, (len(self.prompt) - 1) // PREFILL_CHUNK * PREFILL_CHUNK)
         trunk, head = self.prompt[cut:], None
-        if cut:
-            yield from _prefill(base, self, self.prompt[:cut], cache)
+        if cut > read:
+            yield from _prefill(base, self, self.prompt[read:cut], cache)
             yield None
         scores: dict[str, float] = {}
         while len(scores) < len(names) and not self.ended():
@@ -176,6 +195,8 @@ class ScheduledChoice(ScheduledRequest):
             scores.update(zip(batch, _log_likelihoods(head, labels, after), strict=True))
             yield None
         stopped = self.ended() if len(scores) < len(names) else "end"
+        if self.batch and stopped == "end":
+            prefixes.put_beginning(self.batch, self.prompt, self.adapter, cache)
         tokens = len(self.prompt) + sum(len(label) for label in self.labels.values())
         self.out.put(Choice(scores, self.usage(tokens, 0.0, stopped or "stop")))
 

@@ -3,6 +3,9 @@
 One worker thread gives every running request one forward pass in turn, so a newcomer waits for a
 pass and not for an answer, and each request computes exactly what it would compute alone. Where the
 base allows it, the requests are dealt out to the cores, and those of one core are read together.
+
+Rows of tables stand behind all other requests: they run where nothing else does, and now and then
+in between, so that they come to an end on a busy day too.
 """
 
 from __future__ import annotations
@@ -21,6 +24,8 @@ from engine.base_model import Base
 from engine.kv_cache import DecodeInput
 from engine.prefix_cache import PrefixCache
 from engine.scheduled_requests import ForwardPasses, ScheduledRequest
+
+ROUNDS_AHEAD = 100  # that other requests have before rows of tables have one
 
 
 @dataclass(eq=False)
@@ -46,6 +51,7 @@ class Scheduler:
         self._base = base
         self._max_running, self._max_waiting = max_running, max_waiting
         self._waiting: deque[ScheduledRequest] = deque()
+        self._waiting_rows: deque[ScheduledRequest] = deque()
         self._changed = threading.Condition()
         self._closing = False
         self._max_threads = base.model.max_threads
@@ -55,7 +61,7 @@ class Scheduler:
 
     @property
     def waiting(self) -> int:
-        """Requests that wait for others to end."""
+        """Requests that wait for others to end; rows of tables do not count."""
         return len(self._waiting)
 
     def submit(self, request: ScheduledRequest) -> None:
@@ -64,14 +70,15 @@ class Scheduler:
         Raises:
             EngineBusy: too many wait, or this is the end.
         """
+        line = self._waiting_rows if request.batch else self._waiting
         with self._changed:
             if self._closing:
                 raise EngineBusy("The engine is shutting down.")
-            if len(self._waiting) >= self._max_waiting:
+            if len(line) >= self._max_waiting:
                 raise EngineBusy(
-                    f"{len(self._waiting)} requests are waiting already. Try again in a minute."
+                    f"{len(line)} requests are waiting already. Try again in a minute."
                 )
-            self._waiting.append(request)
+            line.append(request)
             self._changed.notify()
 
     def close(self) -> None:
@@ -85,19 +92,37 @@ class Scheduler:
     def _work(self) -> None:
         """The worker: admit what waits, then one pass for each that runs, round and round."""
         running: list[_Running] = []
+        rows: list[_Running] = []
+        ahead = 0  # rounds since rows had one
         while True:
             with self._changed:
-                while not (running or self._waiting or self._closing):
+                while not (running or rows or self._waiting or self._waiting_rows or self._closing):
                     self._changed.wait()
                 if self._closing:
-                    left = [*(one.request for one in running), *self._waiting]
+                    left = [one.request for one in (*running, *rows)]
+                    left += [*self._waiting, *self._waiting_rows]
                     break
-                while self._waiting and len(running) < self._max_running:
-                    request = self._waiting.popleft()
-                    running.append(_Running(request, request.run(self._base, self.prefixes)))
-            running = self._round(running)
+                self._admit(running, self._waiting)
+                self._admit(rows, self._waiting_rows)
+            if running:
+                running = self._round(running)
+                ahead += 1
+            if rows and (not running or ahead >= ROUNDS_AHEAD):
+                rows, ahead = self._round_of_rows(rows), 0
         for request in left:
             request.out.put(EngineBusy("The engine is shutting down."))
+
+    def _admit(self, running: list[_Running], waiting: deque[ScheduledRequest]) -> None:
+        while waiting and len(running) < self._max_running:
+            request = waiting.popleft()
+            running.append(_Running(request, request.run(self._base, self.prefixes)))
+
+    def _round_of_rows(self, rows: list[_Running]) -> list[_Running]:
+        """A pass for those that want a token read, and for one more on each core: whoever comes
+        meanwhile waits for so much. Those that are not done, who had none first."""
+        reading = [one for one in rows if one.wanted is None]
+        later = reading[self._max_threads :]
+        return later + self._round([one for one in rows if one not in later])
 
     def _round(self, running: list[_Running]) -> list[_Running]:
         """One forward pass for each; those that are not done."""

@@ -110,7 +110,7 @@ def _sheet(name: str, raw: bytes, sheet: str | None) -> Records:
     if not rows:
         raise InputError(f"{name}: the sheet {wanted.title!r} is empty.")
     names = column_names(rows[0][1])
-    records = Records(doubled=doubled(names))
+    records = Records(doubled=doubled(names), header=names)
     if sheet is None and len(book.sheetnames) > 1:
         others = ", ".join(repr(title) for title in book.sheetnames[1:])
         records.notes.append(f"{name}: the sheet {wanted.title!r} was read, not {others} (sheet=).")

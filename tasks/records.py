@@ -36,11 +36,14 @@ class Records:
         found: (line, record or what is wrong with it); a sheet's line is its row.
         notes: what a person should know of how it was read.
         doubled: columns that its header names more than once.
+        header: the columns as it names them, in order, a nameless one empty; none where it has no
+            header.
     """
 
     found: list[tuple[int, Record | Refusal]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
+    header: list[str] = field(default_factory=list)
 
 
 def column_names(header: Iterable[Any]) -> list[str]:

@@ -90,7 +90,7 @@ class _Table:
             skipinitialspace=self.spaced,
         )
         names = self._header(reader)
-        records = Records(doubled=doubled(names))
+        records = Records(doubled=doubled(names), header=names)
         while True:
             before = self.begin + reader.line_num
             try:

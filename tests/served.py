@@ -69,7 +69,7 @@ def served(
     page: ASGIApp = PlainTextResponse("No page here", 404)
     if feedback:
         blocks = build_page(agent, profile="test", feedback=feedback, keys=keys, backup=backup)
-        page = as_app(blocks, agent, keys, settings)
+        page = as_app(blocks, agent, keys, settings, feedback)
     api = Api(agent, settings, keys)
     ready = threading.Event()
     server = Server(api, page, settings, lambda address: ready.set())

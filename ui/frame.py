@@ -46,6 +46,7 @@ def draw_list() -> str:
     """The frame for the list of conversations; the script fills it from the browser's storage."""
     return f"""<nav class="pb-list" {attributes(aria_label="chats.title")}>
 <button type="button" class="pb-new" data-act="fresh">{icon("plus")}{say("chats.new")}</button>
+<a class="pb-tables" href="tables/">{icon("table")}{say("tables.link")}</a>
 <ul class="pb-chats"></ul>
 <p class="pb-none">{say("chats.none")}</p>
 <p class="pb-where">{say("chats.where")}

@@ -6,6 +6,7 @@ _PATHS = {
     "send": "M12 19V5M6 11l6-6 6 6",
     "stop": "M7 7h10v10H7z",
     "menu": "M4 7h16M4 12h16M4 17h10",
+    "table": "M4 6h16v12H4zM4 10h16M4 14h16M10 10v8",
     "plus": "M12 5v14M5 12h14",
     "copy": "M9 9h10v11H9zM5 15V4h10",
     "retry": "M19 12a7 7 0 1 1-2.2-5.1M19 4v4h-4",

@@ -28,6 +28,7 @@ from ui.frame import draw_composer, draw_header, draw_list, draw_welcome
 from ui.handlers import PageHandlers
 from ui.login import Gate, Login
 from ui.safety import Shield
+from ui.tables_app import mount_tables, name_in
 
 UI_FOLDER = Path(__file__).parent
 STYLE_SHEETS = (
@@ -103,13 +104,16 @@ def build_page(
     return page
 
 
-def as_app(page: gr.Blocks, agent: Agent, keys: Keys, settings: Settings) -> FastAPI:
-    """The page as an ASGI app. Nothing is shared, or fetched from elsewhere. Programs can call the
-    named endpoints, which are tools over MCP where nobody need log in.
+def as_app(
+    page: gr.Blocks, agent: Agent, keys: Keys, settings: Settings, feedback: Feedback
+) -> FastAPI:
+    """The page as an ASGI app, the page for tables beside it. Nothing is shared, or fetched from
+    elsewhere. Programs can call the named endpoints, which are tools over MCP where nobody need log
+    in.
 
     Args:
-        agent: whose limits and tokens files are read by.
         keys: with any, visitors log in with a name and its key, or else with Hugging Face.
+        agent, feedback: as in `build_page`.
 
     Raises:
         SettingsError: see `Login.attach`.
@@ -128,24 +132,29 @@ def as_app(page: gr.Blocks, agent: Agent, keys: Keys, settings: Settings) -> Fas
     if login:
         login.attach(host)
         guards.append(Middleware(Gate, login=login))
+    looks: dict[str, Any] = {
+        "show_error": False,
+        "footer_links": [],
+        "run_history": False,
+        "enable_monitoring": False,
+        "ssr_mode": False,
+        "pwa": False,
+        "theme": gr.themes.Base(font=FONTS, font_mono=["ui-monospace", "monospace"]),
+    }
+    logged_in = login.name if login else name_in(host) if keys else None
+    mount_tables(host, agent, feedback, keys, profile=settings.profile, name=logged_in, looks=looks)
     gr.mount_gradio_app(
         host,
         page,
         "/",
         auth=keys.login if keys and login is None else None,
         auth_dependency=login.name if login else None,
-        show_error=False,
-        footer_links=[],
-        run_history=False,
-        enable_monitoring=False,
-        ssr_mode=False,
-        pwa=False,
         mcp_server=not keys,
         max_file_size=0,
         favicon_path=UI_FOLDER / "icon.svg",
-        theme=gr.themes.Base(font=FONTS, font_mono=["ui-monospace", "monospace"]),
         head=_head(),
         app_kwargs={"middleware": guards, "routes": [attach_route(agent)]},
+        **looks,
     )
     return host
 

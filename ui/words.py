@@ -20,9 +20,9 @@ LANGUAGES = ("en", "zh")
 
 @cache
 def words() -> dict[str, Both]:
-    """Key -> phrase, from words.yaml."""
-    text = Path(__file__).with_name("words.yaml").read_text(encoding="utf-8")
-    return {key: Both(**value) for key, value in yaml.safe_load(text).items()}
+    """Key -> phrase, from words.yaml and the other pages' own files."""
+    texts = [file.read_text(encoding="utf-8") for file in Path(__file__).parent.glob("*words.yaml")]
+    return {key: Both(**value) for text in texts for key, value in yaml.safe_load(text).items()}
 
 
 def phrase(key: str, **fill: object) -> Both:

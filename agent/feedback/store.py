@@ -28,12 +28,21 @@ CREATE TABLE IF NOT EXISTS corrections (
     instead_of TEXT NOT NULL, confidence REAL NOT NULL, follows TEXT NOT NULL,
     fingerprints TEXT NOT NULL
 );
+CREATE TABLE IF NOT EXISTS labels (
+    turn TEXT PRIMARY KEY, at TEXT NOT NULL, task TEXT NOT NULL, text TEXT NOT NULL,
+    label TEXT NOT NULL, instead_of TEXT NOT NULL, fingerprint TEXT NOT NULL
+);
 """
 
 
-_TABLES = ("ratings", "corrections")
+_TABLES = ("ratings", "corrections", "labels")
 # The columns `task` and `follows` of a correction hold task names in order, a blank between them.
-_AS_JSON = ("tasks", "instead_of", "fingerprints")  # columns that hold a list or an object
+# Columns that hold a list or an object, by table:
+_AS_JSON = {
+    "ratings": ("tasks", "fingerprints"),
+    "corrections": ("instead_of", "fingerprints"),
+    "labels": (),
+}
 TableRow = dict[str, Any]  # by column
 
 
@@ -78,6 +87,24 @@ class Correction:
     confidence: float
     follows: Sequence[str]
     fingerprints: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class LabelledText:
+    """A training row of a `choose` task: the label that a person gave a text.
+
+    Attributes:
+        turn: id of the table and its row; a second label for it replaces the first.
+        instead_of: the label that was answered.
+        fingerprint: of what answered.
+    """
+
+    turn: str
+    task: str
+    text: str
+    label: str
+    instead_of: str
+    fingerprint: str
 
 
 class Feedback:
@@ -128,6 +155,22 @@ class Feedback:
                 "ON CONFLICT (turn) DO UPDATE SET at = excluded.at, task = excluded.task",
                 row,
             )
+
+    def label(self, labelled: LabelledText) -> None:
+        """Keep a training row. Raises as `rate`."""
+        row = (
+            labelled.turn, _now(), labelled.task, labelled.text, labelled.label,
+            labelled.instead_of, labelled.fingerprint,
+        )  # fmt: skip
+        with self._open() as db:
+            db.execute("INSERT OR REPLACE INTO labels VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+
+    def labelled(self) -> list[LabelledText]:
+        """All training rows, oldest first. Raises as `rate`."""
+        columns = "turn, task, text, label, instead_of, fingerprint"
+        with self._open() as db:
+            rows = db.execute(f"SELECT {columns} FROM labels ORDER BY at").fetchall()
+        return [LabelledText(*row) for row in rows]
 
     def ratings(self) -> list[Rating]:
         """All ratings, oldest first. Raises as `rate`."""
@@ -199,7 +242,7 @@ class Feedback:
 def _rows(db: sqlite3.Connection, table: str) -> list[TableRow]:
     rows = (dict(row) for row in db.execute(f"SELECT * FROM {table} ORDER BY at, turn"))
     return [
-        {name: json.loads(value) if name in _AS_JSON else value for name, value in row.items()}
+        {name: json.loads(v) if name in _AS_JSON[table] else v for name, v in row.items()}
         for row in rows
     ]
 

@@ -1,0 +1,1 @@
+"""Whole tables: a task done with the text of every row."""
