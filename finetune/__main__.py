@@ -23,6 +23,7 @@ from core.terminal import aside
 from finetune.recipe import load_recipe
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+STOPPED = "Stopped. A checkpoint is saved; go on with --resume."  # after Ctrl-C
 RecipeName = Annotated[str, typer.Argument(help="a shipped recipe's name or a .yaml file")]
 Overrides = Annotated[list[str] | None, typer.Argument(help="key=value in place of the recipe's")]
 
@@ -102,4 +103,4 @@ def export(
 
 
 if __name__ == "__main__":
-    terminal.run(app, "Stopped. A checkpoint is saved; go on with --resume.")
+    terminal.run(app, STOPPED)
