@@ -96,9 +96,7 @@ def test_one_package_and_all_that_is_read_is_in_the_wheel(wheel: Path) -> None:
 
 
 def test_the_names_of_our_folders_stay_free(installed: Installed) -> None:
-    program = (
-        "import importlib.util as u, json; print(json.dumps([bool(u.find_spec(n)) for n in {}]))"
-    )
+    program = "from importlib.util import find_spec as f; print([f(n) is not None for n in {}])"
     names = ["core", "ui", "api", "tasks", "agent", "engine", "app", "finetune", "patchbay"]
     assert installed.ask(program.format(names)).strip() == str([False] * 8 + [True])
 
@@ -154,9 +152,7 @@ def test_an_editable_install_shows_the_command_alone(tmp_path: Path) -> None:
     build = f"import hatchling.build as b; b.build_editable({str(tmp_path)!r})"
     subprocess.run([sys.executable, "-c", build], cwd=REPOSITORY, check=True)
     editable = Installed(tmp_path, next(tmp_path.glob("*.whl")))
-    program = (
-        "import importlib.util as u; print(u.find_spec('core'), u.find_spec('patchbay').origin)"
-    )
+    program = "from importlib.util import find_spec as f; print(f('core'), f('patchbay').origin)"
     origin = REPOSITORY / "launcher" / "patchbay" / "__init__.py"
     assert editable.ask(program).split() == ["None", str(origin)]
     assert "Usage: patchbay app" in editable.run("app", "--help").stdout
