@@ -40,6 +40,20 @@ def check(recipe: RecipeName, overrides: Overrides = None) -> None:
 
 
 @app.command()
+def fetch(recipe: RecipeName, overrides: Overrides = None) -> None:
+    """Fetch a recipe's data sets, and say what each is, its licence, and what is left to do."""
+    from finetune import fetch as fetching
+
+    missing = 0
+    for one in fetching.fetch(load_recipe(recipe, overrides or []).recipe):
+        print(one.line, *one.missing, sep="\n    ", flush=True)
+        missing += bool(one.missing)
+    if missing:
+        aside(f"{missing} of these must be had by hand, or left out of a recipe of your own.")
+        raise typer.Exit(1)
+
+
+@app.command()
 def run(
     recipe: RecipeName,
     overrides: Overrides = None,
