@@ -1,7 +1,9 @@
 # make run: the app on 127.0.0.1:7860      make space: a folder that is a Hugging Face Space
 # make lint: style and types               make test: every test
 # make test-fast: what one runs while working; nothing is fetched, under two minutes on two cores
+# TORCH_INDEX=cpu, cu130, pypi or an address: where torch is taken from, if not chosen by the machine
 PYTHON ?= python3
+TORCH_INDEX ?= auto
 BIN := .venv/bin
 
 .PHONY: run test test-fast lint bench space clean
@@ -32,16 +34,23 @@ clean:
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 
+# torch comes first and by itself: only it is looked for on PyTorch's index.
+define install
+	@index=$$($(1)/python deploy/torch_index.py '$(TORCH_INDEX)') && \
+	  $(1)/pip install --quiet $$index -c requirements.txt torch
+	$(1)/pip install --quiet $(2)
+endef
+
 .venv/run: requirements.txt | .venv/bin/python
-	$(BIN)/pip install --quiet -r requirements.txt
+	$(call install,$(BIN),-r requirements.txt)
 	@touch $@
 
-.venv/dev: requirements.txt requirements-dev.txt | .venv/bin/python
-	$(BIN)/pip install --quiet -r requirements-dev.txt
+.venv/dev: requirements.txt constraints.txt pyproject.toml | .venv/bin/python
+	$(call install,$(BIN),-c constraints.txt -e '.[dev]')
 	@touch $@ .venv/run
 
 # The peers that are measured beside us want other versions of what the app uses.
-.venv-bench/ready: requirements.txt requirements-bench.txt
+.venv-bench/ready: requirements.txt constraints.txt pyproject.toml
 	$(PYTHON) -m venv .venv-bench
-	.venv-bench/bin/pip install --quiet -r requirements-bench.txt
+	$(call install,.venv-bench/bin,-c constraints.txt -e '.[bench]')
 	@touch $@

@@ -54,6 +54,7 @@ class DataSetRecord(_Tolerant):
     validation_rows: int = 0
     refused: int = Field(0, description="rows that could not be used")
     sha256: dict[str, str] = Field({}, description="file name -> hash, of every file read")
+    hub: str = Field("", description="where it was read on the hub, and the revision there")
 
 
 class StartRecord(_Tolerant):

@@ -1,6 +1,6 @@
 """Many visitors at one time: every answer right, nobody's words to another, waits and memory.
 
-    pip install -r requirements-bench.txt
+    pip install -c constraints.txt -e ".[bench]"
     python -m benchmarks.load                          # 50 visitors, 300 seconds
     python -m benchmarks.load --visitors 8 --seconds 40
 

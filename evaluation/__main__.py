@@ -38,6 +38,7 @@ from tasks.data_files import FileForm
 from tasks.spec import find_task, load_tasks
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+STOPPED = "Stopped. Give the same command again; `run` goes on where it was."  # after Ctrl-C
 Profile = Annotated[str | None, typer.Option(help="auto, starter, gpu, or a YAML file")]
 AsJson = Annotated[bool, typer.Option("--json", help="print one JSON object")]
 Candidate = Annotated[Path, typer.Argument(help="folder of the adapter's run")]
@@ -260,7 +261,8 @@ def harness(
     """Run tasks of EleutherAI's lm-evaluation-harness on the base and an adapter."""
     if importlib.util.find_spec("lm_eval") is None:
         raise SetupError(
-            "The lm-evaluation-harness is not installed: pip install -r requirements-harness.txt"
+            "The lm-evaluation-harness is not installed. In the clone: "
+            'pip install -c constraints.txt -e ".[harness]"'
         )
     from evaluation import harness as harnessed
 
@@ -374,4 +376,4 @@ def _listen() -> None:
 
 
 if __name__ == "__main__":
-    terminal.run(app, "Stopped. Give the same command again; `run` goes on where it was.")
+    terminal.run(app, STOPPED)

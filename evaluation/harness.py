@@ -1,7 +1,7 @@
 """EleutherAI's lm-evaluation-harness over our engine: its tasks and figures, our forward passes.
 
 Prompts are raw text without a chat template, as the harness's own models read them by default.
-Needs `requirements-harness.txt`.
+Needs the extra `harness`.
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ from core.terminal import aside
 from finetune.recipe import load_recipe
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+STOPPED = "Stopped. A checkpoint is saved; go on with --resume."  # after Ctrl-C
 RecipeName = Annotated[str, typer.Argument(help="a shipped recipe's name or a .yaml file")]
 Finished = Annotated[str, typer.Argument(help="a finished adapter's name")]
 Overrides = Annotated[list[str] | None, typer.Argument(help="key=value in place of the recipe's")]
@@ -39,6 +40,20 @@ def check(recipe: RecipeName, overrides: Overrides = None) -> None:
     aside(resolved.explain())
     for line in preview.report(resolved.recipe):
         print(line)
+
+
+@app.command()
+def fetch(recipe: RecipeName, overrides: Overrides = None) -> None:
+    """Fetch a recipe's data sets, and say what each is, its licence, and what is left to do."""
+    from finetune import fetch as fetching
+
+    missing = 0
+    for one in fetching.fetch(load_recipe(recipe, overrides or []).recipe):
+        print(one.line, *one.missing, sep="\n    ", flush=True)
+        missing += bool(one.missing)
+    if missing:
+        aside(f"{missing} of these must be had by hand, or left out of a recipe of your own.")
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -168,4 +183,4 @@ def pull(
 
 
 if __name__ == "__main__":
-    terminal.run(app, "Stopped. A checkpoint is saved; go on with --resume.")
+    terminal.run(app, STOPPED)

@@ -18,7 +18,6 @@ from tasks.rows import Row, Table, drawn, exchanged, read_hub, split
 from tasks.rows import read as read_file
 from tasks.spec import TaskSpec
 
-SHIPPED = Path(__file__).parent  # rows of our own stand in `rows/`
 PROMPT_TOKENS = 32  # what a prompt adds to a row, about
 # Batches whose rows are sorted by length together: close lengths, still well mixed.
 BUCKET_BATCHES = 16
@@ -74,7 +73,8 @@ def _load_one(
     read = len(table.rows) + len(table.refused)
     rows = drawn(table.rows, source.take, recipe.seed)
     validation: list[Row] = []
-    if source.validation or (source.validation_split and not Path(origin).is_file()):
+    held_out_given = _names_validation(source, recipe, Path(origin).is_file())
+    if held_out_given:
         validation_origin, held_out = _table(
             recipe, source, source.validation, source.validation_split, task
         )
@@ -87,12 +87,24 @@ def _load_one(
         rows = random.Random(recipe.seed).sample(rows, len(rows))
         validation = rows[recipe.fold :: recipe.folds]
         rows = [row for i, row in enumerate(rows) if i % recipe.folds != recipe.fold]
-    elif not validation and not source.validation:
+    elif not held_out_given:
         rows, validation = split(rows, recipe.validation_share, recipe.seed)
     if source.both_ways:
         rows = [*rows, *_back(rows, source, recipe, task)]
         validation = [*validation, *_back(validation, source, recipe, task)]
     return DataSet(source, rows, validation, refused, read, notes)
+
+
+def _names_validation(source: DataSource, recipe: Recipe, is_local: bool) -> bool:
+    """Whether it has rows to validate on where its own are read from.
+
+    A file that is named for a copy on this machine is not missed where the hub's is read.
+    """
+    if source.validation and (
+        not source.hub or source.place(source.validation, recipe.data_folder).is_file()
+    ):
+        return True
+    return bool(source.validation_split and (source.validation or not is_local))
 
 
 def _table(
@@ -104,12 +116,13 @@ def _table(
         the place they come from, and the rows.
     """
     if path:
-        file = Path(recipe.data_folder).expanduser() / Path(path).expanduser()
-        if not file.is_file() and (SHIPPED / path).is_file():
-            file = SHIPPED / path
+        file = source.place(path, recipe.data_folder)
         if file.is_file() or not (source.hub and split):
             return str(file), read_file(file, source, task)
-    return f"{source.hub}:{split}", read_hub(source.hub, source.subset, str(split), source, task)
+    table = read_hub(
+        str(source.hub), source.subset, str(split), source, task, revision=source.revision
+    )
+    return f"{source.hub}:{split}", table
 
 
 def _back(rows: list[Row], source: DataSource, recipe: Recipe, task: TaskSpec) -> list[Row]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from adapter_store.discovery import ADAPTER_ID
 from core import yaml_text
@@ -20,6 +20,7 @@ from core.errors import SettingsError
 from tasks.rows import Layout
 
 RECIPES = Path(__file__).parent / "recipes"
+SHIPPED = Path(__file__).parent  # rows of our own stand in `rows/`
 
 
 class _Strict(BaseModel):
@@ -34,6 +35,7 @@ class DataSource(Layout):
     )
     validation: str | None = Field(None, description="local file to validate on")
     hub: str | None = Field(None, description="hub data-set name, used without a local file")
+    revision: str | None = Field(None, description="its commit there: the same rows every time")
     subset: str | None = Field(None, description="configuration of the hub data set")
     split: str = Field("train", description="split of the hub data set")
     validation_split: str | None = Field(None, description="its split to validate on")
@@ -56,7 +58,14 @@ class DataSource(Layout):
     def _has_a_place(self) -> DataSource:
         if not self.path and not self.hub:
             raise ValueError("a data source needs `path` (a local file) or `hub` (a name)")
+        if self.revision and not self.hub:
+            raise ValueError("`revision` is that of a data set on the hub: name it with `hub`")
         return self
+
+    def place(self, file: str, data_folder: str) -> Path:
+        """Where a file of it lies: where the data begin, else among those that ship."""
+        there = Path(data_folder).expanduser() / Path(file).expanduser()
+        return SHIPPED / file if not there.is_file() and (SHIPPED / file).is_file() else there
 
 
 class Lora(_Strict):
@@ -136,10 +145,18 @@ class Recipe(_Strict):
     gradient_checkpointing: bool = Field(False, description="less memory, a third more time")
     checkpoint_minutes: float = Field(5.0, gt=0)
     threads: int | None = Field(None, ge=1)
+    log_with: list[Literal["tensorboard", "trackio", "mlflow", "wandb"]] = Field(
+        ["tensorboard"], description="trackers that are shown the curves"
+    )
     seed: int = 0
     search: dict[str, Range | list[Any]] = Field(
         {}, description="sweep: dotted key -> values to choose from, or a range"
     )
+
+    @field_validator("log_with", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _keeps_less(self) -> Recipe:
@@ -149,8 +166,20 @@ class Recipe(_Strict):
         return self
 
     def settled(self) -> dict[str, Any]:
-        """What decides the adapter, JSON-able: all but the place of the data on this machine."""
-        return self.model_dump(mode="json", exclude={"data_folder"})
+        """What decides the adapter, JSON-able, without this machine's folders and trackers."""
+        values = self.model_dump(mode="json", exclude={"data_folder", "log_with"})
+        for source in values["data"]:
+            for file in ("path", "validation"):
+                source[file] = source[file] and self._portable(source[file])
+        values["start"] = self.start and Path(self.start).name
+        return values
+
+    def _portable(self, file: str) -> str:
+        """A data file by its way from where the data begin, else by its name."""
+        given, folder = Path(file).expanduser(), Path(self.data_folder).expanduser().resolve()
+        if not given.is_absolute():
+            return file
+        return given.relative_to(folder).as_posix() if given.is_relative_to(folder) else given.name
 
 
 class ResolvedRecipe(_Strict):

@@ -38,6 +38,7 @@ from finetune.state import TrainingState
 from tasks.spec import TaskSpec
 
 CHECKPOINT, BEST, STARTED = "checkpoint.pt", "best.pt", "started.json"
+BEGAN = "%Y-%m-%d_%H-%M-%S"
 TRAINING_PACKAGES = ("torch", "transformers", "peft", "accelerate", "safetensors", "tokenizers")
 
 
@@ -93,13 +94,13 @@ class RunFolder:
             before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
             resumption.refuse_another(before, json.loads(json.dumps(began_with)))
         else:
-            file.write_text(json.dumps(began_with, indent=1), encoding="utf-8")
+            now = datetime.now().strftime(BEGAN)
+            file.write_text(json.dumps({**began_with, "began": now}, indent=1), encoding="utf-8")
 
-    def log(self) -> Any:
-        """A TensorBoard writer."""
-        from torch.utils.tensorboard import SummaryWriter
-
-        return SummaryWriter(str(self.folder / "tensorboard"))
+    def began(self) -> str:
+        """When the run began, as a name for a folder."""
+        values = json.loads((self.folder / STARTED).read_text(encoding="utf-8"))
+        return str(values.get("began") or datetime.now().strftime(BEGAN))
 
     def save_checkpoint(self, values: Mapping[str, Any]) -> None:
         """Write it beside the old one, then put it in its place."""
@@ -168,7 +169,6 @@ def finish(
     card.made(record, resolved.recipe, trainable.tokenizer).save(folder / CARD)
     for name in (CHECKPOINT, BEST, STARTED):
         (folder / name).unlink(missing_ok=True)
-    shutil.rmtree(folder / "tensorboard", ignore_errors=True)
     write_run_record(folder, record)
     shutil.rmtree(run_folder.final, ignore_errors=True)
     folder.rename(run_folder.final)
@@ -270,7 +270,7 @@ def scope(task: TaskSpec, data_sets: Sequence[DataSet]) -> Scope:
 def _described(data_set: DataSet) -> DataSetRecord:
     source = data_set.source
     files = [Path(origin) for origin in data_set.refused if Path(origin).is_file()]
-    return DataSetRecord(
+    described = DataSetRecord(
         name=data_set.label,
         licence=source.licence,
         attribution=source.attribution,
@@ -279,3 +279,7 @@ def _described(data_set: DataSet) -> DataSetRecord:
         refused=sum(map(len, data_set.refused.values())),
         sha256={file.name: fingerprint.sha256_file(file) for file in files},
     )
+    if files or not source.hub:
+        return described
+    at = source.revision or "no revision named"
+    return described.model_copy(update={"hub": f"{source.hub} ({at})"})

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from core import paths
 from core.errors import SettingsError
-from finetune import checks, data, distributed, model, preview, record, resumption
+from finetune import checks, data, distributed, model, preview, record, resumption, trackers
 from finetune.errors import TrainingError, explained_errors
 from finetune.examples import Example, ExampleEncoder
 from finetune.model import AnswerLoss, Batch, TrainableModel, collate
@@ -54,6 +54,7 @@ def run(
         PatchbayError: recipe, data or base are wrong.
     """
     recipe = resolved.recipe
+    trackers.require(recipe)
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
     accelerator = distributed.join(recipe)
@@ -76,7 +77,13 @@ def run(
     training = Trainer(recipe, trainable, encoder, data_sets, run_folder, accelerator)
     if resume:
         training.restore()
-    with explained_errors(run_folder, recipe):
+    began = distributed.from_main_process(accelerator, run_folder.began)
+    with (
+        explained_errors(run_folder, recipe),
+        trackers.tracking(accelerator, recipe, began, training.state.step) as where,
+    ):
+        if where and accelerator.is_main_process:
+            say(where)
         training.train()
         adapter = training.adapter()
         if accelerator.is_main_process:
@@ -131,7 +138,6 @@ class Trainer:
                 "--multi_gpu, where every GPU holds the 4-bit base, or set quantization=none."
             )
         self._first: tuple[int, float] | None = None  # step and seconds after this process's first
-        self.log = run_folder.log() if self.accelerator.is_main_process else None
 
     def train(self) -> None:
         """Steps until the end; Ctrl-C saves a checkpoint first."""
@@ -277,8 +283,7 @@ class Trainer:
         better = loss < state.best
         state.evaluations.append((state.step, round(loss, 6)))
         state.stale = 0 if better else state.stale + 1
-        if self.log:
-            self.log.add_scalar("loss/validation", loss, state.step)
+        self.accelerator.log({"loss/validation": loss}, step=state.step)
         if self.recipe.patience and better:
             adapter = self.adapter()
             if self.accelerator.is_main_process:
@@ -345,9 +350,8 @@ class Trainer:
             refresh=False,
         )
         bar.update()
-        if self.log:
-            self.log.add_scalar("loss/train", state.losses[-1], state.step)
-            self.log.add_scalar("rate", self.optimizer.param_groups[0]["lr"], state.step)
+        rate = self.optimizer.param_groups[0]["lr"]
+        self.accelerator.log({"loss/train": state.losses[-1], "rate": rate}, step=state.step)
 
 
 class _BatchStream(IterableDataset[Batch]):

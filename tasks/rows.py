@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from core.errors import InputError
 from core.yaml_text import Text
+from tasks import hub_data
 from tasks.data_files import FileForm, read_file
 from tasks.messages import read_history, split_conversation
 from tasks.records import Record, Refusal
@@ -153,34 +154,22 @@ def read(path: Path, layout: Layout, task: TaskSpec | None = None) -> Table:
 
 
 def read_hub(
-    name: str | None, subset: str | None, split: str, layout: Layout, task: TaskSpec
+    name: str,
+    subset: str | None,
+    split: str,
+    layout: Layout,
+    task: TaskSpec,
+    revision: str | None = None,
 ) -> Table:
-    """Read a split of a hub data set.
+    """Read a split of a hub data set, at a revision where one is named.
 
     Raises:
         InputError: it cannot be had.
     """
-    import datasets
-
-    try:
-        data = datasets.load_dataset(name, subset, split=split)
-    except Exception as error:
-        raise InputError(
-            f"The data set {name!r} could not be loaded: {str(error).splitlines()[0]} "
-            "Check the name and the network, or put a local file in its place with data=PATH."
-        ) from error
-    roles = _roles(str(name), list(data.features), layout, task)
-    named = {
-        column: feature.int2str
-        for column, feature in data.features.items()
-        if isinstance(feature, datasets.ClassLabel)
-    }
-    plain = (
-        {k: named[k](v) if k in named and v >= 0 else v for k, v in record.items()}
-        for record in data
-    )
+    columns, records = hub_data.load(name, subset, split, revision)
+    roles = _roles(name, columns, layout, task)
     table = Table()
-    _add(table, enumerate(plain, 1), roles, layout, task)
+    _add(table, enumerate(records, 1), roles, layout, task)
     return table
 
 

@@ -1,4 +1,4 @@
-"""A hub on loopback: the few endpoints that keeping data there calls, over repositories in memory.
+"""A hub on loopback: the few endpoints that keeping and reading data calls, over memory.
 
 Files under `LARGE` go the way of LFS, as safetensors do on the real hub.
 """
@@ -94,21 +94,29 @@ def _app(hub: Hub) -> FastAPI:
 
     @app.get("/api/{kind}/{owner}/{name}")
     @app.get("/api/{kind}/{owner}/{name}/revision/{revision}")
-    async def info(owner: str, name: str) -> Response:
+    async def info(owner: str, name: str, revision: str = "main") -> Response:
         found = hub.repositories.get(f"{owner}/{name}")
         if found is None:
             return missing("RepoNotFound")
+        if revision not in {"main", *found.commits}:
+            return missing("RevisionNotFound")
+        at = found.head if revision == "main" else revision
         return JSONResponse(
             {
                 "id": f"{owner}/{name}",
-                "sha": found.head,
+                "sha": at,
                 "private": found.private,
                 "tags": [],
                 "siblings": [
-                    {"rfilename": path, "size": len(data)} for path, data in found.files.items()
+                    {"rfilename": path, "size": len(data)}
+                    for path, data in found.commits[at].items()
                 ],
             }
         )
+
+    @app.get("/api/{kind}/{owner}/{name}/tree/{revision}/{folder:path}")
+    async def subtree() -> Response:
+        return missing("EntryNotFound")  # nothing here has folders
 
     @app.get("/api/{kind}/{owner}/{name}/tree/{revision}")
     async def tree(owner: str, name: str, revision: str) -> Response:
@@ -118,6 +126,12 @@ def _app(hub: Hub) -> FastAPI:
             for path, data in files.items()
         ]
         return JSONResponse(rows)
+
+    @app.post("/api/{kind}/{owner}/{name}/paths-info/{revision}")
+    async def paths_info(owner: str, name: str, revision: str, request: Request) -> Response:
+        wanted = (await request.form()).getlist("paths") or (await request.json())["paths"]
+        rows = json.loads(bytes((await tree(owner, name, revision)).body))
+        return JSONResponse([row for row in rows if row["path"] in wanted])
 
     @app.post("/api/{kind}/{owner}/{name}/preupload/{revision}")
     async def preupload(owner: str, name: str, request: Request) -> Response:
@@ -178,7 +192,9 @@ def _app(hub: Hub) -> FastAPI:
         "/datasets/{owner}/{name}/resolve/{revision}/{path:path}", methods=["GET", "HEAD"]
     )
     async def resolve(owner: str, name: str, revision: str, path: str) -> Response:
-        data = hub.repositories[f"{owner}/{name}"].commits[revision][path]
+        data = hub.repositories[f"{owner}/{name}"].commits[revision].get(path)
+        if data is None:
+            return missing("EntryNotFound")
         return Response(data, headers={"ETag": f'"{_blob(data)}"', "X-Repo-Commit": revision})
 
     return app

@@ -1,6 +1,6 @@
 """Other people's clients, as they are: what each sends by itself is answered.
 
-They want `requirements-clients.txt`, in an environment of its own; without one its test is skipped.
+They want the extra `clients`, in an environment of its own; without one its test is skipped.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ANSWER = "[translation-en-fr] Good night."
 
 def needs(package: str) -> pytest.MarkDecorator:
     missing = importlib.util.find_spec(package) is None
-    return pytest.mark.skipif(missing, reason=f"needs {package}: requirements-clients.txt")
+    return pytest.mark.skipif(missing, reason=f"needs {package}: the extra `clients`")
 
 
 class Review(BaseModel):

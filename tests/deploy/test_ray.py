@@ -1,6 +1,6 @@
 """Two replicas behind one API, as Ray Serve runs them: the same answers, also when one is killed.
 
-Needs requirements-ray.txt in an environment of its own. With -s the figures are printed.
+Needs the extra `ray` in an environment of its own. With -s the figures are printed.
 """
 
 from __future__ import annotations
@@ -32,9 +32,7 @@ from engine.starter import STARTERS
 pytestmark = [
     pytest.mark.ray,
     pytest.mark.starter,
-    pytest.mark.skipif(
-        importlib.util.find_spec("ray") is None, reason="needs ray: requirements-ray.txt"
-    ),
+    pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra `ray`"),
 ]
 ENGINE_AWAY = "engine_away"
 BASE = STARTERS["starter"].name

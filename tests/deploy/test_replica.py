@@ -15,9 +15,7 @@ from tasks.spec import Decoding
 
 pytestmark = [
     pytest.mark.ray,
-    pytest.mark.skipif(
-        importlib.util.find_spec("ray") is None, reason="needs ray: requirements-ray.txt"
-    ),
+    pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra `ray`"),
 ]
 NO_TOKEN = 10**6  # beyond every vocabulary: the engine fails as nobody expected
 

@@ -23,7 +23,7 @@ from evaluation.__main__ import app
 
 INSTALLED = importlib.util.find_spec("lm_eval") is not None
 needs_harness = pytest.mark.skipif(
-    not INSTALLED, reason="lm_eval is not installed: pip install -r requirements-harness.txt"
+    not INSTALLED, reason="lm_eval is not installed: the extra `harness`"
 )
 LONG = "The ferry runs four times a day in summer and twice in winter. " * 12  # over 512 tokens
 
@@ -224,4 +224,4 @@ def test_without_the_harness_one_sentence_says_what_to_install(
 ) -> None:
     assert command(monkeypatch, "harness", "--tasks", "arc_easy") == 1
     (line,) = capsys.readouterr().err.strip().splitlines()
-    assert "pip install -r requirements-harness.txt" in line
+    assert '-e ".[harness]"' in line

@@ -26,7 +26,7 @@ from finetune.recipe import ResolvedRecipe, load_recipe
 DDP, FSDP = ["--multi_gpu"], ["--use_fsdp", "--fsdp_version", "2"]
 needs_deepspeed = pytest.mark.skipif(
     importlib.util.find_spec("deepspeed") is None,
-    reason="DeepSpeed is not installed: pip install -r requirements-deepspeed.txt",
+    reason="DeepSpeed is not installed: the extra `deepspeed`",
 )
 LONG = 600  # seconds for two processes to start on a busy machine
 
