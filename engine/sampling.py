@@ -41,8 +41,9 @@ class Sampler:
         self._counts: Counter[int] = Counter(begun)  # of the answer's tokens
         self._random = np.random.default_rng(decoding.seed)
         self._random.random(len(begun) if decoding.temperature else 0)
-        for token in begun if constraint else ():
-            constraint.advance(token)
+        if constraint is not None:
+            for token in begun:
+                constraint.advance(token)
 
     def pick(self, logits: Tensor) -> int:
         """The next token id.
