@@ -80,7 +80,7 @@ def _serve(settings: Settings, fake: bool, started: float) -> None:
             keys=keys,
             backup=backup,
         )
-        page = as_app(blocks, agent, keys, settings, feedback)
+        page = as_app(blocks, agent, keys, settings, feedback=feedback)
         Server(
             Api(agent, settings, keys),
             page,

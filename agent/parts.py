@@ -49,9 +49,11 @@ def cut(text: str, language: str, most: int, count: Count) -> list[Span]:
     fair = total / max(1, math.ceil(total / most))
     parts: list[Span] = []
     begin = end = filled = 0
-    for span, tokens in atoms:
+    for span, counted in atoms:
+        blank = not span.of(text).strip()  # goes with what stands before
+        tokens = 0 if blank else counted
         headed = bool(_HEADING.match(span.of(text))) and filled >= fair / 2
-        if filled and (filled + tokens > most or filled >= fair or headed):
+        if filled and not blank and (filled + tokens > most or filled >= fair or headed):
             parts.append(Span(begin, end))
             begin, filled = end, 0
         end, filled = span.end, filled + tokens

@@ -153,7 +153,7 @@ class PageHandlers:
         ]
         begun = turn.go_on() if more else None
         yield before + draw_turn(turn, self.agent.tasks), conversation.model_dump()
-        with closing(self._run(turn, past, request, how, begun)) as ticks:
+        with closing(self._run(turn, past, request, how, begun=begun)) as ticks:
             for _ in ticks:
                 yield before + draw_turn(turn, self.agent.tasks), gr.skip()
         yield before + draw_turn(turn, self.agent.tasks), conversation.model_dump()

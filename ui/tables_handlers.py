@@ -90,7 +90,9 @@ class TablesHandlers:
         try:
             visitor = self._count(request)
             written = wish.strip() if task == OWN_WORDS else ""
-            column, assignment = self._chosen(kept, column, task, written, target, labels)
+            column, assignment = self._chosen(
+                kept, column, task, wish=written, target=target, labels=labels
+            )
             kept.choose(column, assignment, written)
             kept.preview(_options(visitor))
         except PatchbayError as error:
@@ -142,7 +144,7 @@ class TablesHandlers:
         if kept is None or not column or kept.facts.assignment is None:
             return {self.parts["agreement"]: ""}
         task = self.agent.tasks[kept.facts.assignment.steps[-1].task]
-        found = agreement(kept.table, column, kept.results, task, kept.labels)
+        found = agreement(kept.table, column, kept.results, task, labels=kept.labels)
         return {self.parts["agreement"]: draw.draw_agreement(found)}
 
     def review(self, label: str, train: bool, stored: Any, request: gr.Request) -> Updates:

@@ -66,7 +66,7 @@ def batch(
         aside(note)
     agent = _agent(settings, engine)
     try:
-        assignment = _assignment(agent, table, column, chosen, slot or [], wish)
+        assignment = _assignment(agent, table, column, task=chosen, slots=slot or [], request=wish)
         run = BatchRun(agent, table, column, assignment, form=form)
         aside(f"{said(assignment)} · column {column!r} · {len(table.rows):,} rows")
         journal = Journal(output.with_name(output.name + SUFFIX))
@@ -110,7 +110,13 @@ def _agent(settings: Settings, engine: str) -> Agent:
 
 
 def _assignment(
-    agent: Agent, table: Table, column: str, task: TaskSpec | None, slots: list[str], request: str
+    agent: Agent,
+    table: Table,
+    column: str,
+    *,
+    task: TaskSpec | None,
+    slots: list[str],
+    request: str,
 ) -> Assignment:
     if task is None:
         texts = (row.text(column) for row in table.rows if row.text(column).strip())

@@ -69,7 +69,9 @@ def agreement(
         return None
     hits = sum(count for (truth, answer), count in pairs.items() if truth == answer)
     low, high = wilson(hits, rows)
-    return Agreement(hits / rows, low, high, rows, len(table.rows) - rows, dict(pairs))
+    return Agreement(
+        hits / rows, low, high, rows=rows, skipped=len(table.rows) - rows, confusion=dict(pairs)
+    )
 
 
 def wilson(hits: int, rows: int) -> tuple[float, float]:

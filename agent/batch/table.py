@@ -88,7 +88,7 @@ def read_table(
         TableRow(line, {}, str(found)) if isinstance(found, Refusal) else TableRow(line, found)
         for line, found in records.found
     ]
-    return Table(name, fingerprint.sha256_file(path), header, rows, notes)
+    return Table(name, fingerprint.sha256_file(path), header, rows, notes=notes)
 
 
 def _columns(records: Records) -> list[str]:

@@ -134,7 +134,6 @@ def test_files_are_kept_with_their_turn_and_end_its_message() -> None:
         "role": "user",
         "content": "Summarize\n\n# Hi\n\n- one",
         "attached": "# Hi\n\n- one",
-        "task": "summarization",
     }
 
 
