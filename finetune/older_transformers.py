@@ -1,7 +1,8 @@
 """What transformers 4 reads of a saved model, written beside what 5 does.
 
 5 puts all of the rotary embedding under `rope_parameters`, which 4 passes over and takes its own
-defaults, without a word; and names a tokenizer class that 4 does not have.
+defaults, without a word; and names a tokenizer class that 4 does not have. That of 4 makes token
+types where it is not told otherwise, which no such model takes.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ def write(folder: Path) -> None:
     (folder / CONFIG).write_text(_json({**_rope(config["rope_parameters"]), **config}))
     values = _read(folder / TOKENIZER_CONFIG)
     values["tokenizer_class"] = "PreTrainedTokenizerFast"
+    values["model_input_names"] = ["input_ids", "attention_mask"]  # else token types as well
     if extra := values.pop("extra_special_tokens", None):
         values["additional_special_tokens"] = extra
     (folder / TOKENIZER_CONFIG).write_text(_json(values))

@@ -194,6 +194,7 @@ def test_transformers_4_finds_what_it_reads(adapter: Path, tmp_path: Path) -> No
     assert config["rope_theta"] == rope["rope_theta"]
     words = json.loads((tmp_path / "merged" / "tokenizer_config.json").read_text())
     assert words["tokenizer_class"] == "PreTrainedTokenizerFast"
+    assert words["model_input_names"] == ["input_ids", "attention_mask"]
     assert not isinstance(words.get("extra_special_tokens"), list)
     own = load_tokenizer(load_recipe(str(adapter / "recipe.yaml")).recipe)
     again = AutoTokenizer.from_pretrained(tmp_path / "merged")
