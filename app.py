@@ -80,7 +80,7 @@ def _serve(settings: Settings, fake: bool, started: float) -> None:
             keys=keys,
             backup=backup,
         )
-        page = as_app(blocks, keys, settings, agent, feedback)
+        page = as_app(blocks, keys, settings, agent=agent, feedback=feedback)
         Server(
             Api(agent, settings, keys),
             page,

@@ -72,7 +72,7 @@ def mount_tables(
     """
     tables = KeptTables(agent, paths.user_dir() / "tables")
     tables.sweep()
-    handlers = TablesHandlers(agent, tables, feedback, keys, DOWNLOADS)
+    handlers = TablesHandlers(agent, tables, feedback, keys, address=DOWNLOADS)
     page = build_tables_page(handlers, agent.engine.fingerprints().get("base", ""), profile)
     page.queue(default_concurrency_limit=None, api_open=False)
 

@@ -83,7 +83,7 @@ def of_request(request: str, sample: str, planner: Planner) -> Assignment:
         AsksBack: something is missing that only the person can say.
         InputError: it is no request.
     """
-    plan = planner.plan(request, (), None, sample)
+    plan = planner.plan(request, content=sample)
     if plan.question:
         raise AsksBack(plan.question.message)
     language, steps = languages.detect(sample), list[AssignedStep]()

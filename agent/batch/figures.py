@@ -42,6 +42,7 @@ def agreement(
     table: Table,
     column: str,
     results: Mapping[int, RowResult],
+    *,
     task: TaskSpec,
     labels: Sequence[str],
 ) -> Agreement | None:
@@ -69,7 +70,14 @@ def agreement(
         return None
     hits = sum(count for (truth, answer), count in pairs.items() if truth == answer)
     low, high = wilson(hits, rows)
-    return Agreement(hits / rows, low, high, rows, len(table.rows) - rows, dict(pairs))
+    return Agreement(
+        accuracy=hits / rows,
+        low=low,
+        high=high,
+        rows=rows,
+        skipped=len(table.rows) - rows,
+        confusion=dict(pairs),
+    )
 
 
 def wilson(hits: int, rows: int) -> tuple[float, float]:

@@ -295,9 +295,12 @@ class KeptTable:
         assert self.facts.assignment
         if self._run is None or self._journal is None or options is not None:
             run = BatchRun(
-                self._tables.agent, self.table, self.facts.column, self.facts.assignment,
-                options or TurnOptions(),
-            )  # fmt: skip
+                self._tables.agent,
+                self.table,
+                column=self.facts.column,
+                assignment=self.facts.assignment,
+                options=options or TurnOptions(),
+            )
             # Results of other settings stand in a journal of their own, and are found again.
             name = fingerprint.of_value(run.settings.model_dump(mode="json", exclude={"source"}))
             if self._journal is None or self._journal.file.name != name + SUFFIX:
