@@ -21,7 +21,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -76,16 +75,13 @@ def main(
         run = BatchRun(agent, table, column, of_task(agent.tasks[TASK], {}, agent.planner))
         journal = Journal(Path(folder) / "journal")
         with journal.open(run.settings):
-            finished = run.run(journal, threading.Event())
             for number in range(rounds):
                 share = texts[number::rounds][: max(1, one_by_one // rounds)]
                 measure("one_by_one", lambda share=share: _one_by_one(agent, share))  # type: ignore[misc]
-                measure(
-                    "together", lambda: sum(1 for _ in islice(finished, len(table.rows) // rounds))
-                )
+                first = (number + 1) * len(table.rows) // rounds
+                measure("together", lambda n=first: _together(run, journal, n))  # type: ignore[misc]
                 for name, classify in pipelines.items():
                     measure(name, lambda c=classify, s=share: c(s))  # type: ignore[misc]
-            list(finished)
         words = statistics.mean(len(text.split()) for text in texts)
         quiet = _chats(agent, chats)
         with _busy(agent, table, column, Path(folder) / "beside"):
@@ -117,6 +113,11 @@ def _one_by_one(agent: Agent, texts: Sequence[str]) -> int:
     for text in texts:
         list(agent.perform(text, task=TASK, slots={}))
     return len(texts)
+
+
+def _together(run: BatchRun, journal: Journal, first: int) -> int:
+    """Finish the first rows of a table, as far as they are not."""
+    return sum(1 for _ in run.run(journal, threading.Event(), most=first))
 
 
 def _chats(agent: Agent, count: int) -> list[float]:

@@ -70,15 +70,17 @@ class Scheduler:
         Raises:
             EngineBusy: too many wait, or this is the end.
         """
-        line = self._waiting_rows if request.batch else self._waiting
         with self._changed:
             if self._closing:
                 raise EngineBusy("The engine is shutting down.")
-            if len(line) >= self._max_waiting:
+            if request.batch:  # of which a table has so many at a time
+                self._waiting_rows.append(request)
+            elif len(self._waiting) < self._max_waiting:
+                self._waiting.append(request)
+            else:
                 raise EngineBusy(
-                    f"{len(line)} requests are waiting already. Try again in a minute."
+                    f"{len(self._waiting)} requests are waiting already. Try again in a minute."
                 )
-            line.append(request)
             self._changed.notify()
 
     def close(self) -> None:

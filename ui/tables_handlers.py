@@ -89,11 +89,14 @@ class TablesHandlers:
             return self._nothing()
         try:
             visitor = self._count(request)
-            written = wish.strip() if task == OWN_WORDS else ""
-            column, assignment = self._chosen(
-                kept, column, task, wish=written, target=target, labels=labels
-            )
-            kept.choose(column, assignment, written)
+            spec = self.agent.tasks.get(task or "")
+            if spec is None:
+                column, assignment = self._written(kept, column, wish.strip())
+            else:
+                given = {spec.target_slot: target, spec.labels_slot: labels}
+                said = {name: v for name, v in given.items() if name and v and v.strip()}
+                assignment = of_task(spec, said, self.agent.planner)
+            kept.choose(column, assignment, request="" if spec else wish.strip())
             kept.preview(_options(visitor))
         except PatchbayError as error:
             return self._problem(error)
@@ -144,7 +147,7 @@ class TablesHandlers:
         if kept is None or not column or kept.facts.assignment is None:
             return {self.parts["agreement"]: ""}
         task = self.agent.tasks[kept.facts.assignment.steps[-1].task]
-        found = agreement(kept.table, column, kept.results, task, labels=kept.labels)
+        found = agreement(kept.table, column, kept.results, task=task, labels=kept.labels)
         return {self.parts["agreement"]: draw.draw_agreement(found)}
 
     def review(self, label: str, train: bool, stored: Any, request: gr.Request) -> Updates:
@@ -179,22 +182,15 @@ class TablesHandlers:
         kept.halt(stopped)
         return self._shown(kept)
 
-    def _chosen(
-        self, kept: KeptTable, column: str, task: str, wish: str, target: str, labels: str
-    ) -> tuple[str, Assignment]:
-        """The column and what is done with it. Raises InputError and its like."""
-        planner, spec = self.agent.planner, self.agent.tasks.get(task or "")
-        if spec is not None:
-            given = {spec.target_slot: target, spec.labels_slot: labels}
-            said = {name: v for name, v in given.items() if name and v and v.strip()}
-            return column, of_task(spec, said, planner)
+    def _written(self, kept: KeptTable, column: str, wish: str) -> tuple[str, Assignment]:
+        """The column and what is done with it, by the visitor's words. Raises InputError."""
         if not wish:
             raise InputError(phrase("tables.choose").en)
         named, request = column_in(wish, kept.table.columns)
         column = named or column
         kept.table.require(column)
         texts = (row.text(column) for row in kept.table.rows if row.text(column).strip())
-        return column, of_request(request, next(texts, "text"), planner)
+        return column, of_request(request, next(texts, "text"), self.agent.planner)
 
     def _train(self, kept: KeptTable, line: int) -> None:
         assert kept.facts.assignment

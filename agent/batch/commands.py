@@ -66,7 +66,12 @@ def batch(
         aside(note)
     agent = _agent(settings, engine)
     try:
-        assignment = _assignment(agent, table, column, task=chosen, slots=slot or [], request=wish)
+        texts = (row.text(column) for row in table.rows if row.text(column).strip())
+        assignment = (
+            _named(agent, chosen, slot or [])
+            if chosen
+            else of_request(wish, next(texts, "text"), agent.planner)
+        )
         run = BatchRun(agent, table, column, assignment, form=form)
         aside(f"{said(assignment)} · column {column!r} · {len(table.rows):,} rows")
         journal = Journal(output.with_name(output.name + SUFFIX))
@@ -109,18 +114,7 @@ def _agent(settings: Settings, engine: str) -> Agent:
     return build_agent(settings, lambda line: aside(line + " …"))
 
 
-def _assignment(
-    agent: Agent,
-    table: Table,
-    column: str,
-    *,
-    task: TaskSpec | None,
-    slots: list[str],
-    request: str,
-) -> Assignment:
-    if task is None:
-        texts = (row.text(column) for row in table.rows if row.text(column).strip())
-        return of_request(request, next(texts, "text"), agent.planner)
+def _named(agent: Agent, task: TaskSpec, slots: list[str]) -> Assignment:
     pairs = [one.partition("=") for one in slots]
     if wrong := [name for name, sign, _ in pairs if not sign]:
         raise InputError(f"--slot {wrong[0]!r}: write name=value, for example target=French.")

@@ -42,6 +42,7 @@ def agreement(
     table: Table,
     column: str,
     results: Mapping[int, RowResult],
+    *,
     task: TaskSpec,
     labels: Sequence[str],
 ) -> Agreement | None:
@@ -70,7 +71,12 @@ def agreement(
     hits = sum(count for (truth, answer), count in pairs.items() if truth == answer)
     low, high = wilson(hits, rows)
     return Agreement(
-        hits / rows, low, high, rows=rows, skipped=len(table.rows) - rows, confusion=dict(pairs)
+        accuracy=hits / rows,
+        low=low,
+        high=high,
+        rows=rows,
+        skipped=len(table.rows) - rows,
+        confusion=dict(pairs),
     )
 
 

@@ -297,8 +297,8 @@ class KeptTable:
             run = BatchRun(
                 self._tables.agent,
                 self.table,
-                self.facts.column,
-                self.facts.assignment,
+                column=self.facts.column,
+                assignment=self.facts.assignment,
                 options=options or TurnOptions(),
             )
             # Results of other settings stand in a journal of their own, and are found again.

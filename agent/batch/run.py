@@ -79,9 +79,7 @@ class BatchRun:
         table.require(column)
         self.table, self.column, self.assignment = table, column, assignment
         self.agent = agent
-        self.settings = settings_of(
-            agent, table, column, assignment=assignment, form=form or FileForm()
-        )
+        self.settings = settings_of(agent, table, column, assignment=assignment, form=form)
         self._options = replace(options, batch=secrets.token_hex(8))
         self._meter = Meter()
 
@@ -177,9 +175,10 @@ class BatchRun:
 
 
 def settings_of(
-    agent: Agent, table: Table, column: str, *, assignment: Assignment, form: FileForm
+    agent: Agent, table: Table, column: str, *, assignment: Assignment, form: FileForm | None
 ) -> BatchSettings:
     """All that the result depends on."""
+    form = form or FileForm()
     tasks = [agent.tasks[step.task] for step in assignment.steps]
     adapters = agent.engine.adapters
     serving = {
@@ -228,6 +227,5 @@ class Meter:
         failed = sum(1 for result in list(journal.results.values()) if result.error)
         rate = len(self._times) / max(1e-3, min(self.WINDOW, now - self._began))
         left = (total - done) / rate if rate else None
-        return Progress(
-            done, total, failed, rows_per_second=rate, seconds_left=0.0 if done == total else left
-        )
+        left = 0.0 if done == total else left
+        return Progress(done, total, failed, rows_per_second=rate, seconds_left=left)

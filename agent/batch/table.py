@@ -88,7 +88,8 @@ def read_table(
         TableRow(line, {}, str(found)) if isinstance(found, Refusal) else TableRow(line, found)
         for line, found in records.found
     ]
-    return Table(name, fingerprint.sha256_file(path), header, rows, notes=notes)
+    sha256 = fingerprint.sha256_file(path)
+    return Table(name, sha256, columns=header, rows=rows, notes=notes)
 
 
 def _columns(records: Records) -> list[str]:

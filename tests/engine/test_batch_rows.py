@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 import tiny
 
+from engine.base_model import Base
 from engine.engine import TorchEngine
-from engine.interface import ChooseRequest, Delta, Usage, WriteRequest
+from engine.interface import ChooseRequest, Delta, WriteRequest
 from engine.kv_cache import KVCache
 from engine.load_base import load_base
 from engine.prefix_cache import PrefixCache
+from engine.scheduled_requests import ForwardPasses, ScheduledRequest
+from engine.scheduler import Scheduler
 from tasks.spec import Decoding, Message
 
 LABELS = ("positive", "negative", "so so")
@@ -55,26 +60,44 @@ def test_written_rows_are_what_each_is_alone(engine: TorchEngine) -> None:
         assert list(pool.map(lambda text: written(text, "table"), TEXTS * 2)) == alone * 2
 
 
-def test_somebody_who_comes_is_answered_before_the_rows_that_run(engine: TorchEngine) -> None:
-    ended: list[str] = []
-    begun = threading.Event()
+@dataclass
+class Counted(ScheduledRequest):
+    """Makes so many passes, once the gate is open, and logs each under its name."""
 
-    def write(name: str, batch: str, tokens: int) -> None:
-        decoding = Decoding(max_new_tokens=tokens)
-        for item in engine.write(WriteRequest(messages(name), decoding=decoding, batch=batch)):
-            begun.set()
-            if isinstance(item, Usage):
-                ended.append(name)
+    name: str = ""
+    count: int = 0
+    log: list[str] = field(default_factory=list)
+    gate: threading.Event = field(default_factory=threading.Event)
 
-    rows = [threading.Thread(target=write, args=(f"row {i}", "table", 60)) for i in range(6)]
-    for thread in rows:
-        thread.start()
-    assert begun.wait(30)
-    write("person", "", 30)
-    assert ended[0] == "person"
-    for thread in rows:
-        thread.join(60)
-    assert len(ended) == 7  # and the rows come to an end
+    def run(self, base: Base, prefixes: PrefixCache) -> ForwardPasses:
+        for _ in range(self.count):
+            assert self.gate.wait(60)
+            self.log.append(self.name)
+            yield None
+        self.out.put(self.usage(0, 0.0, "end"))
+
+
+def test_somebody_who_comes_runs_before_the_rows_that_run(tiny_base: Base) -> None:
+    scheduler, log, gate = Scheduler(tiny_base, 8, 8), list[str](), threading.Event()
+    never, shared = threading.Event(), {"log": log, "gate": gate}
+    requests = [
+        Counted([0], None, never, math.inf, name="row", count=5, batch="table", **shared)
+        for _ in range(12)
+    ]
+    for request in requests:
+        scheduler.submit(request)
+    person = Counted([0], None, never, math.inf, name="person", count=150, **shared)
+    scheduler.submit(person)
+    gate.set()
+    for request in [*requests, person]:
+        request.out.get(timeout=60)
+    scheduler.close()
+    began = log.index("person")
+    ended = len(log) - 1 - log[::-1].index("person")
+    most = tiny_base.model.max_threads  # rows in a round
+    assert began <= 2 * most  # what ran already when it came
+    assert log[began:ended].count("row") <= 2 * most  # once in a hundred rounds
+    assert log.count("row") == 60  # and the rows come to an end
 
 
 def test_what_was_read_is_shared_within_a_table_alone() -> None:

@@ -123,11 +123,11 @@ def test_answers_against_right_labels_in_the_tasks_codings(tmp_path: Path) -> No
     kept.start(ANN)
     assert eventually(lambda: kept.state == "finished", 60)
     task = tables.agent.tasks["sentiment"]
-    found = agreement(kept.table, "gold", kept.results, task, kept.labels)  # 1 and 0
+    found = agreement(kept.table, "gold", kept.results, task=task, labels=kept.labels)  # 1 and 0
     assert found is not None
     assert (found.rows, found.skipped, found.accuracy) == (60, 0, 1.0)
     assert found.confusion == {("positive", "positive"): 30, ("negative", "negative"): 30}
-    assert agreement(kept.table, "text", kept.results, task, kept.labels) is None
+    assert agreement(kept.table, "text", kept.results, task=task, labels=kept.labels) is None
 
 
 def test_wilsons_interval() -> None:
