@@ -98,7 +98,7 @@ def show(answers: Annotated[Path, typer.Argument(help="what `ask` wrote")]) -> N
         given = [line[way] for line in lines]
         scores = rouge(given, [line["reference"] for line in lines])
         scores.append(unsupported(given, [line["text"] for line in lines]))
-        named = ", ".join(f"{score.name} {score.value:.3f}" for score in scores)
+        named = ", ".join(f"{score.name} {score.over_all():.3f}" for score in scores)
         print(f"{way}: {named}; {sum(len(text.split()) for text in given) / len(given):.0f} words")
         came: Counter[int] = Counter()
         planted: Counter[int] = Counter()

@@ -90,6 +90,36 @@ def test_a_stream_without_usage_ends_with_what_made_it(client: OpenAI) -> None:
     assert chunks[-1].patchbay["steps"][0]["task"] == "generation"  # type: ignore[attr-defined]
 
 
+def test_raw_messages_are_gone_on_with_and_others_are_not(client: OpenAI, site: Site) -> None:
+    messages: list[Any] = [
+        {"role": "user", "content": "one two three"},
+        {"role": "assistant", "content": "[sentiment-en] one"},
+    ]
+    body = {"continue_final_message": True, "add_generation_prompt": False}
+    made = client.chat.completions.create(
+        model="sentiment-en", messages=messages, extra_body=body | {"patchbay": {"raw": True}}
+    )
+    assert made.choices[0].message.content == " two three"
+    assert [m["role"] for m in last_call(site).messages] == ["user"]
+    for model, more in (("auto", []), ("fake", [{"role": "user", "content": "Go on"}])):
+        with pytest.raises(openai.APIStatusError, match="continue_final_message"):
+            client.chat.completions.create(model=model, messages=messages + more, extra_body=body)
+
+
+def test_a_long_text_says_where_its_summary_comes_from(client: OpenAI) -> None:
+    text = "\n\n".join(f"# Chapter {n}\n\n" + f"It rained in {n}. " * 150 for n in range(1, 8))
+    made = client.chat.completions.create(
+        model="auto", messages=[{"role": "user", "content": f"/summarize {text}"}]
+    )
+    (step,) = made.patchbay["steps"]  # type: ignore[attr-defined]
+    assert step["parts_read"] == step["parts"] > 3
+    first = step["sources"][0]
+    begin, end = first["place"]
+    assert first["words"] in step["text"] + text
+    assert (first["paragraph"], first["heading"]) == (1, "Chapter 1")
+    assert 0 <= begin < end <= len(text)
+
+
 def test_the_base_and_a_raw_adapter_read_the_messages_as_they_stand(
     client: OpenAI, site: Site
 ) -> None:
