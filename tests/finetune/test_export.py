@@ -21,7 +21,6 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from core.errors import AdapterError
-from core.paths import REPOSITORY
 from engine.gguf_gemma import CHAT_TEMPLATE, GGUFGemma
 from finetune import export, gguf_file, gguf_lora, modelfile, older_transformers, train
 from finetune.model import load_tokenizer
@@ -177,7 +176,7 @@ def test_transformers_4_answers_the_same(architecture: str, tmp_path: Path) -> N
     folder = tiny.build(tmp_path / "base", architecture, rope_parameters=rope)
     older_transformers.write(folder)
     asked = json.dumps({"prompts": ["<|im_start|>user\nZwölf 图书馆?<|im_end|>"], "length": 60})
-    script = REPOSITORY / "benchmarks" / "merged_answers.py"
+    script = Path(__file__).with_name("merged_answers.py")
     ours, theirs = (
         subprocess.run(
             [python, script, folder], input=asked, capture_output=True, text=True, check=True
