@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from agent.agent import Agent
 from agent.batch.assignment import Assignment
@@ -129,10 +130,8 @@ class BatchRun:
         waiting = iter(todo)
         try:
             while not stop.is_set():
-                for row in waiting:
+                for row in islice(waiting, TOGETHER - len(running)):
                     running.add(pool.submit(self._answer, row, ending))
-                    if len(running) == TOGETHER:
-                        break
                 if not running:
                     return
                 done, running = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
