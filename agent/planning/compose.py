@@ -332,7 +332,7 @@ class Composer:
         return placement.manners(placement.slips(pieces, self._rng), lang, self._rng, self._aside)
 
     def _placed(self, pieces: Pieces, content: Content, lang: str) -> Pieces:
-        return placement.place(pieces, content, lang, self._rng, self._aside)
+        return placement.place(pieces, content, lang, rng=self._rng, aside=self._aside)
 
     def _aside(self, lang: str) -> str:
         line = self._rng.choice(self._by_plan[lang, (ASIDE,)])

@@ -68,7 +68,8 @@ class FollowUps:
                 steps.append(step)
             elif not any(other.task == name for other in steps):  # in several languages before
                 language = str(step.slots.get(task.source_slot or "", "en"))
-                values = slots.fill(task, asked, language, languages.detect(asked), step.slots)
+                request = languages.detect(asked)
+                values = slots.fill(task, asked, language, request, earlier=step.slots)
                 if not task.target_slot or values[task.target_slot] != language:
                     steps.append(replace(step, slots={**step.slots, **values}))
         return steps

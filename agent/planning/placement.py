@@ -29,7 +29,9 @@ def is_wide(lang: str) -> bool:
     return lang in {"zh", "ja"}
 
 
-def place(pieces: Pieces, content: Content, lang: str, rng: random.Random, aside: Aside) -> Pieces:
+def place(
+    pieces: Pieces, content: Content, lang: str, *, rng: random.Random, aside: Aside
+) -> Pieces:
     """The instruction with the content, unless that stands within it already."""
     pieces = slips(pieces, rng)
     if any(tag == CONTENT for _, tag in pieces):

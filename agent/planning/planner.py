@@ -169,9 +169,10 @@ class Planner:
 
     def _routed(self, text: str, earlier: EarlierTurns, given: str | None) -> Plan:
         """The likeliest plan, with the next likeliest."""
-        reading = self._with_new_skill(self._read(text, earlier))
+        reading = self._read(text, earlier)
         if not self._can_repeat(given or reading.content, earlier):
             reading = reading.renamed((AGAIN,), (self._chat,))
+        reading = self._with_new_skill(reading)
         plan, *others = (
             self._carried_out(text, replace(reading, plans=reading.plans[n:]), earlier, given)
             for n in range(min(2, len(reading.plans)))
@@ -232,9 +233,11 @@ class Planner:
     def _with_new_skill(self, reading: Reading) -> Reading:
         """The reading with a skill that came after the planner's training, where one is asked."""
         found = self._samples.new_skill(reading.asked[""])
-        return (
-            replace(reading, plans=(((found[0],), found[1]), *reading.plans)) if found else reading
-        )
+        if found is None:
+            return reading
+        name, chance = found
+        others = [(plan, (1 - chance) * other) for plan, other in reading.plans]
+        return replace(reading, plans=(((name,), chance), *others))
 
     def _steps(
         self,
