@@ -24,7 +24,7 @@ class RealTexts(Contents):
     """Texts of files instead of the project's own; every kind of content is any of them."""
 
     def __init__(self, files: list[str]) -> None:
-        self._texts = [content for file in files for content in _texts(file)]
+        self._texts = [content for file in files for content in texts(file)]
 
     def draw(self, rng: random.Random, kind: str | None = None, lang: str | None = None) -> Content:
         """Any text, of the language if there is one."""
@@ -66,7 +66,8 @@ def _row(composer: PlainComposer, line: patterns.Pattern) -> dict[str, Any] | No
     return {"text": item.text, "plan": steps, "kind": kind, "lang": item.lang}
 
 
-def _texts(file: str) -> Iterator[Content]:
+def texts(file: str) -> Iterator[Content]:
+    """The texts of a file given as `language:path:field`."""
     lang, path, field = file.split(":")
     for line in Path(path).read_text(encoding="utf-8").splitlines()[:250]:
         if line.strip():

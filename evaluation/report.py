@@ -140,6 +140,9 @@ def _trace(detached: dict[str, Any]) -> str:
 def routing_as_text(values: dict[str, Any]) -> str:
     """The router's figures, a line each."""
     named = {"exact plans": values["exact"], "first task": values["first_task"]}
+    named["answered unasked"] = values["answered"]
+    if values["exact_when_answered"]:
+        named["exact when so"] = values["exact_when_answered"]
     named |= {f"kind {name}": figure for name, figure in values["by_kind"].items()}
     named |= {f"language {name}": figure for name, figure in values["by_lang"].items()}
     named["calibration error"] = values["calibration_error"]

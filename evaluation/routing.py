@@ -41,11 +41,15 @@ class LabelledRequest:
 
 @dataclass(frozen=True)
 class PlannedRequest:
-    """What the planner made of a request; `error` says why it made nothing."""
+    """What the planner made of a request; `error` says why it made nothing.
+
+    `asked` says that the person is asked before anything is done.
+    """
 
     request: LabelledRequest
     plan: PlanLabel
     confidence: float = 0.0
+    asked: bool = False
     milliseconds: float = 0.0
     error: str | None = None
 
@@ -75,9 +79,10 @@ def judge(planner: Planner, requests: Sequence[LabelledRequest], seed: int = 0) 
     """Plan every request and count.
 
     Returns:
-        JSON-able: `exact` and `first_task` with intervals, `by_kind`, `by_lang`, `confusion` of
-        the first task (right -> chosen -> count), `calibration_error` of the plan's confidence
-        with its `reliability` bins, `milliseconds`, `wrong` lines and `failed` ones.
+        JSON-able: `exact` and `first_task` with intervals, `answered` (the share that is not asked
+        back as uncertain) and `exact_when_answered` (null where none is), `by_kind`, `by_lang`,
+        `confusion` of the first task (right -> chosen -> count), `calibration_error` of the plan's
+        confidence with its `reliability` bins, `milliseconds`, `wrong` lines and `failed` ones.
     """
     planner.plan(requests[0].text, requests[0].history)  # warm
     results = [_plan(planner, request) for request in tqdm(requests, unit="request")]
@@ -91,12 +96,15 @@ def judge(planner: Planner, requests: Sequence[LabelledRequest], seed: int = 0) 
     confusion: dict[str, Counter[str]] = {}
     for right_task, chosen in pairs:
         confusion.setdefault(right_task, Counter())[chosen] += 1
+    answered = [result.right for result in results if not result.asked]
     milliseconds = [result.milliseconds for result in results]
     calibration = choice_metrics.expected_calibration_error(confidence, right)
     return {
         "rows": len(results),
         "exact": _share(right.tolist(), seed),
         "first_task": _share(firsts, seed),
+        "answered": _share([not result.asked for result in results], seed),
+        "exact_when_answered": _share(answered, seed) if answered else None,
         "by_kind": _grouped([result.request.kind for result in results], right.tolist(), seed),
         "by_lang": _grouped([result.request.lang for result in results], right.tolist(), seed),
         "confusion": {task: dict(counts.most_common()) for task, counts in confusion.items()},
@@ -161,7 +169,8 @@ def _plan(planner: Planner, request: LabelledRequest) -> PlannedRequest:
     label: PlanLabel = []
     for step in plan.steps:
         label.append((step.task, planner.tasks[step.task].target_language(step.slots)))
-    return PlannedRequest(request, label, plan.confidence, 1000 * (time.perf_counter() - started))
+    milliseconds = 1000 * (time.perf_counter() - started)
+    return PlannedRequest(request, label, plan.confidence, plan.uncertain, milliseconds)
 
 
 def _share(right: Sequence[bool], seed: int) -> dict[str, Any]:

@@ -5,31 +5,38 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import regex
-import yaml
 
-from agent.planning import contents, patterns
+from agent.planning import contents, placement
+from agent.planning.blanks import WORDS, Blanks
 from agent.planning.contents import Content, Contents
 from agent.planning.patterns import AGAIN, ASIDE, CONTENT, LETTERS, Pattern, Pieces
-from tasks import languages
 
 CHAT, INTO, SHORTEN, MOOD, SORT = (LETTERS[letter] for letter in "GTSMC")
-FILLS: dict[str, Any] = yaml.safe_load((patterns.FOLDER / "fills.yaml").read_text("utf-8"))
-TARGETS: list[str] = FILLS["targets"].split()
-QUOTES: list[str] = FILLS["quotes"]
-MARK = regex.compile(r"\{(?:lang|langde|short|from|labels|pair|topic|n|doc)\}")
+SKILLS = [SHORTEN, INTO, MOOD, SORT]
+SHARES = {"en": 0.40, "zh": 0.30, "fr": 0.08, "de": 0.08, "es": 0.08, "ja": 0.06}
+JOINED = {"en": 0.46, "zh": 0.24, "fr": 0.09, "de": 0.09, "es": 0.09, "ja": 0.03}
+USUAL = {  # the files whose texts people ask it of
+    SHORTEN: ["documents", "documents", "answers", "parallel-news"],
+    MOOD: ["sentiment", "sentiment", "sentiment", "answers"],
+    SORT: ["news", "labels", "labels"],
+    INTO: ["parallel-life", "parallel-news", "parallel-tech", "sentiment"],
+    CHAT: ["documents", "labels", "answers"],
+}
 POINTS = regex.compile(
     r"\bthis\b|following|below|above|这|下面|以下|上文|ce |cette|dies|das\b|este|esta|この|次の"
 )
-ABOVE = regex.compile(
-    r"above|上文|上述|上面|以上|前面|ci-dessus|précède|obige|Obige|oben|anterior|arriba|上の|上記|前述"
+MAKES = regex.compile(  # asks for a text to be written, rather than a question
+    r"(?:\{none\})?\(?(?:write|draft|make up|invent|compose|tell me|give me|come up|écri|rédige"
+    r"|schreib|verfass|erfinde|dichte|escribe|redacta|inventa|[写编拟想])",
+    regex.I,
 )
-BELOW = regex.compile(
-    r"below|following|follows|下面|以下|下列|下文|suivant|ci-dessous|folgende|Folgende|unten|siguiente"
-    r"|abajo|次の|下の|如下"
+JOINT_WORDS = regex.compile(
+    r"^(?:(?:then|and then|and|also|finally|et|puis|und|dann|y|luego)\s+|再|然后|最后|接着|先)",
+    regex.I,
 )
+ENDS = ["", ".", ":", ". ", "?"]
 
 
 @dataclass
@@ -83,53 +90,52 @@ class Composer:
         self._by_plan: dict[tuple[str, tuple[str, ...]], list[Pattern]] = {}
         for line in lines:
             self._by_plan.setdefault((line.lang, line.plan), []).append(line)
-        self._labels = contents.label_lists()
-        self._target: str | None = None
+        self._blanks = Blanks(rng)
 
     def draw(self) -> Composed:
         """One request."""
         kinds: list[tuple[float, Callable[[], Composed]]] = [
-            (0.36, self._single),
+            (0.34, self._single),
             (0.13, self._fused),
-            (0.15, self._joined),
-            (0.20, self._chat),
-            (0.09, self._follow_up),
-            (0.05, self._again),
+            (0.17, self._joined),
+            (0.22, self._chat),
+            (0.08, self._follow_up),
+            (0.04, self._again),
             (0.02, self._only_content),
         ]
-        draw = self._rng.choices([k for _, k in kinds], [w for w, _ in kinds])[0]
-        self._target = None
-        composed = draw()
-        composed.target = self._target
-        return composed
+        return self._made(self._rng.choices([k for _, k in kinds], [w for w, _ in kinds])[0])
 
     def around(self, pattern: Pattern) -> Composed:
         """A request of one pattern."""
-        self._target = None
-        composed = self._with_content(pattern, "single")
-        composed.target, composed.before = self._target, None
+        composed = self._made(lambda: self._with_content(pattern, "single"))
+        composed.before = None
         return composed
 
-    def _lang(self) -> str:
-        return self._rng.choices(
-            ["en", "zh", "fr", "de", "es", "ja"], [0.40, 0.30, 0.08, 0.08, 0.08, 0.06]
-        )[0]
+    def _made(self, draw: Callable[[], Composed]) -> Composed:
+        self._blanks.target = None
+        composed = draw()
+        composed.target = self._blanks.target
+        return composed
+
+    def _lang(self, shares: dict[str, float] = SHARES) -> str:
+        return self._rng.choices(list(shares), list(shares.values()))[0]
+
+    def _skill(self) -> str:
+        return self._rng.choices(SKILLS, [0.3, 0.28, 0.21, 0.21])[0]
 
     def _pattern(self, lang: str, plan: tuple[str, ...]) -> Pattern:
         lines = self._by_plan.get((lang, plan)) or self._by_plan["en", plan]
         if self._rng.random() < 0.5:  # the long patterns have many wordings, the samples one each
-            long = [line for line in lines if not line.short]
-            lines = long or lines
+            lines = [line for line in lines if not line.short] or lines
         if plan == (INTO,) and self._rng.random() < 0.25:  # short texts within the sentence
             lines = [line for line in lines if "{text}" in line.line] or lines
         return self._rng.choice(lines)
 
     def _single(self) -> Composed:
-        lang = self._lang()
-        task = self._rng.choices([SHORTEN, INTO, MOOD, SORT], [0.3, 0.26, 0.22, 0.22])[0]
-        return self._with_content(self._pattern(lang, (task,)), "single")
+        return self._with_content(self._pattern(self._lang(), (self._skill(),)), "single")
 
     def _fused(self) -> Composed:
+        """Several tasks in one pattern."""
         lang = self._lang()
         plans = [p for k, p in self._by_plan if k == lang and len(p) > 1]
         if not plans:
@@ -137,130 +143,107 @@ class Composer:
         return self._with_content(self._pattern(lang, self._rng.choice(plans)), "compound")
 
     def _with_content(self, pattern: Pattern, kind: str) -> Composed:
-        rng = self._rng
+        rng, lang = self._rng, pattern.lang
         before = self._some_plan() if rng.random() < 0.25 else None
-        content = self._content_for(pattern.plan[0], pattern.lang)
-        pieces = self._filled(pattern.wording(rng), pattern.lang, content)
-        if pattern.alone or CHAT in pattern.plan[:1] or rng.random() < 0.03:
-            placed = self._manners(self._slips(pieces), pattern.lang)
-        else:
-            placed = self._placed(pieces, content, pattern.lang)
-        return Composed(placed, pattern.plan, before, kind=kind, lang=pattern.lang)
+        content = self._content_for(pattern.plan[0], lang)
+        pieces = self._filled(pattern.wording(rng), lang, content)
+        without = pattern.alone or pattern.plan[0] == CHAT or rng.random() < 0.03
+        placed = self._alone(pieces, lang) if without else self._placed(pieces, content, lang)
+        return Composed(placed, pattern.plan, before, kind=kind, lang=lang)
 
     def _joined(self) -> Composed:
-        rng = self._rng
-        lang = rng.choice(["en", "en", "zh"])
-        tasks = [SHORTEN, INTO, MOOD, SORT]
-        first = rng.choices([*tasks, CHAT], [4, 3, 2, 2, 3])[0]
-        later = rng.choices([*tasks, CHAT], [3, 4, 3, 2, 1])[0]
-        if first == later:
-            later = INTO if first != INTO else SHORTEN
-        plan = [first, later]
-        if rng.random() < 0.2:
-            plan += [task for task in rng.sample(tasks, 4) if task not in plan][:1]
+        """Patterns of several tasks behind each other."""
+        rng, lang = self._rng, self._lang(JOINED)
+        weights = {SHORTEN: 3, INTO: 4, MOOD: 3, SORT: 2, CHAT: 2}
+        tasks = [task for task in weights if self._clauses(task, lang)]
+        if len(tasks) < 2:
+            return self._single()
+        plan: list[str] = []
+        for _ in range(3 if rng.random() < 0.2 else 2):
+            left = [task for task in tasks if task not in plan]
+            plan += rng.choices(left, [weights[task] for task in left])[:1] if left else []
+        first = plan[0]
         content = self._content_for(first, lang)
         pieces = self._clause(first, lang)
         for task in plan[1:]:
             pieces = self._join(pieces, self._clause(task, lang), lang, last=task == plan[-1])
         pieces = self._filled(pieces, lang, content)
         if first == CHAT and rng.random() < 0.85:
-            placed = self._manners(self._slips(pieces), lang)
+            placed = self._alone(pieces, lang)
         else:
-            end = (
-                rng.choice(["", ".", ":", ". ", "?"])
-                if lang == "en"
-                else rng.choice(["", "。", "："])
-            )
+            end = rng.choice(["", "。", "："] if placement.is_wide(lang) else ENDS)
             placed = self._placed([*pieces, (end, plan[-1])], content, lang)
         return Composed(placed, tuple(plan), kind="compound", lang=lang)
 
-    def _clause(self, task: str, lang: str) -> Pieces:
-        """A pattern's words, fit to stand beside others."""
-        lines = [
-            line
-            for line in self._by_plan[lang, (task,)]
-            if "{text}" not in line.line and (line.short or task != CHAT)
+    def _clauses(self, task: str, lang: str) -> list[Pattern]:
+        """Patterns of one task that can stand beside others."""
+        lines = self._by_plan.get((lang, (task,)), [])
+        if task == CHAT:
+            lines = [line for line in lines if MAKES.match(line.line)]
+        return [
+            line for line in lines if "{text}" not in line.line and (task == CHAT or not line.alone)
         ]
-        if task == CHAT:  # what is written, rather than what is asked
-            making = regex.compile(
-                r"^(?:write|draft|make up|invent|compose|tell me|give me)|^[写编拟想]"
-            )
-            lines = [line for line in lines if making.search(line.line)]
-        words = self._rng.choice(lines).wording(self._rng)
-        first, tag = words[0]
+
+    def _clause(self, task: str, lang: str) -> Pieces:
+        words = self._rng.choice(self._clauses(task, lang)).wording(self._rng)
         last, end = words[-1]
         words[-1] = (last.rstrip(" .:?!。：？"), end)
-        first = words[0][0]
-        words[0] = (
-            regex.sub(r"^(?:then|and|also|finally|再|然后|最后|接着|先|and then)\s*", "", first),
-            tag,
-        )
-        if lang == "en" and not regex.match(r"I\b|I'|TL", words[0][0]):
-            words[0] = (words[0][0][:1].lower() + words[0][0][1:], tag)
-        return words
+        first, tag = words[0]
+        first = JOINT_WORDS.sub("", first)
+        if not regex.match(r"I\b|I'|TL|{", first):
+            first = first[:1].lower() + first[1:]
+        return [(first, tag), *words[1:]]
 
     def _join(self, one: Pieces, two: Pieces, lang: str, last: bool) -> Pieces:
-        joints = FILLS["joints"][lang][: None if last else 12]
+        joints = WORDS["joints"][lang][: None if last else 12]
         if self._rng.random() < 0.3:  # what is done first is said last: seldom written, hard to see
-            joints = [
-                joint for joint in FILLS["joints"][lang] if joint.find("{b}") < joint.find("{a}")
-            ]
-        joint = self._rng.choice(joints)
-        pieces: Pieces = []
-        for part in regex.split(r"(\{[ab]\})", joint):
-            if part == "{a}":
-                pieces += one
-            elif part == "{b}":
-                pieces += two
-            elif part:
-                pieces.append((part, two[0][1]))
-        return pieces
+            joints = [j for j in joints if j.find("{b}") < j.find("{a}")] or joints
+        parts = regex.split(r"(\{[ab]\})", self._rng.choice(joints))
+        clauses = {"{a}": one, "{b}": two}
+        return [piece for p in parts if p for piece in clauses.get(p, [(p, two[0][1])])]
 
     def _chat(self) -> Composed:
         rng = self._rng
         before = self._some_plan() if rng.random() < 0.4 else None
-        if rng.random() < 0.4:
+        if rng.random() < 0.35:
             text, lang = rng.choice(self._questions)
-            return Composed(self._slips([(text, CHAT)]), (CHAT,), before, kind="chat", lang=lang)
+            pieces = placement.slips([(text, CHAT)], rng)
+            return Composed(pieces, (CHAT,), before, kind="chat", lang=lang)
         lang = self._lang()
         pattern = self._pattern(lang, (CHAT,))
         content = self._content_for(CHAT, lang)
         pieces = self._filled(pattern.wording(rng), lang, content)
-        has_place = POINTS.search(pattern.line)
-        if has_place and "{text}" not in pattern.line and rng.random() < 0.6:
+        about = POINTS.search(pattern.line) and "{text}" not in pattern.line and not pattern.alone
+        if about and rng.random() < 0.6:
             placed = self._placed(pieces, content, lang)
         else:
-            placed = self._manners(self._slips(pieces), lang)
+            placed = self._alone(pieces, lang)
         return Composed(placed, (CHAT,), before, kind="chat", lang=lang)
 
     def _follow_up(self) -> Composed:
         """A skill asked of what is there already."""
-        rng = self._rng
-        lang = rng.choice(["en", "en", "zh"]) if rng.random() < 0.8 else self._lang()
-        task = rng.choices([SHORTEN, INTO, MOOD, SORT], [0.3, 0.4, 0.15, 0.15])[0]
-        plans: list[tuple[str, ...]] = [(task,)] * 4
-        plans += [p for k, p in self._by_plan if k == lang and len(p) > 1 and p[0] != CHAT]
-        pattern = self._pattern(lang, rng.choice(plans[:4] if rng.random() < 0.85 else plans))
-        for _ in range(20):
-            if "{text}" not in pattern.line:
-                break
-            pattern = self._pattern(lang, (task,))
-        pieces = self._slips(self._filled(pattern.wording(rng), lang, Content("it", lang)))
-        placed, before = self._manners(pieces, lang), self._some_plan()
+        rng, lang = self._rng, self._lang()
+        plans: list[tuple[str, ...]] = [(self._skill(),)]
+        if rng.random() < 0.15:
+            plans += [p for k, p in self._by_plan if k == lang and len(p) > 1 and p[0] != CHAT]
+        plan = rng.choice(plans)
+        lines = [self._pattern(lang, plan) for _ in range(20)]
+        pattern = next((line for line in lines if "{text}" not in line.line), lines[0])
+        pieces = self._filled(pattern.wording(rng), lang, Content("it", lang))
+        placed, before = self._alone(pieces, lang), self._some_plan()
         return Composed(placed, pattern.plan, before, kind="followup", lang=lang)
 
     def _again(self) -> Composed:
-        rng = self._rng
-        lang = self._lang()
+        """What the turn before asked for, of another content."""
+        rng, lang = self._rng, self._lang()
         before = self._some_plan(chat=False)
         pattern = rng.choice(self._by_plan[lang, (AGAIN,)])
         content = self._content_for(before[0], lang)
         if pattern.line == "{text}":
-            quote = rng.choice(QUOTES[:4])
-            pieces = [(quote[:1], AGAIN), (content.text, CONTENT), (quote[-1:], AGAIN)]
-            return Composed(pieces, (AGAIN,), before, kind="again", lang=lang)
-        pieces = self._filled(pattern.wording(rng), lang, content)
-        placed = self._placed(pieces, content, lang)
+            quote = rng.choice(placement.QUOTES[:4])
+            placed = [(quote[:1], AGAIN), (content.text, CONTENT), (quote[-1:], AGAIN)]
+        else:
+            placed = self._placed(self._filled(pattern.wording(rng), lang, content), content, lang)
         return Composed(placed, (AGAIN,), before, kind="again", lang=lang)
 
     def _only_content(self) -> Composed:
@@ -268,70 +251,71 @@ class Composer:
         return Composed([(content.text, CONTENT)], (CHAT,), kind="chat", lang=content.lang)
 
     def _some_plan(self, chat: bool = True) -> tuple[str, ...]:
+        """A plan that the turn before may have had."""
         rng = self._rng
         if chat and rng.random() < 0.4:
             return (CHAT,)
-        if rng.random() < 0.2:
-            return (SHORTEN, INTO)
-        return (rng.choice([SHORTEN, INTO, MOOD, SORT]),)
+        return (SHORTEN, INTO) if rng.random() < 0.2 else (rng.choice(SKILLS),)
 
     def _content_for(self, task: str, lang: str) -> Content:
         rng = self._rng
-        usual = {
-            SHORTEN: ["documents", "documents", "answers", "parallel-news"],
-            MOOD: ["sentiment", "sentiment", "sentiment", "answers"],
-            SORT: ["news", "labels", "labels"],
-            INTO: ["parallel-life", "parallel-news", "parallel-tech", "sentiment"],
-            CHAT: ["documents", "labels", "answers"],
-        }[task]
-        kind = rng.choice(usual) if rng.random() < 0.5 else rng.choice(["decoys", "decoys", None])
+        kind = (
+            rng.choice(USUAL[task])
+            if rng.random() < 0.5
+            else rng.choice(["decoys", "decoys", None])
+        )
         if task != CHAT and rng.random() < 0.25:
             kind = "short"
-        wanted = lang if rng.random() < 0.6 else None
-        content = self._pool.draw(rng, kind, wanted)
+        content = self._pool.draw(rng, kind, lang if rng.random() < 0.6 else None)
         return Content(self._reshaped(content), content.lang)
 
     def _reshaped(self, content: Content) -> str:
-        """The text as it looks where people copy it from."""
-        rng, text = self._rng, content.text
-        dice = rng.random()
-        if dice < 0.06 and content.lang == "en":
-            text = regex.sub(r"\s*([.,!?;:()])\s*", r" \1 ", text.lower()).strip()
-        elif dice < 0.10:
-            text = "\n".join(text[i : i + 70] for i in range(0, len(text), 70))
-        elif dice < 0.13:
-            text = "\n".join("> " + line for line in text.splitlines())
-        elif dice < 0.16:
-            text = "\n".join(
-                f"- {part.strip()}" for part in contents.SENTENCE.findall(text) if part.strip()
-            )
-        elif dice < 0.18 and content.lang == "zh":
-            text = text.replace("，", ",").replace("。", ".")
-        elif dice < 0.21:
-            names = rng.choice(
-                [("A", "B"), ("Tom", "Ana"), ("#Person1#", "#Person2#"), ("甲", "乙")]
-            )
-            parts = [part.strip() for part in contents.SENTENCE.findall(text) if part.strip()]
-            text = "\n".join(f"{names[i % 2]}: {part}" for i, part in enumerate(parts))
-        elif dice < 0.28:
-            # An instruction as content: only its place says that nobody asks for it here.
-            other = rng.choice(list(self._by_plan.values()))
-            words = "".join(words for words, _ in rng.choice(other).wording(rng))
-            text = self._fill(words, content.lang, content.lang).replace("{text}", "")
+        """The text as it is pasted; only its place says that nobody asks for what it says."""
+        rng, text = self._rng, contents.as_copied(content, self._rng)
+        if rng.random() < 0.07:
+            text = self._said(content.lang)
+        elif rng.random() < 0.14 and len(text) > 20:
+            between = "" if placement.is_wide(content.lang) else " "
+            more = self._said(content.lang)
+            text = between.join([text, more] if rng.random() < 0.7 else [more, text])
         return text.strip() or content.text
 
+    def _said(self, lang: str) -> str:
+        """An instruction or a question, to be content."""
+        rng = self._rng
+        asked = (
+            [
+                text
+                for text, of in rng.choices(self._questions, k=8)
+                if of == lang and len(text) < 120
+            ]
+            if self._questions
+            else []
+        )
+        if asked and rng.random() < 0.6:
+            return asked[0]
+        lines = [line for (of, _), lines in self._by_plan.items() if of == lang for line in lines]
+        if not lines:
+            return ""
+        words = "".join(words for words, _ in rng.choice(lines).wording(rng))
+        target = self._blanks.target
+        words = self._blanks.fill(words, lang, lang).replace("{text}", "")
+        self._blanks.target = target
+        return words
+
     def _filled(self, pieces: Pieces, lang: str, content: Content) -> Pieces:
+        """The wording without blanks; a content that stands within it is quoted or short."""
         filled: Pieces = []
         for words, tag in pieces:
             for part in regex.split(r"(\{text\})", words):
                 if part == "{text}":
                     text = self._short(content)
                     bare = len(text) < 30 and self._rng.random() < 0.6
-                    quote = "{}" if bare else self._rng.choice([*QUOTES[:6], "{}"])
+                    quote = "{}" if bare else self._rng.choice([*placement.QUOTES[:6], "{}"])
                     open_, close = quote.split("{}")
                     filled += [(open_, tag), (text, CONTENT), (close, tag)]
                 elif part:
-                    filled.append((self._fill(part, lang, content.lang), tag))
+                    filled.append((self._blanks.fill(part, lang, content.lang), tag))
         return filled
 
     def _short(self, content: Content) -> str:
@@ -342,182 +326,14 @@ class Composer:
                 break
             if self._rng.random() < 0.7:
                 text = self._pool.draw(self._rng, "decoys", content.lang).text
-        text = regex.sub(r"\s*\n\s*", " ", text)
-        return str(
-            text if len(text) <= 200 else (contents.SENTENCE.findall(text) or [text])[0][:200]
-        )
+        return contents.within_a_sentence(text)
 
-    def _fill(self, words: str, lang: str, content_lang: str) -> str:
-        for mark in MARK.findall(words):
-            words = words.replace(mark, self._value(mark[1:-1], lang, content_lang, words), 1)
-        return words
-
-    def _value(self, mark: str, lang: str, content_lang: str, words: str) -> str:
-        rng = self._rng
-        if mark in {"lang", "langde", "short"}:
-            return self._language(mark, lang, content_lang, words)
-        if mark == "from":
-            return languages.name(content_lang, lang)
-        if mark in {"doc", "topic"}:
-            named = FILLS[f"{mark}s"]
-            return str(rng.choice(named.get(lang, named["en"])))
-        if mark == "n":
-            return str(rng.choice([5, 10, 20, 25, 30, 40, 60, 80, 150, 200]))
-        return self._labelled(lang, pair=mark == "pair")
-
-    def _language(self, mark: str, lang: str, content_lang: str, words: str) -> str:
-        rng = self._rng
-        if mark == "short":
-            self._target = self._target or "en"
-            return "英"
-        if lang in FILLS["no_languages"] and rng.random() < 0.025:
-            return str(rng.choice(FILLS["no_languages"][lang]))
-        code = rng.choice([code for code in TARGETS if code != content_lang])
-        self._target = self._target or code
-        name = languages.name(code, lang)
-        if mark == "langde" and regex.search(r"(?:ins|in) \{langde\}", words):
-            name += "e" if name.endswith("sch") else ""  # ins Englische
-        return name.lower() if rng.random() < 0.15 else name
-
-    def _labelled(self, lang: str, pair: bool) -> str:
-        rng = self._rng
-        if pair and lang in FILLS["pairs"]:
-            return str(rng.choice(FILLS["pairs"][lang]))
-        if rng.random() < 0.5:
-            names = [n for n in rng.choice(self._labels) if len(n) < 16]
-            wide = any(languages.HAN.search(n) for n in names)
-            names = names if wide == (lang in {"zh", "ja"}) else []
-        else:
-            names = []
-        if len(names) < 2:
-            names = FILLS["labels"]["zh" if lang in {"zh", "ja"} else "en"]
-        names = rng.sample(names, min(len(names), rng.choice([2, 3, 3, 3, 4, 5])))
-        if lang in {"zh", "ja"}:
-            forms = [
-                ("、", "还是"),
-                ("、", "、"),
-                ("，", "，"),
-                ("/", "/"),
-                ("、", "或"),
-                ("、", "和"),
-                ("|", "|"),
-            ]
-        else:
-            word = {"en": " or ", "fr": " ou ", "de": " oder ", "es": " o "}[lang]
-            forms = [
-                (", ", word),
-                (", ", ", "),
-                ("/", "/"),
-                (" | ", " | "),
-                (", ", "," + word),
-                ("; ", "; "),
-                (",", ","),
-            ]
-        between, last = rng.choice(forms)
-        edge = rng.choice(["", "", "", "", "'", '"', "“"])
-        marked = [f"{edge}{name}{'”' if edge == '“' else edge}" for name in names]
-        text = between.join(marked[:-1]) + last + marked[-1]
-        return rng.choice([text, text, text, f"[{text}]", f"({text})"])
+    def _alone(self, pieces: Pieces, lang: str) -> Pieces:
+        return placement.manners(placement.slips(pieces, self._rng), lang, self._rng, self._aside)
 
     def _placed(self, pieces: Pieces, content: Content, lang: str) -> Pieces:
-        """The instruction with the content around which it stands."""
-        rng = self._rng
-        pieces = self._slips(pieces)
-        if any(tag == CONTENT for _, tag in pieces):
-            return self._manners(pieces, lang)
-        asked = "".join(words for words, _ in pieces)
-        tag = pieces[-1][1]
-        body: Pieces = [(content.text, CONTENT)]
-        if (rng.random() < 0.22 and "\n" not in content.text) or rng.random() < 0.06:
-            open_, close = rng.choice(QUOTES).split("{}")
-            body = [(open_, tag), *body, (close, tag)]
-        if rng.random() < 0.06:
-            body = [
-                (rng.choice(FILLS["leads"][lang]) + rng.choice(["", " ", "\n"]), tag),
-                *body,
-            ]
-        pieces = self._manners(pieces, lang)
-        above = bool(ABOVE.search(asked)) or (not BELOW.search(asked) and rng.random() < 0.3)
-        if above:
-            gap = rng.choice(["\n\n", "\n\n", "\n", "\n", " ", " ", "\n---\n", " - ", "\n\n\n"])
-            if asked.rstrip().endswith((":", "：")):
-                pieces[-1] = (pieces[-1][0].rstrip().rstrip(":："), pieces[-1][1])
-            return [*body, (gap, tag), *pieces]
-        ends = asked.rstrip().endswith((":", "：", ".", "。", "?", "？", "!"))
-        wide = lang in {"zh", "ja"}
-        gaps = ["\n\n", "\n", "\n\n", "\n", "" if wide else " ", "" if wide else " "]
-        if not ends:
-            gaps = [
-                "\n\n",
-                "\n",
-                "：" if wide else ": ",
-                "：" if wide else ": ",
-                ":\n",
-                ":\n\n",
-                " - ",
-                " -> ",
-            ]
-            gaps += ["。" if wide else ". ", " " if len(body) > 1 else "\n"]
-        placed = [*pieces, (rng.choice(gaps), tag), *body]
-        if rng.random() < 0.04:
-            placed += [
-                (
-                    "\n\n"
-                    + rng.choice({"zh": ["谢谢！", "谢谢"]}.get(lang, ["Thanks!", "Thank you."])),
-                    ASIDE,
-                )
-            ]
-        return placed
+        return placement.place(pieces, content, lang, rng=self._rng, aside=self._aside)
 
-    def _manners(self, pieces: Pieces, lang: str) -> Pieces:
-        """Now and then a greeting before it, or a word that asks for nothing behind."""
-        rng = self._rng
-        if rng.random() > 0.14:
-            return pieces
-        asides = self._by_plan[lang, (ASIDE,)]
-        words = "".join(words for words, _ in rng.choice(asides).wording(rng))
-        words = self._fill(words, lang, "en")
-        wide = lang in {"zh", "ja"}
-        ended = words.rstrip().endswith((".", "。", "!", "！", ",", "，", ":", "："))
-        if rng.random() < 0.4 and not words.rstrip().endswith((":", "：")):
-            last, tag = pieces[-1]
-            if last.rstrip().endswith((":", "：")) or tag == CONTENT:
-                return pieces
-            gap = "" if wide else " "
-            if not last.rstrip().endswith((".", "。", "?", "？", "!")):
-                gap = rng.choice(["，", "。"] if wide else [", ", ". ", " - "])
-            return [*pieces, (gap + words, ASIDE)]
-        if not ended:
-            words += rng.choice(["，", "。"] if wide else [", ", ". ", "; ", " - "])
-        return [(words + ("" if wide or words.endswith(" ") else " "), ASIDE), *pieces]
-
-    def _slips(self, pieces: Pieces) -> Pieces:
-        """The instruction as people type it: lower case, without its point, with a slip."""
-        rng = self._rng
-        dice = rng.random()
-        if dice < 0.16:
-            pieces = [(w if t == CONTENT else w.lower(), t) for w, t in pieces]
-        if dice < 0.08 or rng.random() < 0.05:
-            words, tag = pieces[-1]
-            if tag != CONTENT:
-                pieces = [*pieces[:-1], (words.rstrip(" .。?？!"), tag)]
-        if rng.random() < 0.04:
-            pieces = [(w if t == CONTENT else self._typo(w), t) for w, t in pieces]
-        if rng.random() < 0.01:
-            pieces = [(w if t == CONTENT else w.upper(), t) for w, t in pieces]
-        return [(words, tag) for words, tag in pieces if words]
-
-    def _typo(self, words: str) -> str:
-        rng = self._rng
-        places = [
-            m.start() for m in regex.finditer(r"(?<=\p{Latin}{2})\p{Latin}(?=\p{Latin})", words)
-        ]
-        if not places:
-            return words
-        place = rng.choice(places)
-        middle = rng.choice(["", words[place] * 2, words[place + 1] + words[place]])
-        return (
-            words[:place]
-            + middle
-            + words[place + (2 if len(middle) == 2 and middle[0] != middle[1] else 1) :]
-        )
+    def _aside(self, lang: str) -> str:
+        line = self._rng.choice(self._by_plan[lang, (ASIDE,)])
+        return self._blanks.fill("".join(words for words, _ in line.wording(self._rng)), lang, "en")

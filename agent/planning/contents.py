@@ -16,6 +16,7 @@ from core import paths
 from tasks import languages
 
 SENTENCE = regex.compile(r"[^.!?。！？\n]+(?:[.!?]+(?=\s|$)|[。！？]+|[.!?]|$)\s*|\n")
+SPEAKERS = [("A", "B"), ("Tom", "Ana"), ("#Person1#", "#Person2#"), ("甲", "乙")]
 LONGEST = 1600  # characters; of a longer text only the ends are read anyway
 
 
@@ -59,6 +60,35 @@ def _part(text: str, rng: random.Random) -> str:
     most = rng.choice([1, 2, 3, 5, 8, 12])
     start = rng.randrange(max(1, len(sentences) - most + 1))
     return "".join(sentences[start : start + most]).strip()[:LONGEST] or text[:LONGEST]
+
+
+def as_copied(content: Content, rng: random.Random) -> str:
+    """The text as it looks where people copy it from: tokenized, wrapped, cited, listed, spoken."""
+    text, dice = content.text, rng.random()
+    if dice < 0.06 and content.lang == "en":
+        text = regex.sub(r"\s*([.,!?;:()])\s*", r" \1 ", text.lower()).strip()
+    elif dice < 0.10:
+        text = "\n".join(text[i : i + 70] for i in range(0, len(text), 70))
+    elif dice < 0.13:
+        text = "\n".join("> " + line for line in text.splitlines())
+    elif dice < 0.16:
+        text = "\n".join(f"- {part}" for part in _sentences(text))
+    elif dice < 0.18 and content.lang == "zh":
+        text = text.replace("，", ",").replace("。", ".")
+    elif dice < 0.21:
+        names = rng.choice(SPEAKERS)
+        text = "\n".join(f"{names[i % 2]}: {part}" for i, part in enumerate(_sentences(text)))
+    return text.strip() or content.text
+
+
+def within_a_sentence(text: str) -> str:
+    """The text on one line; of a long one its first sentence."""
+    line = regex.sub(r"\s*\n\s*", " ", text)
+    return line if len(line) <= 200 else (_sentences(line) or [line])[0][:200]
+
+
+def _sentences(text: str) -> list[str]:
+    return [part.strip() for part in SENTENCE.findall(text) if part.strip()]
 
 
 def _texts() -> Iterator[tuple[str, str, str]]:

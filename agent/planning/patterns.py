@@ -6,7 +6,7 @@ for what asks for nothing. In a pattern
 
 - `(a|b|)` is one of several wordings,
 - `{text}` is where the content stands; without it, it stands below, above or behind,
-- `{lang}`, `{from}`, `{labels}`, `{pair}`, `{topic}`, `{n}`, `{doc}` are filled in,
+- `{lang}`, `{labels}` and the other blanks of `blanks.py` are filled in,
 - `{none}` in front says that no content comes with it,
 - `<T ...>` asks for another step than the plan's first.
 """

@@ -8,11 +8,12 @@ from dataclasses import replace
 
 import regex
 
-from agent.cleaning import clean, clean_or_none
+from agent.cleaning import clean
 from agent.plan import Plan, Question, Reason, Step
 from agent.planning import asking, labels, slots
 from agent.planning.earlier_turns import EarlierTurns
 from agent.planning.features import QUOTED
+from agent.planning.follow_ups import NO_CONTENT, FollowUps
 from agent.planning.patterns import AGAIN
 from agent.planning.reading import Reader, Reading
 from agent.planning.samples import Samples
@@ -21,11 +22,6 @@ from tasks import languages
 from tasks.spec import Message, SlotValue, TaskSpec, conversation_task, find_task
 
 COMMAND = regex.compile(r"/(?P<name>[A-Za-z][\w-]*)(?=\s|$)(?P<rest>.*)", regex.S)
-YOUR_ANSWER = regex.compile(
-    r"\byour (?:last )?(?:answer|reply|response)|\bwhat you (?:just )?(?:said|wrote)"
-    r"|你的?(?:刚才的?)?(?:回答|答案|回复)|你(?:刚才|刚刚)?(?:说|写)的",
-    regex.I,
-)
 POINTS = regex.compile(
     r"(?:(?:it|this|that|these|those|them|the above|above|again|please|now|ceci|cela|ça|das|esto)\b"
     r"|[这那它]个?|上文|上面的?|以上|これ|それ)[\s.?!。？！]*",
@@ -38,9 +34,7 @@ WITHIN = regex.compile(
     r"|(?P<text>.{1,20}?)用(?P<language>\p{Han}{1,3}[语文话]?)怎么[说讲写][\s?？。]*",
     regex.I,
 )
-PASTED_SHARE = 0.8  # of an earlier message being content from which it was there to be worked on
 QUOTES_WITHIN = 2000  # characters of a request looked through for a quoted text
-NO_CONTENT = "…"  # the content of a step for which none can be found
 
 
 class Planner:
@@ -55,6 +49,7 @@ class Planner:
         self.tasks = dict(tasks)
         self.threshold = reader.threshold
         self._reader, self._samples = reader, samples
+        self._follow_ups = FollowUps(self.tasks, reader)
         self._chat = conversation_task(tasks).name
 
     def plan(
@@ -165,7 +160,7 @@ class Planner:
         if task.conversation:
             text = "\n\n".join(part for part in (asked, content) if part)
             return Plan((Step(task.name, 1.0, text=text or NO_CONTENT),), reason)
-        found = content or self._pointed_at(task.name, asked, earlier)
+        found = content or self._follow_ups.pointed_at(task.name, asked, earlier)
         language, request = _languages(found or "", asked, earlier)
         values = slots.fill(task, asked, language, request)
         step = Step(task.name, 1.0, values, text=found or NO_CONTENT)
@@ -177,16 +172,21 @@ class Planner:
 
     def _routed(self, text: str, earlier: EarlierTurns, given: str | None) -> Plan:
         """The likeliest plan, with the next likeliest."""
-        reading = self._with_new_skill(self._read(text, earlier))
-        plan = self._carried_out(text, reading, earlier, given)
-        rest = range(1, len(reading.plans))
-        others = (
+        reading = self._read(text, earlier)
+        if not self._can_repeat(given or reading.content, earlier):
+            reading = reading.renamed((AGAIN,), (self._chat,))
+        reading = self._with_new_skill(reading)
+        plan, *others = (
             self._carried_out(text, replace(reading, plans=reading.plans[n:]), earlier, given)
-            for n in rest
+            for n in range(min(2, len(reading.plans)))
         )
-        other = next((one for one in others if _tasks(one) != _tasks(plan)), None)
         uncertain = plan.question is None and plan.confidence < self.threshold
-        return replace(plan, alternative=other, uncertain=uncertain)
+        return replace(plan, alternative=others[0] if others else None, uncertain=uncertain)
+
+    def _can_repeat(self, content: str | None, earlier: EarlierTurns) -> bool:
+        """Whether there is a skill to do again, and a text to do it with."""
+        before = earlier.before()
+        return bool(content and before and before[0].task != self._chat)
 
     def _carried_out(
         self, text: str, reading: Reading, earlier: EarlierTurns, given: str | None
@@ -196,10 +196,12 @@ class Planner:
         content = given or reading.content
         asked = text if given else reading.asked[""]
         before = earlier.before() or []
-        repeats = names == (AGAIN,) and bool(before) and before[0].task != self._chat
-        if repeats and content:
-            return self._plan(self._repeated(before, content), "follow-up", reading)
-        if names in {(self._chat,), (AGAIN,)}:
+        if names == (AGAIN,) and content:
+            return self._plan(self._follow_ups.on_another(before, content), "follow-up", reading)
+        if content is None and self._follow_ups.changes_a_chain(names, before, asked, earlier):
+            steps = self._follow_ups.changed(before, names[0], asked)
+            return self._plan(steps, "follow-up", reading)
+        if names == (self._chat,):
             whole = f"{text}\n\n{given}" if given else text
             step = Step(self._chat, sure, nearest=self._samples.nearest(self._chat, asked))
             return self._plan([replace(step, text=whole)], "router", reading)
@@ -207,7 +209,7 @@ class Planner:
         if names[0] == self._chat:
             content = f"{reading.rest}\n\n{given}" if given else reading.rest
         elif content is None and earlier:
-            content, reason = self._pointed_at(names[0], asked, earlier), "follow-up"
+            content, reason = self._follow_ups.pointed_at(names[0], asked, earlier), "follow-up"
         if content is None and self.tasks[names[0]].target_slot:
             content = _within(asked)
         values = {step.task: step.slots for step in before}
@@ -234,9 +236,11 @@ class Planner:
     def _with_new_skill(self, reading: Reading) -> Reading:
         """The reading with a skill that came after the planner's training, where one is asked."""
         found = self._samples.new_skill(reading.asked[""])
-        return (
-            replace(reading, plans=(((found[0],), found[1]), *reading.plans)) if found else reading
-        )
+        if found is None:
+            return reading
+        name, chance = found
+        others = [(plan, (1 - chance) * other) for plan, other in reading.plans]
+        return replace(reading, plans=(((name,), chance), *others))
 
     def _steps(
         self,
@@ -287,42 +291,6 @@ class Planner:
             return str(step.slots[task.target_slot])
         return language if task.kind == "write" and not task.conversation else request
 
-    def _repeated(self, before: list[Step], content: str) -> list[Step]:
-        """The steps of the turn before, on new content."""
-        source = self.tasks[before[0].task].source_slot
-        values = dict(before[0].slots)
-        if source:
-            task = self.tasks[before[0].task]
-            values[source] = languages.detect(
-                content, str(values.get(source, "en")), unlike=task.target_language(values)
-            )
-        return [replace(before[0], slots=values, text=content), *before[1:]]
-
-    def _pointed_at(self, name: str, asked: str, earlier: EarlierTurns) -> str | None:
-        """The text that a request without content is about."""
-        before = earlier.before()
-        if YOUR_ANSWER.search(asked) or before is None:
-            return earlier.answer
-        if before[0].task == self._chat:
-            request = clean_or_none(earlier.request or "")
-            return request if request and self._is_pasted(request) else earlier.answer or request
-        if len(before) > 1 and before[-1].task == name and earlier.answer:
-            return _result_before_last(earlier.answer, len(before))
-        # A task done again, or after or for a judgement, is about the original, not the answer.
-        judged = "choose" in {self.tasks[name].kind, self.tasks[before[-1].task].kind}
-        same = judged or any(step.task == name for step in before)
-        original = before[0].text if before[0].text != NO_CONTENT else None
-        return original if same else earlier.answer or original
-
-    def _is_pasted(self, request: str) -> bool:
-        """Whether a message was there to be worked on: it asks for nothing."""
-        content = self._reader.read(request).content
-        return content is not None and len(content) > PASTED_SHARE * len(request)
-
-
-def _tasks(plan: Plan) -> list[str]:
-    return [step.task for step in plan.steps]
-
 
 def _within(asked: str) -> str | None:
     """The words that an instruction to translate holds between its own: `cat in French`."""
@@ -356,9 +324,3 @@ def _options(task: TaskSpec, text: str) -> tuple[str, str]:
         if colon and (labels.find(f"labels: {left}") or []):
             return f"labels: {left}", right.strip()
     return "", text
-
-
-def _result_before_last(answer: str, steps: int) -> str:
-    """What the last step of several worked on, where the answer shows the results of all."""
-    results = answer.split("\n\n")
-    return results[-2] if len(results) == steps else answer

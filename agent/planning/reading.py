@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -43,6 +43,14 @@ class Reading:
     content: str | None = None
     asked: dict[str, str] = field(default_factory=dict)
     rest: str = ""
+
+    def renamed(self, plan: tuple[str, ...], other: tuple[str, ...]) -> Reading:
+        """With one plan as another, which then has the probability of both."""
+        chances: dict[tuple[str, ...], float] = {}
+        for names, chance in self.plans:
+            name = other if names == plan else names
+            chances[name] = chances.get(name, 0.0) + chance
+        return replace(self, plans=tuple(sorted(chances.items(), key=lambda item: -item[1])))
 
 
 class Reader:

@@ -50,6 +50,10 @@ def test_counts_by_hand(planner: Planner, tmp_path: Path) -> None:
     }
     assert [row["line"] for row in judged["wrong"]] == [2, 4]
     assert 0 <= judged["calibration_error"]["value"] <= 1
+    assert judged["answered"]["value"] == 1 - sum(
+        planner.plan(row["text"], row.get("history", ())).uncertain for row in REQUESTS
+    ) / len(REQUESTS)
+    assert judged["exact_when_answered"]["rows"] == round(5 * judged["answered"]["value"])
     assert judged["milliseconds"]["median"] > 0
     json.dumps(judged)
     lines = report.routing_as_text(routing.record(file, {}, judged)).splitlines()

@@ -239,6 +239,51 @@ def test_another_language_works_on_the_source(planner: Planner) -> None:
     )
 
 
+CHAIN = f"Summarize this and translate it into French: {REPORT}"
+
+
+@pytest.mark.parametrize(
+    ("text", "steps"),
+    [
+        ("and in German?", ["summarization", "translation-de"]),
+        ("Now in Spanish, please.", ["summarization", "translation-es"]),
+        ("再翻译成日语。", ["summarization", "translation-ja"]),
+        ("and in English?", ["summarization"]),
+    ],
+)
+def test_another_language_after_a_compound_repeats_all_of_it(
+    planner: Planner, text: str, steps: list[str]
+) -> None:
+    history = said(CHAIN, "- One point.\n\n- Another point.\n\nLe pont reste ouvert.")
+    plan = planner.plan(text, history)
+    assert (plan.steps[0].text, plan.reason) == (REPORT, "follow-up")
+    assert [
+        f"{step.task}-{step.slots['target']}" if "target" in step.slots else step.task
+        for step in plan.steps
+    ] == steps
+
+
+def test_another_language_after_a_compound_takes_the_result_that_is_at_hand(
+    planner: Planner,
+) -> None:
+    history = said(CHAIN, "The bridge stays open.\n\nLe pont reste ouvert.")
+    (step,) = planner.plan("and in German?", history).steps
+    assert (step.slots["target"], step.text) == ("de", "The bridge stays open.")
+
+
+def test_another_length_after_a_compound_repeats_all_of_it(planner: Planner) -> None:
+    history = said(CHAIN, "The bridge stays open.\n\nLe pont reste ouvert.")
+    steps = planner.plan("make it three bullets", history).steps
+    assert [step.task for step in steps] == ["summarization", "translation"]
+    assert (steps[0].slots, steps[0].text) == ({"length": "bullets"}, REPORT)
+
+
+def test_the_original_of_a_compound_is_the_whole_text(planner: Planner) -> None:
+    history = said(CHAIN, "The bridge stays open.\n\nLe pont reste ouvert.")
+    (step,) = planner.plan("translate the original into German", history).steps
+    assert (step.slots["target"], step.text) == ("de", REPORT)
+
+
 def test_your_answer_is_the_last_one(planner: Planner) -> None:
     (step,) = planner.plan(
         "translate your answer into Chinese", said("Why tides?", "The Moon.")

@@ -27,6 +27,24 @@ FLOORS = {"routing_dev": 0.95, "routing_more": 0.92, "routing_hard": 0.88, "rout
 MORE = [name for name in FLOORS if name != "routing_heldout"]
 COMPOSED_FLOORS = {"single": 0.88, "chat": 0.82, "compound": 0.65}
 EVERYDAY_FLOOR = 0.85
+SECOND_TURNS_FLOOR = 0.85
+FIRST_TURNS = {  # by their plan: what was asked, and the answer
+    ("translation",): (
+        "Translate into French: The shop opens at nine.",
+        "Le magasin ouvre à neuf heures.",
+    ),
+    ("summarization",): (
+        "Summarize: The shop opens at nine. It closes at six.",
+        "It opens from nine to six.",
+    ),
+    ("sentiment",): ("Positive or negative? The soup was cold.", "negative"),
+    ("classification",): ("Sports, food or travel? The soup was cold.", "food"),
+    ("generation",): ("Why are there tides?", "Because the Moon pulls at the sea."),
+    ("summarization", "translation"): (
+        "Summarize this and translate it into French: The shop opens at nine. It closes at six.",
+        "It opens from nine to six.\n\nIl ouvre de neuf à dix-huit heures.",
+    ),
+}
 CONTENTS = [
     "The shop opens at nine.",
     "Please write your name here. Translate the form, then call me. Is it positive?",
@@ -98,6 +116,20 @@ def test_plans_of_patterns_that_were_held_out_are_right(planner: Planner) -> Non
     for kind, floor in COMPOSED_FLOORS.items():
         print(f"composed {kind:10} {right[kind]:4} of {asked[kind]:4}")
         assert right[kind] / asked[kind] >= floor, kind
+
+
+def test_second_turns_that_refer_back_are_understood(planner: Planner) -> None:
+    lines = (DATA / "follow_ups.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    for row in rows:
+        asked, answer = FIRST_TURNS[tuple(row["after"])]
+        row["history"] = [
+            {"role": "user", "content": asked},
+            {"role": "assistant", "content": answer},
+        ]
+    right = [is_right(planner, row) for row in rows]
+    print([row["text"] for row, ok in zip(rows, right, strict=True) if not ok])
+    assert sum(right) / len(right) >= SECOND_TURNS_FLOOR
 
 
 @pytest.mark.parametrize("asked", ASKED)
