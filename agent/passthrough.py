@@ -54,6 +54,7 @@ def complete(
         until=options.until,
         logprobs=options.logprobs,
         grammar=options.grammar,
+        tools=options.tools,
     )
     yield from _written(engine.write(request, turn.stop), "", fingerprints)
 
@@ -128,7 +129,7 @@ def _written(
             )
         else:
             text += item.text
-            yield TextDelta(0, item.text, item.tokens)
+            yield TextDelta(0, item.text, item.tokens, item.calls)
 
 
 def _prompt_tokens(

@@ -7,7 +7,7 @@ import sys
 import threading
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -110,6 +110,8 @@ def decoding_fingerprint(decoding: Decoding, options: TurnOptions) -> str:
     more: dict[str, Any] = {"until": options.until} if options.until else {}
     if options.grammar:
         more["grammar"] = (options.grammar.kind, options.grammar.text)
+    if options.tools:
+        more["tools"] = asdict(options.tools)
     return fingerprint.of_value(decoding.model_dump() | more)
 
 

@@ -27,6 +27,7 @@ from engine.interface import (
     WriteRequest,
 )
 from engine.stop_strings import StopStrings
+from engine.tool_support import TOO_SMALL
 from tasks.spec import Message
 
 
@@ -70,6 +71,7 @@ class FakeEngine:
     """
 
     start_token = 256
+    tools_refused: str | None = TOO_SMALL
 
     def __init__(
         self,

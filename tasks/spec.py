@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import string
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict
 
@@ -20,12 +21,25 @@ TASK_NAME = r"^[a-z][a-z0-9_-]{0,39}$"
 SlotValue = str | list[str]  # ISO 639-1 code, name of a choice, or label list
 
 
-class Message(TypedDict):
-    """One turn of a conversation. `task` marks a user turn whose route is known."""
+@dataclass(frozen=True)
+class ToolCall:
+    """A function that a model calls; `arguments` are JSON, an object."""
 
-    role: Literal["system", "user", "assistant"]
+    id: str
+    name: str
+    arguments: str
+
+
+class Message(TypedDict):
+    """One turn of a conversation. `task` marks a user turn whose route is known; `calls` are the
+    assistant's, and `call_id` is the one that a tool's turn is the result of.
+    """
+
+    role: Literal["system", "user", "assistant", "tool"]
     content: str
     task: NotRequired[str | None]
+    calls: NotRequired[tuple[ToolCall, ...]]
+    call_id: NotRequired[str]
 
 
 class _Strict(BaseModel):
