@@ -34,6 +34,8 @@ from engine.encoder import SentenceEncoder
 from engine.interface import Engine
 from tasks.spec import Message, TaskSpec, conversation_task
 
+# An answer with tools repeats what stands before it: names, and values for their arguments.
+COPYING = {"repetition_penalty": 1.0, "dry_multiplier": 0.0}
 SYSTEM_LEFT_OUT = (
     "The system message was left out: this task has a prompt of its own. With "
     '`"patchbay": {"raw": true}` the messages are read as they stand.'
@@ -183,11 +185,13 @@ class Agent:
         """Write after messages as they stand, with one adapter or the bare base: no task, no plan.
 
         What the options leave comes from the task that the adapter serves, or else from
-        conversation. `begun` is the beginning of the answer, which does not come again. Ends as
-        `answer`.
+        conversation. Tools are the engine's alone, and nothing stands in for it. `begun` is the
+        beginning of the answer, which does not come again. Ends as `answer`.
         """
         serving = (task for task in self.tasks.values() if adapter in task.adapters)
         default = next(serving, conversation_task(self.tasks)).decoding
+        if options.tools:
+            default = default.model_copy(update=COPYING)
         most = min(options.max_tokens or default.max_new_tokens, self.limits.max_answer_tokens)
         turn = TurnContext(
             stop=stop or threading.Event(), options=replace(options, max_tokens=most)
@@ -198,7 +202,9 @@ class Agent:
                 engine, messages, adapter=adapter, default=default, begun=begun, turn=turn
             )
 
-        events = with_fallback(attempt, index=0, engine=self.engine, fallback=self.fallback)
+        of_tools = options.tools or any("calls" in message for message in messages)
+        fallback = None if of_tools else self.fallback
+        events = with_fallback(attempt, index=0, engine=self.engine, fallback=fallback)
         return self._guarded(events, turn)
 
     def go_on(

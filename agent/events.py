@@ -17,6 +17,7 @@ from typing import Literal
 
 from agent.plan import Plan, Step
 from engine.interface import Token
+from tasks.spec import ToolCall
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,14 @@ class Notice:
 
 @dataclass(frozen=True)
 class TextDelta:
-    """More text of the step, whole characters only. `tokens` where log-likelihoods were wished."""
+    """More text of the step, whole characters only, and calls of tools behind it. `tokens` where
+    log-likelihoods were wished.
+    """
 
     index: int
     text: str
     tokens: tuple[Token, ...] = ()
+    calls: tuple[ToolCall, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from core.errors import NotAllowed
-from engine.interface import Grammar
+from engine.interface import Grammar, Tools
 from tasks.spec import Decoding
 
 
@@ -18,6 +18,7 @@ class TurnOptions:
         max_tokens: written in the whole turn, over all its steps.
         until: stop strings: no text goes on past any of these.
         grammar: what the answer must be; it is then written by one step.
+        tools: functions that the answer may call, of messages that are read as they stand.
         adapter: answers in place of the one that the task would take.
         logprobs: give each written token's log-likelihood, and of so many others in its place.
         seed: of the sampling; another one gives another answer where the task samples.
@@ -37,6 +38,7 @@ class TurnOptions:
     max_tokens: int | None = None
     until: tuple[str, ...] = ()
     grammar: Grammar | None = None
+    tools: Tools | None = None
     adapter: str | None = None
     logprobs: int | None = None
     seed: int = 0

@@ -58,6 +58,7 @@ def complete(
         logprobs=options.logprobs,
         grammar=options.grammar,
         begun=begun,
+        tools=options.tools,
     )
     yield from _written(engine.write(request, turn.stop), "", fingerprints)
 
@@ -134,7 +135,7 @@ def _written(
             yield Progress(0, "prompt", item.read, item.prompt_tokens)
         else:
             text += item.text
-            yield TextDelta(0, item.text, item.tokens)
+            yield TextDelta(0, item.text, item.tokens, item.calls)
 
 
 def _prompt_tokens(

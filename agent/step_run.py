@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -129,6 +129,8 @@ def decoding_fingerprint(decoding: Decoding, options: TurnOptions) -> str:
     more: dict[str, Any] = {"until": options.until} if options.until else {}
     if options.grammar:
         more["grammar"] = (options.grammar.kind, options.grammar.text)
+    if options.tools:
+        more["tools"] = asdict(options.tools)
     return fingerprint.of_value(decoding.model_dump() | more)
 
 

@@ -22,6 +22,7 @@ from api.reply_schemas import (
 )
 from core import fingerprint
 from engine.interface import Token
+from tasks.spec import ToolCall
 
 STEP_SEPARATOR = "\n\n"  # between the texts of two steps
 
@@ -32,6 +33,7 @@ class AnswerDelta:
 
     text: str
     tokens: tuple[Token, ...] = ()
+    calls: tuple[ToolCall, ...] = ()
 
 
 class Answer:
@@ -39,10 +41,12 @@ class Answer:
 
     Attributes:
         record: what has come of the turn.
+        calls: of tools, so far.
     """
 
     def __init__(self, seed: int) -> None:
         self.record = TurnRecord()
+        self.calls: tuple[ToolCall, ...] = ()
         self._seed = seed
 
     def take(self, event: Event) -> AnswerDelta | None:
@@ -55,8 +59,9 @@ class Answer:
         match event:
             case Failed(kind=kind, message=message):
                 raise ApiError.of(kind, message)
-            case TextDelta(index=index, text=text, tokens=tokens):
-                delta = AnswerDelta(self._separated(index, text), tokens)
+            case TextDelta(index=index, text=text, tokens=tokens, calls=calls):
+                delta = AnswerDelta(self._separated(index, text), tokens, calls)
+                self.calls += calls
             case StepFinished(index=index, text=text, labels=labels) if labels:
                 delta = AnswerDelta(self._separated(index, text))
         self.record.apply(event)

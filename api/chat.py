@@ -26,10 +26,13 @@ from api.reply_schemas import (
     STREAM_EVENT,
     AnswerChoice,
     AnswerMessage,
+    AnswerToolCall,
     ChatChunk,
     ChatCompletion,
+    ChatFinish,
     ChoiceDelta,
     ChunkChoice,
+    ToolCallDelta,
 )
 from api.schemas import (
     ChatRequest,
@@ -37,11 +40,13 @@ from api.schemas import (
     as_messages,
     read_files,
 )
+from api.tools import offered_tools, paired, require_tools
 from api.turn_options import turn_options
 from core.access import Visitor
 from core.errors import InputError
 from core.settings import Settings
-from tasks.spec import Message, TaskSpec, find_task
+from engine.interface import Tools
+from tasks.spec import Message, TaskSpec, ToolCall, find_task
 
 WITH_STREAM: dict[int | str, dict[str, Any]] = {
     200: {
@@ -60,7 +65,9 @@ def chat_routes(router: APIRouter, agent: Agent, turns: Turns, settings: Setting
         responses=WITH_STREAM | documented(400, 401, 403, 404, 413, 422, 429, 500, 503),
     )
     async def chat_completions(request: Request, body: ChatRequest) -> Response:
-        """Answer a conversation: routed by `auto`, or as it stands by the model that is named."""
+        """Answer a conversation: routed by `auto`, or as it stands by the model that is named, and
+        with tools by the base.
+        """
         visitor: Visitor = request.state.visitor
         adapter = adapter_of(body.model, agent)
         request.state.log_fields["model"] = body.model
@@ -72,9 +79,10 @@ def chat_routes(router: APIRouter, agent: Agent, turns: Turns, settings: Setting
             settings,
             logprobs=(body.top_logprobs or 0) if body.logprobs else None,
             grammar=body.response_format.grammar() if body.response_format else None,
+            tools=offered_tools(body.tools, body.tool_choice, body.parallel_tool_calls),
         )
         seeds = [(options.seed + i) % 2**64 for i in range(body.n or 1)]
-        start = _start(agent, body, adapter)
+        start = _start(agent, body, adapter, options.tools)
         turn = turns.begin(
             lambda stop: one_by_one(start(stop, replace(options, seed=seed)) for seed in seeds)
         )
@@ -90,11 +98,12 @@ def chat_routes(router: APIRouter, agent: Agent, turns: Turns, settings: Setting
 
 
 def _start(
-    agent: Agent, body: ChatRequest, adapter: str | None
+    agent: Agent, body: ChatRequest, adapter: str | None, tools: Tools | None
 ) -> Callable[[threading.Event, TurnOptions], Iterator[Event]]:
     """The turn that the body asks for.
 
     Raises:
+        ApiError: tools are not offered here, or their turns do not fit together.
         InputError: there is nothing to answer, or far too much, or two wishes contradict.
         UnknownName: there is no such task.
     """
@@ -106,6 +115,10 @@ def _start(
         return lambda stop, drawn: agent.complete(
             messages[:-1], adapter, begun=begun, stop=stop, options=drawn
         )
+    if tools or any(message.is_of_tools for message in body.messages):
+        require_tools(agent.engine, "tools" if tools else "messages", of_base=not (adapter or task))
+        turns = paired(messages)
+        return lambda stop, drawn: agent.complete(turns, None, stop=stop, options=drawn)
     if body.model != AUTO and task is None:
         return lambda stop, drawn: agent.complete(messages, adapter, stop=stop, options=drawn)
     *history, last = messages
@@ -197,12 +210,20 @@ class _ChatCompletion(Completion[ChunkChoice]):
 
     def _choice(self, index: int, deltas: list[AnswerDelta]) -> AnswerChoice:
         tokens = [token for delta in deltas for token in delta.tokens]
+        text = "".join(delta.text for delta in deltas)
+        calls = [AnswerToolCall(**_called(call)) for call in self._answers[index].calls]
         return AnswerChoice(
             index=index,
-            message=AnswerMessage(content="".join(delta.text for delta in deltas)),
+            message=AnswerMessage(
+                content=None if calls and not text else text, tool_calls=calls or None
+            ),
             logprobs=openai_logprobs(tokens) if self._logprobs else None,
-            finish_reason=self._answers[index].finish,
+            finish_reason=self._finish(index),
         )
+
+    def _finish(self, index: int) -> ChatFinish:
+        answer = self._answers[index]
+        return "tool_calls" if answer.calls and answer.finish == "stop" else answer.finish
 
     def _chunk(self, choices: list[ChunkChoice], **more: Any) -> ChatChunk:
         return ChatChunk(**self._head, choices=choices, **more)
@@ -212,8 +233,18 @@ class _ChatCompletion(Completion[ChunkChoice]):
 
     def _piece(self, index: int, delta: AnswerDelta) -> ChunkChoice:
         logprobs = openai_logprobs(list(delta.tokens)) if self._logprobs else None
-        return ChunkChoice(index=index, delta=ChoiceDelta(content=delta.text), logprobs=logprobs)
+        first = len(self._answers[index].calls) - len(delta.calls)  # which are its last
+        calls = [
+            ToolCallDelta(index=place, **_called(call))
+            for place, call in enumerate(delta.calls, first)
+        ]
+        text = None if calls and not delta.text else delta.text
+        more = ChoiceDelta(content=text, tool_calls=calls or None)
+        return ChunkChoice(index=index, delta=more, logprobs=logprobs)
 
     def _ending(self, index: int) -> ChunkChoice:
-        finish = self._answers[index].finish
-        return ChunkChoice(index=index, delta=ChoiceDelta(), finish_reason=finish)
+        return ChunkChoice(index=index, delta=ChoiceDelta(), finish_reason=self._finish(index))
+
+
+def _called(call: ToolCall) -> dict[str, Any]:
+    return {"id": call.id, "function": {"name": call.name, "arguments": call.arguments}}

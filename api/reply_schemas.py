@@ -160,12 +160,31 @@ class Logprobs(BaseModel):
     refusal: None = None
 
 
+class CalledFunction(BaseModel):
+    """A function's name, and its arguments in JSON."""
+
+    name: str
+    arguments: str
+
+
+class AnswerToolCall(BaseModel):
+    """A call of a tool."""
+
+    id: str
+    type: Literal["function"] = "function"
+    function: CalledFunction
+
+
 class AnswerMessage(BaseModel):
-    """The answer's text."""
+    """The answer's text, or null and the tools that it calls."""
 
     role: Literal["assistant"] = "assistant"
-    content: str
+    content: str | None
     refusal: None = None
+    tool_calls: Annotated[list[AnswerToolCall] | None, OMITTED_IF_NONE] = None
+
+
+ChatFinish = Literal["stop", "length", "tool_calls"]
 
 
 class AnswerChoice(BaseModel):
@@ -174,7 +193,7 @@ class AnswerChoice(BaseModel):
     index: int = 0
     message: AnswerMessage
     logprobs: Logprobs | None
-    finish_reason: Literal["stop", "length"]
+    finish_reason: ChatFinish
 
 
 class ChatCompletion(BaseModel):
@@ -190,11 +209,18 @@ class ChatCompletion(BaseModel):
     patchbay: Provenance
 
 
+class ToolCallDelta(AnswerToolCall):
+    """A call of a tool, which comes whole; `index` is its place among those of the answer."""
+
+    index: int
+
+
 class ChoiceDelta(BaseModel):
     """More of the answer."""
 
     role: Annotated[Literal["assistant"] | None, OMITTED_IF_NONE] = None
     content: Annotated[str | None, OMITTED_IF_NONE] = None
+    tool_calls: Annotated[list[ToolCallDelta] | None, OMITTED_IF_NONE] = None
 
 
 class ChunkChoice(BaseModel):
@@ -203,7 +229,7 @@ class ChunkChoice(BaseModel):
     index: int = 0
     delta: ChoiceDelta
     logprobs: Logprobs | None = None
-    finish_reason: Literal["stop", "length"] | None = None
+    finish_reason: ChatFinish | None = None
 
 
 class ChatChunk(BaseModel):

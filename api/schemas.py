@@ -9,18 +9,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     PrivateAttr,
     StringConstraints,
-    ValidationInfo,
     WithJsonSchema,
 )
 from pydantic_core import PydanticCustomError
 
 from agent.cleaning import MAX_CHARACTERS
+from api.request_body import RequestBody
+from api.tool_schemas import NamedTool, OfferedTool, PastCall
 from core.errors import InputError
 from documents import Document, joined, process
 from engine.constraints import require_supported
@@ -30,6 +30,7 @@ from tasks.spec import Message
 MAX_MESSAGES = 512
 MAX_LABELS = 100
 MAX_STOPS = 32
+MAX_TOOLS = 128
 MAX_CHOICES = 16
 MAX_KIND_SHOWN = 100  # characters
 MAX_INTEGER = 2**53 - 1  # the largest that every reader of JSON keeps exact
@@ -54,39 +55,6 @@ def _distinct(labels: list[str]) -> list[str]:
 
 
 RequestText = Annotated[str, StringConstraints(min_length=1, max_length=MAX_CHARACTERS)]
-
-
-def _says_nothing(value: object) -> object:
-    """Clients send what they know, also where it asks for nothing: `tools: []`, `store: false`."""
-    if value is None or value is False or value in ("", [], {}):
-        return value
-    raise PydanticCustomError("unknown_parameter", "is not known here")
-
-
-SaysNothing = Annotated[
-    Any,
-    BeforeValidator(_says_nothing),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "null"},
-                {"const": False},
-                {"type": "string", "maxLength": 0},
-                {"type": "array", "maxItems": 0},
-                {"type": "object", "maxProperties": 0},
-            ]
-        }
-    ),
-]
-
-
-class RequestBody(BaseModel):
-    """A request's body. What is not known here may be there as null, false or empty, and as nothing
-    else.
-    """
-
-    model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
-    __pydantic_extra__: dict[str, SaysNothing]
 
 
 class TextPart(RequestBody):
@@ -175,9 +143,16 @@ class ChatMessage(RequestBody):
     empty.
     """
 
-    role: Literal["system", "developer", "user", "assistant"]
+    role: Literal["system", "developer", "user", "assistant", "tool"]
     content: MessageText | Annotated[list[Part], Field(min_length=1, max_length=64)] | None = None
     name: Annotated[str, Field(max_length=200)] | None = None
+    tool_calls: Annotated[list[PastCall], Field(max_length=MAX_TOOLS)] | None = None
+    tool_call_id: Annotated[str, Field(max_length=200)] | None = None
+
+    @property
+    def is_of_tools(self) -> bool:
+        """Whether it calls tools, or is what one gave."""
+        return self.role == "tool" or bool(self.tool_calls)
 
     @property
     def text(self) -> str:
@@ -236,6 +211,10 @@ def _as_message(given: ChatMessage) -> Message:
     message: Message = {"role": role, "content": given.text}
     if attached := joined(given.documents):
         message["attached"] = attached
+    if given.tool_calls:
+        message["calls"] = tuple(call.called for call in given.tool_calls)
+    if given.role == "tool":
+        message["call_id"] = given.tool_call_id or ""
     return message
 
 
@@ -278,26 +257,20 @@ class ResponseFormat(RequestBody):
         return grammar
 
 
-NO_TOOLS = (
-    "A model as small as this one cannot be trusted to call tools, so none are offered to it. "
-    "Leave {name} out; `auto` routes to the skills that are there, and response_format gives JSON"
-)
-
-
-def _no_tools(value: list[Any] | str | dict[str, Any], info: ValidationInfo) -> Any:
+def _not_legacy(value: list[Any] | str | dict[str, Any]) -> Any:
     if value in ([], "none", "auto"):
         return value
-    raise PydanticCustomError("no_tools", NO_TOOLS.replace("{name}", str(info.field_name)))
+    raise PydanticCustomError("legacy", "OpenAI has tools and tool_choice in its place. Use these")
 
 
-NoTools = Annotated[
+NoFunctions = Annotated[
     list[Any],
-    AfterValidator(_no_tools),
+    AfterValidator(_not_legacy),
     WithJsonSchema({"type": "array", "maxItems": 0}),
 ]
-NoToolChoice = Annotated[
+NoFunctionCall = Annotated[
     str | dict[str, Any],
-    AfterValidator(_no_tools),
+    AfterValidator(_not_legacy),
     WithJsonSchema({"enum": ["none", "auto"]}),
 ]
 
@@ -373,10 +346,10 @@ class ChatRequest(Sampling, WithoutEffect):
         None, description="goes with continue_final_message, as vLLM has it"
     )
     modalities: list[Literal["text"]] | None = None
-    tools: NoTools | None = None
-    functions: NoTools | None = None
-    tool_choice: NoToolChoice | None = None
-    function_call: NoToolChoice | None = None
+    tools: Annotated[list[OfferedTool], Field(max_length=MAX_TOOLS)] | None = None
+    functions: NoFunctions | None = None
+    tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
+    function_call: NoFunctionCall | None = None
     parallel_tool_calls: bool | None = None
     patchbay: PatchbayOptions | None = None
 

@@ -17,7 +17,6 @@ from api.schemas import (
     Name,
     RequestText,
     Sampling,
-    SaysNothing,  # noqa: F401  pydantic looks for it where the models are, not where it is named
     StreamOptions,
     WithoutEffect,
 )

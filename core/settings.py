@@ -54,6 +54,9 @@ class Settings(BaseSettings):
         "starter",
         description="what /v1/embeddings asks: 'starter', or a sentence-transformers id or folder",
     )
+    tools: Literal["auto", "on", "off"] = Field(
+        "auto", description="whether the base is offered a client's tools; auto: if it is not small"
+    )
     context_tokens: int = Field(4096, ge=64, description="prompt plus answer, in tokens")
     threads: int | None = Field(None, ge=1, description="CPU threads; all cores when unset")
     max_running: int = Field(8, ge=1, description="answers made at one time")

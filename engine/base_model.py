@@ -105,12 +105,14 @@ class Base:
         template: messages -> token ids.
         context_tokens: prompt plus answer at most.
         fingerprints: `base`, `revision`, `quantization`.
+        tools_refused: see `engine.interface.Engine`.
     """
 
     model: BaseModel[Any]
     template: ChatTemplate
     context_tokens: int
     fingerprints: dict[str, str]
+    tools_refused: str | None = None
 
     @property
     def name(self) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from core.errors import InputError, TooLong
 from engine.adapters import AdapterLibrary
 from engine.base_model import Base
+from engine.constraints import Constraint
 from engine.interface import (
     Choice,
     ChooseRequest,
@@ -31,6 +32,7 @@ from engine.scheduled_requests import (
     ScheduledWrite,
 )
 from engine.scheduler import Scheduler
+from engine.tool_calls import CallForm, grammar_of, read_calls
 from tasks.spec import Message
 
 LEAST_ANSWER = 16  # tokens of room that an answer must have, however long it may get
@@ -43,6 +45,7 @@ class LocalEngine:
         self.adapters = adapters
         self.context_tokens = base.context_tokens
         self.start_token = base.template.start_token
+        self.tools_refused = base.tools_refused
         self._base = base
 
     def tokens(self, text: str, begin: bool = False) -> list[int]:
@@ -65,7 +68,31 @@ class LocalEngine:
         if isinstance(request, CompletionRequest):
             return list(request.prompt)
         template = self._base.template
-        return template.prompt_ids(request.messages) + template.begun_ids(request.begun)
+        prompt = template.prompt_ids(request.messages, request.tools)
+        return prompt + template.begun_ids(request.begun)
+
+    def _form(self, request: WriteRequest | CompletionRequest) -> CallForm | None:
+        """How the answer says a call, where it may call tools.
+
+        Raises:
+            InputError: the base is not offered any.
+        """
+        if not isinstance(request, WriteRequest) or request.tools is None:
+            return None
+        if self.tools_refused:
+            raise InputError(f"{self.tools_refused} Leave the tools out.")
+        return self._base.template.call_form
+
+    def _constraint(self, request: WriteRequest | CompletionRequest) -> Constraint | None:
+        """What the answer is held to, if to anything.
+
+        Raises:
+            InputError: the grammar, or the schema of a tool, is wrong or not supported.
+        """
+        grammar = request.grammar
+        if isinstance(request, WriteRequest) and request.tools and (form := self._form(request)):
+            grammar = grammar_of(request.tools, form, grammar)
+        return self._base.constraints.of(grammar) if grammar else None
 
 
 class TorchEngine(LocalEngine):
@@ -104,6 +131,7 @@ class TorchEngine(LocalEngine):
             begun = self._base.template.begun_ids(request.begun)
             guard = LoopGuard() if request.stop_loops else None
         prompt = self._prompt(request)
+        form = self._form(request)
         require_room(self.context_tokens, len(prompt), request.decoding.max_new_tokens)
         batch = "" if isinstance(request, CompletionRequest) else request.batch
         scheduled = ScheduledWrite(
@@ -113,21 +141,19 @@ class TorchEngine(LocalEngine):
             self._deadline(batch),
             batch=batch,
             decoding=request.decoding,
-            until=request.until,
+            until=() if form else request.until,
             logprobs=request.logprobs,
-            constraint=self._base.constraints.of(request.grammar) if request.grammar else None,
+            constraint=self._constraint(request),
             room=self.context_tokens - len(prompt),
             begun=len(begun),
             guard=guard,
         )
         self._scheduler.submit(scheduled)
+        items = _written(scheduled)
         try:
-            while True:
-                item = _next(scheduled)
-                assert isinstance(item, WriteReply)
-                yield item
-                if isinstance(item, Usage):
-                    return
+            if form:
+                items = read_calls(items, form, request.until, scheduled.closed.set)
+            yield from items
         finally:
             scheduled.closed.set()
 
@@ -203,6 +229,16 @@ def require_room(context: int, prompt: int, answer: int, whole: bool = False) ->
             f"The request is {prompt:,} tokens long; this model reads {context - room:,}. "
             "Shorten it, or send it in parts."
         )
+
+
+def _written(request: ScheduledWrite) -> Iterator[WriteReply]:
+    """What comes of it, to its Usage."""
+    while True:
+        item = _next(request)
+        assert isinstance(item, WriteReply)
+        yield item
+        if isinstance(item, Usage):
+            return
 
 
 def _next(request: ScheduledRequest) -> EngineReply:

@@ -30,6 +30,7 @@ from engine.interface import (
 )
 from engine.loop_guard import LoopGuard
 from engine.stop_strings import StopStrings
+from engine.tool_support import TOO_SMALL
 from tasks.spec import Message
 
 FAKE_CHUNK = 1000  # tokens of a prompt that are read at a time
@@ -75,6 +76,7 @@ class FakeEngine:
     """
 
     start_token = 256
+    tools_refused: str | None = TOO_SMALL
 
     def __init__(
         self,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from adapter_store.calibration import Calibration
 from adapter_store.scope import Scope
-from tasks.spec import Decoding, Message
+from tasks.spec import Decoding, Message, ToolCall
 
 StopReason = Literal["end", "length", "loop", "until", "stop", "time"]
 
@@ -25,15 +25,33 @@ class Grammar:
 
 
 @dataclass(frozen=True)
+class Tools:
+    """Functions that an answer may call.
+
+    Attributes:
+        definitions: in OpenAI's shape, `{"type": "function", "function": {...}}`.
+        required: the answer calls one or more, and says nothing else.
+        only: the name of the one that it calls; None leaves it the choice.
+        parallel: whether it may call several; None leaves that to the base.
+    """
+
+    definitions: tuple[dict[str, Any], ...]
+    required: bool = False
+    only: str | None = None
+    parallel: bool | None = None
+
+
+@dataclass(frozen=True)
 class WriteRequest:
     """Generate text after the messages. `adapter` None is the bare base.
 
     The text ends before any of the stop strings in `until`. With `logprobs` each token comes with
     its log-likelihood, and with that many of the likeliest ones. With a `grammar` no token is
-    written that it does not allow. `begun` is the beginning of the answer, which it goes on from
-    as if it had written that itself. With `stop_loops` it ends where it goes round in circles. A
-    row of a table names it in `batch`: such requests stand behind all others, have no time limit,
-    and read what their prompts begin with once for all rows.
+    written that it does not allow. With `tools` the answer may call them; the grammar, a JSON
+    schema then, and the stop strings are its text's. `begun` is the beginning of the answer, which
+    it goes on from as if it had written that itself. With `stop_loops` it ends where it goes round
+    in circles. A row of a table names it in `batch`: such requests stand behind all others, have no
+    time limit, and read what their prompts begin with once for all rows.
     """
 
     messages: tuple[Message, ...]
@@ -45,6 +63,7 @@ class WriteRequest:
     begun: str = ""
     stop_loops: bool = False
     batch: str = ""
+    tools: Tools | None = None
 
 
 @dataclass(frozen=True)
@@ -107,10 +126,13 @@ class Token:
 
 @dataclass(frozen=True)
 class Delta:
-    """A piece of text, whole characters only. `tokens` where the request asked for `logprobs`."""
+    """A piece of text, whole characters only, and calls of tools behind it. `tokens` where the
+    request asked for `logprobs`.
+    """
 
     text: str
     tokens: tuple[Token, ...] = ()
+    calls: tuple[ToolCall, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -186,9 +208,16 @@ class Adapters(Protocol):
 
 
 class Engine(Protocol):
-    """Runs the base, here or elsewhere. Safe to call from many threads at once."""
+    """Runs the base, here or elsewhere. Safe to call from many threads at once.
+
+    Attributes:
+        context_tokens: prompt plus answer at most.
+        tools_refused: why requests may not offer tools, nor have messages of them: a sentence.
+            None: they may.
+    """
 
     context_tokens: int
+    tools_refused: str | None
 
     @property
     def passes(self) -> int:

@@ -24,6 +24,7 @@ from engine.gguf_gemma import GGUFGemma
 from engine.packed_model import FORMAT, PackedModel
 from engine.starter import Starter, find_starter
 from engine.starter_store import GGUF, Progress
+from engine.tool_support import tools_refused
 from engine.transformers_model import TransformersModel
 
 
@@ -116,6 +117,7 @@ def _pack_starter(starter: Starter, file: Path, context: int, progress: Progress
 
 def _base(settings: Settings, template: ChatTemplate, context: int, model: BaseModel[Any]) -> Base:
     starter = find_starter(settings.base)
+    parameters = sum(rows * columns for rows, columns in model.lora_shapes.values())
     return Base(
         model,
         template,
@@ -125,6 +127,7 @@ def _base(settings: Settings, template: ChatTemplate, context: int, model: BaseM
             "revision": starter.revision if starter else settings.revision,
             "quantization": settings.quantization,
         },
+        tools_refused(settings.tools, parameters, template.call_form),
     )
 
 

@@ -32,6 +32,7 @@ from engine.interface import (
     Grammar,
     StopReason,
     Token,
+    Tools,
     Usage,
     WriteReply,
     WriteRequest,
@@ -41,7 +42,8 @@ from engine.loop_guard import LoopGuard
 from engine.sampling import DRY_BASE
 from engine.served_adapters import ServedAdapters
 from engine.stop_strings import StopStrings
-from tasks.spec import Decoding, Message
+from engine.tool_support import SWITCHED_OFF
+from tasks.spec import Decoding, Message, ToolCall
 
 TOP_LOGPROBS = 20  # tokens named at each place; the protocol allows no more
 MAX_LABEL_TOKENS = 16
@@ -84,6 +86,7 @@ class RemoteEngine:
         self._adapters = ServedAdapters(self._library, self._served)
         self._loading = threading.Lock()
         self.passes = 0
+        self.tools_refused = SWITCHED_OFF if settings.tools == "off" else None
         self._availability = Availability(self._ping, self._refresh) if has_fallback else None
         try:
             self._refresh()
@@ -106,6 +109,7 @@ class RemoteEngine:
     ) -> Iterator[WriteReply]:
         """Yield text as it comes, then one Usage. Closing the iterator closes the connection."""
         began, first, count = time.perf_counter(), 0.0, 0
+        calls = _CallPieces()
         self._require_available()
         stopped: StopReason | None = None
         used: Any = None
@@ -121,8 +125,9 @@ class RemoteEngine:
                     stopped = "time"
                     break
                 for choice in chunk.choices:
-                    tokens = _tokens(choice)
-                    if choice.delta.content or tokens:
+                    tokens, called = _tokens(choice), choice.delta.tool_calls or ()
+                    calls.feed(called)
+                    if choice.delta.content or tokens or called:
                         first = first or time.perf_counter() - began
                         count += 1
                         self.passes += 1
@@ -139,8 +144,8 @@ class RemoteEngine:
             if stopped is None:
                 where = f"The model server at {self._address}"
                 raise EngineAway(f"{where} was lost after {count} tokens.")
-        if rest := stops.flush():
-            yield Delta(rest)
+        if (rest := stops.flush()) or calls.whole:
+            yield Delta(rest, calls=calls.whole)
         seconds = time.perf_counter() - began
         read = used.prompt_tokens if used else self.count_tokens(request.messages)
         written = used.completion_tokens if used else count
@@ -251,6 +256,10 @@ class RemoteEngine:
         more: dict[str, Any] = {}
         if count is not None:
             more = {"logprobs": True, "top_logprobs": count}
+        if tools := request.tools:
+            more["tools"], more["tool_choice"] = list(tools.definitions), _tool_choice(tools)
+            if tools.parallel is not None:
+                more["parallel_tool_calls"] = tools.parallel
         if request.grammar:
             more["response_format"] = _response_format(request.grammar)
         parameters = self._parameters(request.messages, request.adapter, request.decoding)
@@ -284,7 +293,7 @@ class RemoteEngine:
             extra["dry_base"] = DRY_BASE
         return {
             "model": adapter or self.base,
-            "messages": list(messages),
+            "messages": [_openai_message(message) for message in messages],
             "temperature": decoding.temperature,
             "top_p": decoding.top_p,
             "seed": decoding.seed,
@@ -340,6 +349,47 @@ class RemoteEngine:
             _raise_refusal(self._address, error)
         except openai.APIError as error:  # sent in the middle of an answer
             raise EngineAway(f"The model server failed: {_first_line(error)}") from error
+
+
+class _CallPieces:
+    """The pieces of a stream's calls, put together."""
+
+    def __init__(self) -> None:
+        self._calls: dict[int, list[str]] = {}  # by their place: id, name, arguments
+
+    def feed(self, pieces: Iterable[Any]) -> None:
+        for piece in pieces:
+            call = self._calls.setdefault(piece.index, ["", "", ""])
+            function = piece.function
+            call[0] = piece.id or call[0]
+            call[1] += (function and function.name) or ""
+            call[2] += (function and function.arguments) or ""
+
+    @property
+    def whole(self) -> tuple[ToolCall, ...]:
+        return tuple(ToolCall(*self._calls[place]) for place in sorted(self._calls))
+
+
+def _openai_message(message: Message) -> dict[str, Any]:
+    turn: dict[str, Any] = {"role": message["role"], "content": message["content"]}
+    if calls := message.get("calls"):
+        turn["tool_calls"] = [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": call.arguments},
+            }
+            for call in calls
+        ]
+    if "call_id" in message:
+        turn["tool_call_id"] = message["call_id"]
+    return turn
+
+
+def _tool_choice(tools: Tools) -> str | dict[str, Any]:
+    if tools.only:
+        return {"type": "function", "function": {"name": tools.only}}
+    return "required" if tools.required else "auto"
 
 
 def _response_format(grammar: Grammar) -> dict[str, Any]:

@@ -22,7 +22,7 @@ class StopStrings:
             self.matched = True
             shown, self._pending = self._pending[: min(starts)], ""
             return shown
-        held = max((_overlap(self._pending, string) for string in self._strings), default=0)
+        held = max((overlap(self._pending, string) for string in self._strings), default=0)
         shown = self._pending[: len(self._pending) - held]
         self._pending = self._pending[len(shown) :]
         return shown
@@ -33,7 +33,7 @@ class StopStrings:
         return rest
 
 
-def _overlap(text: str, string: str) -> int:
+def overlap(text: str, string: str) -> int:
     """Length of the longest tail of the text that the string begins with."""
     longest = min(len(text), len(string) - 1)
     return next((n for n in range(longest, 0, -1) if text.endswith(string[:n])), 0)

@@ -83,8 +83,7 @@ class ZeroEngine(LocalEngine):
         """
         prompt = self._prompt(request)
         max_tokens = request.decoding.max_new_tokens
-        if request.grammar:
-            self._base.constraints.of(request.grammar)  # here: what a worker makes ends with it
+        self._constraint(request)  # here: what a worker makes ends with it
         require_room(self.context_tokens, len(prompt), max_tokens)
         started, pieces, first = time.perf_counter(), 0, 0.0
         with closing(self._run(request, _seconds(len(prompt), max_tokens))) as items:

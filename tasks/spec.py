@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import string
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict
 
@@ -20,19 +21,31 @@ TASK_NAME = r"^[a-z][a-z0-9_-]{0,39}$"
 SlotValue = str | list[str]  # ISO 639-1 code, name of a choice, or label list
 
 
+@dataclass(frozen=True)
+class ToolCall:
+    """A function that a model calls; `arguments` are JSON, an object."""
+
+    id: str
+    name: str
+    arguments: str
+
+
 class Message(TypedDict):
     """One turn of a conversation.
 
     What the person decided about a user turn goes with it: the `task` they chose, or the tasks of
     the `plan` they picked. `attached` is the end of its content that came as files: the text to
-    work on, after a blank line.
+    work on, after a blank line. `calls` are the assistant's, and `call_id` is the one that a tool's
+    turn is the result of.
     """
 
-    role: Literal["system", "user", "assistant"]
+    role: Literal["system", "user", "assistant", "tool"]
     content: str
     task: NotRequired[str | None]
     attached: NotRequired[str]
     plan: NotRequired[list[str]]
+    calls: NotRequired[tuple[ToolCall, ...]]
+    call_id: NotRequired[str]
 
 
 class _Strict(BaseModel):

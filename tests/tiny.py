@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 from peft import LoraConfig, get_peft_model
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
     AutoModelForCausalLM,
     Gemma3ForCausalLM,
@@ -30,6 +30,36 @@ TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n"
     "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+# In the form of Qwen3's, shorter.
+TOOL_TEMPLATE = """\
+{%- if tools %}<|im_start|>system
+{% if messages[0].role == 'system' %}{{ messages[0].content }}
+
+{% endif %}<tools>{% for tool in tools %}
+{{ tool | tojson }}{% endfor %}
+</tools>
+Call one so:
+<tool_call>
+{"name": <function-name>, "arguments": <args-json-object>}
+</tool_call><|im_end|>
+{% endif %}
+{%- for m in messages %}
+{%- if m.role == 'tool' %}<|im_start|>user
+<tool_response>
+{{ m.content }}
+</tool_response><|im_end|>
+{% elif not (tools and loop.first and m.role == 'system') %}<|im_start|>{{ m.role }}
+{{ m.content }}
+{%- for call in m.tool_calls or [] %}
+{%- if m.content or not loop.first %}{{ '\\n' }}{% endif %}<tool_call>
+{"name": "{{ call.function.name }}", "arguments": {{ call.function.arguments | tojson }}}
+</tool_call>
+{%- endfor %}<|im_end|>
+{% endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}<|im_start|>assistant
+{% endif %}"""
+TOOL_TOKENS = ("<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>")
 SIZES = {  # multiples of 64: bitsandbytes' kernel for processors with AVX-512 wants whole blocks
     "hidden_size": 64,
     "intermediate_size": 128,
@@ -52,8 +82,11 @@ FAMILY_SIZES: dict[str, dict[str, object]] = {
 ALL_LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
-def tokenizer() -> PreTrainedTokenizerFast:
-    """One token a byte, so that Chinese takes three tokens a character and an emoji four."""
+def tokenizer(tools: bool = False) -> PreTrainedTokenizerFast:
+    """One token a byte, so that Chinese takes three tokens a character and an emoji four.
+
+    With `tools` its chat template has them, and calls are between tokens of their own.
+    """
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {symbol: i for i, symbol in enumerate(alphabet)}
     zero = "Ā"  # byte 0, that no test writes: GGUF wants one merge
@@ -65,13 +98,15 @@ def tokenizer() -> PreTrainedTokenizerFast:
     inner.decoder = decoders.ByteLevel()
     made = PreTrainedTokenizerFast(tokenizer_object=inner, eos_token=END, pad_token=END)
     made.add_special_tokens({"additional_special_tokens": ["<|im_start|>"]})
-    made.chat_template = TEMPLATE
+    made.chat_template = TOOL_TEMPLATE if tools else TEMPLATE
+    if tools:
+        made.add_tokens([AddedToken(token, special=False) for token in TOOL_TOKENS])
     return made
 
 
-def build(folder: Path, architecture: str, **config: object) -> Path:
+def build(folder: Path, architecture: str, tools: bool = False, **config: object) -> Path:
     """Save a random model and its tokenizer."""
-    words = tokenizer()
+    words = tokenizer(tools)
     torch.manual_seed(0)
     make, model = {
         "llama": (LlamaConfig, LlamaForCausalLM),

@@ -59,6 +59,7 @@ class HandleEngine:
 
     def __init__(self, handle: DeploymentHandle[Any], info: ReplicaInfo) -> None:
         self.context_tokens, self.start_token = info.context_tokens, info.start_token
+        self.tools_refused = info.tools_refused
         self.passes = 0
         base = info.fingerprints["base"]
         self.adapters = AdapterLibrary(paths.adapter_dirs(base), base, None)

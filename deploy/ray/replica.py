@@ -35,6 +35,7 @@ class ReplicaInfo:
 
     context_tokens: int
     start_token: int
+    tools_refused: str | None
     fingerprints: dict[str, str]
     process: int
     loads: int
@@ -82,6 +83,7 @@ class EngineReplica:
         return ReplicaInfo(
             engine.context_tokens,
             engine.start_token,
+            engine.tools_refused,
             engine.fingerprints(),
             os.getpid(),
             self._loads,

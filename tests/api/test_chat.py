@@ -26,6 +26,9 @@ from tasks.spec import load_tasks
 COMPOUND = "Summarize this and put it in French: The bridge is old. It will be closed."
 
 
+TOOL = {"type": "function", "function": {"name": "now"}}
+
+
 def asked(text: str) -> list[Any]:
     return [{"role": "user", "content": text}]
 
@@ -211,8 +214,19 @@ def test_models_are_the_router_the_base_and_the_adapters(client: OpenAI) -> None
         ({"temperature": 9}, openai.BadRequestError, "temperature: .* less than or equal to 2"),
         ({"max_tokens": 0}, openai.BadRequestError, "max_tokens"),
         ({"n": 17}, openai.BadRequestError, "n: "),
-        ({"tools": [{}]}, openai.BadRequestError, "tools: A model as small as this one cannot"),
-        ({"tool_choice": "required"}, openai.BadRequestError, "tool_choice: A model as small"),
+        ({"tools": [TOOL]}, openai.BadRequestError, "tools: A model as small as this one cannot"),
+        ({"tools": [{}]}, openai.BadRequestError, r"tools\.0\.\w+: Field required"),
+        ({"tool_choice": "required"}, openai.BadRequestError, "There are no tools to choose from"),
+        (
+            {"functions": [{}]},
+            openai.BadRequestError,
+            "functions: OpenAI has tools and tool_choice",
+        ),
+        (
+            {"messages": [{"role": "tool", "content": "x", "tool_call_id": "1"}]},
+            openai.BadRequestError,
+            "messages: A model as small as this one cannot",
+        ),
         ({"logit_bias": {"1": 5}}, openai.BadRequestError, "knows no 'logit_bias'"),
         (
             {"response_format": {"type": "json_schema"}},
