@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from agent.planning.artefact import Artefact
 from agent.planning.planner import Planner
 from agent.planning.reading import Reader
 from agent.planning.samples import Samples
-from core.errors import InputError
+from core.errors import InputError, SetupError
 from tasks.spec import load_tasks
 
 VIBE = "what's the vibe with the neighbours' new fence situation"
@@ -38,6 +40,17 @@ def test_nothing_to_learn_is_said_before_any_work(home: Path) -> None:
     assert isinstance(ended.exception, InputError)
     assert "1 of 1 left out, to urgency" in ended.stderr
     assert artefact.in_use() == artefact.FOLDER
+
+
+def test_a_planner_of_an_earlier_version_says_what_to_do(home: Path) -> None:
+    (home / "planner").mkdir(parents=True)
+    for file in artefact.FOLDER.iterdir():
+        shutil.copy(file, home / "planner")
+    record = json.loads((artefact.FOLDER / artefact.RECORD).read_text("utf-8"))
+    del record["threshold"]
+    (home / "planner" / artefact.RECORD).write_text(json.dumps(record), "utf-8")
+    with pytest.raises(SetupError, match=r"agent\.planning\.learn"):
+        Artefact(artefact.in_use())
 
 
 @pytest.mark.slow
