@@ -66,20 +66,19 @@ class Artefact:
         try:
             self.record: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
             weights = load_file(folder / WEIGHTS)
+            self.threshold = float(self.record["threshold"])
         except Exception as error:  # whatever the libraries raise for a damaged file
             raise SetupError(
-                f"The planner in {folder} cannot be read: {error}. Train it again with "
-                "`python -m agent.planning.train`."
+                f"The planner in {folder} cannot be read: {error}. {_remedy(folder)}"
             ) from error
         if self.record["features"] != features.VERSION:
             raise SetupError(
                 f"The planner in {folder} is of version {self.record['features']}, and this code "
-                f"reads {features.VERSION}. Train it again with `python -m agent.planning.train`."
+                f"reads {features.VERSION}. {_remedy(folder)}"
             )
         self.names: tuple[str, ...] = tuple(self.record["names"])
         self.tags: tuple[str, ...] = tuple(self.record["tags"])
         self._temperature = float(self.record["temperature"])
-        self.threshold = float(self.record["threshold"])
         self.weights = {name: value.float() for name, value in weights.items()}
         self.network = PlanNetwork(len(self.names), len(self.tags))
         self.network.load_state_dict(self.weights)
@@ -138,3 +137,9 @@ class Artefact:
     def _barred(self, plan: tuple[int, ...], again: bool) -> list[int]:
         number = self.names.index(AGAIN)
         return [] if again and not plan else [number]
+
+
+def _remedy(folder: Path) -> str:
+    if folder == own():
+        return "Delete it for the shipped one, or run `python -m agent.planning.learn` again."
+    return "Train it again with `python -m agent.planning.train`."

@@ -20,7 +20,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__d
 
 @app.command()
 def learn(
-    rounds: Annotated[int, typer.Option(min=1)] = 2,
+    rounds: Annotated[int, typer.Option(min=1)] = 4,
     rows: Annotated[
         int, typer.Option(min=train.BATCH, help="other requests a round, at least")
     ] = 2000,
