@@ -59,6 +59,7 @@ class Places:
         around = self._paragraphs[number - 1]
         begin = max(around.begin, span.begin - PASSAGE // 2)
         end = min(max(around.end, span.end), span.begin + PASSAGE)
+        stands = self._text[span.begin : min(span.end, end)]
         page = bisect_right([at for at, _ in self._pages], span.begin)
         return TextPlace(
             begin=span.begin,
@@ -67,8 +68,8 @@ class Places:
             heading=heading_before(self._text, span.begin),
             page=self._pages[page - 1][1] if page else None,
             before=self._text[begin : span.begin].lstrip(),
-            words=self._text[span.begin : min(span.end, end)].strip(),
-            after=self._text[span.end : end].rstrip(),
+            words=stands.strip(),
+            after=(stands[len(stands.rstrip()) :] + self._text[span.end : end]).rstrip(),
         )
 
     def _weight(self, word: str) -> float:
