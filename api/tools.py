@@ -44,7 +44,7 @@ def require_tools(engine: Engine, where: str, *, of_base: bool) -> None:
         ApiError: the base is offered none, or something else is to answer.
     """
     if engine.tools_refused:
-        raise _wrong(where, f"{engine.tools_refused} Leave {where} out; {WITHOUT}")
+        raise _wrong(where, f"{engine.tools_refused} Ask without them; {WITHOUT}")
     if not of_base:
         raise _wrong(
             where, "Tools are for the base: name it or `auto`, and neither an adapter nor a task"
