@@ -68,9 +68,9 @@ def ask(
     from agent.build import build_agent
 
     settings = load_settings(profile=profile)
+    documents = _read(file or [], content, text)
     request = clean(sys.stdin.read() if text == "-" else text)
     chosen = find_task(load_tasks(), task).name if task else None
-    documents = _read(file or [], content, text)
     agent = build_agent(settings, lambda line: None if as_json else aside(line + " …"))
     try:
         begun, record = None, TurnRecord()
