@@ -120,7 +120,8 @@ def _app(hub: Hub) -> FastAPI:
 
     @app.get("/api/{kind}/{owner}/{name}/tree/{revision}")
     async def tree(owner: str, name: str, revision: str) -> Response:
-        files = hub.repositories[f"{owner}/{name}"].commits[revision]
+        found = hub.repositories[f"{owner}/{name}"]
+        files = found.files if revision == "main" else found.commits[revision]
         rows = [
             {"type": "file", "path": path, "size": len(data), "oid": _blob(data)}
             for path, data in files.items()
@@ -192,10 +193,14 @@ def _app(hub: Hub) -> FastAPI:
         "/datasets/{owner}/{name}/resolve/{revision}/{path:path}", methods=["GET", "HEAD"]
     )
     async def resolve(owner: str, name: str, revision: str, path: str) -> Response:
-        data = hub.repositories[f"{owner}/{name}"].commits[revision].get(path)
+        found = hub.repositories[f"{owner}/{name}"]
+        at = found.head if revision == "main" else revision
+        if at not in found.commits:
+            return missing("RevisionNotFound")
+        data = found.commits[at].get(path)
         if data is None:
             return missing("EntryNotFound")
-        return Response(data, headers={"ETag": f'"{_blob(data)}"', "X-Repo-Commit": revision})
+        return Response(data, headers={"ETag": f'"{_blob(data)}"', "X-Repo-Commit": at})
 
     return app
 
