@@ -42,6 +42,15 @@ def _whole(value: object) -> object:
 
 
 WHOLE_NUMBER = BeforeValidator(_whole)
+
+
+def _truth(value: object) -> object:
+    """0 equals False in Python, and not in JSON."""
+    if not isinstance(value, bool):
+        raise PydanticCustomError("no_truth", "must be false")
+    return value
+
+
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 MessageText = Annotated[str, Field(max_length=MAX_CHARACTERS)]
 StopString = Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -342,7 +351,7 @@ class ChatRequest(Sampling, WithoutEffect):
     continue_final_message: bool | None = Field(
         None, description="go on with the last message, by the assistant; of raw messages alone"
     )
-    add_generation_prompt: Literal[False] | None = Field(
+    add_generation_prompt: Annotated[Literal[False], BeforeValidator(_truth)] | None = Field(
         None, description="goes with continue_final_message, as vLLM has it"
     )
     modalities: list[Literal["text"]] | None = None

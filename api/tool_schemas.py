@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from agent.cleaning import MAX_CHARACTERS
 from api.request_body import RequestBody
+from core.errors import InputError
 from tasks.spec import ToolCall
 
 FunctionName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
@@ -25,18 +26,6 @@ class CalledTool(RequestBody):
     name: FunctionName
     arguments: LongText
 
-    @field_validator("arguments")
-    @classmethod
-    def _is_object(cls, text: str) -> str:
-        try:
-            value = json.loads(text)
-        except (ValueError, RecursionError):
-            value = None
-        if not isinstance(value, dict):
-            raise PydanticCustomError("no_object", "must be a JSON object, in a string")
-        _require_shallow(value)
-        return text
-
 
 class PastCall(RequestBody):
     """A call of a tool in an earlier answer."""
@@ -47,8 +36,22 @@ class PastCall(RequestBody):
 
     @property
     def called(self) -> ToolCall:
-        """The call as engines have it."""
-        return ToolCall(self.id, self.function.name, self.function.arguments)
+        """The call as engines have it.
+
+        Raises:
+            InputError: its arguments are no JSON object, or a very deep one.
+        """
+        arguments = self.function.arguments
+        try:
+            value = json.loads(arguments)
+        except (ValueError, RecursionError):
+            value = None
+        if not isinstance(value, dict) or _is_deep(value):
+            raise InputError(
+                f"The arguments of the call {self.id!r} must be a JSON object, in a string, of at "
+                f"most {MAX_DEPTH} levels."
+            )
+        return ToolCall(self.id, self.function.name, arguments)
 
 
 class OfferedFunction(RequestBody):
@@ -62,7 +65,8 @@ class OfferedFunction(RequestBody):
     @field_validator("parameters")
     @classmethod
     def _is_shallow(cls, schema: dict[str, Any] | None) -> dict[str, Any] | None:
-        _require_shallow(schema)
+        if _is_deep(schema):
+            raise PydanticCustomError("too_deep", "is nested too deeply: make it flatter")
         return schema
 
 
@@ -86,11 +90,10 @@ class NamedTool(RequestBody):
     function: NamedFunction
 
 
-def _require_shallow(value: Any) -> None:
-    """See that whatever walks over the JSON gets to its ground."""
+def _is_deep(value: Any) -> bool:
+    """Whether what walks over the JSON may not get to its ground."""
     level = [value]
     for _ in range(MAX_DEPTH):
         lists = (one.values() if isinstance(one, dict) else one for one in level)
         level = [part for parts in lists if not isinstance(parts, ATOMS) for part in parts]
-    if level:
-        raise PydanticCustomError("too_deep", "is nested too deeply: make it flatter")
+    return bool(level)

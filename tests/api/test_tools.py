@@ -193,19 +193,6 @@ def test_results_stand_in_the_order_of_their_calls(real: Site) -> None:
         ({"patchbay": {"task": "sentiment"}}, "tools", "Tools are for the base"),
         ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, None, "name: "),
         ({"tools": [{"type": "web_search"}]}, None, "tools.0"),
-        (
-            {
-                "messages": [
-                    *ASKED,
-                    {
-                        **CALLED,
-                        "tool_calls": [{**CALL, "function": {"name": "now", "arguments": "[1"}}],
-                    },
-                ]
-            },
-            None,
-            "must be a JSON object, in a string",
-        ),
     ],
 )
 def test_what_does_not_fit_together_is_named(
@@ -216,6 +203,13 @@ def test_what_does_not_fit_together_is_named(
     error = answer.json()["error"]
     assert said in error["message"]
     assert param in {None, error["param"]}
+
+
+def test_arguments_of_a_past_call_are_an_object(real: Site) -> None:
+    call = {**CALL, "function": {"name": "now", "arguments": "[1"}}
+    answer = post(real, messages=[*ASKED, {**CALLED, "tool_calls": [call]}])
+    assert answer.status_code == 422
+    assert "must be a JSON object, in a string" in answer.json()["error"]["message"]
 
 
 def test_a_schema_that_no_call_can_follow_is_refused(real: Site) -> None:

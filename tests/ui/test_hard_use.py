@@ -148,7 +148,9 @@ def test_gradio_gives_a_stranger_nothing(visit: Visit, quick: Any) -> None:
 
 def test_a_server_that_goes_away_is_noticed(visit: Visit, slow: Any) -> None:
     page = visit(slow)
-    expect(send(page, "word " * 400, wait=False)).to_contain_text("word word")
+    words = (f"{one}{two}{three}" for one in "bdfgk" for two in "aeiou" for three in "lmnprst")
+    long = " ".join(words)  # no loop, which would be ended
+    expect(send(page, long, wait=False)).to_contain_text("bal bam")
     page.context.set_offline(True)
     expect(page.locator(".pb-lost")).to_be_visible()
     expect(page.locator("html")).not_to_have_attribute("data-busy", "true")
