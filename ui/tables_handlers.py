@@ -131,7 +131,7 @@ class TablesHandlers:
     def order(self, unsure: bool, stored: Any, request: gr.Request) -> Updates:
         """The result in another order."""
         kept = self._open(stored, request)
-        return {self.parts["frame"]: draw.result_frame(kept, unsure)} if kept else {}
+        return {self.parts["frame"]: draw.result_frame(kept, unsure)} if kept else self._same()
 
     def grouped(self, column: str | None, stored: Any, request: gr.Request) -> Updates:
         """Labels by another column."""
@@ -155,7 +155,7 @@ class TablesHandlers:
         kept = self._open(stored, request)
         result = draw.next_unsure(kept) if kept else None
         if kept is None or result is None or not label:
-            return {}
+            return self._same()
         try:
             kept.correct(result.line, label)
             if train and label != result.text:
@@ -180,7 +180,7 @@ class TablesHandlers:
         if kept is None:
             return self._nothing()
         kept.halt(stopped)
-        return self._shown(kept)
+        return self._same()  # the next tick shows it: a late one would show it running again
 
     def _written(self, kept: KeptTable, column: str, wish: str) -> tuple[str, Assignment]:
         """The column and what is done with it, by the visitor's words. Raises InputError."""
@@ -224,6 +224,9 @@ class TablesHandlers:
             return self.tables.get(key, self._owner(request)) if key else None
         except PatchbayError:
             return None
+
+    def _same(self) -> Updates:
+        return {self.parts["problem"]: ""}
 
     def _problem(self, error: PatchbayError) -> Updates:
         return {self.parts["problem"]: f'<p class="pb-table-error">{escape(str(error))}</p>'}
@@ -281,7 +284,7 @@ class TablesHandlers:
 
     def _moved(self, kept: KeptTable) -> Updates:
         state, part = kept.state, self.parts
-        begun = len(kept.results) > PREVIEW_ROWS or kept.busy or bool(kept.error)
+        begun = kept.facts.begun
         return {
             part["progress_part"]: gr.update(visible=begun),
             part["progress"]: draw.draw_progress(kept),
@@ -296,7 +299,7 @@ class TablesHandlers:
     def _outcome(self, kept: KeptTable) -> Updates:
         part = self.parts
         there = bool(kept.results) and not kept.busy
-        there = there and (len(kept.results) > PREVIEW_ROWS or kept.state == "finished")
+        there = there and (kept.facts.begun or kept.state == "finished")
         updates: Updates = {part["outcome"]: gr.update(visible=there)}
         if not there:
             return updates

@@ -170,7 +170,7 @@ def _tie(page: gr.Blocks, handlers: TablesHandlers, parts: dict[str, Any]) -> No
         ("stop", handlers.stop), ("remove", handlers.remove),
     ):  # fmt: skip
         on(parts[name].click, call)
-    on(parts["timer"].tick, handlers.tick)
+    on(parts["timer"].tick, handlers.tick, trigger_mode="once")
     on(parts["unsure"].input, handlers.order, ["unsure"])
     on(parts["group"].input, handlers.grouped, ["group"])
     on(parts["truth"].input, handlers.judged, ["truth"])

@@ -53,6 +53,7 @@ class KeptFacts(BaseModel):
         column, assignment: what is done, once that is chosen.
         request: the words that say so, where it was written.
         corrections: of each thing that was done, line -> the right label, by the visitor.
+        begun: the visitor has had more than the first rows run.
         stopped: ended by the visitor before its last row.
     """
 
@@ -63,6 +64,7 @@ class KeptFacts(BaseModel):
     assignment: Assignment | None = None
     request: str = ""
     corrections: dict[str, dict[int, str]] = {}
+    begun: bool = False
     stopped: bool = False
 
 
@@ -144,9 +146,7 @@ class KeptTables:
 class KeptTable:
     """One of them.
 
-    Attributes:
-        error: why its run ended, where it failed.
-        position: in the line of tables, 1 being next; 0 when it runs.
+    `error` says why its run ended, where it failed; `position` is its in the line of tables.
     """
 
     def __init__(self, tables: KeptTables, key: str, facts: KeptFacts) -> None:
@@ -221,6 +221,7 @@ class KeptTable:
             raise InputError("The table is being worked on. Stop that first.")
         if (column, assignment) != (self.facts.column, self.facts.assignment):
             self.facts.column, self.facts.assignment = column, assignment
+            self.facts.begun = False
             self._run = self._journal = None
         self.error, self.facts.stopped, self.facts.request = "", False, request
         self.save()
@@ -241,7 +242,7 @@ class KeptTable:
         with self._lock:
             if self.busy:
                 return
-            self.error, self.facts.stopped = "", False
+            self.error, self.facts.stopped, self.facts.begun = "", False, True
             self.save()
             self._halt = threading.Event()
             run, journal = self._ready(options)
@@ -257,10 +258,10 @@ class KeptTable:
         Args:
             stopped: the visitor does not mean to go on.
         """
+        self.facts.stopped = stopped
         self._halt.set()
         if self._thread is not None:
             self._thread.join()
-        self.facts.stopped = stopped
         if self.folder.exists():
             self.save()
 

@@ -56,20 +56,21 @@ def test_a_table_runs_rests_and_goes_on_after_a_reload(
 ) -> None:
     site = serve(fake_agent(delay=1.0))
     page = visit(site)
+    page.set_default_timeout(90_000)  # charts hold a slow machine's browser for a while
     page.get_by_role("link", name="Tables").click()
     page.wait_for_selector("#pb-table-file")
     page.wait_for_selector("html[data-ready]")
     choose(page, file)
     page.locator("#pb-run").click()
     page.locator("#pb-pause").click()
-    expect(page.locator("#pb-progress")).to_contain_text("Paused")
+    expect(page.locator("#pb-progress")).to_contain_text("Paused", timeout=90_000)
     calls = len(site.agent.engine.calls)
     assert calls < ROWS
     page.reload()
     page.wait_for_selector("html[data-ready]")
-    expect(page.locator("#pb-progress")).to_contain_text("Paused")
+    expect(page.locator("#pb-progress")).to_contain_text("Paused", timeout=90_000)
     page.locator("#pb-resume").click()
-    expect(page.locator("[data-state=finished]")).to_be_visible(timeout=60_000)
+    expect(page.locator("[data-state=finished]")).to_be_visible(timeout=90_000)
     expect(page.locator("#pb-failures")).to_contain_text("The cell of column 'review' is empty")
     # What was finished before is not computed again; what ran when it was paused is.
     assert len(site.agent.engine.calls) < ROWS + TOGETHER
@@ -91,7 +92,7 @@ def test_a_correction_changes_the_result_and_is_kept_where_the_person_agrees(
     open_tables(page, site)
     choose(page, file)
     page.locator("#pb-run").click()
-    expect(page.locator("[data-state=finished]")).to_be_visible(timeout=60_000)
+    expect(page.locator("[data-state=finished]")).to_be_visible(timeout=90_000)
     page.locator("#pb-right").get_by_label("neutral").click()
     page.locator("#pb-train input").check()
     page.locator("#pb-keep").click()
@@ -144,7 +145,7 @@ def test_with_keys_a_table_is_its_owners_alone(
     open_tables(page, site)
     choose(page, file)
     page.locator("#pb-run").click()
-    expect(page.locator("[data-state=finished]")).to_be_visible(timeout=60_000)
+    expect(page.locator("[data-state=finished]")).to_be_visible(timeout=90_000)
     address = site.address + str(page.locator("#pb-downloads a").first.get_attribute("href"))
     assert page.request.get(address).ok
     other = chromium.new_context().new_page()
