@@ -44,7 +44,8 @@ def require_tools(engine: Engine, where: str, *, of_base: bool) -> None:
         ApiError: the base is offered none, or something else is to answer.
     """
     if engine.tools_refused:
-        raise _wrong(where, f"{engine.tools_refused} Ask without them; {WITHOUT}")
+        said = f"{where}: {engine.tools_refused} Ask without them; {WITHOUT}."
+        raise ApiError(400, said, param=where)  # as of any parameter that is not known here
     if not of_base:
         raise _wrong(
             where, "Tools are for the base: name it or `auto`, and neither an adapter nor a task"
@@ -85,4 +86,4 @@ def paired(messages: Sequence[Message]) -> list[Message]:
 
 
 def _wrong(param: str, message: str) -> ApiError:
-    return ApiError(400, f"{param}: {message}.", param=param)
+    return ApiError(422, f"{param}: {message}.", param=param)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -15,6 +16,9 @@ from visitors import ALICE, KEYS
 
 HERE = Path(__file__).parent
 FAST = {"visitor_rate": 1_000_000}
+TOOLS: dict[str, Any] = {
+    "tools_refused": None
+}  # a base that is offered none says so: tests/api/test_chat.py
 
 
 def find_faults(
@@ -35,7 +39,7 @@ def find_faults(
 
 @pytest.mark.slow
 def test_nothing_is_found_with_keys(serve: Callable[..., Site], tmp_path: Path) -> None:
-    site = serve({**FAST, "api_keys": KEYS})
+    site = serve({**FAST, "api_keys": KEYS}, **TOOLS)
     key = f"Authorization: Bearer {ALICE}"
     ended = find_faults(site, tmp_path, "--header", key, "--max-examples", "20")
     assert ended.returncode == 0, ended.stdout + ended.stderr
@@ -44,7 +48,7 @@ def test_nothing_is_found_with_keys(serve: Callable[..., Site], tmp_path: Path) 
 
 @pytest.mark.slow
 def test_nothing_is_found_in_answers(serve: Callable[..., Site], tmp_path: Path) -> None:
-    site = serve(FAST)
+    site = serve(FAST, **TOOLS)
     ended = find_faults(
         site,
         tmp_path,
