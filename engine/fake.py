@@ -76,7 +76,6 @@ class FakeEngine:
     """
 
     start_token = 256
-    tools_refused: str | None = TOO_SMALL
 
     def __init__(
         self,
@@ -84,7 +83,9 @@ class FakeEngine:
         delay: float = 0.0,
         context_tokens: int = 4096,
         scopes: Mapping[str, Scope] | None = None,
+        tools_refused: str | None = TOO_SMALL,
     ) -> None:
+        self.tools_refused = tools_refused
         self.adapters = FakeAdapters(adapters or {}, scopes or {})
         self.delay = delay
         self.context_tokens = context_tokens

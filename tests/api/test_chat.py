@@ -216,7 +216,11 @@ def test_models_are_the_router_the_base_and_the_adapters(client: OpenAI) -> None
         ({"n": 17}, openai.BadRequestError, "n: "),
         ({"tools": [TOOL]}, openai.BadRequestError, "tools: A model as small as this one cannot"),
         ({"tools": [{}]}, openai.BadRequestError, r"tools\.0\.\w+: Field required"),
-        ({"tool_choice": "required"}, openai.BadRequestError, "There are no tools to choose from"),
+        (
+            {"tool_choice": "required"},
+            openai.UnprocessableEntityError,
+            "There are no tools to choose from",
+        ),
         (
             {"functions": [{}]},
             openai.BadRequestError,
