@@ -34,7 +34,8 @@ def is_long(run: StepRun) -> bool:
     options = run.turn.options
     if run.task.parts is None or options.grammar or options.logprobs is not None:
         return False
-    return _count(run, run.content) > min(run.task.parts.above, _room(run))
+    above = _of_choice(run, run.task.parts.shorter, run.task.parts.above)
+    return _count(run, run.content) > min(above, _room(run))
 
 
 def answer(run: StepRun) -> Iterator[Event]:
@@ -74,7 +75,8 @@ def _count(run: StepRun, text: str) -> int:
 def _most(run: StepRun) -> int:
     """Tokens of a part: as many as the task reads well, and as fit."""
     assert run.task.parts
-    return max(1, min(run.task.parts.tokens, _room(run)))
+    tokens = _of_choice(run, run.task.parts.shorter, run.task.parts.tokens)
+    return max(1, min(tokens, _room(run)))
 
 
 def _room(run: StepRun) -> int:

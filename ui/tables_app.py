@@ -97,6 +97,11 @@ def mount_tables(
             body, headers={"Content-Disposition": heading}, media_type=TYPES[dot + suffix]
         )
 
+    @host.get(PATH)
+    def without_slash() -> Response:
+        """As people write it."""
+        return RedirectResponse(f"{PATH.strip('/')}/")
+
     gr.mount_gradio_app(
         host,
         page,

@@ -37,9 +37,8 @@ class FirstSentence(FakeEngine):
 def work(engine: FakeEngine, task: str, content: str, tokens: int = 100, **slots: str) -> StepRun:
     spec = TASKS[task]
     assert spec.parts
-    spec = spec.model_copy(
-        update={"parts": spec.parts.model_copy(update={"above": tokens, "tokens": tokens})}
-    )
+    sizes = {"above": tokens, "tokens": tokens, "shorter": {}}
+    spec = spec.model_copy(update={"parts": spec.parts.model_copy(update=sizes)})
     return StepRun(engine, spec, 0, Step(task, 1.0, dict(slots)), content, TurnContext())
 
 
@@ -73,6 +72,16 @@ def test_a_text_beyond_the_context_is_summarized_whole_and_says_where_from() -> 
         assert source.place.words == sentence
         assert CHAPTERS[source.place.begin : source.place.end].strip() == sentence
         assert source.place.heading == f"Chapter {re.findall('[0-9]+', sentence)[0]}"
+
+
+def test_bullets_are_made_of_smaller_parts() -> None:
+    text = CHAPTERS[:1500]
+    for length, pieces in (("bullets", True), ("paragraph", False)):
+        run = replace(work(FirstSentence(), "summarization", text), task=TASKS["summarization"])
+        run = replace(run, step=Step("summarization", 1.0, {"length": length}))
+        events = list(run_step(run))
+        assert bool(only(events, Sources)) == pieces
+        assert only(events, StepFinished)[0].text.startswith("- ") == pieces
 
 
 def test_one_sentence_is_made_of_all_parts_with_the_wished_length_last() -> None:

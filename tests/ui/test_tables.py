@@ -37,7 +37,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def open_tables(page: Page, site: Any) -> None:
-    page.goto(site.address + "/tables/")
+    page.goto(site.address + "/tables")  # which leads to /tables/
     page.wait_for_selector("html[data-ready]")
 
 
