@@ -17,19 +17,20 @@ Bar = tuple[str, float, str]
 def main() -> None:
     """Write results/speed.png."""
     results = json.loads((REPOSITORY / "results" / "speed.json").read_text(encoding="utf-8"))
-    mine, plain, llama = (results.get(way, {}) for way in ("patchbay", "transformers", "llama.cpp"))
+    mine, plain = results["patchbay"], results["transformers"]
+    peers = {name: value for name, value in results.items() if name.startswith("llama.cpp")}
     figure = Figure(figsize=(11, 2.6), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     rates = [
         ("transformers + PEFT", plain["decode_adapter"], PEERS),
         ("transformers", plain["decode"], PEERS),
-        *([("llama.cpp Q4_1", llama["decode"], PEERS)] if llama else []),
+        *((name, peer["decode"], PEERS) for name, peer in peers.items()),
         ("Patchbay, adapter", mine["decode_adapter"], OURS),
         ("Patchbay, base", mine["decode"], OURS),
     ]
     _bars(left, "One answer, tokens/s", rates, "{:.0f}")
     first = [
-        *([("llama.cpp Q4_1", llama["first_token"]["512"], PEERS)] if llama else []),
+        *((name, peer["first_token"]["512"], PEERS) for name, peer in peers.items()),
         ("transformers", plain["first_token"]["512"], PEERS),
         ("Patchbay", mine["first_token"]["512"], OURS),
         ("Patchbay, turn 5 anew", mine["turn_5_anew"], OURS),
