@@ -25,6 +25,9 @@ LANGUAGES = [
     "Italian",
     "Portuguese",
 ]
+# Of a result's columns: the text, then as many as there are. Left to itself, Gradio gives a long
+# text all the room there is, and the results stand beyond it.
+WIDTHS = ["360px", *["130px"] * 60]
 
 
 def build_tables_page(handlers: TablesHandlers, base: str, profile: str) -> gr.Blocks:
@@ -107,7 +110,7 @@ def _outcome() -> dict[str, Any]:
             "unsure": gr.Checkbox(False),
             "frame": gr.Dataframe(
                 interactive=False, show_search="filter", max_height=480, wrap=True,
-                max_chars=400, elem_id="pb-result",
+                max_chars=400, elem_id="pb-result", column_widths=WIDTHS,
             ),
         }  # fmt: skip
         with gr.Column(visible=False) as judgement:

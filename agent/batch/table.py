@@ -81,7 +81,7 @@ def read_table(
         raise InputError(f"{name} is empty.")
     if not records.found:
         raise InputError(f"{name} has no rows under its header.")
-    notes = list(records.notes)
+    notes = [note.replace(path.name, name) for note in records.notes]
     if nameless := records.header.count(""):
         notes.append(f"{name}: {nameless} of its columns have no name and are left out.")
     rows = [
