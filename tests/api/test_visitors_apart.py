@@ -61,8 +61,8 @@ def test_nothing_of_one_visitor_reaches_another(
     read: list[str] = []  # every prompt as the base gets it
     prompt_ids = ChatTemplate.prompt_ids
 
-    def watched(template: ChatTemplate, messages: Any) -> list[int]:
-        ids = prompt_ids(template, messages)
+    def watched(template: ChatTemplate, messages: Any, tools: Any = None) -> list[int]:
+        ids = prompt_ids(template, messages, tools)
         read.append(template.tokenizer.decode(ids))
         return ids
 
