@@ -118,7 +118,7 @@ def _start(
     if tools or any(message.is_of_tools for message in body.messages):
         require_tools(agent.engine, "tools" if tools else "messages", of_base=not (adapter or task))
         turns = paired(messages)
-        return lambda stop, drawn: agent.complete(turns, None, stop=stop, options=drawn)
+        return lambda stop, drawn: agent.complete(turns, adapter=None, stop=stop, options=drawn)
     if body.model != AUTO and task is None:
         return lambda stop, drawn: agent.complete(messages, adapter, stop=stop, options=drawn)
     *history, last = messages
