@@ -27,7 +27,7 @@ LANGUAGES = [
 ]
 # Of a result's columns: the text, then as many as there are. Left to itself, Gradio gives a long
 # text all the room there is, and the results stand beyond it.
-WIDTHS = ["360px", *["130px"] * 60]
+WIDTHS: list[int | str] = ["360px", *["130px"] * 60]
 
 
 def build_tables_page(handlers: TablesHandlers, base: str, profile: str) -> gr.Blocks:
