@@ -3,6 +3,10 @@
 from playwright.sync_api import Locator, Page, expect
 
 PHONE = {"viewport": {"width": 390, "height": 780}, "is_mobile": True, "has_touch": True}
+# Takes long to be answered word by word, and is no loop, which would be ended.
+LONG = "word word " + " ".join(
+    f"{one}{two}{three}" for one in "bdfgk" for two in "aeiou" for three in "lmnprstvwxyz"
+)
 
 
 def send(page: Page, text: str, wait: bool = True) -> Locator:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from browse import PHONE, assert_fits, send
+from browse import LONG, PHONE, assert_fits, send
 from playwright.sync_api import Page, expect
 
 from tasks.spec import load_tasks
@@ -148,9 +148,7 @@ def test_gradio_gives_a_stranger_nothing(visit: Visit, quick: Any) -> None:
 
 def test_a_server_that_goes_away_is_noticed(visit: Visit, slow: Any) -> None:
     page = visit(slow)
-    words = (f"{one}{two}{three}" for one in "bdfgk" for two in "aeiou" for three in "lmnprst")
-    long = " ".join(words)  # no loop, which would be ended
-    expect(send(page, long, wait=False)).to_contain_text("bal bam")
+    expect(send(page, LONG, wait=False)).to_contain_text("word word")
     page.context.set_offline(True)
     expect(page.locator(".pb-lost")).to_be_visible()
     expect(page.locator("html")).not_to_have_attribute("data-busy", "true")

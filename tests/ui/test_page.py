@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from browse import PHONE, assert_fits, assert_nothing_sent, send
+from browse import LONG, PHONE, assert_fits, assert_nothing_sent, send
 from playwright.sync_api import Page, expect
 from polling import settled
 
@@ -54,7 +54,7 @@ def test_language_switches_everywhere_and_survives_reload(visit: Visit, quick: A
 
 def test_answer_streams_and_stop_ends_the_computation(visit: Visit, slow: Any) -> None:
     page = visit(slow)
-    answer = send(page, "word " * 400, wait=False)
+    answer = send(page, LONG, wait=False)
     expect(answer).to_contain_text("word word")
     page.get_by_role("button", name="Stop").click()
     expect(answer).to_contain_text("Stopped")
@@ -64,14 +64,14 @@ def test_answer_streams_and_stop_ends_the_computation(visit: Visit, slow: Any) -
 
 def test_closed_tab_ends_the_computation(visit: Visit, slow: Any) -> None:
     page = visit(slow)
-    expect(send(page, "word " * 400, wait=False)).to_contain_text("word word")
+    expect(send(page, LONG, wait=False)).to_contain_text("word word")
     page.context.close()
     assert_stays_ended(slow.agent.engine)
 
 
 def test_new_conversation_ends_what_runs_and_keeps_it(visit: Visit, slow: Any) -> None:
     page = visit(slow)
-    expect(send(page, "word " * 400, wait=False)).to_contain_text("word word")
+    expect(send(page, LONG, wait=False)).to_contain_text("word word")
     page.get_by_role("button", name="New conversation").click()
     expect(page.get_by_text("What can I do for you?")).to_be_visible()
     assert_stays_ended(slow.agent.engine)

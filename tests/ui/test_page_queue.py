@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from browse import send
+from browse import LONG, send
 from playwright.sync_api import Page, expect
 from polling import eventually
 
@@ -14,7 +14,6 @@ from agent.agent import Agent
 
 pytestmark = pytest.mark.browser
 Visit = Callable[..., Page]
-LONG = "word " * 400
 
 
 def test_the_place_in_line_is_shown_and_moves_and_stop_leaves(
