@@ -48,7 +48,8 @@ def test_a_person_asks_in_both_languages_overrides_and_stops(
     expect(answer.locator(".pb-route summary")).to_contain_text("to English")
     expect(answer.locator(".pb-actions")).to_be_visible()
 
-    send("Tell me a very long story about the sea, with every detail you can think of.")
+    days = [f"On day {n} the bridge was closed from {n} o'clock until noon." for n in range(1, 40)]
+    send("Translate into French: " + " ".join(days))  # a sentence at a time: it lasts
     expect(tab.locator("html")).to_have_attribute("data-busy", "true")
     tab.get_by_role("button", name="Stop").click()
     expect(tab.locator("html")).not_to_have_attribute("data-busy", "true")
