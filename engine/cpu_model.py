@@ -17,13 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine import kernels
-from engine.kernels import (
-    GROUPS,
-    LANES,
-    QUERY_BLOCK,
-    Float32Array,
-    PackedLora,
-)
+from engine.kernels import GROUPS, LANES, QUERY_BLOCK, SIDES, Factor, Float32Array, PackedLora
 from engine.kv_cache import DecodeInput, KVCache
 from engine.lora import LoraAdapter, LoraFactors
 from engine.packed_model import PackedModel, spans
@@ -119,23 +113,18 @@ class CPUModel:
         arrays: dict[str, Any] = {}
         for group in GROUPS:
             names, edges = architecture.layer.groups[group], self._config.edges[group]
-            out, width = edges[-1], getattr(self._weights, group).shape[2]
-            group_a = np.zeros((layers, len(names), rank, width), np.float32)
-            group_b = np.zeros((layers, out, rank), np.float32)
-            for layer in range(layers):
-                for part, (begin, end) in enumerate(spans(edges)):
-                    if pair := factors.get(f"{architecture.layers}.{layer}.{names[part]}"):
-                        a, b = (side.float().numpy() for side in pair)
-                        # Powers of two, so that float16 holds what it held in a file.
-                        power = np.frexp(np.abs(a).max(1))[1]
-                        group_a[layer, part, : len(a)] = np.ldexp(a, -power[:, None])
-                        group_b[layer, begin:end, : len(a)] = np.ldexp(b, power)
-            power = np.frexp(np.abs(group_b).max(-1, initial=0))[1]
-            arrays[f"{group}_a"] = kernels.tiled_factor(
-                group_a.reshape(layers, len(names) * rank, width)
-            )
-            arrays[f"{group}_b"] = kernels.tiled_factor(np.ldexp(group_b, -power[..., None]))
-            arrays[f"{group}_scale"] = np.ldexp(np.ones_like(power, np.float32), power)
+            width = getattr(self._weights, group).shape[2]
+            tiles = [
+                _tiled_group(
+                    [factors.get(f"{architecture.layers}.{layer}.{name}") for name in names],
+                    edges,
+                    rank,
+                    width,
+                )
+                for layer in range(layers)
+            ]
+            for side, of_layers in zip(SIDES, zip(*tiles, strict=True), strict=True):
+                arrays[f"{group}_{side}"] = np.stack(of_layers)
         return PackedLora(**arrays)
 
     def _forward(
@@ -212,6 +201,29 @@ class CPUModel:
     def _lora(self, adapter: LoraAdapter | None) -> PackedLora:
         lora: PackedLora = self._no_lora if adapter is None else adapter.weights
         return lora
+
+
+def _tiled_group(
+    pairs: Sequence[tuple[Tensor, Tensor] | None], edges: Sequence[int], rank: int, width: int
+) -> tuple[Factor, Factor, Float32Array]:
+    """An adapter on one group of one layer, see `PackedLora`; parts that it lacks are zero.
+
+    Powers of two go from the factors to the scale, so that float16 holds what it held in a file.
+    """
+    group_a = np.zeros((len(pairs), rank, width), np.float32)
+    group_b = np.zeros((edges[-1], rank), np.float32)
+    for part, (pair, (begin, end)) in enumerate(zip(pairs, spans(edges), strict=True)):
+        if pair:
+            a, b = (side.float().numpy() for side in pair)
+            power = np.frexp(np.abs(a).max(1))[1]
+            group_a[part, : len(a)] = np.ldexp(a, -power[:, None])
+            group_b[begin:end, : len(a)] = np.ldexp(b, power)
+    power = np.frexp(np.abs(group_b).max(-1, initial=0))[1]
+    return (
+        kernels.tiled_factor(group_a.reshape(-1, width)),
+        kernels.tiled_factor(np.ldexp(group_b, -power[:, None])),
+        np.ldexp(np.ones_like(power, np.float32), power),
+    )
 
 
 def compile_ahead() -> None:

@@ -228,12 +228,10 @@ def tiled(packed: Int8Array) -> Int8Array:
 
 
 def tiled_factor(factor: Float32Array) -> Factor:
-    """(L, out, in) of an adapter -> (L, out / 16, in, 16); `out` divides by 16."""
-    layers, rows, width = factor.shape
-    split = factor.reshape(layers, rows // LANES, LANES, width).swapaxes(-1, -2)
-    if HALF_FACTORS:
-        return np.ascontiguousarray(split, np.float16)
-    return np.ascontiguousarray(split, np.float32)
+    """(out, in) of an adapter on one layer -> (out / 16, in, 16); `out` divides by 16."""
+    rows, width = factor.shape
+    split = factor.reshape(rows // LANES, LANES, width).swapaxes(-1, -2)
+    return np.ascontiguousarray(split, np.float16 if HALF_FACTORS else np.float32)
 
 
 def untiled_rows(packed: Int8Array, rows: NDArray[np.int64]) -> Int8Array:
