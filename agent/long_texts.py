@@ -24,6 +24,7 @@ from tasks import languages
 T = TypeVar("T")
 MAX_PARTS = 1000
 ROOM_FOR_ANSWER = 256  # tokens
+LONG_TOKEN = 16  # characters; texts have shorter ones on average
 
 
 def is_long(run: StepRun) -> bool:
@@ -34,8 +35,11 @@ def is_long(run: StepRun) -> bool:
     options = run.turn.options
     if run.task.parts is None or options.grammar or options.logprobs is not None:
         return False
-    above = _of_choice(run, run.task.parts.shorter, run.task.parts.above)
-    return _count(run, run.content) > min(above, _room(run))
+    most = min(_of_choice(run, run.task.parts.shorter, run.task.parts.above), _room(run))
+    beginning = run.content[: max(0, most) * LONG_TOKEN]  # a book is not counted to its end
+    return _count(run, beginning) > most or (
+        len(beginning) < len(run.content) and _count(run, run.content) > most
+    )
 
 
 def answer(run: StepRun) -> Iterator[Event]:

@@ -41,9 +41,9 @@ def cut(text: str, language: str, most: int, count: Count) -> list[Span]:
         count: how many tokens a text has.
     """
     atoms = [
-        (span, count(span.of(text)))
+        atom
         for paragraph in paragraphs(text)
-        for span in _smaller(text, paragraph, language, most=most, count=count)
+        for atom in _smaller(text, paragraph, language, most=most, count=count)
     ]
     total = sum(tokens for _, tokens in atoms)
     fair = total / max(1, math.ceil(total / most))
@@ -83,22 +83,26 @@ def sentences(text: str, span: Span, language: str) -> Iterator[Span]:
             at += len(sentence)
 
 
-def heading_before(text: str, at: int) -> str:
-    """The words of the last heading that begins there or before; empty where there is none."""
-    end = text.find("\n", at)
-    above = text[: end if end >= 0 else len(text)]
-    found = [match for line in above.splitlines() if (match := _HEADING.match(line))]
-    return found[-1]["words"] if found else ""
+def headings(text: str) -> Iterator[tuple[int, str]]:
+    """Where each heading begins, and its words."""
+    at = 0
+    for line in text.splitlines(keepends=True):
+        if match := _HEADING.match(line):
+            yield at, match["words"]
+        at += len(line)
 
 
-def _smaller(text: str, span: Span, language: str, *, most: int, count: Count) -> Iterator[Span]:
-    """The span, or what it is cut into where it is too long."""
-    if count(span.of(text)) <= most:
-        yield span
+def _smaller(
+    text: str, span: Span, language: str, *, most: int, count: Count
+) -> Iterator[tuple[Span, int]]:
+    """The span, or what it is cut into where it is too long, each with its tokens."""
+    whole = count(span.of(text))
+    if whole <= most:
+        yield span, whole
         return
     for sentence in sentences(text, span, language):
         tokens = count(sentence.of(text))
         at = sentence.begin
         for words in segments.groups(sentence.of(text), math.ceil(tokens / most)) or [""]:
-            yield Span(at, at + len(words))
+            yield Span(at, at + len(words)), count(words)
             at += len(words)

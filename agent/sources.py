@@ -8,9 +8,10 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
+from operator import itemgetter
 
 from agent.events import TextPlace
-from agent.parts import Span, heading_before, paragraphs, sentences
+from agent.parts import Span, headings, paragraphs, sentences
 
 LEAST = 0.3  # of a sentence's words, weighed by how rare they are, that its place must hold
 PASSAGE = 700  # characters of a paragraph that are shown around a place
@@ -28,6 +29,7 @@ class Places:
     def __init__(self, text: str, language: str, pages: Sequence[tuple[int, int]] = ()) -> None:
         self._text, self._pages = text, pages
         self._paragraphs = list(paragraphs(text))
+        self._headings = list(headings(text))
         whole = Span(0, len(text))
         self._sentences = [s for s in sentences(text, whole, language) if s.of(text).strip()]
         self._words = [_features(sentence.of(text)) for sentence in self._sentences]
@@ -54,18 +56,18 @@ class Places:
 
     def place(self, span: Span) -> TextPlace:
         """Where a part of the text stands, with the passage around it."""
-        begins = [paragraph.begin for paragraph in self._paragraphs]
-        number = max(1, bisect_right(begins, span.begin))
+        number = max(1, bisect_right(self._paragraphs, span.begin, key=lambda one: one.begin))
         around = self._paragraphs[number - 1]
         begin = max(around.begin, span.begin - PASSAGE // 2)
         end = min(max(around.end, span.end), span.begin + PASSAGE)
         stands = self._text[span.begin : min(span.end, end)]
-        page = bisect_right([at for at, _ in self._pages], span.begin)
+        page = bisect_right(self._pages, span.begin, key=itemgetter(0))
+        heading = bisect_right(self._headings, span.begin, key=itemgetter(0))
         return TextPlace(
             begin=span.begin,
             end=span.end,
             paragraph=number,
-            heading=heading_before(self._text, span.begin),
+            heading=self._headings[heading - 1][1] if heading else "",
             page=self._pages[page - 1][1] if page else None,
             before=self._text[begin : span.begin].lstrip(),
             words=stands.strip(),

@@ -10,13 +10,14 @@ from dataclasses import replace
 import pytest
 
 from agent.events import Event, Progress, Sources, StepFinished, TextDelta
+from agent.long_texts import is_long
 from agent.plan import Step
 from agent.step_run import Begun, StepRun, TurnContext
 from agent.steps import run_step
 from core.errors import TooLong
 from engine.fake import FakeEngine
 from engine.interface import CompletionRequest, WriteReply, WriteRequest
-from tasks.spec import load_tasks
+from tasks.spec import Message, load_tasks
 
 TASKS = load_tasks()
 CHAPTERS = "\n\n".join(
@@ -158,3 +159,18 @@ def test_a_verdict_is_made_of_the_parts() -> None:
 def test_far_too_many_parts_are_refused_with_their_number() -> None:
     with pytest.raises(TooLong, match=r"The text has [\d,]+ parts of 16 tokens; at most 1,000"):
         list(run_step(work(FakeEngine(), "summarization", "word " * 20_000, tokens=16)))
+
+
+def test_a_book_is_not_counted_whole_to_be_found_long() -> None:
+    class Counting(FirstSentence):
+        longest = 0
+
+        def count_tokens(self, messages: tuple[Message, ...]) -> int:
+            self.longest = max(self.longest, *(len(message["content"]) for message in messages))
+            return super().count_tokens(messages)
+
+    engine = Counting()
+    assert is_long(work(engine, "summarization", CHAPTERS * 10))
+    assert engine.longest < len(CHAPTERS)
+    assert is_long(work(engine, "summarization", " " * 3000 + CHAPTERS))
+    assert not is_long(work(engine, "summarization", "A text. "))

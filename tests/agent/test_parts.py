@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.parts import Span, cut, heading_before, paragraphs
+from agent.parts import Span, cut, headings, paragraphs
 
 REPORT = """# Report
 
@@ -39,9 +39,9 @@ def test_paragraphs_have_their_headings() -> None:
         "## Money\n\nWe spent less. We earned more.\nA line of its own.",
         "## People\n\nNobody left.",
     ]
-    assert heading_before(REPORT, REPORT.index("We earned")) == "Money"
-    assert heading_before(REPORT, 0) == "Report"
-    assert heading_before("No heading", 3) == ""
+    begins = [REPORT.index(line) for line in ("# Report", "## Money", "## People")]
+    assert list(headings(REPORT)) == list(zip(begins, ("Report", "Money", "People"), strict=True))
+    assert not list(headings("No heading"))
 
 
 def test_parts_begin_at_headings() -> None:
@@ -80,3 +80,14 @@ def test_the_parts_are_the_text(text: str, most: int) -> None:
     parts = of(text, cut(text, "en", most, count))
     assert "".join(parts) == (text if text.strip() else "")
     assert all(part.strip() for part in parts)
+
+
+def test_what_fits_is_counted_once() -> None:
+    counted: list[str] = []
+
+    def counting(text: str) -> int:
+        counted.append(text)
+        return count(text)
+
+    assert cut(REPORT, "en", 14, counting)
+    assert counted == of(REPORT, list(paragraphs(REPORT)))
