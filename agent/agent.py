@@ -319,7 +319,9 @@ class Agent:
                 yield event
             stopped = results[-1].stopped
             if spec.kind == "write":
-                left = max(0, left - results[-1].tokens)
+                last = results[-1]
+                used = last.tokens if last.answer_tokens is None else last.answer_tokens
+                left = max(0, left - used)
             if stopped in {"stop", "time", "until", "loop"} or not results[-1].text:
                 break
         yield Finished(

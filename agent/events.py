@@ -105,6 +105,8 @@ class StepFinished:
         fingerprints: base, quantization, adapter, task, decoding that made it.
         prompt_tokens: tokens read before those.
         place: what going on with the text needs, see `Agent.answer`.
+        answer_tokens: those of `tokens` that are of the answer, where parts of a text were asked
+            about too; None: all of them.
     """
 
     index: int
@@ -117,6 +119,7 @@ class StepFinished:
     fingerprints: dict[str, str]
     prompt_tokens: int = 0
     place: Place = AT_BEGIN
+    answer_tokens: int | None = None
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from agent.events import AT_BEGIN, Event, Place, Progress, Source, Sources, Text
 from agent.parts import Span, cut, sentences
 from agent.sources import Places
 from agent.step_run import StepRun, finished
-from agent.writing import looped_notice, write_core
+from agent.writing import OUT_OF_TOKENS, looped_notice, write_core
 from core.errors import TooLong
 from engine.interface import Delta, Usage
 from tasks import languages
@@ -95,19 +95,22 @@ class _Written:
 
     Attributes:
         pieces: where each piece stands in the answer, and the part of the text it was made of.
+        tokens: of the pieces.
         usages: of all that was asked.
     """
 
     text: str
     pieces: list[tuple[Span, Span]] = field(default_factory=list)
     read: int = 0
+    tokens: int = 0
     usages: list[Usage] = field(default_factory=list)
     place: Place = AT_BEGIN
 
     @property
     def cut_short(self) -> bool:
-        """Whether the person or the time limit ended it."""
-        return bool(self.usages) and self.usages[-1].stopped in {"stop", "time"}
+        """Whether the person or a limit of the whole answer ended it."""
+        last = self.usages[-1] if self.usages else None
+        return last is OUT_OF_TOKENS or (last is not None and last.stopped in {"stop", "time"})
 
 
 def _write(run: StepRun, parts: Sequence[Span], places: Places) -> Iterator[Event]:
@@ -122,15 +125,24 @@ def _write(run: StepRun, parts: Sequence[Span], places: Places) -> Iterator[Even
         if source.end <= run.place.content:  # it was written before
             done.read += len(group)
             continue
-        done.place = Place(source.begin, len(done.text))
+        done.place, read = Place(source.begin, len(done.text)), done.read
         piece = yield from _condensed(run, group, len(parts), done)
         if done.cut_short:
             break
+        used = done.usages[-1]
+        if done.tokens and done.tokens + used.tokens > run.tokens_left:
+            done.read = read
+            done.usages.append(OUT_OF_TOKENS)
+            break
+        done.tokens += used.tokens
         apart = ("\n" if mark else " " if done.text[-1:].isascii() else "") if done.text else ""
         yield TextDelta(run.index, f"{apart}{mark}{piece}")
         begin = len(done.text) + len(apart) + len(mark)
         done.text += f"{apart}{mark}{piece}"
         done.pieces.append((Span(begin, len(done.text)), source))
+        if used.stopped == "length" and done.tokens >= run.tokens_left:
+            done.usages.append(OUT_OF_TOKENS)
+            break
     yield from _end(run, done, len(parts), places)
 
 
@@ -142,7 +154,7 @@ def _end(run: StepRun, done: _Written, parts: int, places: Places) -> Iterator[E
     result = finished(run, done.text, done.usages if done.cut_short else usages, place=done.place)
     assert run.task.parts
     prints = {**result.fingerprints, "parts": run.task.parts.fingerprint}
-    yield replace(result, fingerprints=prints)
+    yield replace(result, fingerprints=prints, answer_tokens=done.tokens)
     language = languages.detect(done.text)
     found = [
         Source(sentence.begin, sentence.end, places.find(sentence.of(done.text), source))

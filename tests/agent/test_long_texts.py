@@ -174,3 +174,16 @@ def test_a_book_is_not_counted_whole_to_be_found_long() -> None:
     assert engine.longest < len(CHAPTERS)
     assert is_long(work(engine, "summarization", " " * 3000 + CHAPTERS))
     assert not is_long(work(engine, "summarization", "A text. "))
+
+
+def test_the_limit_is_of_the_answer_and_not_of_what_was_asked_on_the_way() -> None:
+    """Eight bullets of seven tokens each, of 24 sentences: 56 tokens of 168 and more."""
+    for most, lines, stopped in ((56, 8, "end"), (55, 7, "length"), (20, 2, "length")):
+        run = work(FirstSentence(), "summarization", CHAPTERS, length="bullets")
+        events = list(run_step(replace(run, tokens_left=most)))
+        (finished,), (sources,) = only(events, StepFinished), only(events, Sources)
+        assert finished.stopped == stopped
+        assert len(finished.text.splitlines()) == lines
+        assert finished.answer_tokens == 7 * lines
+        assert finished.tokens > most
+        assert sources.read == 3 * lines
