@@ -115,7 +115,7 @@ class FilePart(RequestBody):
         head, comma, rest = self.file.file_data.partition(",")
         try:
             raw = base64.b64decode(
-                rest if comma and head.startswith("data:") else head + comma + rest, validate=True
+                rest if comma and head.startswith("data:") else self.file.file_data, validate=True
             )
         except ValueError as error:
             raise InputError(

@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import groupby
 
 from lxml import etree
 
@@ -28,6 +29,7 @@ HEADING = re.compile(r"heading (\d)", re.I)
 # In a paragraph these hold runs, and are themselves no formatting.
 _TRANSPARENT = "ins moveTo smartTag sdt sdtContent fldSimple customXml dir bdo"
 TRANSPARENT = {f"{W}{name}" for name in _TRANSPARENT.split()}
+SILENT = {f"{W}{name}" for name in ("rPr", "lastRenderedPageBreak", "softHyphen")}
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 
@@ -51,6 +53,7 @@ class _Paragraph:
 
     element: etree._Element
     pieces: list[_Piece] = field(default_factory=list)
+    runs: list[etree._Element] = field(default_factory=list)  # as they stand in it
 
     @cached_property
     def plain(self) -> tuple[bytes, int]:
@@ -209,17 +212,23 @@ class DocxFile:
 def _read(element: etree._Element) -> _Paragraph:
     paragraph = _Paragraph(element)
     for run, link in _runs(element, None):
-        text = _text(run)
-        piece = _Piece([run], text, _formatting(run), link)
-        last = paragraph.pieces[-1] if paragraph.pieces else None
-        blank = bool(text) and not text.strip()
-        alike = last and bool(last.text) == bool(text)
-        if last and alike and (not text or blank or last.format == piece.format):
-            last.runs.append(run)
-            last.text += text
-        else:
-            paragraph.pieces.append(piece)
+        paragraph.runs.append(run)
+        for part in _parts(run):
+            _add(paragraph, part, link)
     return paragraph
+
+
+def _add(paragraph: _Paragraph, run: etree._Element, link: etree._Element | None) -> None:
+    text = _text(run)
+    piece = _Piece([run], text, _formatting(run), link)
+    last = paragraph.pieces[-1] if paragraph.pieces else None
+    blank = bool(text) and not text.strip()
+    alike = last and bool(last.text) == bool(text)
+    if last and alike and (not text or blank or last.format == piece.format):
+        last.runs.append(run)
+        last.text += text
+    else:
+        paragraph.pieces.append(piece)
 
 
 def _formatting(run: etree._Element) -> bytes:
@@ -245,27 +254,39 @@ def _runs(
             yield from _runs(child, link)
 
 
+def _parts(run: etree._Element) -> list[etree._Element]:
+    """The run; where it holds words and something that has none, like a page break, a run of each,
+    in which nothing else stands.
+    """
+    children = [child for child in run if child.tag not in SILENT]
+    if len({_words(child) is None for child in children}) < 2:
+        return [run]
+    parts = []
+    for _, group in groupby(children, key=lambda child: _words(child) is None):
+        part = etree.Element(run.tag, run.attrib, nsmap=run.nsmap)
+        part.extend(map(copy.deepcopy, [*run.findall(f"{W}rPr"), *group]))
+        parts.append(part)
+    return parts
+
+
 def _text(run: etree._Element) -> str:
-    """The words of a run; none where it also holds something that has none."""
-    text = ""
-    for child in run:
-        if child.tag == f"{W}t":
-            text += child.text or ""
-        elif child.tag == f"{W}tab":
-            text += "\t"
-        elif child.tag in {f"{W}br", f"{W}cr"} and child.get(f"{W}type") is None:
-            text += "\n"
-        elif child.tag == f"{W}noBreakHyphen":
-            text += "\u2011"
-        elif child.tag not in {f"{W}rPr", f"{W}lastRenderedPageBreak", f"{W}softHyphen"}:
-            return ""
-    return text
+    """The words of a run; none where it holds something that has none."""
+    return "".join(_words(child) or "" for child in run)
+
+
+def _words(child: etree._Element) -> str | None:
+    """What a part of a run says; None where it has no words."""
+    if child.tag == f"{W}t":
+        return child.text or ""
+    if child.tag in {f"{W}br", f"{W}cr"}:
+        return "\n" if child.get(f"{W}type") in {None, "textWrapping"} else None
+    return {f"{W}tab": "\t", f"{W}noBreakHyphen": "\u2011"}.get(child.tag)
 
 
 def _rewrite(paragraph: _Paragraph, new: str) -> None:
     groups, marks = paragraph.groups, paragraph.marks
     plain = next(piece for piece in paragraph.pieces if piece.format == paragraph.plain)
-    first = paragraph.pieces[0].runs[0]
+    first = paragraph.runs[0]
     while first.getparent() is not paragraph.element:
         first = first.getparent()
     place = paragraph.element.index(first)
@@ -277,9 +298,8 @@ def _rewrite(paragraph: _Paragraph, new: str) -> None:
         else:
             like = groups[run.groups[-1] - 1] if run.groups else plain
             made.append((_run(like.runs[0], run.text), like.link))
-    for piece in paragraph.pieces:
-        for old in piece.runs:
-            old.getparent().remove(old)
+    for old in paragraph.runs:
+        old.getparent().remove(old)
     for link in links.values():
         link.getparent().remove(link)
     around: etree._Element | None = None

@@ -21,7 +21,7 @@ import pypdfium2.raw as pdfium
 from core.errors import InputError
 from documents.document import Block
 from documents.limits import ReadingLimits
-from documents.text_source import CJK
+from documents.text_source import run_on
 
 END_MARK, END_WITHIN = b"%%EOF", 4096  # bytes at the end of a PDF in which its mark stands
 HYPHEN = "\x02"  # pdfium's sign for a hyphen at a line's end
@@ -250,12 +250,7 @@ def _parts(group: Sequence[_Line], line: _Line, pitch: float, widest: float) -> 
 def _block(group: Sequence[_Line], levels: dict[float, int]) -> Block:
     text = ""
     for line in group:
-        if text.endswith(HYPHEN):
-            text = text[:-1] + line.text
-        elif not text or (CJK.match(text[-1]) and CJK.match(line.text[0])):
-            text += line.text
-        else:
-            text += f" {line.text}"
+        text = text[:-1] + line.text if text.endswith(HYPHEN) else run_on(text, line.text)
     text = text.replace(HYPHEN, "-")
     page, level = group[0].page, levels.get(group[0].size, 0)
     if level and len(text) <= MAX_HEADING:

@@ -45,6 +45,7 @@ OTHERS = {
     b"\x7fELF": "a program, and holds no text",
     b"MZ": "a program, and holds no text",
 }
+BINARY_WITHIN = 1024  # bytes in which all of those that begin with letters have a NUL
 PDF_WITHIN = 1024  # bytes before a PDF's own beginning; some mail programs put a line there
 OTHER_PACKAGES = {
     "ppt/presentation.xml": "a presentation. Save it as PDF",
@@ -62,7 +63,7 @@ def recognize(name: str, raw: bytes) -> tuple[Format, tuple[str, ...]]:
         raise InputError(f"{name} is empty: it has {len(raw):,} bytes and no text in them.")
     ending = PurePath(name).suffix.lower()
     named = ENDINGS.get(ending)
-    found = _by_content(name, raw)
+    found = _by_content(name, raw, named)
     if found is None:
         if named in BINARY:
             raise InputError(
@@ -76,18 +77,19 @@ def recognize(name: str, raw: bytes) -> tuple[Format, tuple[str, ...]]:
     return found, ()
 
 
-def _by_content(name: str, raw: bytes) -> Format | None:
-    """A format that its bytes tell; None for a text.
+def _by_content(name: str, raw: bytes, named: Format | None) -> Format | None:
+    """A format that its bytes tell; None for a text, which may begin with the same letters.
 
     Raises:
         InputError: the bytes tell another format.
     """
-    if b"%PDF-" in raw[:PDF_WITHIN]:
+    if b"%PDF-" in raw[: PDF_WITHIN if named in {None, "pdf"} else 5]:
         return "pdf"
-    if raw.startswith(b"PK"):
+    if raw.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _packed(name, raw)
+    spoken = b"\0" not in raw[:BINARY_WITHIN]
     for begin, what in OTHERS.items():
-        if raw.startswith(begin):
+        if raw.startswith(begin) and not (spoken and begin.isalnum()):
             raise InputError(f"{name} is {what}. Read are {READ}.")
     return None
 

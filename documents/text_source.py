@@ -12,7 +12,9 @@ from documents.document import Block
 from tasks import encodings
 
 LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|\Z)")
-CJK = re.compile(r"[\u3000-\u30ff\u3400-\u9fff\uff00-\uffef]")
+CJK = re.compile(r"[\u3000-\u30ff\u3400-\u9fff\uff00-\uffef\U00020000-\U0003ffff]")
+# Chinese has these between its signs without a space, and they are no CJK of their own.
+SHARED = re.compile(r"[\u2014\u2018\u2019\u201c\u201d\u2026\u00b7]")
 
 
 def as_it_is(text: str) -> str:
@@ -84,9 +86,15 @@ def unwrapped(text: str) -> str:
     """A paragraph on one line; between Chinese or Japanese signs nothing stands for a line end."""
     whole = ""
     for line in filter(None, map(str.strip, text.split("\n"))):
-        close = not whole or (CJK.match(whole[-1]) and CJK.match(line[0]))
-        whole += line if close else f" {line}"
+        whole = run_on(whole, line)
     return whole
+
+
+def run_on(before: str, line: str) -> str:
+    """A text with one more line of its paragraph."""
+    ends = (before[-1:], line[0])
+    chinese = any(map(CJK.match, ends)) and all(CJK.match(c) or SHARED.match(c) for c in ends)
+    return before + line if not before or chinese else f"{before} {line}"
 
 
 def spliced(text: str, pieces: Sequence[Piece], texts: Sequence[str]) -> str:

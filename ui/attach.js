@@ -2,9 +2,12 @@
 // composer until it is sent. The server reads a file and gives its blocks back; they are kept here.
 const patchbayFiles = (() => {
   const LONG = 2000; // characters of a paste from which it becomes a chip, and never enters the box
-  const EDITABLE = 50000; // characters that a box still lays out at once
+  const EDITABLE = 50000; // characters beyond Latin that a box lays out at once: their font is
+  // another than the page's, and Chromium's time for that grows with the square of their number
   const MOST = 20000000; // bytes; see documents/limits.py
   const find = (selector) => document.querySelector(selector);
+
+  const editable = (text) => text.replace(/[\0-\u024f]/g, "").length <= EDITABLE;
 
   let items = []; // {file, pasted, state, answer, error}
   let line = Promise.resolve(); // ends when the last of them is read
@@ -80,7 +83,7 @@ const patchbayFiles = (() => {
   function unpack(at, into) {
     const item = items[at];
     if (!item || item.pasted === null) return;
-    if (item.pasted.length > EDITABLE) {
+    if (!editable(item.pasted)) {
       item.error = find("#pb-file").dataset.long;
       draw();
       return;
@@ -108,8 +111,8 @@ const patchbayFiles = (() => {
     return items.every((item) => item.state === "ready");
   }
 
-  // Those of an earlier request, to be sent again with its changed words.
-  function restore(attached) {
+  // Those of an earlier request, to be sent again with its changed words; what goes into the box.
+  function restore(attached, words = "") {
     items = attached.map((answer) => ({
       file: { name: answer.document.name, size: answer.document.size || 0 },
       pasted: null,
@@ -118,6 +121,9 @@ const patchbayFiles = (() => {
       error: "",
     }));
     draw();
+    if (editable(words)) return words;
+    paste(words);
+    return "";
   }
 
   function caught(transfer, event, box) {
@@ -167,7 +173,7 @@ const patchbayFiles = (() => {
     unpack,
     detach,
     restore,
-    clear: () => restore([]),
+    clear: () => void restore([]),
     has: () => items.length > 0,
     onchange: (call) => (changed = call),
   };

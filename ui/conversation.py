@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, Literal
 
 from pydantic import (
@@ -121,8 +122,9 @@ class AttachmentView(_Data):
         Document.from_json(document)
         return document
 
+    @cached_property
     def read(self) -> Document:
-        """The document, without the file itself."""
+        """The document, without the file itself. Each drawing of an answer asks for it."""
         return Document.from_json(self.document)
 
 
@@ -155,7 +157,7 @@ class TurnView(_Data):
     @property
     def documents(self) -> list[Document]:
         """The files that came along."""
-        return [attachment.read() for attachment in self.attached]
+        return [attachment.read for attachment in self.attached]
 
     @property
     def offers(self) -> tuple[list[StepView], ...]:

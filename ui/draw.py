@@ -91,7 +91,7 @@ def _attached(turn: TurnView) -> str:
     """The names of the files that came along, with how long they are."""
     chips = ""
     for attachment in turn.attached:
-        document = attachment.read()
+        document = attachment.read
         pages = f"{document.pages:,} {say('file.pages')}" if document.pages else ""
         tokens = f"{attachment.tokens:,} {say('file.tokens')}" if attachment.tokens else ""
         facts = " · ".join(filter(None, [pages, tokens]))

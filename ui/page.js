@@ -196,8 +196,7 @@ window.patchbay = (() => {
     const last = current && current.turns.at(-1);
     await raise("undo");
     if (!last || box().value.trim() || files.has()) return;
-    files.restore(last.attached || []);
-    write(last.text);
+    write(files.restore(last.attached || [], last.text));
   }
 
   function drop(id) {
@@ -265,8 +264,7 @@ window.patchbay = (() => {
       const turn = turnOf(button.dataset.turn);
       if (!turn) return;
       edit(turn.id);
-      files.restore(turn.attached || []);
-      write(turn.text);
+      write(files.restore(turn.attached || [], turn.text));
     },
     cancel: () => {
       edit(null);

@@ -240,3 +240,22 @@ def test_reading_in_a_process_gives_the_same(tmp_path: object) -> None:
     document = documents.read("../../x/letter.docx", raw)
     assert document == read("letter.docx", raw)
     assert io.BytesIO(document.source).getvalue() == raw
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("keys.txt", "PKI is a system of keys."),
+        ("songs.md", "ID3 tags hold a title."),
+        ("old.txt", "MZ begins a program."),
+        ("format.md", "How it begins: `%PDF-1.7`, then a line."),
+    ],
+)
+def test_a_text_may_begin_as_a_binary_does(name: str, text: str) -> None:
+    assert [block.text for block in read(name, text.encode()).blocks] == [text]
+
+
+def test_chinese_lines_are_put_together_without_a_space() -> None:
+    lines = "他说：“你好”\n然后走了——\n后来……\n又来了 with\ntwo words".encode()
+    (block,) = read("a.md", lines).blocks
+    assert block.text == "他说：“你好”然后走了——后来……又来了 with two words"

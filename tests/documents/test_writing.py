@@ -8,6 +8,7 @@ import re
 import docx
 import made_files
 import pytest
+from docx.enum.text import WD_BREAK
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_reading import CAPTIONS, NOTES, PAGE, SUBTITLES, read
@@ -192,3 +193,19 @@ def test_tags_in_any_order_lose_no_word_and_no_mark(text: str) -> None:
     found = list(runs(text, groups=2, marks=1))
     assert sum(run.mark == 1 for run in found) == 1
     assert "".join(run.text for run in found).count("a") == text.count("a")
+
+
+def test_words_beside_a_page_break_in_one_run_are_read_and_written() -> None:
+    made = docx.Document()
+    run = made.add_paragraph().add_run("before it")
+    run.bold = True
+    run.add_break(WD_BREAK.PAGE)
+    run.add_text("after it")
+    made.add_paragraph("the next")
+    document = read("a.docx", made_files.word(made))
+    assert [block.given for block in document.blocks] == ["before it<x1/>after it", "the next"]
+    raw = write_here(document, ["BEFORE<x1/>AFTER", "the next"])
+    first, second = docx.Document(io.BytesIO(raw)).paragraphs
+    assert (first.text, second.text) == ("BEFOREAFTER", "the next")  # a page break is no text there
+    assert [bool(run.bold) for run in first.runs] == [True] * 3
+    assert made_files.part_of(raw, "word/document.xml").count(b'w:type="page"') == 1

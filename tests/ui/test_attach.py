@@ -154,6 +154,10 @@ def test_a_paste_of_a_million_characters_does_not_hang_the_page(visit: Visit, qu
     page.locator(CHIPS).locator("[data-act=unpack]").click()
     expect(page.locator(CHIPS)).to_contain_text("too long to be edited")
     expect(page.locator("#pb-text")).to_have_value("")
+    page.locator("#pb-text").press("Enter")
+    page.get_by_role("button", name="Change the request").click()
+    expect(page.locator(CHIPS)).to_contain_text("Pasted text")
+    expect(page.locator("#pb-text")).to_have_value("")
 
 
 def test_what_is_more_than_a_request_holds_is_said_and_kept(
