@@ -18,6 +18,7 @@ class ReadingLimits:
         cells: of a table.
         seconds: of computation; twice as much may pass on a busy machine.
         memory_bytes: of the address space of the process that reads; only Linux holds it to that.
+        answer_bytes: of what that process found, as it says it.
     """
 
     file_bytes: int = 20_000_000
@@ -26,9 +27,14 @@ class ReadingLimits:
     cells: int = 100_000
     seconds: int = 60
     memory_bytes: int = 1_500_000_000
+    answer_bytes: int = 100_000_000
 
 
 DEFAULT_LIMITS = ReadingLimits()
+# Of a whole table, whose rows are dealt with one by one.
+TABLE_LIMITS = ReadingLimits(
+    file_bytes=50_000_000, seconds=120, memory_bytes=4_000_000_000, answer_bytes=300_000_000
+)
 
 
 def require_size(name: str, size: int, limits: ReadingLimits) -> None:

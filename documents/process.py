@@ -18,12 +18,12 @@ from typing import Any
 
 from core.errors import InputError
 from documents.document import Document
-from documents.limits import DEFAULT_LIMITS, ReadingLimits, require_size
+from documents.limits import DEFAULT_LIMITS, TABLE_LIMITS, ReadingLimits, require_size
 from documents.names import shown_name
 from documents.worker import TOO_MUCH
+from tasks.records import Records
 
 ROOT = Path(__file__).resolve().parent.parent
-ANSWER_BYTES = 100_000_000  # that a result may have
 LATE = {-9, -24}  # exit statuses: killed by us, or by the system (SIGXCPU) for its time
 _PLACES = threading.BoundedSemaphore(max(2, os.cpu_count() or 2))  # files read at one time
 
@@ -60,6 +60,22 @@ def read_file(path: Path, limits: ReadingLimits = DEFAULT_LIMITS) -> Document:
     except ValueError as error:  # a NUL in the path
         raise InputError(f"{str(path)!r} is no path of a file.") from error
     return read(path.name, raw, limits)
+
+
+def read_table(name: str, raw: bytes, limits: ReadingLimits = TABLE_LIMITS) -> Records:
+    """Read a data file into records, as `tasks.data_files` does.
+
+    Args:
+        name: of the file; its ending counts.
+        raw: all of it.
+
+    Raises:
+        InputError: it is damaged, of another format, or over a limit.
+    """
+    name = shown_name(name)
+    require_size(name, len(raw), limits)
+    _, told = _ask({"act": "table", "name": name}, name, raw, limits)
+    return Records.from_json(json.loads(told.decode("utf-8", "surrogatepass")))
 
 
 def write(
@@ -111,7 +127,7 @@ def _ask(
         feeder.start()
         assert process.stdout
         try:
-            answer = process.stdout.read(ANSWER_BYTES + 1)
+            answer = process.stdout.read(limits.answer_bytes + 1)
             with suppress(subprocess.TimeoutExpired):
                 process.wait(1)
         finally:
@@ -121,7 +137,7 @@ def _ask(
             late.cancel()
             process.stdout.close()
     told, end, rest = answer.partition(b"\n")
-    if not end or len(answer) > ANSWER_BYTES:
+    if not end or len(answer) > limits.answer_bytes:
         raise _given_up(name, status, limits)
     found: dict[str, Any] = json.loads(told)
     if "error" in found:
@@ -156,4 +172,5 @@ def _environment() -> dict[str, str]:
     kept |= {"LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME"}
     given = {name: value for name, value in os.environ.items() if name in kept}
     # openpyxl imports numpy, whose threads would reserve memory for each core.
-    return given | {"PYTHONUTF8": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    given |= {"PYTHONUTF8": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    return given | {"ARROW_DEFAULT_MEMORY_POOL": "system"}  # the others reserve it ahead

@@ -51,31 +51,46 @@ def read_file(path: Path, form: FileForm | None = None, columns: Collection[str]
     Raises:
         InputError: it cannot be opened, has another format, or is broken as a whole.
     """
-    form, suffix = form or FileForm(), path.suffix.lower()
-    if suffix not in FORMATS:
-        hint = OTHERWISE.get(suffix, "")
-        raise InputError(
-            f"{path.name}: the format must be one of {', '.join(FORMATS)}. {hint}".rstrip()
-        )
+    _require_format(path.name)
     try:
         raw = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
+    return read_content(path.name, raw, form, columns)
+
+
+def read_content(
+    name: str, raw: bytes, form: FileForm | None = None, columns: Collection[str] = ()
+) -> Records:
+    """Read every record of a file whose content is at hand. As `read_file`.
+
+    Raises:
+        InputError: it has another format, or is broken as a whole.
+    """
+    _require_format(name)
+    form, suffix = form or FileForm(), Path(name).suffix.lower()
     if raw.startswith(b"PK\x03\x04") or suffix == ".xlsx":
-        return _sheet(path.name, raw, form.sheet)
+        return _sheet(name, raw, form.sheet)
     if raw.startswith(b"PAR1") or suffix == ".parquet":
-        return _parquet(path.name, raw)
+        return _parquet(name, raw)
     if raw.startswith(OLD_EXCEL):
-        raise InputError(f"{path.name} is a workbook of an old Excel. Save it as .xlsx.")
-    decoded = encodings.decode(path.name, raw, form.encoding, columns)
+        raise InputError(f"{name} is a workbook of an old Excel. Save it as .xlsx.")
+    decoded = encodings.decode(name, raw, form.encoding, columns)
     if suffix in JSON:
-        records = json_records.read(path.name, decoded.text)
+        records = json_records.read(name, decoded.text)
     else:
         default = form.delimiter or ("," if suffix == ".csv" else "\t")
         said = form.delimiter is not None
-        records = separated.read(path.name, decoded.text, default, () if said else columns, said)
+        records = separated.read(name, decoded.text, default, () if said else columns, said)
     records.notes += [decoded.note] if decoded.note else []
     return records
+
+
+def _require_format(name: str) -> None:
+    suffix = Path(name).suffix.lower()
+    if suffix not in FORMATS:
+        hint = OTHERWISE.get(suffix, "")
+        raise InputError(f"{name}: the format must be one of {', '.join(FORMATS)}. {hint}".rstrip())
 
 
 def _parquet(name: str, raw: bytes) -> Records:
@@ -86,7 +101,7 @@ def _parquet(name: str, raw: bytes) -> Records:
         rows = parquet.read_table(io.BytesIO(raw)).to_pylist()
     except (pyarrow.ArrowException, OSError) as error:
         raise InputError(f"{name} cannot be read as Parquet: {error}") from error
-    return Records([*enumerate(rows, 1)])
+    return Records([*enumerate((_cell(row) for row in rows), 1)])
 
 
 def _sheet(name: str, raw: bytes, sheet: str | None) -> Records:
@@ -122,7 +137,16 @@ def _sheet(name: str, raw: bytes, sheet: str | None) -> Records:
 
 
 def _cell(value: Any) -> Any:
-    """Numbers and texts as they are, dates as ISO 8601 has them."""
+    """As JSON could say it: dates as in ISO 8601, bytes as their UTF-8 or in hexadecimal."""
     if isinstance(value, bool | int | float | str | None):
         return value
+    if isinstance(value, dict):
+        return {str(key): _cell(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_cell(inner) for inner in value]
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            return value.hex()
     return value.isoformat() if hasattr(value, "isoformat") else str(value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import regex
@@ -44,6 +44,23 @@ class Records:
     notes: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
     header: list[str] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data, for another process."""
+        found = [
+            (line, None, asdict(one)) if isinstance(one, Refusal) else (line, one)
+            for line, one in self.found
+        ]
+        return vars(self) | {"found": found}
+
+    @classmethod
+    def from_json(cls, told: dict[str, Any]) -> Records:
+        """From what `to_json` gave."""
+        found = [
+            (line, Refusal(**refused[0]) if refused else record)
+            for line, record, *refused in told["found"]
+        ]
+        return cls(**told | {"found": found})
 
 
 def column_names(header: Iterable[Any]) -> list[str]:

@@ -24,15 +24,16 @@ from agent.agent import Agent
 from agent.batch.assignment import Assignment
 from agent.batch.journal import SUFFIX, Journal, RowResult
 from agent.batch.run import BatchRun, Progress
-from agent.batch.table import Table, read_table
+from agent.batch.table import Table, read_upload
 from agent.fair_queue import FairQueue
 from agent.options import TurnOptions
 from core import fingerprint
 from core.errors import InputError, PatchbayError, TooMany, UnknownName
+from documents.limits import TABLE_LIMITS
 
 log = logging.getLogger(__name__)
 
-MAX_TABLE_BYTES = 50_000_000
+MAX_TABLE_BYTES = TABLE_LIMITS.file_bytes
 MAX_UNPACKED_BYTES = 300_000_000  # of a workbook
 MAX_ROWS = 200_000
 MAX_KEPT = 200  # tables of all visitors
@@ -162,7 +163,7 @@ class KeptTable:
     @cached_property
     def table(self) -> Table:
         """The table, read once."""
-        return read_table(self.folder / f"table{self.facts.suffix}", name=self.facts.name)
+        return read_upload(self.folder / f"table{self.facts.suffix}", self.facts.name)
 
     @property
     def busy(self) -> bool:

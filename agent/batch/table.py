@@ -10,6 +10,7 @@ from typing import Any
 
 from core import fingerprint
 from core.errors import InputError, UnknownName
+from documents import process
 from tasks.data_files import FileForm, read_file
 from tasks.records import Records, Refusal
 
@@ -57,22 +58,33 @@ class Table:
             raise UnknownName(f"column in {self.name}", column, self.columns)
 
 
-def read_table(
-    path: Path, form: FileForm | None = None, name: str = "", columns: Sequence[str] = ()
-) -> Table:
+def read_table(path: Path, form: FileForm | None = None, columns: Sequence[str] = ()) -> Table:
     """Read CSV, TSV, XLSX, JSONL or Parquet.
 
     Args:
         path: the file.
         form: what a person says of it.
-        name: of the file in messages, where its own would say nothing.
         columns: names wanted in its header, which tell encodings and separators apart.
 
     Raises:
         InputError: it cannot be read, holds no row, or names a column twice.
     """
-    records = read_file(path, form, columns)
-    name = name or path.name
+    return _table(path.name, read_file(path, form, columns), fingerprint.sha256_file(path))
+
+
+def read_upload(path: Path, name: str) -> Table:
+    """Read a stranger's table in a process of its own, with limits. Raises as `read_table`.
+
+    Args:
+        path: the file, with the ending that says how it is read.
+        name: what its owner calls it.
+    """
+    called = name if name.lower().endswith(path.suffix) else name + path.suffix
+    records = process.read_table(called, path.read_bytes())
+    return _table(name, records, fingerprint.sha256_file(path))
+
+
+def _table(name: str, records: Records, sha256: str) -> Table:
     if records.doubled:
         twice = ", ".join(map(repr, records.doubled))
         raise InputError(f"{name} has more than one column named {twice}. Rename all but one.")
@@ -81,14 +93,13 @@ def read_table(
         raise InputError(f"{name} is empty.")
     if not records.found:
         raise InputError(f"{name} has no rows under its header.")
-    notes = [note.replace(path.name, name) for note in records.notes]
+    notes = list(records.notes)
     if nameless := records.header.count(""):
         notes.append(f"{name}: {nameless} of its columns have no name and are left out.")
     rows = [
         TableRow(line, {}, str(found)) if isinstance(found, Refusal) else TableRow(line, found)
         for line, found in records.found
     ]
-    sha256 = fingerprint.sha256_file(path)
     return Table(name, sha256, columns=header, rows=rows, notes=notes)
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import openpyxl
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from core.errors import InputError
 from tasks.data_files import FileForm, read_file
@@ -272,3 +276,12 @@ def test_words_for_nothing_stay_labels(tmp_path: Path) -> None:
     file.write_text("text,label\na,NA\nb,None\nc,null\nd,no\ne,1.0\n")
     answers = [row.answer for row in read(file, Layout(), TASKS["sentiment"]).rows]
     assert answers == ["NA", "None", "null", "no", "1.0"]
+
+
+def test_what_parquet_holds_is_what_json_can_say(tmp_path: Path) -> None:
+    when, file = datetime(2026, 1, 2, 3, 4), tmp_path / "typed.parquet"
+    row = {"when": when, "price": Decimal("1.50"), "raw": "词".encode(), "blob": b"\xff"}
+    parquet.write_table(pyarrow.Table.from_pylist([{**row, "nested": [{"at": when}]}]), file)
+    told = {"when": "2026-01-02T03:04:00", "price": "1.50", "raw": "词", "blob": "ff"}
+    nested = {"nested": [{"at": "2026-01-02T03:04:00"}]}
+    assert read_file(file).found == [(1, {**told, **nested})]

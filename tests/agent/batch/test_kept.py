@@ -8,13 +8,16 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import pyarrow
 import pytest
 from polling import eventually
+from pyarrow import parquet
 
 from agent.agent import Agent
 from agent.batch.assignment import of_task
 from agent.batch.figures import agreement, wilson
 from agent.batch.kept import KEPT_SECONDS, PREVIEW_ROWS, KeptTable, KeptTables
+from agent.batch.table import read_table, read_upload
 from agent.options import TurnOptions
 from core.errors import InputError, NotAllowed, UnknownName
 from engine.fake import FakeEngine
@@ -85,11 +88,28 @@ def test_what_is_no_table_leaves_nothing_behind(tmp_path: Path) -> None:
         packed.writestr("xl/worksheets/sheet1.xml", b"0" * 301_000_000)
     with pytest.raises(InputError, match="unpacks to 301 MB"):
         tables.add(bomb, "bomb.xlsx", "")
-    empty = tmp_path / "empty.csv"
-    empty.write_text("")
+    many = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0] * 3_000_000), ["x" * 10_000])
+    parquet.write_table(pyarrow.table({"text": many}), bomb.with_suffix(".parquet"))
+    with pytest.raises(InputError, match=r"^small\.parquet "):  # 30 GB
+        tables.add(bomb.with_suffix(".parquet"), "small.parquet", "")
+    empty = empty_file(tmp_path / "empty.csv")
     with pytest.raises(InputError, match="is empty"):
         tables.add(empty, "empty\u202e.csv", "")
     assert not (tmp_path / "tables").exists() or not list((tmp_path / "tables").iterdir())
+
+
+def test_an_upload_is_read_as_a_file_is(tmp_path: Path) -> None:
+    file = tmp_path / "table.jsonl"
+    file.write_text('{"text": "a\\ud83d", "more": [1.5]}\n{broken\n{"text": "词"}\n', "utf-8")
+    assert read_upload(file, "table.jsonl") == read_table(file)
+    assert [row.line for row in read_upload(file, "x.jsonl").rows if row.broken] == [2]
+    with pytest.raises(InputError, match=r"^mine\.csv is empty"):
+        read_upload(empty_file(tmp_path / "table.csv"), "mine.csv")
+
+
+def empty_file(file: Path) -> Path:
+    file.write_bytes(b"")
+    return file
 
 
 def test_the_adapters_of_a_key_hold_for_its_tables(tmp_path: Path) -> None:
