@@ -56,7 +56,7 @@ class Plan:
         milliseconds: what deciding cost.
         question: what has to be asked back instead of running the steps.
         alternatives: the next likeliest plans, as task names, with their probabilities.
-        alternative: the next likeliest plan; None where nothing else was to be decided.
+        alternative: the next likeliest plan, of an uncertain one; None where there is no other.
         uncertain: whether the plan is likelier to be wrong than what may go unasked.
     """
 

@@ -171,17 +171,31 @@ class Planner:
         return self._reader.read(text, [step.task for step in earlier.before() or []])
 
     def _routed(self, text: str, earlier: EarlierTurns, given: str | None) -> Plan:
-        """The likeliest plan, with the next likeliest."""
+        """The likeliest plan, with the next likeliest where it is uncertain."""
         reading = self._read(text, earlier)
         if not self._can_repeat(given or reading.content, earlier):
             reading = reading.renamed((AGAIN,), (self._chat,))
         reading = self._with_new_skill(reading)
-        plan, *others = (
+        plan = self._carried_out(text, reading, earlier, given)
+        plan = replace(plan, alternatives=self._others(reading, earlier))
+        if plan.question or plan.confidence >= self.threshold:
+            return plan
+        others = (
             self._carried_out(text, replace(reading, plans=reading.plans[n:]), earlier, given)
-            for n in range(min(2, len(reading.plans)))
+            for n in range(1, len(reading.plans))
         )
-        uncertain = plan.question is None and plan.confidence < self.threshold
-        return replace(plan, alternative=others[0] if others else None, uncertain=uncertain)
+        other = next((other for other in others if other.tasks != plan.tasks), None)
+        return replace(plan, alternative=other, uncertain=True)
+
+    def _others(
+        self, reading: Reading, earlier: EarlierTurns
+    ) -> tuple[tuple[tuple[str, ...], float], ...]:
+        """The plans that are not taken, with what `again` stands for in its place."""
+        again = tuple(dict.fromkeys(step.task for step in earlier.before() or ()))
+        taken = reading.plans[0][0]
+        taken = again if taken == (AGAIN,) else taken
+        named = reading.renamed((AGAIN,), again).plans
+        return tuple((plan, chance) for plan, chance in named if plan != taken)
 
     def _can_repeat(self, content: str | None, earlier: EarlierTurns) -> bool:
         """Whether there is a skill to do again, and a text to do it with."""
@@ -197,17 +211,17 @@ class Planner:
         asked = text if given else reading.asked[""]
         before = earlier.before() or []
         if names == (AGAIN,) and content:
-            return self._plan(self._follow_ups.on_another(before, content), "follow-up", reading)
+            return Plan(tuple(self._follow_ups.on_another(before, content)), "follow-up")
         if content is None and self._follow_ups.changes_a_chain(names, before, asked, earlier):
             steps = self._follow_ups.changed(before, names[0], asked)
-            return self._plan(steps, "follow-up", reading)
+            return Plan(tuple(steps), "follow-up")
         if names == (self._chat,):
             whole = f"{text}\n\n{given}" if given else text
             step = Step(self._chat, sure, nearest=self._samples.nearest(self._chat, asked))
-            return self._plan([replace(step, text=whole)], "router", reading)
+            return Plan((replace(step, text=whole),), "router")
         reason: Reason = "router"
         if names[0] == self._chat:
-            content = f"{reading.rest}\n\n{given}" if given else reading.rest
+            content = f"{reading.rests[names]}\n\n{given}" if given else reading.rests[names]
         elif content is None and earlier:
             content, reason = self._follow_ups.pointed_at(names[0], asked, earlier), "follow-up"
         if content is None and self.tasks[names[0]].target_slot:
@@ -225,10 +239,7 @@ class Planner:
         question = asking.about_language(asked, steps) if self._translates(steps) else None
         if names[0] != self._chat:
             question = asking.about_content(self.tasks[names[0]], content, asked) or question
-        return replace(self._plan(steps, reason, reading), question=question)
-
-    def _plan(self, steps: list[Step], reason: Reason, reading: Reading) -> Plan:
-        return Plan(tuple(steps), reason, alternatives=reading.plans[1:])
+        return Plan(tuple(steps), reason, question=question)
 
     def _translates(self, steps: list[Step]) -> bool:
         return any(self.tasks[step.task].target_slot for step in steps)

@@ -36,13 +36,13 @@ class Reading:
             names in the order of doing, or `again`.
         content: the text to work on, when the request has one.
         asked: what is not content, by the task it asks for; `""` is all of it.
-        rest: the request without what asks for another task than the first, to be written after.
+        rests: for each plan of several tasks, the request without what asks for its later ones.
     """
 
     plans: tuple[tuple[tuple[str, ...], float], ...]
     content: str | None = None
     asked: dict[str, str] = field(default_factory=dict)
-    rest: str = ""
+    rests: dict[tuple[str, ...], str] = field(default_factory=dict)
 
     def renamed(self, plan: tuple[str, ...], other: tuple[str, ...]) -> Reading:
         """With one plan as another, which then has the probability of both."""
@@ -73,7 +73,7 @@ class Reader:
         """
         found = features.of(text)
         if not found.tokens:
-            return Reading((((self._artefact.names[0],), 1.0),), asked={"": text}, rest=text)
+            return Reading((((self._artefact.names[0],), 1.0),), asked={"": text})
         tags, plans = self._artefact.run(found, before, BEAM)
         content = self._content(text, found, tags)
         asked = self._asked(text, found, tags, content)
@@ -83,7 +83,11 @@ class Reader:
             tuple(plans),
             content=(_unquoted(text[start:end]) or None) if content else None,
             asked=asked,
-            rest=_without(text, found, tops=tops, later=plans[0][0][1:], content=content),
+            rests={
+                plan: _without(text, found, tops=tops, later=plan[1:], content=content)
+                for plan, _ in plans
+                if len(plan) > 1
+            },
         )
 
     def _content(
@@ -228,7 +232,7 @@ def _without(
     content: tuple[int, int] | None,
 ) -> str:
     """The request without the words of the later steps."""
-    if not later or found.gap is not None:
+    if found.gap is not None:
         return text
     start, end = content or (0, 0)
     pieces: list[tuple[int, int]] = []

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 
 from agent.planning.planner import Planner
+from tasks.spec import Message
 
 
 @pytest.mark.parametrize(
@@ -89,13 +92,54 @@ def test_the_plainest_requests(planner: Planner, text: str, task: str) -> None:
     assert ([step.task for step in plan.steps], plan.question) == ([task], None)
 
 
-def test_the_next_likeliest_plan_comes_along(planner: Planner) -> None:
-    plan = planner.plan("Summarize this in French: The shop opens at nine and closes at ten.")
+SEVERAL = "Summarize this in French: The shop opens at nine and closes at ten."
+
+
+@pytest.fixture
+def unsure(planner: Planner) -> Planner:
+    """The planner with a threshold that no plan reaches."""
+    other = copy.copy(planner)
+    other.threshold = 1.1
+    return other
+
+
+def test_the_next_likeliest_plan_comes_with_an_uncertain_one(unsure: Planner) -> None:
+    plan = unsure.plan(SEVERAL)
+    assert plan.uncertain
     assert plan.alternative is not None
     assert plan.alternative.steps[0].text
     assert plan.alternative.confidence <= plan.confidence
-    assert [s.task for s in plan.alternative.steps] != [s.task for s in plan.steps]
-    assert plan.uncertain == (plan.confidence < planner.threshold)
+    assert plan.alternative.tasks != plan.tasks
+
+
+def test_a_sure_plan_is_the_only_one_that_is_worked_out(planner: Planner) -> None:
+    plan = planner.plan(SEVERAL)
+    assert plan.confidence >= planner.threshold
+    assert (plan.alternative, plan.uncertain) == (None, False)
+    assert plan.alternatives
+
+
+def test_two_plans_to_choose_from_differ(unsure: Planner) -> None:
+    said = "Translate into French: The train is late."
+    history: list[Message] = [
+        {"role": "user", "content": said},
+        {"role": "assistant", "content": "Le train est en retard."},
+    ]
+    plan = unsure.plan("The bus is late, too.", history)  # again, or translation: the same
+    assert plan.alternative is not None
+    assert plan.alternative.tasks != plan.tasks == ("translation",)
+    assert plan.tasks not in dict(plan.alternatives)
+
+
+def test_other_plans_are_told_in_names_of_tasks(planner: Planner) -> None:
+    history: list[Message] = [
+        {"role": "user", "content": "Is this positive? I loved it."},
+        {"role": "assistant", "content": "positive"},
+    ]
+    plan = planner.plan("Now the same in German: The bus is late.", history)
+    assert plan.tasks == ("translation",)
+    assert ("sentiment",) in dict(plan.alternatives)  # what was done before, again
+    assert all(set(names) <= set(planner.tasks) for names in dict(plan.alternatives))
 
 
 def test_what_the_person_chose_has_no_alternative(planner: Planner) -> None:
