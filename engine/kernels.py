@@ -231,7 +231,9 @@ def tiled_factor(factor: Float32Array) -> Factor:
     """(out, in) of an adapter on one layer -> (out / 16, in, 16); `out` divides by 16."""
     rows, width = factor.shape
     split = factor.reshape(rows // LANES, LANES, width).swapaxes(-1, -2)
-    return np.ascontiguousarray(split, np.float16 if HALF_FACTORS else np.float32)
+    if HALF_FACTORS:
+        return np.ascontiguousarray(split, np.float16)
+    return np.ascontiguousarray(split, np.float32)
 
 
 def untiled_rows(packed: Int8Array, rows: NDArray[np.int64]) -> Int8Array:
