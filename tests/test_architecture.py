@@ -28,7 +28,8 @@ MAY_IMPORT: dict[str, set[str]] = {
 # Importing any of these takes seconds; the page and the API must be there before.
 HEAVY = {"torch", "transformers", "peft", "accelerate", "bitsandbytes"}
 # Imported when a planner is read, or trained: never on the way to a page.
-LATER = {f"agent.planning.{name}" for name in ("network", "examples", "train", "learn")}
+_LATER = ("network", "examples", "train", "learn", "word_vectors")
+LATER = {f"agent.planning.{name}" for name in _LATER}
 QUICK_TO_IMPORT = ("core", "tasks", "adapter_store", "documents", "agent", "ui", "api", "app")
 Graph = Mapping[str, set[str]]  # module -> what it imports: our modules, and others' by first name
 

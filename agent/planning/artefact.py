@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,18 +20,23 @@ from core.errors import SetupError
 if TYPE_CHECKING:
     from agent.planning.network import PlanNetwork
 
+log = logging.getLogger(__name__)
 FOLDER = Path(__file__).with_name("model")
 WEIGHTS, RECORD = "planner.safetensors", "record.json"
+WORDS, WORD_SCALE = "words.weight", "words.scale"
 Plans = list[tuple[tuple[str, ...], float]]
 
 
 def write(folder: Path, network: PlanNetwork, record: Mapping[str, Any]) -> None:
-    """Put a trained planner into a folder, its weights in 16 bits."""
+    """Put a trained planner into a folder: weights in 16 bits, the table of words in 8."""
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
-    halves = {name: value.half().contiguous() for name, value in network.state_dict().items()}
-    save_file(halves, folder / WEIGHTS)
+    weights = {name: value.half().contiguous() for name, value in network.state_dict().items()}
+    words = network.state_dict()[WORDS]
+    scale = words.abs().amax(1, keepdim=True).clamp(min=1e-6) / 127
+    weights |= {WORDS: (words / scale).round().char(), WORD_SCALE: scale.half()}
+    save_file(weights, folder / WEIGHTS)
     text = json.dumps(record, indent=1, ensure_ascii=False)
     (folder / RECORD).write_text(text + "\n", encoding="utf-8")
 
@@ -41,8 +47,22 @@ def own() -> Path:
 
 
 def in_use() -> Path:
-    """The person's own planner, or else the shipped one."""
-    return own() if (own() / RECORD).is_file() else FOLDER
+    """The person's own planner, or else the shipped one; one of before an update is left aside."""
+    try:
+        record = json.loads((own() / RECORD).read_text(encoding="utf-8"))
+        earlier = record["features"] < features.VERSION
+    except FileNotFoundError:
+        return FOLDER
+    except (OSError, ValueError, KeyError, TypeError):
+        return own()  # reading it says what is wrong
+    if not earlier:
+        return own()
+    log.warning(
+        "The planner that you trained, %s, is of an earlier Patchbay: the shipped one is used. "
+        "Your corrections are all there; `python -m agent.planning.learn` trains it again.",
+        own(),
+    )
+    return FOLDER
 
 
 class Artefact:
@@ -80,6 +100,7 @@ class Artefact:
         self.tags: tuple[str, ...] = tuple(self.record["tags"])
         self._temperature = float(self.record["temperature"])
         self.weights = {name: value.float() for name, value in weights.items()}
+        self.weights[WORDS] *= self.weights.pop(WORD_SCALE)
         self.network = PlanNetwork(len(self.names), len(self.tags))
         self.network.load_state_dict(self.weights)
         self.network.eval()

@@ -25,15 +25,16 @@ USUAL = {  # the files whose texts people ask it of
     CHAT: ["documents", "labels", "answers"],
 }
 POINTS = regex.compile(
-    r"\bthis\b|following|below|above|这|下面|以下|上文|ce |cette|dies|das\b|este|esta|この|次の"
+    r"\bthis\b|following|below|above|[这這]|下面|以下|上文|ce |cette|dies|das\b|este|esta|この|次の"
 )
 MAKES = regex.compile(  # asks for a text to be written, rather than a question
     r"(?:\{none\})?\(?(?:write|draft|make up|invent|compose|tell me|give me|come up|écri|rédige"
-    r"|schreib|verfass|erfinde|dichte|escribe|redacta|inventa|[写编拟想])",
+    r"|schreib|verfass|erfinde|dichte|escribe|redacta|inventa|[写寫编編拟擬想])",
     regex.I,
 )
 JOINT_WORDS = regex.compile(
-    r"^(?:(?:then|and then|and|also|finally|et|puis|und|dann|y|luego)\s+|再|然后|最后|接着|先)",
+    r"^(?:(?:then|and then|and|also|finally|et|puis|und|dann|y|luego)\s+"
+    r"|再|然[后後]|最[后後]|接[着著]|先)",
     regex.I,
 )
 ENDS = ["", ".", ":", ". ", "?"]
@@ -137,17 +138,19 @@ class Composer:
     def _fused(self) -> Composed:
         """Several tasks in one pattern."""
         lang = self._lang()
-        plans = [p for k, p in self._by_plan if k == lang and len(p) > 1]
+        plans = {p: len(of) for (k, p), of in self._by_plan.items() if k == lang and len(p) > 1}
         if not plans:
             return self._single()
-        return self._with_content(self._pattern(lang, self._rng.choice(plans)), "compound")
+        (plan,) = self._rng.choices(list(plans), list(plans.values()))
+        return self._with_content(self._pattern(lang, plan), "compound")
 
     def _with_content(self, pattern: Pattern, kind: str) -> Composed:
         rng, lang = self._rng, pattern.lang
         before = self._some_plan() if rng.random() < 0.25 else None
         content = self._content_for(pattern.plan[0], lang)
         pieces = self._filled(pattern.wording(rng), lang, content)
-        without = pattern.alone or pattern.plan[0] == CHAT or rng.random() < 0.03
+        chats = pattern.plan[0] == CHAT and not self._is_about_one(pattern)
+        without = pattern.alone or chats or rng.random() < 0.03
         placed = self._alone(pieces, lang) if without else self._placed(pieces, content, lang)
         return Composed(placed, pattern.plan, before, kind=kind, lang=lang)
 
@@ -213,12 +216,16 @@ class Composer:
         pattern = self._pattern(lang, (CHAT,))
         content = self._content_for(CHAT, lang)
         pieces = self._filled(pattern.wording(rng), lang, content)
-        about = POINTS.search(pattern.line) and "{text}" not in pattern.line and not pattern.alone
-        if about and rng.random() < 0.6:
+        if self._is_about_one(pattern):
             placed = self._placed(pieces, content, lang)
         else:
             placed = self._alone(pieces, lang)
         return Composed(placed, (CHAT,), before, kind="chat", lang=lang)
+
+    def _is_about_one(self, pattern: Pattern) -> bool:
+        """Whether a content is written beside words of conversation that may be about one."""
+        about = POINTS.search(pattern.line) and "{text}" not in pattern.line and not pattern.alone
+        return bool(about) and self._rng.random() < 0.6
 
     def _follow_up(self) -> Composed:
         """A skill asked of what is there already."""

@@ -2,7 +2,8 @@
 
 Letters are character n-grams hashed into rows of an embedding table (as in fastText, Bojanowski et
 al. 2017), so that every language and every slip of the pen has a representation. Form is where the
-token stands: position, line, quotes, sentence end, script. Of a long text the two ends are read.
+token stands: position, line, quotes, sentence end, script. Common words have a vector of their own
+beside their letters. Of a long text the two ends are read.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ import numpy as np
 import regex
 from numpy.typing import NDArray
 
+from agent.planning import words
 from tasks import languages
 
-VERSION = 1  # of what is computed here; a network fits one version
+VERSION = 2  # of what is computed here; a network fits one version
 BUCKETS = 1 << 15  # rows for n-grams, behind those for forms
 HEAD_TOKENS, TAIL_TOKENS = 130, 90
 HEAD_CHARACTERS, TAIL_CHARACTERS = 1000, 700
@@ -81,6 +83,8 @@ class Features:
         rows: rows of the embedding table, those of all tokens behind each other.
         offsets: (n,) where each token's rows begin.
         weights: as many as rows.
+        words: rows of the table of words, those of all tokens behind each other.
+        word_offsets: (n,) where each token's begin.
         gap: how many tokens come before the part that was left out; None: nothing was.
     """
 
@@ -88,6 +92,8 @@ class Features:
     rows: NDArray[np.int64]
     offsets: NDArray[np.int64]
     weights: NDArray[np.float32]
+    words: NDArray[np.int64]
+    word_offsets: NDArray[np.int64]
     gap: int | None = None
 
 
@@ -101,6 +107,8 @@ def of(text: str) -> Features:
     rows: list[int] = []
     weights: list[float] = []
     offsets: list[int] = []
+    known_words: list[int] = []
+    word_offsets: list[int] = []
     count = len(tokens)
     for index, token in enumerate(tokens):
         offsets.append(len(rows))
@@ -130,11 +138,15 @@ def of(text: str) -> Features:
         grams = _language_grams(token) if named[index] else _grams(tokens, index)
         rows += grams
         weights += [len(grams) ** -0.5] * len(grams)
+        word_offsets.append(len(known_words))
+        known_words += () if named[index] else _words(tokens, index)
     return Features(
         tokens=tokens,
         rows=np.array(rows, np.int64),
         offsets=np.array(offsets, np.int64),
         weights=np.array(weights, np.float32),
+        words=np.array(known_words, np.int64),
+        word_offsets=np.array(word_offsets, np.int64),
         gap=gap,
     )
 
@@ -280,6 +292,21 @@ def _grams(tokens: list[Token], index: int) -> list[int]:
     farther = tokens[index - 2].text if index > 1 else "^"
     around = (farther[:1], before[:1], word, after[:1], beyond[:1])
     return list(_wide_grams(around))
+
+
+def _words(tokens: list[Token], index: int) -> tuple[int, ...]:
+    word = tokens[index].text
+    if not WIDE.match(word):
+        return words.of_word(word)
+    around = (_character(tokens, place) for place in (index - 1, index, index + 1))
+    return words.of_character(*around)
+
+
+def _character(tokens: list[Token], place: int) -> str:
+    """A Chinese or Japanese one, simplified; empty where another token stands, or none."""
+    if not 0 <= place < len(tokens) or not WIDE.match(tokens[place].text):
+        return ""
+    return tokens[place].text.translate(SIMPLIFIED)
 
 
 @lru_cache(1 << 16)

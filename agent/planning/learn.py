@@ -24,7 +24,7 @@ def learn(
     rows: Annotated[
         int, typer.Option(min=train.BATCH, help="other requests a round, at least")
     ] = 2000,
-    rate: Annotated[float, typer.Option(help="the highest learning rate")] = 5e-4,
+    rate: Annotated[float, typer.Option(help="the highest learning rate")] = 2e-4,
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
     """Train the shipped planner on with your corrections, and use the result where it is better.

@@ -1,7 +1,8 @@
 """The planner's network: tokens -> what each asks for, and the plan's tasks in order.
 
-Embedded n-grams and forms run through dilated convolutions (Strubell et al. 2017) with a view of
-the whole request between them. One head tags each token; a GRU with attention writes the plan.
+Embedded n-grams, forms and words run through dilated convolutions (Strubell et al. 2017) with a
+view of the whole request between them. One head tags each token; a GRU with attention writes the
+plan.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from agent.planning import features
+from agent.planning import features, words
 from agent.planning.features import Features
 
 EMBEDDING, WIDTH, HIDDEN = 64, 96, 96
@@ -29,6 +31,7 @@ class Batch:
 
     Attributes:
         rows, offsets, weights: of all tokens of all requests, behind each other.
+        words, word_offsets: likewise, of the table of words.
         place: (tokens,) where each stands in the padded (requests, longest) grid.
         mask: (requests, longest) true where there is a token.
         before: (requests, names + 1) tasks of the turn before; the last is 1 without one.
@@ -37,6 +40,8 @@ class Batch:
     rows: Tensor
     offsets: Tensor
     weights: Tensor
+    words: Tensor
+    word_offsets: Tensor
     place: Tensor
     mask: Tensor
     before: Tensor
@@ -46,20 +51,28 @@ def collate(found: Sequence[Features], before: Sequence[Sequence[int]], names: i
     """Features of several requests, and the task numbers of the turn before each, as a batch."""
     lengths = [len(item.tokens) for item in found]
     longest = max(lengths)
-    shifts = np.cumsum([0] + [len(item.rows) for item in found])[:-1]
     place = np.concatenate([i * longest + np.arange(n) for i, n in enumerate(lengths)])
     mask = np.arange(longest)[None] < np.array(lengths)[:, None]
     tasks = np.zeros((len(found), names + 1), np.float32)
     for index, numbers in enumerate(before):
         tasks[index, list(numbers) or [names]] = 1
-    offsets = [item.offsets + shift for item, shift in zip(found, shifts, strict=True)]
     return Batch(
         rows=torch.from_numpy(np.concatenate([item.rows for item in found])),
-        offsets=torch.from_numpy(np.concatenate(offsets)),
+        offsets=_offsets([(item.rows, item.offsets) for item in found]),
         weights=torch.from_numpy(np.concatenate([item.weights for item in found])),
+        words=torch.from_numpy(np.concatenate([item.words for item in found])),
+        word_offsets=_offsets([(item.words, item.word_offsets) for item in found]),
         place=torch.from_numpy(place),
         mask=torch.from_numpy(mask),
         before=torch.from_numpy(tasks),
+    )
+
+
+def _offsets(bags: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]]) -> Tensor:
+    """Where each token's rows begin when those of all requests stand behind each other."""
+    begins = np.cumsum([0] + [len(rows) for rows, _ in bags])[:-1]
+    return torch.from_numpy(
+        np.concatenate([bag[1] + at for bag, at in zip(bags, begins, strict=True)])
     )
 
 
@@ -94,6 +107,8 @@ class PlanNetwork(nn.Module):
         self.names = names
         self.embed = nn.EmbeddingBag(features.ROWS, EMBEDDING, mode="sum")
         nn.init.normal_(self.embed.weight, std=0.3)
+        self.words: nn.Module = nn.EmbeddingBag(len(words.vocabulary()), EMBEDDING, mode="mean")
+        self.words.requires_grad_(False)
         self.widen = nn.Linear(EMBEDDING, WIDTH)
         self.before = nn.Linear(names + 1, WIDTH)
         self.layers = nn.ModuleList(Convolution(d, dropout) for d in DILATIONS)
@@ -112,6 +127,7 @@ class PlanNetwork(nn.Module):
         """States (requests, tokens, WIDTH) and tag logits (requests, tokens, tags)."""
         requests, longest = batch.mask.shape
         embedded = self.embed(batch.rows, batch.offsets, per_sample_weights=batch.weights)
+        embedded = embedded + self.words(batch.words, batch.word_offsets)
         x = torch.zeros(requests * longest, WIDTH)
         x = x.index_copy(0, batch.place, self.widen(self.dropout(embedded)))
         x = x.view(requests, longest, WIDTH) + self.before(batch.before)[:, None]

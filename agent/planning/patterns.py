@@ -8,7 +8,7 @@ for what asks for nothing. In a pattern
 - `{text}` is where the content stands; without it, it stands below, above or behind,
 - `{lang}`, `{labels}` and the other blanks of `blanks.py` are filled in,
 - `{none}` in front says that no content comes with it,
-- `<T ...>` asks for another step than the plan's first.
+- `<T ...>` asks for that step; the rest for the plan's first step that no such words ask for.
 """
 
 from __future__ import annotations
@@ -63,13 +63,16 @@ class Pattern:
         line = self.line.removeprefix(ALONE)
         while WORDINGS.search(line):
             line = WORDINGS.sub(lambda match: rng.choice(match[1].split("|")), line)
+        segments = list(SEGMENT.finditer(line))
+        named = {LETTERS.get(match[1]) for match in segments}
+        rest = next((task for task in self.plan if task not in named), self.plan[0])
         pieces: Pieces = []
         end = 0
-        for match in SEGMENT.finditer(line):
-            pieces += [(line[end : match.start()], self.plan[0])]
+        for match in segments:
+            pieces += [(line[end : match.start()], rest)]
             pieces += [(match[2], LETTERS.get(match[1], ASIDE))]
             end = match.end()
-        pieces.append((line[end:], self.plan[0]))
+        pieces.append((line[end:], rest))
         return [(words, tag) for words, tag in pieces if words]
 
 

@@ -16,10 +16,11 @@ import typer
 from torch import Tensor, nn
 
 from agent.feedback.store import Feedback
-from agent.planning import artefact, examples, features, patterns
+from agent.planning import artefact, examples, features, patterns, word_vectors
 from agent.planning.artefact import Artefact
 from agent.planning.examples import NAMES, TAGS, UNKNOWN, Example, ExampleBatch
 from agent.planning.network import Batch, PlanNetwork
+from agent.planning.word_vectors import ProjectedWords
 from core import fingerprint, paths
 from core.errors import InputError
 from core.terminal import aside, run
@@ -56,6 +57,8 @@ def train(
     network = PlanNetwork(len(NAMES), len(TAGS), DROPOUT)
     if start:
         network.load_state_dict(Artefact(start).weights)
+    else:
+        network.words = ProjectedWords(word_vectors.table())
     each = rows + len(written) + CORRECTION_COPIES * len(corrected)
     trainer = Trainer(network, rate, steps=rounds * PASSES * -(-each // BATCH))
     source = examples.composer(tasks, seed)
@@ -69,6 +72,8 @@ def train(
         ]
         share = exact(network, held_out)
         aside(f"round {number}: loss {np.mean(loss):.3f}, held-out plans {share:.3f}")
+    if isinstance(network.words, ProjectedWords):
+        network.words = network.words.projected()
     temperature = calibrate(network, held_out + unseen)
     record: dict[str, Any] = {
         "features": features.VERSION,

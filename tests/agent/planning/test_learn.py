@@ -43,7 +43,7 @@ def test_nothing_to_learn_is_said_before_any_work(home: Path) -> None:
     assert artefact.in_use() == artefact.FOLDER
 
 
-def test_a_planner_of_an_earlier_version_says_what_to_do(home: Path) -> None:
+def test_a_planner_that_lacks_a_fact_says_what_to_do(home: Path) -> None:
     (home / "planner").mkdir(parents=True)
     for file in artefact.FOLDER.iterdir():
         shutil.copy(file, home / "planner")
@@ -52,6 +52,15 @@ def test_a_planner_of_an_earlier_version_says_what_to_do(home: Path) -> None:
     (home / "planner" / artefact.RECORD).write_text(json.dumps(record), "utf-8")
     with pytest.raises(SetupError, match=r"agent\.planning\.learn"):
         Artefact(artefact.in_use())
+
+
+def test_a_planner_of_before_an_update_is_left_aside_and_said_so(
+    home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (home / "planner").mkdir(parents=True)
+    (home / "planner" / artefact.RECORD).write_text('{"features": 1}', "utf-8")
+    assert artefact.in_use() == artefact.FOLDER
+    assert "agent.planning.learn" in caplog.text
 
 
 @pytest.mark.slow

@@ -40,7 +40,7 @@ def test_a_correction_changes_the_next_build(home: Path, tmp_path: Path) -> None
         train.app,
         [
             *("--corrections", "--start", str(artefact.FOLDER), "--to", str(to)),
-            *("--rounds", "1", "--rows", "1500", "--rate", "5e-4"),
+            *("--rounds", "4", "--rows", "2000", "--rate", "2e-4"),
         ],
     )
     assert ended.exit_code == 0, ended.output

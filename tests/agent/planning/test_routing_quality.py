@@ -25,9 +25,9 @@ from tasks.spec import load_tasks
 DATA = Path(__file__).parents[2] / "data"
 FLOORS = {"routing_dev": 0.95, "routing_more": 0.92, "routing_hard": 0.88, "routing_heldout": 0.94}
 MORE = [name for name in FLOORS if name != "routing_heldout"]
-COMPOSED_FLOORS = {"single": 0.88, "chat": 0.82, "compound": 0.65}
+COMPOSED_FLOORS = {"single": 0.9, "chat": 0.9, "compound": 0.7}
 EVERYDAY_FLOOR = 0.85
-SECOND_TURNS_FLOOR = 0.85
+SECOND_TURNS_FLOOR = 0.93
 FIRST_TURNS = {  # by their plan: what was asked, and the answer
     ("translation",): (
         "Translate into French: The shop opens at nine.",
@@ -136,13 +136,10 @@ def test_second_turns_that_refer_back_are_understood(planner: Planner) -> None:
 def test_swapping_the_content_never_changes_the_plan(planner: Planner, asked: str) -> None:
     plans = [planner.plan(f"{asked}\n\n{content}") for content in CONTENTS]
     assert len({tuple(step.task for step in plan.steps) for plan in plans}) == 1
-    # A question at the end of the content can be taken for a part of the instruction.
-    found = [plan.steps[0].text for plan in plans]
-    assert [found[0], *found[2:]] == [CONTENTS[0], *CONTENTS[2:]]
+    assert [plan.steps[0].text for plan in plans] == CONTENTS
 
 
-# A question at the end of the content, above the instruction, is still taken for a part of it.
-@pytest.mark.parametrize("content", [CONTENTS[0], *CONTENTS[2:]])
+@pytest.mark.parametrize("content", CONTENTS)
 def test_an_instruction_below_is_the_same_as_above(planner: Planner, content: str) -> None:
     for asked in ("Summarize this.", "Translate into Spanish", "好评还是差评？"):
         above, below = (
