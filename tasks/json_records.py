@@ -86,8 +86,9 @@ def _is_table(value: Any) -> bool:
     """Whether an object holds many records, and is not one itself."""
     if not isinstance(value, dict) or len(value) < 2:
         return False
-    if isinstance(value.get("columns"), list) and isinstance(value.get("data"), list):
-        return True
+    names, rows = value.get("columns"), value.get("data")
+    if isinstance(names, list) and isinstance(rows, list):
+        return {*map(type, names)} == {str} and {*map(type, rows)} == {list}
     held = list(value.values())
     if all(isinstance(one, dict) for one in held):
         return len({frozenset(one) for one in held}) == 1

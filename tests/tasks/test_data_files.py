@@ -129,6 +129,7 @@ def test_json_in_the_shapes_of_data_frames(tmp_path: Path, name: str, content: s
         {"messages": [{"role": "user"}, {"role": "assistant"}], "labels": ["a", "b"]},
         {"text": "a", "label": ["x", "y"]},
         {"data": {"text": "a"}, "labels": {"name": "x"}},
+        {"columns": ["text"], "data": [3]},
     ],
 )
 def test_a_single_record_is_no_table(tmp_path: Path, row: Record) -> None:
