@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
+from pydantic_core import PydanticCustomError
 
 from agent.cleaning import MAX_CHARACTERS
 from api.reply_schemas import (
@@ -99,6 +100,17 @@ class EmbeddingRequest(WithoutEffect):
     dimensions: Annotated[int, Field(ge=1, le=100_000), WHOLE_NUMBER] | None = Field(
         None, description="those that the encoder has, and no others"
     )
+
+    @field_validator("input", mode="before")
+    @classmethod
+    def _texts(cls, value: Any) -> Any:
+        if isinstance(value, list) and any(isinstance(one, int | list) for one in value):
+            raise PydanticCustomError(
+                "token_ids",
+                "token ids are those of another model: send texts (LangChain does so with "
+                "check_embedding_ctx_length=False)",
+            )
+        return value
 
 
 class Embedding(BaseModel):

@@ -20,7 +20,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 # Threads that spin while they wait burn the time of whoever shares the processor.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -36,6 +36,9 @@ from core.terminal import aside
 from engine.interface import Engine, ScoringEngine
 from tasks.data_files import FileForm
 from tasks.spec import find_task, load_tasks
+
+if TYPE_CHECKING:
+    from evaluation.run_plan import RunPlan
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 STOPPED = "Stopped. Give the same command again; `run` goes on where it was."  # after Ctrl-C
@@ -117,10 +120,7 @@ def run(
     with _engine(profile) as engine:
         _listen()
         if adapter is None:
-            plan = plan.as_served(engine)
-            for served in {*plan.adapters} - {None}:
-                contamination.refuse_training_file(str(served), data)
-            aside(f"What the chat serves is judged: {plan.settings(engine).answered_by}")
+            plan = _as_served(plan, engine)
         runner.run(plan, engine, output, together)
     finished = baseline.add(output, data_folder)
     page = report.write(output)
@@ -130,6 +130,17 @@ def run(
         aside(
             f"{finished.failed} rows failed; they are in no figure. {output}/run.json lists them."
         )
+
+
+def _as_served(plan: RunPlan, engine: Engine) -> RunPlan:
+    """The run of what the chat would serve each row with; it may have learnt none of them."""
+    from evaluation.contamination import refuse_training_file
+
+    plan = plan.as_served(engine)
+    for served in {*plan.adapters} - {None}:
+        refuse_training_file(str(served), plan.data.file)
+    aside(f"What the chat serves is judged: {plan.settings(engine).answered_by}")
+    return plan
 
 
 @app.command()

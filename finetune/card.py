@@ -84,7 +84,12 @@ PROMPT
 
 
 def made(
-    record: RunRecord, recipe: Recipe, tokenizer: Any, form: str = "adapter", rank: int = 0
+    record: RunRecord,
+    recipe: Recipe,
+    tokenizer: Any,
+    form: str = "adapter",
+    rank: int = 0,
+    agreement: float | None = None,
 ) -> ModelCard:
     """The card of a training.
 
@@ -92,6 +97,7 @@ def made(
         tokenizer: of the base, with its chat template.
         form: one of `FORMS`.
         rank: of the adapter, which its server may have to know.
+        agreement: share of next tokens, 0 to 1, that a whole model has in common with the adapter.
     """
     task = find_task(load_tasks(), recipe.task)
     starter = starter_named(record.base)
@@ -106,6 +112,7 @@ def made(
         gguf_source=_gguf_source(starter) if starter else "",
         ask=how_to_ask(recipe.name, task),
         form=FORMS[form],
+        agreement=agreement,
         snippet=_snippet(record, recipe, task, tokenizer, FORMS[form], rank),
         shape=_shape(record, recipe),
         losses=_losses(record),
@@ -119,14 +126,19 @@ def made(
     return card
 
 
-def remade(folder: Path, tokenizer: Any, form: str = "adapter") -> ModelCard:
+def remade(
+    folder: Path, tokenizer: Any, form: str = "adapter", agreement: float | None = None
+) -> ModelCard:
     """The card of a finished adapter, made anew; its figures and a person's notes stay.
+
+    Args:
+        form, agreement: as in `made`.
 
     Raises:
         AdapterError: the card that is there cannot be read, or the adapter has no recipe.
     """
     rank = read_json(folder / ADAPTER_CONFIG)["r"]
-    card = made(read_run_record(folder), recipe_of(folder), tokenizer, form, rank)
+    card = made(read_run_record(folder), recipe_of(folder), tokenizer, form, rank, agreement)
     before = folder / CARD
     if before.is_file():
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -25,6 +26,8 @@ LINES_SHOWN = 5  # lines named for each finding; the count says how many there a
 FEW_ROWS = 20  # so many or less are called few
 JUDGED_ROWS = 20_000  # rows whose language is looked at
 LEAST_LETTERS = 40  # shorter texts are not judged by language: the guess is too uncertain
+# The first byte of a letter in UTF-8 and a byte behind it, as Windows-1252 shows them.
+GARBLED = re.compile(r"Ã[\x80-\xbf€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]|â€[\x80-\xbf™œ“”˜¦¢]")
 RARE_SHARE = 0.2  # a label with less than this share of an even split is called rare
 
 
@@ -43,7 +46,7 @@ class Finding:
 
 def check_rows(data_set: DataSet, encoder: ExampleEncoder) -> list[Finding]:
     """Everything noteworthy about one data set's rows, worst first."""
-    findings = [*_few(data_set.train), *_repeated(data_set.train)]
+    findings = [*_few(data_set.train), *_garbled(data_set.train), *_repeated(data_set.train)]
     findings += _leaked(data_set.train, data_set.validation)
     if encoder.task.kind == "choose":
         findings += [*_alike(data_set), *_imbalance(data_set.train), *_unlearnt(data_set)]
@@ -117,6 +120,13 @@ def _few(rows: Sequence[Row]) -> list[Finding]:
     if not 0 < len(rows) <= FEW_ROWS:
         return []
     return [Finding(f"only {len(rows)} rows to learn from; a few hundred are usual", [])]
+
+
+def _garbled(rows: Sequence[Row]) -> list[Finding]:
+    """Rows in UTF-8 that was once read as Windows' Western encoding and saved so: cafÃ©."""
+    lines = [row.line for row in rows if GARBLED.search(row.text) or GARBLED.search(row.answer)]
+    what = f"{len(lines)} rows hold letters that were once read in a wrong encoding, like Ã© for é"
+    return [Finding(what, lines)] if lines else []
 
 
 def _alike(data_set: DataSet) -> list[Finding]:

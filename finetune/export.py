@@ -2,7 +2,7 @@
 
 adapter    as it is: for this app, and for anything that loads PEFT adapters; a few megabytes
 vllm       the same with the base's chat template, for vLLM's --lora-modules
-gguf-lora  the adapter in one file for llama.cpp's --lora
+gguf-lora  the adapter in one file for llama.cpp's --lora, and that template
 merged     added into its base, a whole model for transformers; as large as the base
 gguf       the merged model in one file for llama.cpp, in 16, 8 or 4 bits
 ollama     the same with a Modelfile that has the task's prompt
@@ -42,8 +42,9 @@ from tasks.spec import TaskSpec, find_task, load_tasks
 
 Format = Literal["adapter", "vllm", "gguf-lora", "merged", "gguf", "ollama"]
 MERGED = {"merged", "gguf", "ollama"}
-# A merged model must put the same token first nearly everywhere; with coarser weights not quite.
-LEAST_AGREEMENT: dict[Weights, float] = {"f16": 0.99, "q8_0": 0.9, "q4_0": 0.5}
+# The next tokens that a merged model must share with the adapter on `DRIFT_TEXTS`, a little under
+# the least of the starter's adapters: f16 1.000, q8_0 0.956 to 0.978, q4_0 0.511 to 0.800 (of three).
+LEAST_AGREEMENT: dict[Weights, float] = {"f16": 0.99, "q8_0": 0.9, "q4_0": 0.4}
 DRIFT_TEXTS = [
     "The train leaves at nine and arrives before noon.",
     "I loved every minute of it, and so did the children.",
@@ -89,10 +90,16 @@ def export(
             return None
         recipe = card.recipe_of(folder)
         tokenizer = model.load_tokenizer(recipe)
-        _describe(folder, recipe, tokenizer, form, made)
+        task = find_task(load_tasks(), recipe.task)
+        said = _said(task, fills or {}, name) if form == "ollama" else {}
+        drift = None
+        if form in MERGED:
+            drift = _merge(folder, recipe, tokenizer, form, made, weights)
+            (made / "export.json").write_text(json.dumps({"adapter": folder.name, **vars(drift)}))
+        agreement = drift.agreement if drift else None
+        card.remade(folder, tokenizer, form, agreement).save(made / CARD)
+        _add_beside_card(folder, made)
         if form == "ollama":
-            task = find_task(load_tasks(), recipe.task)
-            said = _said(task, fills or {}, name)
             licence = (made / CARD).read_text(encoding="utf-8").split("\n## Data and licences\n")[1]
             text = modelfile.text(task, said, tokenizer, licence.strip(), gguf_file.GGUF_FILE)
             (made / "Modelfile").write_text(text, encoding="utf-8")
@@ -100,14 +107,11 @@ def export(
             read_peft_config(folder)  # it serves what we serve: plain LoRA
             for file in (ADAPTER_CONFIG, ADAPTER_WEIGHTS):
                 shutil.copy(folder / file, made)
+        if form in {"vllm", "gguf-lora"}:  # the base that they are put on may have another, or none
             (made / "chat_template.jinja").write_text(tokenizer.chat_template, encoding="utf-8")
         if form == "gguf-lora":
             source, _ = model.base_source(recipe)
             gguf_lora.write(folder, AutoConfig.from_pretrained(source), made, _about(folder))
-        if form not in MERGED:
-            return None
-        drift = _merge(folder, recipe, tokenizer, form, made, weights)
-        (made / "export.json").write_text(json.dumps({"adapter": folder.name, **vars(drift)}))
         return drift
 
 
@@ -134,9 +138,8 @@ def _staged(target: Path) -> Iterator[Path]:
         made.rename(target)
 
 
-def _describe(folder: Path, recipe: Recipe, tokenizer: Any, form: Format, made: Path) -> None:
-    """The card of the export, and the files that it and the base's terms speak of."""
-    card.remade(folder, tokenizer, form).save(made / CARD)
+def _add_beside_card(folder: Path, made: Path) -> None:
+    """The files that the card and the base's terms speak of."""
     for file in (CURVE_PLOT, RECIPE_FILE):
         if (folder / file).is_file():
             shutil.copy(folder / file, made)

@@ -166,11 +166,15 @@ def _add_shape(writer: gguf.GGUFWriter, config: Any) -> None:
     writer.add_value_length(width)
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     rope = config.rope_parameters
-    writer.add_rope_freq_base(rope.get("full_attention", rope)["rope_theta"])
+    full, sliding = rope.get("full_attention", rope), rope.get("sliding_attention")
+    for one in filter(None, (full, sliding)):
+        _require_plain_rope(one)
+    writer.add_rope_freq_base(full["rope_theta"])
     writer.add_rope_dimension_count(width)
     if config.model_type == "gemma3_text":
         _require_gemma_pattern(config)
         writer.add_sliding_window(config.sliding_window)
+        writer.add_rope_freq_base_swa((sliding or full)["rope_theta"])
     writer.add_vocab_size(config.vocab_size)
 
 
@@ -186,6 +190,15 @@ def _require_gemma_pattern(config: Any) -> None:
         raise AdapterError(
             f"llama.cpp scales the attention of a Gemma 3 by its head's width {config.head_dim}, "
             f"and this base by {config.query_pre_attn_scalar}. {CONVERT_HINT}"
+        )
+
+
+def _require_plain_rope(parameters: Mapping[str, Any]) -> None:
+    """Refuse a rotary embedding that is stretched: in short texts its loss would not be seen."""
+    if parameters.get("rope_type", "default") != "default":
+        raise AdapterError(
+            f"The base's rotary embedding is scaled ({parameters['rope_type']!r}), which is not "
+            f"written to GGUF here. {CONVERT_HINT}"
         )
 
 
@@ -250,18 +263,19 @@ def _add_byte_level(writer: gguf.GGUFWriter, stored: dict[str, Any], size: int) 
     if stored["model"]["type"] != "BPE" or pre_tokenizer is None:
         raise AdapterError(f"This tokenizer cannot be written as GGUF. {CONVERT_HINT}")
     by_id = {number: token for token, number in stored["model"]["vocab"].items()}
-    by_id |= {entry["id"]: entry["content"] for entry in stored["added_tokens"]}
-    special = {entry["id"] for entry in stored["added_tokens"] if entry["special"]}
+    added = {entry["id"]: entry for entry in stored["added_tokens"]}
+    by_id |= {number: entry["content"] for number, entry in added.items()}
     types = gguf.TokenType
+
+    def kind(number: int) -> int:
+        if number in added:
+            return types.CONTROL if added[number]["special"] else types.USER_DEFINED
+        return types.NORMAL if number in by_id else types.UNUSED
+
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre(pre_tokenizer)
     writer.add_token_list([by_id.get(i, f"[PAD{i}]") for i in range(size)])
-    writer.add_token_types(
-        [
-            types.UNUSED if i not in by_id else types.CONTROL if i in special else types.NORMAL
-            for i in range(size)
-        ]
-    )
+    writer.add_token_types([kind(i) for i in range(size)])
     writer.add_token_merges([" ".join(pair) for pair in map(_pair, stored["model"]["merges"])])
 
 

@@ -138,39 +138,46 @@ def pull(
     """
     _require_name(repository)
     name = name or repository.rpartition("/")[2]
-    if not is_adapter_id(name):
-        raise SettingsError(f"{name!r} is no adapter's name. Give one with --name.")
-    if name in adapter_folders():
-        raise SettingsError(
-            f"There is an adapter {name!r} already, in {adapter_folders()[name]}. Give this one "
-            "another name with --name, or remove that folder."
-        )
+    _require_free(name)
     shelf = paths.user_dir() / "adapters"
     shelf.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=shelf, prefix=".pull-") as work:
-        folder = Path(work) / name
-        with _as_sentences(repository):
-            api = HfApi()
-            found = api.model_info(
-                repository, revision=revision, files_metadata=True, timeout=SLOWEST
-            )
-            sizes = {file.rfilename: file.size or 0 for file in found.siblings or []}
-            _require_safetensors(repository, sizes)
-            disable_progress_bars()
-            api.snapshot_download(
-                repository,
-                revision=found.sha,
-                local_dir=folder,
-                allow_patterns=[*CARRIED],
-                etag_timeout=SLOWEST,
-            )
-        checked = Path(work) / "checked" / name
-        checked.mkdir(parents=True)
+        fetched, checked = Path(work) / "fetched", Path(work) / "checked" / name
+        _fetch(repository, revision, fetched)
+        checked.mkdir(parents=True)  # the hub's client leaves folders of its own beside the files
         for part in CARRIED:
-            if (folder / part).is_file():
-                (folder / part).rename(checked / part)
+            if (fetched / part).is_file():
+                (fetched / part).rename(checked / part)
         _check(checked, settings)
         return checked.rename(shelf / name)
+
+
+def _require_free(name: str) -> None:
+    """Raises SettingsError: it is no adapter's name, or there is an adapter of that name."""
+    if not is_adapter_id(name):
+        raise SettingsError(f"{name!r} is no adapter's name. Give one with --name.")
+    if there := adapter_folders().get(name):
+        raise SettingsError(
+            f"There is an adapter {name!r} already, in {there}. Give this one another name with "
+            "--name, or remove that folder."
+        )
+
+
+def _fetch(repository: str, revision: str | None, folder: Path) -> None:
+    """The files that an adapter here has, of those in a repository. Raises as `pull`."""
+    with _as_sentences(repository):
+        api = HfApi()
+        found = api.model_info(repository, revision=revision, files_metadata=True, timeout=SLOWEST)
+        sizes = {file.rfilename: file.size or 0 for file in found.siblings or []}
+        _require_safetensors(repository, sizes)
+        disable_progress_bars()
+        api.snapshot_download(
+            repository,
+            revision=found.sha,
+            local_dir=folder,
+            allow_patterns=[*CARRIED],
+            etag_timeout=SLOWEST,
+        )
 
 
 def _require_name(repository: str) -> None:

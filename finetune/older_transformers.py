@@ -21,8 +21,8 @@ def write(folder: Path) -> None:
     values = _read(folder / TOKENIZER_CONFIG)
     values["tokenizer_class"] = "PreTrainedTokenizerFast"
     values["model_input_names"] = ["input_ids", "attention_mask"]  # else token types as well
-    if extra := values.pop("extra_special_tokens", None):
-        values["additional_special_tokens"] = extra
+    if isinstance(values.get("extra_special_tokens"), list):
+        values["additional_special_tokens"] = values.pop("extra_special_tokens")
     (folder / TOKENIZER_CONFIG).write_text(_json(values))
 
 

@@ -58,48 +58,46 @@ def run(
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
     accelerator = distributed.join(recipe)
+    first = accelerator.is_main_process
+    tell = say if first else lambda line: None
     run_folder = RunFolder.at(adapters_dir or paths.user_dir() / "adapters", recipe.name)
-    if accelerator.is_main_process:
+    if first:
         run_folder.open(resume, replace)
     task = find_task(load_tasks(), recipe.task)
     trainable = model.load(recipe, distributed.sharded(accelerator))
     encoder = model.encoder(trainable.tokenizer, task)
     data_sets = data.load(recipe, task, encoder)
-    if accelerator.is_main_process:
+    if first:
         checks.look_over(data_sets, encoder)
         for line in preview.described(data_sets, encoder):
-            say(line)
+            tell(line)
     checks.require_rows(recipe, task, data_sets)
-    if accelerator.is_main_process:
-        run_folder.begin(
-            resumption.began_with(recipe, data_sets, accelerator.num_processes), resume
-        )
+    if first:
+        processes = accelerator.num_processes
+        run_folder.begin(resumption.began_with(recipe, data_sets, processes), resume)
     training = Trainer(recipe, trainable, encoder, data_sets, run_folder, accelerator)
     if resume:
         training.restore()
-    began = distributed.from_main_process(accelerator, run_folder.began)
-    with (
-        explained_errors(run_folder, recipe),
-        trackers.tracking(accelerator, recipe, began, training.state.step) as where,
-    ):
-        if where and accelerator.is_main_process:
-            say(where)
-        training.train()
-        adapter = training.adapter()
-        if accelerator.is_main_process:
+    with explained_errors(run_folder, recipe):
+        adapter = _tracked(training, tell)
+        if first:
             record.finish(
-                run_folder,
-                resolved,
-                task,
-                data_sets,
-                trainable,
-                adapter,
-                training.state,
-                processes=accelerator.num_processes,
-                folds=folds,
-            )
+                run_folder, resolved, task, data_sets, trainable, adapter, training.state,
+                processes=accelerator.num_processes, folds=folds,
+            )  # fmt: skip
     accelerator.wait_for_everyone()
     return run_folder.final
+
+
+def _tracked(training: Trainer, say: Callable[[str], None]) -> dict[str, torch.Tensor]:
+    """Train under the eyes of the recipe's trackers; the adapter's tensors."""
+    began = distributed.from_main_process(training.accelerator, training.run_folder.began)
+    step = training.state.step
+    with trackers.tracking(training.accelerator, training.recipe, began, step) as where:
+        if where:
+            say(where)
+        training.train()
+        return training.adapter()
 
 
 class Trainer:

@@ -10,6 +10,7 @@ import regex
 from tasks.spec import TaskSpec
 
 INVISIBLE = regex.compile(r"\p{Cf}")
+WHOLE = regex.compile(r"^(-?\d+)\.0+$")  # a whole number, as spreadsheets write some
 
 
 def folded(label: str) -> str:
@@ -42,7 +43,7 @@ def look_alikes(labels: Iterable[str]) -> list[list[str]]:
 def coding(task: TaskSpec, unknown: Collection[str]) -> dict[str, str] | None:
     """The first of the task's codings that knows all these answers, as far as it is needed."""
     for known in task.codings:
-        meant = {answer: label_of(answer, known) for answer in unknown}
+        meant = {answer: label_of(WHOLE.sub(r"\1", answer), known) for answer in unknown}
         if meant and all(meant.values()):
             return {answer: str(label) for answer, label in meant.items()}
     return None

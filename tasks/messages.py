@@ -6,6 +6,7 @@ import re
 from typing import Any, Literal, cast
 
 from core.errors import InputError
+from tasks import nested
 from tasks.spec import Message
 
 SPEAKER = re.compile(r"^(?:(User|Human|用户)|(?:Assistant|助手))\s*[:：]\s*", re.M)
@@ -22,7 +23,7 @@ def split_conversation(
     Raises:
         InputError: it is no list of messages that ends with the assistant's.
     """
-    turns = read_history(record.get(column))
+    turns = read_history(nested.lookup(record, column))
     if len(turns) < 2 or [turn["role"] for turn in turns[-2:]] != ["user", "assistant"]:
         raise InputError(f"{column!r} must end with a user's and an assistant's message")
     *before, asked, answered = turns

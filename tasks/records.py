@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ import regex
 
 Record = dict[str, Any]  # column -> value
 AROUND = regex.compile(r"^[\s\p{Cf}]+|[\s\p{Cf}]+$")
+TITLE_ROWS = 10  # rows above a header, as far as one is looked for
 
 
 @dataclass(frozen=True)
@@ -71,3 +72,31 @@ def column_names(header: Iterable[Any]) -> list[str]:
 def doubled(names: Iterable[str]) -> list[str]:
     """The names that stand there more than once."""
     return [name for name, count in Counter(names).items() if name and count > 1]
+
+
+def alike(name: str, columns: Iterable[str]) -> str | None:
+    """The one column that has a name but for capitals."""
+    same = {column for column in columns if column.casefold() == name.casefold()}
+    return same.pop() if len(same) == 1 else None
+
+
+def header_row(rows: Sequence[Sequence[str]], wanted: Collection[str]) -> int:
+    """Which of a table's first rows names its columns: the first that has two of the wanted names.
+
+    What stands above it is a title, a date, a line on how it was made. Without such a row it is 0.
+    """
+    found = (i for i, row in enumerate(rows[: TITLE_ROWS + 1]) if names_columns(row, wanted))
+    return next(found, 0)
+
+
+def names_columns(row: Sequence[str], wanted: Collection[str]) -> bool:
+    """Whether a row has two of the wanted names at least."""
+    return sum(alike(name, row) is not None for name in set(wanted)) >= 2
+
+
+def above_header(name: str, titles: Sequence[str]) -> list[str]:
+    """What is to be said of rows that stand above a header."""
+    if not titles:
+        return []
+    shown = " / ".join(titles)
+    return [f"{name}: what stands above the names of the columns is not read: {shown}"]

@@ -6,7 +6,6 @@ Training and evaluation read their files here, so that a row means the same to b
 from __future__ import annotations
 
 import json
-import math
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -18,11 +17,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from core.errors import InputError
 from core.yaml_text import Text
-from tasks import hub_data
+from tasks import hub_data, nested
 from tasks.data_files import FileForm, read_file
 from tasks.messages import read_history, split_conversation
-from tasks.records import Record, Refusal
+from tasks.records import Record, Refusal, alike
 from tasks.spec import Message, TaskSpec
+from tasks.values import HALF_CHARACTER, kind_of, plain, problem_of
 
 SHAPES = {  # columns that other tools write -> what they are
     ("messages",): {"messages": "messages"},  # OpenAI
@@ -37,7 +37,6 @@ SHAPES = {  # columns that other tools write -> what they are
 }
 AROUND_TEXT = ("context", "instruction", "system")  # roles of columns
 NO_SLOTS = {"text", "answer", "history", "labels", *AROUND_TEXT}
-HALF_CHARACTER = regex.compile(r"[\ud800-\udfff]")
 
 
 class Layout(BaseModel):
@@ -139,11 +138,11 @@ def read(path: Path, layout: Layout, task: TaskSpec | None = None) -> Table:
     form = FileForm(layout.encoding, layout.delimiter, layout.sheet)
     wanted = layout.columns or (task.columns if task else {})
     known = read_file(path, form, [*wanted, *(name for shape in SHAPES for name in shape)])
-    columns = next((list(record) for _, record in known.found if isinstance(record, dict)), None)
+    first = next((record for _, record in known.found if isinstance(record, dict)), None)
     table = Table(notes=known.notes)
     roles = wanted
-    if columns is not None:
-        roles = _roles(path.name, columns, layout, task)
+    if first is not None:
+        roles = _roles(path.name, list(first), layout, task, first)
         if twice := [name for name in known.doubled if name in roles]:
             raise InputError(
                 f"{path.name} has several columns {twice[0]!r}. Rename all but the one that is "
@@ -202,8 +201,17 @@ def _without_history(row: Row, task: TaskSpec, unread: dict[str, int]) -> Row | 
     return replace(row, history=())
 
 
-def _roles(name: str, columns: list[str], layout: Layout, task: TaskSpec | None) -> dict[str, str]:
+def _roles(
+    name: str,
+    columns: list[str],
+    layout: Layout,
+    task: TaskSpec | None,
+    first: Record | None = None,
+) -> dict[str, str]:
     """What the columns of a file mean: as the layout says, the task, or a form that is known.
+
+    Args:
+        first: a record, which shows what is within its columns.
 
     Raises:
         InputError: a needed column is not there.
@@ -215,7 +223,7 @@ def _roles(name: str, columns: list[str], layout: Layout, task: TaskSpec | None)
     needed = [column_of.get("text", "text")]
     if layout.answer is None:
         needed.append(column_of.get("answer", "answer"))
-    missing = [column for column in needed if column not in columns]
+    missing = [column for column in needed if not nested.holds(columns, column)]
     if not missing:
         return roles
     if not layout.columns:
@@ -223,16 +231,22 @@ def _roles(name: str, columns: list[str], layout: Layout, task: TaskSpec | None)
             if set(shape) <= set(columns):
                 return {column: role for column, role in theirs.items() if column in columns}
     raise InputError(
-        f"{name} has no column {missing[0]!r}; it has {', '.join(columns)}. "
+        f"{name} has no column {missing[0]!r}; it has {nested.offered(columns, first or {})}. "
         "Name them in the recipe: `columns: {their name: text, their name: answer}` "
         "(an evaluation: `--column 'their name=text'`)."
     )
 
 
 def _present(roles: dict[str, str], columns: list[str]) -> dict[str, str]:
-    """The roles without columns that are absent where another column has the same role."""
-    filled = {role for column, role in roles.items() if column in columns}
-    return {c: role for c, role in roles.items() if c in columns or role not in filled}
+    """The roles by the columns as the file writes them, capitals or not.
+
+    Columns that are absent are left out where another column has the same role.
+    """
+    written = {
+        c if nested.holds(columns, c) else alike(c, columns) or c: role for c, role in roles.items()
+    }
+    filled = {role for column, role in written.items() if nested.holds(columns, column)}
+    return {c: r for c, r in written.items() if nested.holds(columns, c) or r not in filled}
 
 
 def _row(
@@ -244,11 +258,12 @@ def _row(
         if "messages" in columns:
             record, roles = split_conversation(record, columns["messages"], roles)
             columns = {role: column for column, role in roles.items()}
-        history = read_history(record.get(columns["history"])) if "history" in columns else ()
-        labels = _label_list(record.get(columns["labels"])) if "labels" in columns else ()
+        there = {role: nested.lookup(record, column) for role, column in columns.items()}
+        history = read_history(there.get("history"))
+        labels = _label_list(there["labels"]) if "labels" in there else ()
     except InputError as error:
         return Refusal(line, "", str(error), "See docs/finetune.md for the forms.", raw)
-    values = {role: _plain(record.get(column)) for role, column in columns.items()}
+    values = {role: plain(value) for role, value in there.items()}
     around = {role: (values.get(role) or "").strip() for role in AROUND_TEXT}
     needed = ["text", *([] if layout.answer is not None else ["answer"])]
     for role in needed:
@@ -256,9 +271,9 @@ def _row(
         if role == "text" and around["instruction"] and not (value or "").strip():
             values["text"] = ""  # Alpaca: the instruction is all there is to read
         elif value is None:
-            kind = _kind(record.get(columns[role]))
-            return Refusal(line, columns[role], kind, "Give it a text.", raw)
-        elif problem := _problem(value):
+            kind = kind_of(there.get(role))
+            return Refusal(line, columns.get(role, role), kind, "Give it a text.", raw)
+        elif problem := problem_of(value):
             return Refusal(line, columns[role], *problem, raw)
     answer = str(values["answer"]).strip() if layout.answer is None else layout.answer
     if around["system"]:
@@ -302,33 +317,3 @@ def _label_list(value: Any) -> tuple[str, ...]:
     if len(labels) < 2:
         raise InputError(f"`labels` needs two labels at least, not {len(labels)}")
     return labels
-
-
-def _plain(value: Any) -> str | None:
-    """Text as it is, and whole numbers as digits (label columns often hold them)."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)  # what spreadsheets and data frames make of a whole number
-    if isinstance(value, int):
-        return str(value)
-    return value if isinstance(value, str) else None
-
-
-def _kind(value: Any) -> str:
-    """What is wrong with a value that is no text."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return "missing"
-    return f"a {type(value).__name__}, not text"
-
-
-def _problem(text: str) -> tuple[str, str] | None:
-    if not text.strip():
-        return "empty", "Fill it or delete the row."
-    if "\ufffd" in text:
-        return "holds the mark of a broken encoding (U+FFFD)", "Export the row again as UTF-8."
-    if HALF_CHARACTER.search(text):
-        return "holds half a character (a lone surrogate)", "Write the row again."
-    if "\x00" in text:
-        return "holds a NUL character", "Remove it."
-    return None

@@ -13,7 +13,16 @@ import regex
 
 from core.errors import InputError
 from tasks import encodings
-from tasks.records import Record, Records, Refusal, column_names, doubled
+from tasks.records import (
+    TITLE_ROWS,
+    Record,
+    Records,
+    Refusal,
+    above_header,
+    column_names,
+    doubled,
+    header_row,
+)
 
 SEPARATORS = ",;\t|"
 NAMED = {"tab": "\t", "\\t": "\t"}
@@ -36,7 +45,7 @@ def read(
         name: of the file, for messages.
         text: its content.
         delimiter: the separator, or the one that is usual for such a file.
-        columns: names wanted in the header, which tell separators apart.
+        columns: names wanted in the header, which tell it and separators apart.
         said: a person named the separator.
 
     Raises:
@@ -51,14 +60,39 @@ def read(
     mark = NAMED.get(delimiter, delimiter)
     if len(mark) != 1:
         raise InputError(f"delimiter={delimiter!r}: name one character, or tab.")
-    if not said:
-        mark = excel[1] if excel else likely_separator(lines[begin], mark, columns)
-    return _Table(name, lines, mark, begin).records()
+    if excel and not said:
+        mark = excel[1]
+    known = said or excel is not None
+    begin, mark, titles = _header(lines, begin, mark, known, columns)
+    records = _Table(name, lines, mark, begin).records()
+    records.notes += above_header(name, titles)
+    return records
 
 
 def _content(lines: list[str], begin: int) -> int:
     """The first line from there that is not blank."""
     return next((i for i in range(begin, len(lines)) if lines[i].strip()), len(lines))
+
+
+def _header(
+    lines: list[str], begin: int, mark: str, known: bool, columns: Collection[str]
+) -> tuple[int, str, list[str]]:
+    """The line that names the columns, the separator there, and what stands above it."""
+    places, marks, rows = list[int](), list[str](), list[list[str]]()
+    while begin < len(lines) and len(rows) <= TITLE_ROWS:
+        marks.append(mark if known else likely_separator(lines[begin], mark, columns))
+        rows.append(_cells(lines[begin], marks[-1]))
+        places.append(begin)
+        begin = _content(lines, begin + 1)
+    found = header_row(rows, columns)
+    return places[found], marks[found], [lines[i].strip() for i in places[:found]]
+
+
+def _cells(line: str, mark: str) -> list[str]:
+    try:
+        return column_names(next(csv.reader([line], delimiter=mark), []))
+    except csv.Error:
+        return []
 
 
 def likely_separator(header: str, default: str, columns: Collection[str]) -> str:
@@ -68,7 +102,7 @@ def likely_separator(header: str, default: str, columns: Collection[str]) -> str
     """
 
     def found(mark: str) -> tuple[int, int, bool]:
-        names = column_names(next(csv.reader([header], delimiter=mark), []))
+        names = _cells(header, mark)
         return len(set(names) & set(columns)), len(names), mark == default
 
     return max(SEPARATORS, key=found)

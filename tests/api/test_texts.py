@@ -207,5 +207,8 @@ def test_vectors_that_cannot_be_are_named(client: OpenAI, site: Site) -> None:
         client.embeddings.create(model="text-embedding-3-small", input="x")
     with pytest.raises(openai.BadRequestError, match="encoder has 384"):
         client.embeddings.create(model=ENCODER, input="x", dimensions=8)
+    for ids in ([1, 2], [[1, 2], [3]]):
+        with pytest.raises(openai.BadRequestError, match="send texts"):
+            client.embeddings.create(model=ENCODER, input=ids)
     answer = httpx.post(f"{site.address}/v1/embeddings", json={"model": ENCODER, "input": []})
     assert answer.status_code == 400

@@ -48,6 +48,14 @@ def test_rare_and_single_labels(sentiment: ExampleEncoder) -> None:
     )
 
 
+def test_letters_of_a_wrong_encoding(sentiment: ExampleEncoder) -> None:
+    texts = ["cafÃ© au lait", "itâ€™s fine", "São Paulo", "naïve Ärzte, 5 €", "Ã"]
+    train = [Row(text, "positive", line=i) for i, text in enumerate(texts, 1)]
+    findings = findings_of(DataSet(HERE, train, []), sentiment)
+    assert "2 rows hold letters that were once read in a wrong encoding" in findings
+    assert "(lines 1, 2)" in findings
+
+
 def test_text_in_another_language(recipe: Recipe) -> None:
     words = model.encoder(model.load_tokenizer(recipe), load_tasks()["translation"])
     slots = {"source": "en", "target": "fr"}

@@ -15,11 +15,12 @@ import pytest
 import tiny
 import torch
 from conftest import command
-from gguf import GGUFReader, dequantize
+from gguf import GGUFReader, TokenType, dequantize
 from huggingface_hub import ModelCard
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+import benchmarks
 from core.errors import AdapterError
 from engine.gguf_gemma import CHAT_TEMPLATE, GGUFGemma
 from finetune import export, gguf_file, gguf_lora, modelfile, older_transformers, train
@@ -134,6 +135,42 @@ def test_a_gemma_that_llama_cpp_would_misread_is_refused(
         gguf_file.write(model, AutoTokenizer.from_pretrained(folder), folder, ABOUT)
 
 
+def test_a_scaled_rotary_embedding_is_refused(tmp_path: Path) -> None:
+    scaled = {"rope_type": "linear", "rope_theta": 10000.0, "factor": 8.0}
+    folder = tiny.build(tmp_path / "base", "llama", rope_parameters=scaled)
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    with pytest.raises(AdapterError, match=r"scaled \('linear'\).* convert_hf_to_gguf"):
+        gguf_file.write(model, AutoTokenizer.from_pretrained(folder), folder, ABOUT)
+
+
+def test_a_window_keeps_its_rotary_base_in_gguf(tmp_path: Path) -> None:
+    bases = {
+        "full_attention": {"rope_type": "default", "rope_theta": 77.0},
+        "sliding_attention": {"rope_type": "default", "rope_theta": 33.0},
+    }
+    shape = GGUF_SHAPES["gemma3_text"] | {"rope_parameters": bases}
+    folder = tiny.build(tmp_path / "base", "gemma3_text", **shape)
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    file = gguf_file.write(model, AutoTokenizer.from_pretrained(folder), folder, ABOUT)
+    fields = GGUFReader(file).fields
+    names = ("gemma3.rope.freq_base", "gemma3.rope.freq_base_swa")
+    assert [fields[name].contents() for name in names] == [77, 33]
+
+
+def test_a_token_that_somebody_added_is_never_cut(tmp_path: Path) -> None:
+    folder = tiny.build(tmp_path / "base", "qwen3")
+    words = AutoTokenizer.from_pretrained(folder)
+    words.add_tokens(["<tool_call>"])
+    words.save_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    model.resize_token_embeddings(len(words))
+    fields = GGUFReader(gguf_file.write(model, words, folder, ABOUT)).fields
+    tokens, kinds = (fields[f"tokenizer.ggml.{one}"].contents() for one in ("tokens", "token_type"))
+    of = dict(zip(tokens, kinds, strict=True))
+    assert of["<tool_call>"] == TokenType.USER_DEFINED
+    assert of[words.eos_token] == TokenType.CONTROL
+
+
 def test_an_unknown_architecture_is_refused_with_the_way_on(tmp_path: Path) -> None:
     folder = tiny.build(tmp_path / "base", "llama")
     model = AutoModelForCausalLM.from_pretrained(folder)
@@ -176,7 +213,7 @@ def test_transformers_4_answers_the_same(architecture: str, tmp_path: Path) -> N
     folder = tiny.build(tmp_path / "base", architecture, rope_parameters=rope)
     older_transformers.write(folder)
     asked = json.dumps({"prompts": ["<|im_start|>user\nZwölf 图书馆?<|im_end|>"], "length": 60})
-    script = Path(__file__).with_name("merged_answers.py")
+    script = Path(benchmarks.__file__).with_name("merged_answers.py")
     ours, theirs = (
         subprocess.run(
             [python, script, folder], input=asked, capture_output=True, text=True, check=True
@@ -230,6 +267,8 @@ def test_the_card_of_an_export_is_about_that_export(
     assert exported(monkeypatch, "mine", "--format", form, "--to", str(tmp_path / "out")) == 0
     card = ModelCard.load(tmp_path / "out" / "README.md")
     assert card.data.library_name == library
+    whole = (tmp_path / "out" / "export.json").is_file()
+    assert ("at 100.0% of the places" in " ".join(card.text.split())) == whole
     for link in re.findall(r"\]\(([^)]*)\)", card.text):
         assert link.startswith("https://") or (tmp_path / "out" / link).is_file()
     for file in re.findall(r"[\w-]+\.(?:gguf|jinja)", card.text.split("## Training")[0]):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import openpyxl
+import openpyxl.chart
 import pyarrow
 import pytest
 from pyarrow import parquet
@@ -99,6 +100,68 @@ def test_bytes_that_fit_several_encodings_ask_for_one(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_separators_and_json(tmp_path: Path, name: str, content: str) -> None:
     assert good(read_bytes(tmp_path, name, content.encode())) == [{"text": "so, so", "label": "x"}]
+
+
+ROWS = [{"text": "so, so", "label": "x"}, {"text": "b", "label": "y"}]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "\n".join(json.dumps(row, indent=2) for row in ROWS),
+        json.dumps({"7": ROWS[0], "9": ROWS[1]}, indent=1),
+        json.dumps({"text": {"0": "so, so", "1": "b"}, "label": {"0": "x", "1": "y"}}),
+        json.dumps({"text": ["so, so", "b"], "label": ["x", "y"]}),
+        json.dumps(
+            {"columns": ["text", "label"], "index": [0, 1], "data": [["so, so", "x"], ["b", "y"]]}
+        ),
+    ],
+    ids=["one behind another", "by a key", "columns of keys", "columns", "split"],
+)
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl"])
+def test_json_in_the_shapes_of_data_frames(tmp_path: Path, name: str, content: str) -> None:
+    assert good(read_bytes(tmp_path, name, content.encode())) == ROWS
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"messages": [{"role": "user"}, {"role": "assistant"}], "labels": ["a", "b"]},
+        {"text": "a", "label": ["x", "y"]},
+        {"data": {"text": "a"}, "labels": {"name": "x"}},
+        {"columns": ["text"], "data": [3]},
+    ],
+)
+def test_a_single_record_is_no_table(tmp_path: Path, row: Record) -> None:
+    for content in (json.dumps(row), json.dumps(row, indent=1)):
+        assert good(read_bytes(tmp_path, "a.json", content.encode())) == [row]
+
+
+def test_what_stands_above_the_header_is_said_and_not_read(tmp_path: Path) -> None:
+    content = b"Reviews\nmade on, Monday\n\nText;LABEL\nso, so;x\n"
+    records = read_bytes(tmp_path, "a.csv", content)
+    assert records.found == [(5, {"Text": "so, so", "LABEL": "x"})]
+    assert records.notes[0].endswith("is not read: Reviews / made on, Monday")
+    rows = [["Reviews", None], [None, None], ["text", "label"], ["a", "x"]]
+    records = read_file(workbook(tmp_path / "a.xlsx", rows), columns=["text", "label"])
+    assert records.found == [(4, {"text": "a", "label": "x"})]
+    assert records.notes[0].endswith("is not read: Reviews")
+    assert good(read_bytes(tmp_path, "a.csv", b"a,b\n1,2\n")) == [{"a": "1", "b": "2"}]
+
+
+def test_the_sheet_that_names_the_columns_is_read(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    book.active.append(["These are reviews"])
+    book.create_chartsheet("drawn").add_chart(openpyxl.chart.BarChart())
+    rows = book.create_sheet("rows")
+    rows.append(["text", "label"])
+    rows.append(["a", "x"])
+    book.save(tmp_path / "a.xlsx")
+    records = read_file(tmp_path / "a.xlsx", columns=["text", "label"])
+    assert records.found == [(2, {"text": "a", "label": "x"})]
+    assert "the sheet 'rows' was read, not 'Sheet', 'drawn'" in records.notes[0]
+    with pytest.raises(InputError, match="holds a chart"):
+        read_file(tmp_path / "a.xlsx", FileForm(sheet="drawn"))
 
 
 def test_objects_of_an_array_have_their_line_or_their_number(tmp_path: Path) -> None:
@@ -285,3 +348,53 @@ def test_what_parquet_holds_is_what_json_can_say(tmp_path: Path) -> None:
     told = {"when": "2026-01-02T03:04:00", "price": "1.50", "raw": "词", "blob": "ff"}
     nested = {"nested": [{"at": "2026-01-02T03:04:00"}]}
     assert read_file(file).found == [(1, {**told, **nested})]
+
+
+def test_a_parquet_file_of_a_data_set_names_its_labels(tmp_path: Path) -> None:
+    kind = {"names": ["bad", "good"], "_type": "ClassLabel"}
+    told = {"info": {"features": {"text": {"_type": "Value"}, "label": kind}}}
+    table = pyarrow.table({"text": ["a", "b", "c"], "label": [1, 0, -1]})
+    noted = table.replace_schema_metadata({"huggingface": json.dumps(told)})
+    parquet.write_table(noted, tmp_path / "a.parquet")
+    labels = [record["label"] for record in good(read_file(tmp_path / "a.parquet"))]
+    assert labels == ["good", "bad", -1]
+
+
+def test_columns_within_columns(tmp_path: Path) -> None:
+    record = {
+        "data": {"text": "in"},
+        "annotations": [{"result": [{"value": {"choices": ["positive"]}}]}],
+    }
+    with pytest.raises(
+        InputError, match=r"data\.text, annotations\.0\.result\.0\.value\.choices\."
+    ):
+        rows_of(tmp_path, "sentiment", record)
+    columns = {"data.text": "text", "annotations.0.result.0.value.choices": "answer"}
+    without = {"data": {"text": "in"}, "annotations": []}
+    table = rows_of(tmp_path, "sentiment", record, without, columns=columns)
+    assert table.rows == [Row("in", "positive", {}, 1)]
+    assert "line 2, column 'annotations.0.result.0.value.choices': missing" in str(table.refused[0])
+    pairs = {"translation": {"en": "in", "fr": "out"}}
+    columns = {"translation.en": "text", "translation.fr": "answer"}
+    assert rows_of(tmp_path, "translation", pairs, columns=columns).rows[0].answer == "out"
+
+
+def test_a_list_of_one_label_is_that_label(tmp_path: Path) -> None:
+    table = rows_of(
+        tmp_path, "sentiment",
+        {"text": "a", "label": ["x"]}, {"text": "b", "label": ["x", "y"]},
+    )  # fmt: skip
+    assert [row.answer for row in table.rows] == ["x"]
+    assert "a list of 2, not one text" in str(table.refused[0])
+
+
+def test_capitals_in_the_name_of_a_column_do_not_matter(tmp_path: Path) -> None:
+    (row,) = rows_of(tmp_path, "sentiment", {"Text": "a", "LABEL": "x"}).rows
+    assert (row.text, row.answer) == ("a", "x")
+    with pytest.raises(InputError, match="no column 'label'; it has text, Label, LABEL"):
+        rows_of(tmp_path, "sentiment", {"text": "a", "Label": "x", "LABEL": "y"})
+
+
+def test_a_message_names_a_few_of_many_columns(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"c10, c11, … \(40 in all\)\. Name them"):
+        rows_of(tmp_path, "sentiment", {f"c{i}": "x" for i in range(40)})
