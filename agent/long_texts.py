@@ -149,11 +149,10 @@ def _write(run: StepRun, parts: Sequence[Span], places: Places) -> Iterator[Even
             continue
         done.place, read = Place(source.begin, len(done.text)), done.read
         piece = yield from _condensed(run, group, len(parts), done)
-        if count and not mark:  # sentences were counted
-            piece = next(sentences(piece, Span(0, len(piece)), languages.detect(piece))).of(piece)
-            piece = piece.strip()
         if done.cut_short:
             break
+        if count and not mark:  # sentences were counted
+            piece = _first_sentence(piece)
         used = done.usages[-1]
         if done.tokens and done.tokens + used.tokens > run.tokens_left:
             done.read = read
@@ -176,9 +175,9 @@ def _end(run: StepRun, done: _Written, parts: int, places: Places) -> Iterator[E
     if looped:
         yield looped_notice(run.index, looped)
     count = run.task.count(run.step.slots)
-    if count and len(done.pieces) < count and not done.cut_short:
-        message = f"The text has {len(done.pieces)} sentences, too few for {count}."
-        yield Notice(run.index, "fewer", message, {"sentences": len(done.pieces), "count": count})
+    if count and parts < count:  # each is a sentence then
+        message = f"The text has {parts} sentences, too few for {count}."
+        yield Notice(run.index, "fewer", message, {"sentences": parts, "count": count})
     usages = [*done.usages[:-1], replace(done.usages[-1], stopped="end")]
     result = finished(run, done.text, done.usages if done.cut_short else usages, place=done.place)
     assert run.task.parts
@@ -199,9 +198,8 @@ def _condensed(
 ) -> Generator[Event, None, str]:
     """A group of parts as one piece of the answer; unfinished where `done.cut_short` says so."""
     assert run.task.parts
-    alone = not run.task.count(run.step.slots) and group[-1].end - group[0].begin >= len(
-        run.content.rstrip()
-    )
+    whole = group[-1].end - group[0].begin >= len(run.content.rstrip())
+    alone = whole and not run.task.count(run.step.slots)
     texts: list[str] = []
     for span in group:
         yield Progress(run.index, "part", done.read + 1, parts)
@@ -232,6 +230,11 @@ def _asked(run: StepRun, text: str, slots: Mapping[str, str], done: _Written) ->
         elif isinstance(item, Delta):
             answer += item.text
     return " ".join(answer.split())
+
+
+def _first_sentence(text: str) -> str:
+    found = sentences(text, Span(0, len(text)), languages.detect(text))
+    return next(found, Span(0, 0)).of(text).strip()
 
 
 def _bundles(run: StepRun, texts: Sequence[str]) -> list[list[str]]:

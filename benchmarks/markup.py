@@ -1,11 +1,12 @@
-"""What of real files' markup a translation keeps: at first, and after the second try.
+"""What of real files' markup a translation keeps: at first, after the second try, found again.
 
     python -m benchmarks.markup ask *.md --to kept.jsonl --language fr --sentences 100
     python -m benchmarks.markup show kept.jsonl
 
 Sentences with something that must stay as it is (code, link, tag, placeholder, number, emoji) are
 drawn from the files, a sample that stays the same. Each is translated once, and where it lost
-something as the chat does it, with a second try. `ask` goes on where it was stopped.
+something as the chat does it, with a second try, and then with formatting found by its words.
+`ask` goes on where it was stopped.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import typer
 from agent import segments, verbatim
 from agent.agent import Agent
 from agent.build import build_agent
+from agent.formatting import found_again
 from agent.plan import Step
 from agent.step_run import StepRun, TurnContext
 from agent.writing import write_core
@@ -51,10 +53,11 @@ def ask(
     agent = build_agent(load_settings(profile=profile), aside)
     with closing(agent), to.open("a", encoding="utf-8") as out:
         for core in drawn:
-            asked = partial(_translated, agent, core, language)
+            asked = partial(_translated, agent, core, to=language)
             first = asked(again=False)
             second = asked(again=True) if verbatim.lost(core, first) else first
-            line = {"source": core, "first": first, "second": second}
+            third = found_again(core, second, partial(_translated, agent, to=language, again=False))
+            line = {"source": core, "first": first, "second": second, "third": third}
             out.write(json.dumps(line, ensure_ascii=False) + "\n")
             out.flush()
 
@@ -65,7 +68,7 @@ def show(answers: Annotated[Path, typer.Argument(help="what `ask` wrote")]) -> N
     lines = [json.loads(line) for line in answers.read_text(encoding="utf-8").splitlines()]
     wanted = sum((_kinds(verbatim.lost(line["source"], "")) for line in lines), Counter[str]())
     print(f"{len(lines)} sentences")
-    for way in ("first", "second"):
+    for way in ("first", "second", "third"):
         lost = [verbatim.lost(line["source"], line[way]) for line in lines]
         missing = sum(map(_kinds, lost), Counter[str]())
         kinds = (f"{kind} {wanted[kind] - missing[kind]}/{wanted[kind]}" for kind in sorted(wanted))
@@ -89,13 +92,13 @@ def _kinds(parts: list[str]) -> Counter[str]:
     return Counter(part.kind if part else "number" for part in found)
 
 
-def _translated(agent: Agent, core: str, language: str, *, again: bool) -> str:
+def _translated(agent: Agent, core: str, *, to: str, again: bool) -> str:
     task = agent.tasks["translation"]
     run = StepRun(
         engine=agent.engine,
         task=task,
         index=0,
-        step=Step(task.name, 1.0, {"source": "en", "target": language}),
+        step=Step(task.name, 1.0, {"source": "en", "target": to}),
         content=core,
         turn=TurnContext(explain=False),
     )

@@ -119,6 +119,28 @@ def test_two_sentences_of_a_short_text(text: str) -> None:
     assert only(events, Notice)[0].numbers == {"sentences": 4, "count": 9}
 
 
+def test_counted_sentences_that_are_stopped_come_as_far_as_they_did() -> None:
+    stop = threading.Event()
+
+    class Stopping(FirstSentence):
+        def write(
+            self, request: WriteRequest | CompletionRequest, stop: threading.Event | None = None
+        ) -> Iterator[WriteReply]:
+            if len(self.calls) == 1:
+                assert stop
+                stop.set()
+            yield from super().write(request, stop)
+
+    run = work(Stopping(), "summarization", CHAPTERS[:900], tokens=5000)
+    run = replace(run, step=Step("summarization", 1.0, {"length": "sentence", "count": "3"}))
+    run = replace(run, turn=replace(run.turn, stop=stop))
+    events = list(run_step(run))
+    (finished,), (sources,) = only(events, StepFinished), only(events, Sources)
+    assert finished.stopped == "stop"
+    assert finished.text == "The bridge 1 was opened in 1901."
+    assert (sources.read, sources.parts) == (1, 3)
+
+
 def test_one_sentence_is_made_of_all_parts_with_the_wished_length_last() -> None:
     engine = FirstSentence(context_tokens=700)
     run = work(engine, "summarization", CHAPTERS, length="title")
