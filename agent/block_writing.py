@@ -13,7 +13,7 @@ from agent.events import AT_BEGIN, BlockTexts, Event, Notice, Place, Progress, T
 from agent.formatting import found_again
 from agent.line_breaks import unbroken
 from agent.step_run import StepRun, finished
-from agent.writing import OUT_OF_TOKENS, looped_notice, not_kept_notice, write_core
+from agent.writing import MANY, OUT_OF_TOKENS, looped_notice, not_kept_notice, write_core
 from documents import Block, framed_together, joined
 from documents.inline_tags import TAG, untagged
 from engine.interface import Delta, PrefillProgress, Usage
@@ -100,7 +100,8 @@ def _worked_on(
         made += part.before
         if part.core:
             done.done += 1
-            yield Progress(run.index, "part", done.done, total)
+            if total >= MANY:
+                yield Progress(run.index, "part", done.done, total)
             left = run.tokens_left - sum(usage.tokens for usage in done.usages)
             if left <= 0:
                 done.usages.append(OUT_OF_TOKENS)
