@@ -2,6 +2,7 @@
 
 python -m agent ask "Translate into French: The train is late."
 python -m agent ask "Summarize this" --file report.pdf
+python -m agent ask "Translate into French" --file letter.docx --output lettre.docx
 python -m agent route requests.jsonl
 python -m agent batch reviews.csv --task sentiment --column text --output out.csv
 """
@@ -31,6 +32,7 @@ from agent.events import (
     StepStarted,
     TextDelta,
 )
+from agent.file_output import require_writable, write_output
 from agent.plan import Plan, Step
 from agent.step_run import Begun
 from agent.turn_record import StepRecord, TurnRecord
@@ -60,6 +62,10 @@ def ask(
         list[Path] | None,
         typer.Option(help="a file to work on, as often as there are; - is standard input"),
     ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="where a translated file goes, in the format that it came in"),
+    ] = None,
     more: Annotated[int, typer.Option(help="go on so often where an answer is cut short")] = 0,
     profile: Profile = None,
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
@@ -69,6 +75,8 @@ def ask(
 
     settings = load_settings(profile=profile)
     documents = _read(file or [], content, text)
+    if output:
+        require_writable(documents, output)
     request = clean(sys.stdin.read() if text == "-" else text)
     chosen = find_task(load_tasks(), task).name if task else None
     agent = build_agent(settings, lambda line: None if as_json else aside(line + " …"))
@@ -88,12 +96,14 @@ def ask(
                 break
             results = [*(begun.texts[:-1] if begun else ()), *(one.text for one in record.results)]
             last = record.results[-1]
-            begun = Begun.of(results, last.stopped, last.place)
+            begun = Begun.of(results, last.stopped, last.place, _block_texts(record))
         if as_json:
             print(json.dumps(_record(record), ensure_ascii=False))
         elif _cut_short(record):
             why = CUT_SHORT_WORDS[record.finished.stopped if record.finished else ""]
             aside(f"{why} With --more 3 it is gone on with, up to three times.")
+        if output:
+            write_output(documents[0], _block_texts(record), output)
     finally:
         agent.close()
 
@@ -143,6 +153,12 @@ def _read(files: list[Path], content: str | None, text: str) -> list[Document]:
             aside(note)
         documents.append(document)
     return documents
+
+
+def _block_texts(record: TurnRecord) -> tuple[str, ...]:
+    """What the last step that was begun made of the files' blocks."""
+    last = record.started[-1].blocks if record.started else None
+    return last.texts if last else ()
 
 
 def _lines(file: str) -> Iterator[tuple[int, bytes]]:

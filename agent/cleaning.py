@@ -8,19 +8,20 @@ import regex
 
 from core.errors import InputError
 
-MAX_CHARACTERS = 200_000  # more than any context here holds; refused before any work is done
+MAX_CHARACTERS = 200_000  # of a request; refused before any work is done
+MAX_CONTENT = 2_000_000  # of the text to work on, where it came apart; as much as a file may hold
 CONTROL = regex.compile(r"[^\P{C}\n\t\u200c\u200d\U000e0020-\U000e007f]+")
 
 
-def clean(text: str) -> str:
+def clean(text: str, most: int = MAX_CHARACTERS) -> str:
     """The text without control characters, in composed form, ends trimmed.
 
     Raises:
-        InputError: nothing is left, or it is longer than any context.
+        InputError: nothing is left, or it has more than `most` characters.
     """
-    if len(text) > MAX_CHARACTERS:
+    if len(text) > most:
         raise InputError(
-            f"The text has {len(text):,} characters; at most {MAX_CHARACTERS:,} can be read at "
+            f"The text has {len(text):,} characters; at most {most:,} can be read at "
             "once. Send it in parts."
         )
     cleaned = clean_or_none(text)

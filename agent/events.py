@@ -184,6 +184,21 @@ class Sources:
 
 
 @dataclass(frozen=True)
+class BlockTexts:
+    """Comes behind the StepFinished of a step that worked on the turn's files, block by block.
+
+    Attributes:
+        texts: for each block, in order, what `documents.write` takes in its place; fewer where the
+            step was cut short.
+        lost: number of a block, from 0, and what of it its text lacks that had to stay.
+    """
+
+    index: int
+    texts: tuple[str, ...]
+    lost: tuple[tuple[int, str], ...] = ()
+
+
+@dataclass(frozen=True)
 class Finished:
     """The whole turn: the last step's text and labels, and the sums."""
 
@@ -212,6 +227,7 @@ Event = (
     | StepFinished
     | Highlighted
     | Sources
+    | BlockTexts
     | Finished
     | Failed
 )

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import TypeVar
 
 from agent.choosing import probabilities, score_labels
-from agent.events import AT_BEGIN, Event, Place, Progress, Source, Sources, TextDelta
+from agent.events import AT_BEGIN, Event, Notice, Place, Progress, Source, Sources, TextDelta
 from agent.parts import Span, cut, sentences
 from agent.sources import Places
 from agent.step_run import StepRun, finished
@@ -35,6 +35,8 @@ def is_long(run: StepRun) -> bool:
     options = run.turn.options
     if run.task.parts is None or options.grammar or options.logprobs is not None:
         return False
+    if run.task.count(run.step.slots):  # which a small model does not keep to
+        return True
     most = min(_of_choice(run, run.task.parts.shorter, run.task.parts.above), _room(run))
     beginning = run.content[: max(0, most) * LONG_TOKEN]  # a book is not counted to its end
     return _count(run, beginning) > most or (
@@ -51,6 +53,8 @@ def answer(run: StepRun) -> Iterator[Event]:
     language = languages.detect(run.content)
     frame = _count(run, "")  # which every count has
     parts = cut(run.content, language, _most(run), lambda text: _count(run, text) - frame)
+    if len(parts) < (run.task.count(run.step.slots) or 0):
+        parts = list(_of_sentences(run, language))
     if len(parts) > MAX_PARTS:
         raise TooLong(
             f"The text has {len(parts):,} parts of {_most(run):,} tokens; at most {MAX_PARTS:,} "
@@ -70,6 +74,23 @@ def _pages(run: StepRun) -> list[tuple[int, int]]:
             if not begins or begins[-1][1] != block.page:
                 begins.append((at, block.page))
     return begins
+
+
+def _of_sentences(run: StepRun, language: str) -> Iterator[Span]:
+    """As many parts as the answer is to have pieces, of whole sentences and about equally long;
+    fewer where there are not so many sentences.
+    """
+    whole = Span(0, len(run.content))
+    found = [one for one in sentences(run.content, whole, language) if one.of(run.content).strip()]
+    wanted = min(run.task.count(run.step.slots) or 1, len(found))
+    begin = 0
+    for number in range(1, wanted + 1):
+        left = wanted - number  # each of the others gets a sentence, too
+        fair = found[begin].begin + (len(run.content) - found[begin].begin) / (left + 1)
+        ends = range(begin + 1, len(found) - left + 1)
+        end = min(ends, key=lambda end: abs(found[end - 1].end - fair)) if left else len(found)
+        yield Span(found[begin].begin, found[end - 1].end)
+        begin = end
 
 
 def _count(run: StepRun, text: str) -> int:
@@ -120,7 +141,8 @@ def _write(run: StepRun, parts: Sequence[Span], places: Places) -> Iterator[Even
     if done.text:
         yield TextDelta(run.index, done.text)
         done.pieces.append((Span(0, len(done.text)), Span(0, run.place.content)))
-    for group in _groups(parts, _of_choice(run, run.task.parts.pieces, 1)):
+    count = run.task.count(run.step.slots)
+    for group in _groups(parts, count or _of_choice(run, run.task.parts.pieces, 1)):
         source = Span(group[0].begin, group[-1].end)
         if source.end <= run.place.content:  # it was written before
             done.read += len(group)
@@ -129,6 +151,8 @@ def _write(run: StepRun, parts: Sequence[Span], places: Places) -> Iterator[Even
         piece = yield from _condensed(run, group, len(parts), done)
         if done.cut_short:
             break
+        if count and not mark:  # sentences were counted
+            piece = _first_sentence(piece)
         used = done.usages[-1]
         if done.tokens and done.tokens + used.tokens > run.tokens_left:
             done.read = read
@@ -150,6 +174,10 @@ def _end(run: StepRun, done: _Written, parts: int, places: Places) -> Iterator[E
     looped = sum(usage.stopped == "loop" for usage in done.usages)
     if looped:
         yield looped_notice(run.index, looped)
+    count = run.task.count(run.step.slots)
+    if count and parts < count:  # each is a sentence then
+        message = f"The text has {parts} sentences, too few for {count}."
+        yield Notice(run.index, "fewer", message, {"sentences": parts, "count": count})
     usages = [*done.usages[:-1], replace(done.usages[-1], stopped="end")]
     result = finished(run, done.text, done.usages if done.cut_short else usages, place=done.place)
     assert run.task.parts
@@ -170,7 +198,8 @@ def _condensed(
 ) -> Generator[Event, None, str]:
     """A group of parts as one piece of the answer; unfinished where `done.cut_short` says so."""
     assert run.task.parts
-    alone = group[-1].end - group[0].begin >= len(run.content.rstrip())
+    whole = group[-1].end - group[0].begin >= len(run.content.rstrip())
+    alone = whole and not run.task.count(run.step.slots)
     texts: list[str] = []
     for span in group:
         yield Progress(run.index, "part", done.read + 1, parts)
@@ -201,6 +230,11 @@ def _asked(run: StepRun, text: str, slots: Mapping[str, str], done: _Written) ->
         elif isinstance(item, Delta):
             answer += item.text
     return " ".join(answer.split())
+
+
+def _first_sentence(text: str) -> str:
+    found = sentences(text, Span(0, len(text)), languages.detect(text))
+    return next(found, Span(0, 0)).of(text).strip()
 
 
 def _bundles(run: StepRun, texts: Sequence[str]) -> list[list[str]]:

@@ -16,6 +16,8 @@ _MARKER = re.compile(r"\s*(?:>\s*)*(?:#{1,6}\s+|[-*+•]\s+(?:\[[ xX]\]\s+)?|\d{
 _FENCE = re.compile(r"\s*(```|~~~)")
 _WORDS = re.compile(r"[^\W\d_]")
 _ROW = re.compile(r"\s*\|.*\|\s*")  # of a Markdown table
+_TAG = re.compile(r"<(?P<close>/)?(?P<name>[A-Za-z][\w-]*)[^<>\n]*?(?P<lone>/)?>")
+_LAST_TAG = re.compile(r"<[^<>\n]*>\Z")
 _CELL = re.compile(r"(?:\\.|`[^`\n]*`|[^|\\])+|\\")
 
 
@@ -75,8 +77,47 @@ def _line(line: str, language: str) -> Iterator[Segment]:
             yield Segment(before + sentence, "", "")
         else:
             start = sentence.index(core)
-            yield Segment(before + sentence[:start], core, sentence[start + len(core) :])
+            begin, end = (start + place for place in _within_tags(core))
+            yield Segment(before + sentence[:begin], sentence[begin:end], sentence[end:])
         before = ""
+
+
+def _within_tags(core: str) -> tuple[int, int]:
+    """Where a sentence is that stands within tags: those at its ends need not be worked on.
+
+    A tag stays in it if its partner stands among its words.
+    """
+    begin, end = 0, len(core)
+    while True:
+        inner = core[begin:end]
+        first, last = _TAG.match(inner), _LAST_TAG.search(inner)
+        last = _TAG.match(inner, last.start()) if last else None
+        if first and last and _partners(first, last, inner):
+            begin, end = begin + first.end(), end - len(last.group())
+        elif first and not _has_partner(first, inner):
+            begin += first.end()
+        elif last and not _has_partner(last, inner):
+            end -= len(last.group())
+        else:
+            break
+        space = core[begin:end]
+        begin, end = (
+            begin + len(space) - len(space.lstrip()),
+            end - len(space) + len(space.rstrip()),
+        )
+    return begin, end
+
+
+def _partners(first: re.Match[str], last: re.Match[str], text: str) -> bool:
+    """Whether a text stands between two tags that belong together."""
+    closes = last["close"] and not first["close"] and not first["lone"]
+    return bool(closes) and first["name"] == last["name"] and text.count(f"</{first['name']}>") == 1
+
+
+def _has_partner(tag: re.Match[str], text: str) -> bool:
+    if tag["lone"]:
+        return False
+    return bool(re.search(rf"<{'' if tag['close'] else '/'}{tag['name']}\b", text))
 
 
 def groups(text: str, most: int) -> list[str]:

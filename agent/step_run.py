@@ -29,16 +29,20 @@ class Begun:
     Attributes:
         texts: what the turn's steps have written, the last being the one that ended.
         place: as its `StepFinished` said.
+        blocks: as its `BlockTexts` said, if it worked on files.
     """
 
     texts: tuple[str, ...]
     place: Place = AT_BEGIN
+    blocks: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, texts: Sequence[str], stopped: str, place: Place) -> Begun:
+    def of(
+        cls, texts: Sequence[str], stopped: str, place: Place, blocks: Sequence[str] = ()
+    ) -> Begun:
         """What to go on from after an answer's steps, and how and where the last of them ended."""
         if stopped in CUT_SHORT:
-            return cls(tuple(texts), place)
+            return cls(tuple(texts), place, tuple(blocks))
         return cls((*texts, ""))  # it ended before its next step
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from agent import long_texts
+from agent import block_writing, long_texts
 from agent.choosing import choose
 from agent.events import Event, StepStarted
 from agent.fallback import with_fallback
@@ -42,5 +42,7 @@ def _run_once(run: StepRun) -> Iterator[Event]:
     yield StepStarted(run.index, run.step, run.adapter)
     if long_texts.is_long(run):
         yield from long_texts.answer(run)
+    elif block_writing.works_on_files(run):
+        yield from block_writing.write_blocks(run)
     else:
         yield from choose(run) if run.task.kind == "choose" else write(run)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from agent.events import (
+    BlockTexts,
     Event,
     Failed,
     Finished,
@@ -21,7 +22,7 @@ from agent.events import (
 )
 from agent.plan import Plan, Step
 
-StepEvent = Notice | Progress | TextDelta | StepFinished | Highlighted | Sources
+StepEvent = Notice | Progress | TextDelta | StepFinished | Highlighted | Sources | BlockTexts
 
 
 @dataclass
@@ -34,6 +35,7 @@ class StepRecord:
         notices: those about the engine that answers; see `TurnRecord.notices` for all.
         progress: how far it is with what takes long, while it does.
         sources: where what it wrote or chose comes from, of a text that was read in parts.
+        blocks: a text for each block of the files that it worked on.
         highlights: pieces of the text and the weight of each for the decision.
         result: how it ended, with its cost and fingerprints; None until then.
     """
@@ -46,6 +48,7 @@ class StepRecord:
     highlights: list[tuple[str, float]] = field(default_factory=list)
     progress: Progress | None = None
     sources: Sources | None = None
+    blocks: BlockTexts | None = None
     result: StepFinished | None = None
 
     @property
@@ -122,5 +125,7 @@ class TurnRecord:
                 step.text, step.result, step.progress = text, event, None
             case Sources():
                 step.sources = event
+            case BlockTexts():
+                step.blocks = event
             case Highlighted(pieces=pieces):
                 step.highlights = pieces

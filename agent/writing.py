@@ -58,12 +58,14 @@ def _remarks(run: StepRun, text: str, usages: Sequence[Usage]) -> Iterator[Notic
         yield looped_notice(run.index, looped)
     whole = all(usage.stopped == "end" for usage in usages)
     if run.task.split == "sentences" and whole and (lost := verbatim.lost(run.content, text)):
-        yield Notice(
-            run.index,
-            "not_kept",
-            f"In the text, but not as it stands there in this answer: {', '.join(lost)}",
-            words={"lost": ", ".join(lost)},
-        )
+        yield not_kept_notice(run.index, lost)
+
+
+def not_kept_notice(index: int, lost: Sequence[str]) -> Notice:
+    """What the text has and the answer lacks."""
+    said = ", ".join(lost)
+    message = f"In the text, but not as it stands there in this answer: {said}"
+    return Notice(index, "not_kept", message, words={"lost": said})
 
 
 def looped_notice(index: int, count: int) -> Notice:
@@ -119,21 +121,22 @@ def write_core(
     left: int,
     history: Sequence[Message] = (),
     begun: str = "",
+    again: bool = True,
 ) -> Generator[WriteReply, None, Usage]:
     """What comes of a segment's core, and what it cost.
 
-    A sentence that loses what must stay as it is is written a second time, with other tokens drawn;
-    the text that keeps more of it is taken.
+    A sentence that loses what must stay as it is is written a second time, with other tokens drawn,
+    unless `again` says no; the text that keeps more of it is taken.
     """
     drawn = _decoding(run, core, left)
     attempt = partial(_attempt, run, core, history=history, begun=begun)
-    if run.task.split != "sentences" or begun or not verbatim.kept(core):
+    if run.task.split != "sentences" or begun or not again or not verbatim.kept(core):
         return (yield from attempt(decoding=drawn))
     first = list(attempt(decoding=drawn))
     chosen, cost = first, _usage_of(first)
     if cost.stopped == "end" and (lost := verbatim.lost(core, _text_of(first))):
-        again = drawn.model_copy(update={"temperature": SECOND_TEMPERATURE, "seed": drawn.seed + 1})
-        second = list(attempt(decoding=again))
+        other_draw = {"temperature": SECOND_TEMPERATURE, "seed": drawn.seed + 1}
+        second = list(attempt(decoding=drawn.model_copy(update=other_draw)))
         other = _usage_of(second)
         if other.stopped == "end" and len(verbatim.lost(core, _text_of(second))) < len(lost):
             chosen = second

@@ -1,11 +1,13 @@
 """Summaries of long texts: in parts, against the first window alone.
 
-    python -m benchmarks.long_texts ask validation.jsonl --to answers.jsonl --texts 30
-    python -m benchmarks.long_texts show answers.jsonl
+    python -m benchmarks.long_texts ask a.jsonl b.jsonl --to answers.jsonl --texts 30
+    python -m benchmarks.long_texts show answers.jsonl --to results/long-texts.json
 
-A long text is several rows of one file (`document`, `summary`) below each other, as many as make it
-longer than the base reads, each under a heading; its reference is their summaries. Two sentences
-with a name and a year that nothing else says are planted in the first, middle and last third.
+A long text is several rows (`document`, `summary`) below each other, as many as make it longer than
+the base reads, each under a heading; its reference is their summaries. In the first, middle and
+last third stand two sections more, each about one fact with a name and a year that nothing
+else says. A sentence alone within thousands of words would be none that a summary has to say.
+The summaries are bullets, one for about each of the sections.
 `ask` goes on where it was stopped.
 """
 
@@ -13,11 +15,12 @@ from __future__ import annotations
 
 import json
 import random
-from collections import Counter
+from bisect import bisect_left
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,7 +38,12 @@ from evaluation.text_metrics import rouge, unsupported
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 TOGETHER = 4  # texts asked about at one time
-FACT = "{name} opened the {what} of the project in {year}."
+FACT = """# The {what}
+
+{name} opened the {what} of the project in {year}. It took {name} three years of talks with the \
+owners of the building before the {what} could be opened, and the people who worked for the \
+project had asked for it all that time. Since {name} opened it in {year}, the {what} has been \
+used by everybody who takes part, and no decision of that time has changed the work as much."""
 NAMES = [
     "Quellmann",
     "Tarvish",
@@ -69,10 +77,11 @@ class LongText:
 
 @app.command()
 def ask(
-    rows: Annotated[Path, typer.Argument(help="JSON lines with document and summary")],
+    rows: Annotated[list[Path], typer.Argument(help="JSON lines with document and summary")],
     to: Annotated[Path, typer.Option(help="a line for each text")],
     texts: Annotated[int, typer.Option(help="how many long texts")] = 30,
     words: Annotated[int, typer.Option(help="of each text, at least")] = 3200,
+    count: Annotated[int, typer.Option(help="bullets of each summary")] = 24,
     profile: Annotated[str, typer.Option()] = "starter",
 ) -> None:
     """Have every text summarized in parts, and its first window at once."""
@@ -84,34 +93,48 @@ def ask(
         to.open("a", encoding="utf-8") as out,
         ThreadPoolExecutor(TOGETHER) as pool,
     ):
-        for answered in pool.map(lambda text: _answered(agent, text), made):
+        for answered in pool.map(lambda text: _answered(agent, text, count), made):
             out.write(json.dumps(answered, ensure_ascii=False) + "\n")
             out.flush()
 
 
 @app.command()
-def show(answers: Annotated[Path, typer.Argument(help="what `ask` wrote")]) -> None:
+def show(
+    answers: Annotated[Path, typer.Argument(help="what `ask` wrote")],
+    to: Annotated[Path | None, typer.Option(help="where the figures go, as JSON")] = None,
+) -> None:
     """ROUGE, unsupported names and numbers, and which planted facts came through."""
     lines = [json.loads(line) for line in answers.read_text(encoding="utf-8").splitlines()]
-    print(f"{len(lines)} texts, {sum(len(line['text'].split()) for line in lines):,} words")
-    for way in ("parts", "window"):
-        given = [line[way] for line in lines]
-        scores = rouge(given, [line["reference"] for line in lines])
-        scores.append(unsupported(given, [line["text"] for line in lines]))
-        named = ", ".join(f"{score.name} {score.over_all():.3f}" for score in scores)
-        print(f"{way}: {named}; {sum(len(text.split()) for text in given) / len(given):.0f} words")
-        came: Counter[int] = Counter()
-        planted: Counter[int] = Counter()
-        for line, text in zip(lines, given, strict=True):
-            for name, year, third in line["facts"]:
-                planted[third] += 1
-                came[third] += name in text or year in text
-        print("  facts by third: " + ", ".join(f"{came[n]} of {planted[n]}" for n in range(3)))
+    words = sum(len(line["text"].split()) for line in lines)
+    figures: dict[str, Any] = {"texts": len(lines), "words": words}
+    figures |= {way: _figures(lines, way) for way in ("parts", "window")}
+    print(json.dumps(figures, indent=1))
+    if to:
+        to.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
 
-def _compose(rows: Path, count: int, words: int) -> Iterator[LongText]:
+def _figures(lines: list[dict[str, Any]], way: str) -> dict[str, Any]:
+    """The figures of one way to summarize; planted facts that came through, by third."""
+    given = [line[way] for line in lines]
+    scores = rouge(given, [line["reference"] for line in lines])
+    scores.append(unsupported(given, [line["text"] for line in lines]))
+    came, planted = [0, 0, 0], [0, 0, 0]
+    for line, text in zip(lines, given, strict=True):
+        for name, year, third in line["facts"]:
+            planted[third] += 1
+            came[third] += name in text or year in text
+    return {
+        **{score.name: round(score.over_all(), 4) for score in scores},
+        "words_of_summary": round(sum(len(text.split()) for text in given) / len(given), 1),
+        "facts_by_third": came,
+        "planted_by_third": planted,
+    }
+
+
+def _compose(files: list[Path], count: int, words: int) -> Iterator[LongText]:
     rng = random.Random(11)
-    pool = [json.loads(line) for line in rows.read_text(encoding="utf-8").splitlines()]
+    texts = [file.read_text(encoding="utf-8") for file in files]
+    pool = [json.loads(line) for text in texts for line in text.splitlines()]
     for _ in range(count):
         made, documents = LongText("", ""), list[dict[str, Any]]()
         rng.shuffle(pool)
@@ -122,10 +145,11 @@ def _compose(rows: Path, count: int, words: int) -> Iterator[LongText]:
             for number, row in enumerate(documents, 1)
             for block in [f"# Chapter {number}", *row["document"].split("\n\n")]
         ]
+        ends = list(accumulate(len(block.split()) for block in blocks))
         names, years = rng.sample(NAMES, 6), rng.sample(range(1801, 1899), 6)
         for place in reversed(range(6)):
             third = place // 2
-            at = int(len(blocks) * (place + 0.5) / 6)
+            at = bisect_left(ends, ends[-1] * (place + 0.5) / 6)
             fact = FACT.format(name=names[place], what=WHAT[place], year=years[place])
             blocks.insert(max(1, at), fact)
             made.facts.append((names[place], str(years[place]), third))
@@ -134,7 +158,7 @@ def _compose(rows: Path, count: int, words: int) -> Iterator[LongText]:
         yield made
 
 
-def _answered(agent: Agent, made: LongText) -> dict[str, Any]:
+def _answered(agent: Agent, made: LongText, count: int) -> dict[str, Any]:
     task = agent.tasks["summarization"]
     room = agent.engine.context_tokens - 400
     window = made.text
@@ -144,7 +168,7 @@ def _answered(agent: Agent, made: LongText) -> dict[str, Any]:
         engine=agent.engine,
         task=task,
         index=0,
-        step=Step(task.name, 1.0, {"length": "paragraph"}),
+        step=Step(task.name, 1.0, {"length": "bullets", "count": str(count)}),
         content=made.text,
         turn=TurnContext(explain=False),
     )

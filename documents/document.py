@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby
 from typing import Any, Literal
 
 from pydantic import TypeAdapter
+
+from documents.inline_tags import untagged, untagged_cue
 
 BlockKind = Literal["heading", "paragraph", "list", "table", "code", "caption"]
 Format = Literal["pdf", "docx", "markdown", "html", "text", "srt", "vtt", "table", "workbook"]
@@ -78,6 +80,13 @@ class Document:
         """Whether texts can be written back into the file."""
         return self.format in WRITABLE and bool(self.source)
 
+    def untagged(self, block: Block, given: str) -> str:
+        """What a reader sees of a text that is to stand in a block's place."""
+        if not block.tagged:
+            return given
+        of_cue = self.format in {"srt", "vtt"}
+        return untagged_cue(given) if of_cue else untagged(given)
+
     def to_json(self) -> dict[str, Any]:
         """Plain data without the file itself; what is empty is left out."""
         values = asdict(replace(self, source=b""))
@@ -97,39 +106,68 @@ class Document:
 _DOCUMENT = TypeAdapter(Document)
 
 
-def rendered(blocks: Iterable[Block]) -> str:
+@dataclass(frozen=True)
+class Framed:
+    """A block within the text of a document: what stands before and behind its own text."""
+
+    before: str
+    block: Block
+    after: str
+
+    def around(self, text: str) -> str:
+        """That text in the block's place."""
+        if self.block.kind == "table":
+            text = text.replace("|", "\\|").replace("\n", " ")
+        return f"{self.before}{text}{self.after}"
+
+
+def framed(blocks: Iterable[Block]) -> Iterator[Framed]:
     """Blocks as one text: a blank line between them, none within a list or a table.
 
     The cells of a row stand on one line between `|`.
     """
-    text, before = "", None
+    before: BlockKind | None = None
     for (kind, row), group in groupby(blocks, key=lambda block: (block.kind, block.row)):
-        for line in [_row(list(group))] if row else map(_line, group):
+        members = list(group)
+        for number, block in enumerate(members):
             close = kind == before and kind in {"list", "table"}
-            text += ("\n" if close else "\n\n") * bool(text) + line
+            apart = "" if before is None else "\n" if close else "\n\n"
+            begin, end = _marks(block)
+            if row:
+                apart, begin = (apart, "| ") if number == 0 else ("", " | ")
+                end = " |" if number == len(members) - 1 else ""
+            yield Framed(apart + begin, block, end)
             before = kind
-    return text
+
+
+def rendered(blocks: Iterable[Block]) -> str:
+    """Blocks as one text, see `framed`."""
+    return "".join(one.around(one.block.text) for one in framed(blocks))
+
+
+def framed_together(documents: Sequence[Document]) -> Iterator[Framed]:
+    """The blocks of several documents as one text; the names stand above them, if several."""
+    for number, document in enumerate(documents):
+        apart = "\n\n" if number else ""
+        above = f"{apart}{document.name}\n\n" if len(documents) > 1 else ""
+        for one in framed(document.blocks):
+            yield replace(one, before=above + one.before)
+            above = ""
 
 
 def joined(documents: Sequence[Document]) -> str:
-    """The content that several documents are together; the names stand above them, if several."""
-    if len(documents) == 1:
-        return documents[0].text
-    return "\n\n".join(f"{document.name}\n\n{document.text}" for document in documents)
+    """The content that several documents are together, see `framed_together`."""
+    return "".join(one.around(one.block.text) for one in framed_together(documents))
 
 
-def _line(block: Block) -> str:
+def _marks(block: Block) -> tuple[str, str]:
+    """What Markdown has around such a block."""
     match block.kind:
         case "heading":
-            return f"{'#' * max(1, block.level)} {block.text}"
+            return f"{'#' * max(1, block.level)} ", ""
         case "list":
-            return f"{'  ' * (max(1, block.level) - 1)}- {block.text}"
+            return f"{'  ' * (max(1, block.level) - 1)}- ", ""
         case "code":
-            return f"```\n{block.text}\n```"
+            return "```\n", "\n```"
         case _:
-            return block.text
-
-
-def _row(cells: Sequence[Block]) -> str:
-    shown = (cell.text.replace("|", "\\|").replace("\n", " ") for cell in cells)
-    return f"| {' | '.join(shown)} |"
+            return "", ""

@@ -23,6 +23,8 @@ from documents.inline_tags import runs
 W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 MC = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
 SPACE = "{http://www.w3.org/XML/1998/namespace}space"
+# "Strict Open XML" has another name for the same elements.
+STRICT, TRANSITIONAL = b"http://purl.oclc.org/ooxml/wordprocessingml/main", W[1:-1].encode()
 BODY = "word/document.xml"
 ASIDE = re.compile(r"word/(?:footnotes|endnotes|header\d*|footer\d*)\.xml")
 HEADING = re.compile(r"heading (\d)", re.I)
@@ -103,11 +105,12 @@ class DocxFile:
         self._name, self._raw = name, raw
         try:
             with zipfile.ZipFile(io.BytesIO(raw)) as packed:
+                self._strict = STRICT in packed.read(BODY)
                 names = [BODY, *sorted(filter(ASIDE.fullmatch, packed.namelist()))]
-                self._trees = {part: package.parse(name, packed.read(part)) for part in names}
+                self._trees = {part: self._parsed(packed.read(part)) for part in names}
                 styles = "word/styles.xml"
                 has_styles = styles in packed.namelist()
-                self._styles = package.parse(name, packed.read(styles)) if has_styles else None
+                self._styles = self._parsed(packed.read(styles)) if has_styles else None
         except (zipfile.BadZipFile, KeyError, EOFError, OSError) as error:
             raise package.damaged(name) from error
         self._rows: dict[etree._Element, int] = {}
@@ -147,13 +150,15 @@ class DocxFile:
             return self._raw
         return package.replaced(
             self._raw,
-            {
-                part: etree.tostring(
-                    self._trees[part], xml_declaration=True, encoding="UTF-8", standalone=True
-                )
-                for part in changed
-            },
+            {part: self._written(self._trees[part]) for part in changed},
         )
+
+    def _parsed(self, raw: bytes) -> etree._Element:
+        return package.parse(self._name, raw.replace(STRICT, TRANSITIONAL))
+
+    def _written(self, tree: etree._Element) -> bytes:
+        raw = etree.tostring(tree, xml_declaration=True, encoding="UTF-8", standalone=True)
+        return bytes(raw.replace(TRANSITIONAL, STRICT) if self._strict else raw)
 
     def _paragraphs(self) -> Iterator[tuple[str, _Paragraph]]:
         for part, tree in self._trees.items():

@@ -11,6 +11,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 TAG = re.compile(r"<(?P<close>/)?g(?P<group>\d+)>|<x(?P<mark>\d+)/>")
+# What subtitles have of their own: `<i>`, `{\an8}`.
+CUE_TAG = re.compile(r"</?[A-Za-z0-9][^<>\n]*>|\{\\[^{}\n]*\}")
+ENTITIES = {"&lt;": "<", "&gt;": ">", "&nbsp;": "\u00a0", "&amp;": "&"}
+
+
+def untagged(given: str) -> str:
+    """A text without its tags."""
+    return TAG.sub("", given)
+
+
+def untagged_cue(given: str) -> str:
+    """What is read of a subtitle: no tags, and characters for their entities."""
+    shown = CUE_TAG.sub("", given)
+    for entity, character in ENTITIES.items():
+        shown = shown.replace(entity, character)
+    return shown
 
 
 @dataclass(frozen=True)

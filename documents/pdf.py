@@ -25,6 +25,9 @@ from documents.text_source import run_on
 
 END_MARK, END_WITHIN = b"%%EOF", 4096  # bytes at the end of a PDF in which its mark stands
 HYPHEN = "\x02"  # pdfium's sign for a hyphen at a line's end
+HYPHENATED = re.compile(rf"(?<=[^\W\d_]){HYPHEN}(?=[^\W\d_])")  # a word over two lines
+LEADER = re.compile(r"(?:[ \u00a0]?[.·…]){5,}[ \u00a0]?")  # of a table of contents
+PAGE_NUMBER = re.compile(r"(?P<first>\d{1,4})(?!\S)|.*(?<!\S)(?P<last>\d{1,4})\Z")
 BULLET = re.compile(r"(?:[•‣▪◦●○■□–—*·\uf0b7-]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s+(?=\S)")
 SENTENCE_END = re.compile(r"[.!?:;。！？：；…][\"'”’»)）]?\Z")
 LARGER = 1.12  # times the size of most letters, from which a line is a heading
@@ -172,6 +175,7 @@ def _without_repeated(lines: list[_Line], pages: int) -> tuple[list[_Line], list
     counts = Counter(_alike(lines[place].text) for place in edges)
     often = {text for text, n in counts.items() if n >= max(REPEATED, pages / 2)}
     gone = {place for place in edges if _alike(lines[place].text) in often}
+    gone |= _page_numbers(lines, edges, pages)
     # The first is kept, unless it is a page's number alone: it may be the title.
     titles: dict[str, int] = {}
     for place in sorted(gone):
@@ -186,6 +190,17 @@ def _without_repeated(lines: list[_Line], pages: int) -> tuple[list[_Line], list
     )
     note = f"Lines that repeat at the top or bottom of the pages were left out, like {shown}."
     return [line for place, line in enumerate(lines) if place not in gone], [note]
+
+
+def _page_numbers(lines: Sequence[_Line], edges: Iterable[int], pages: int) -> set[int]:
+    """The lines that begin or end with their page's number, whatever else they say."""
+    ahead: dict[int, list[int]] = {}
+    for place in edges:
+        if match := PAGE_NUMBER.match(lines[place].text):
+            number = int(match["first"] or match["last"])
+            ahead.setdefault(number - lines[place].page, []).append(place)
+    often = (places for places in ahead.values() if len(places) >= max(REPEATED, pages / 2))
+    return {place for places in often for place in places}
 
 
 def _alike(text: str) -> str:
@@ -251,7 +266,7 @@ def _block(group: Sequence[_Line], levels: dict[float, int]) -> Block:
     text = ""
     for line in group:
         text = text[:-1] + line.text if text.endswith(HYPHEN) else run_on(text, line.text)
-    text = text.replace(HYPHEN, "-")
+    text = LEADER.sub(" … ", HYPHENATED.sub("", text).replace(HYPHEN, "-"))
     page, level = group[0].page, levels.get(group[0].size, 0)
     if level and len(text) <= MAX_HEADING:
         return Block("heading", text, level=level, page=page)

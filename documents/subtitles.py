@@ -10,13 +10,12 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from documents.document import Block
+from documents.inline_tags import untagged_cue
 from documents.text_source import Piece, lines
 
 _CLOCK = r"(?:\d+:)?\d{1,2}:\d{2}[.,]\d{1,3}"
 TIME = re.compile(rf"\s*{_CLOCK}[ \t]*-->[ \t]*{_CLOCK}")
 NUMBER = re.compile(r"\s*\d+\s*")
-TAG = re.compile(r"</?[A-Za-z0-9][^<>\n]*>|\{\\[^{}\n]*\}")
-ENTITIES = {"&lt;": "<", "&gt;": ">", "&nbsp;": "\u00a0", "&amp;": "&"}
 
 
 def srt(text: str) -> Iterator[Piece]:
@@ -46,9 +45,7 @@ def _cue(
     if words := whole.strip():
         start = found[begin][0] + len(whole) - len(whole.lstrip())
         said = "\n".join(line.strip() for line in words.splitlines())
-        shown = TAG.sub("", said)
-        for entity, character in ENTITIES.items():
-            shown = shown.replace(entity, character)
+        shown = untagged_cue(said)
         if shown.strip():
             block = Block("caption", shown.strip(), "" if shown == said else said, line=begin)
             yield Piece(block, start, start + len(words), lambda new: _written(new, forbidden))

@@ -164,7 +164,7 @@ def _said(task: TaskSpec, fills: Mapping[str, str], name: str) -> dict[str, str]
     Raises:
         InputError: one is missing or not known; the message says how it is given.
     """
-    wanted = {key: slot for key, slot in task.slots.items() if slot.type != "choice"}
+    wanted = {key: slot for key, slot in task.slots.items() if slot.type not in {"choice", "count"}}
     unknown = sorted(fills.keys() - task.slots.keys())
     missing = sorted(wanted.keys() - fills.keys())
     if unknown or missing:

@@ -17,6 +17,7 @@ from core.yaml_text import Text
 from tasks import languages
 
 Lang = Literal["en", "zh"]
+MAX_COUNT = 50  # pieces that an answer can be asked for
 TASK_NAME = r"^[a-z][a-z0-9_-]{0,39}$"
 SlotValue = str | list[str]  # ISO 639-1 code, name of a choice, or label list
 
@@ -108,12 +109,17 @@ class Slot(_Strict):
     """A value the planner finds in the request and the prompt needs.
 
     `language` slots hold ISO 639-1 codes (the prompt gets the English name), `choice` slots one
-    of the named choices (the prompt gets its `say`), `labels` slots the person's own label list.
+    of the named choices (the prompt gets its `say`), `labels` slots the person's own label list,
+    `count` slots how many pieces the answer is to have, which the prompt does not say.
+
+    Attributes:
+        counts: of a `count` slot: choice of another slot -> the words for its pieces.
     """
 
-    type: Literal["language", "choice", "labels"]
+    type: Literal["language", "choice", "labels", "count"]
     default: str | None = None
     choices: dict[str, SlotChoice] = {}
+    counts: dict[str, list[str]] = {}
 
 
 class Parts(_Strict):
@@ -212,12 +218,23 @@ class TaskSpec(_Strict):
     def fingerprint(self) -> str:
         """Changes with anything that can change an answer: prompt, labels, slots, decoding."""
         answer = self.model_dump(include={"kind", "prompt", "labels", "slots", "decoding", "split"})
+        answer["slots"] = {  # a count changes no prompt, and no answer where none is asked for
+            name: {key: value for key, value in answer["slots"][name].items() if key != "counts"}
+            for name, slot in self.slots.items()
+            if slot.type != "count"
+        }
         return f"{self.name}-v{self.version}-{fingerprint.of_value(answer)}"
 
     @property
     def labels_slot(self) -> str | None:
         """The slot for a label list of the person's own, whatever it is called."""
         return self._slot(lambda slot: slot.type == "labels")
+
+    def count(self, slots: Mapping[str, SlotValue]) -> int | None:
+        """How many pieces the answer is to have, by a step's slot values; None: nobody said."""
+        name = self._slot(lambda slot: slot.type == "count")
+        value = slots.get(name or "")
+        return int(value) if isinstance(value, str) else None
 
     @property
     def target_slot(self) -> str | None:
@@ -262,6 +279,10 @@ class TaskSpec(_Strict):
         for name, slot in self.slots.items():
             value = slots.get(name) or slot.default
             if slot.type == "labels" or not isinstance(value, str):
+                continue
+            if slot.type == "count":
+                if not (value.isdecimal() and 1 <= int(value) <= MAX_COUNT):
+                    raise InputError(f"{name} is a number from 1 to {MAX_COUNT}, not {value!r}.")
                 continue
             if slot.type == "language":
                 if value not in languages.codes():

@@ -23,7 +23,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "finetune": {"core", "tasks", "adapter_store", "engine"},
     "evaluation": {"core", "tasks", "adapter_store", "engine", "agent"},
     "deploy": {"core", "tasks", "adapter_store", "engine", "agent", "api"},
-    "benchmarks": {"core", "tasks", "adapter_store", "engine", "agent", "finetune", "evaluation"},
+    "benchmarks": {
+        "core",
+        "tasks",
+        "adapter_store",
+        "documents",
+        "engine",
+        "agent",
+        "finetune",
+        "evaluation",
+    },
 }
 # Importing any of these takes seconds; the page and the API must be there before.
 HEAVY = {"torch", "transformers", "peft", "accelerate", "bitsandbytes"}

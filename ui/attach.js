@@ -67,7 +67,8 @@ const patchbayFiles = (() => {
       const told = await answer.json().catch(() => ({}));
       const { large, lost } = find("#pb-file").dataset;
       if (!answer.ok) throw new Error(told.error || (answer.status === 413 ? large : lost));
-      Object.assign(item, { state: "ready", answer: told });
+      const original = patchbayOriginals.writable(told.document) ? await patchbayOriginals.keep(file) : "";
+      Object.assign(item, { state: "ready", answer: { ...told, original } });
     } catch (error) {
       const away = error instanceof TypeError; // as fetch says that nobody is there
       Object.assign(item, { state: "failed", error: away ? find("#pb-file").dataset.lost : error.message });

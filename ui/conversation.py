@@ -21,7 +21,7 @@ from pydantic import (
     field_validator,
 )
 
-from agent.events import AT_BEGIN, Event, Place, Sources
+from agent.events import AT_BEGIN, BlockTexts, Event, Place, Sources
 from agent.step_run import CUT_SHORT, Begun
 from agent.turn_record import StepRecord, TurnRecord
 from core.errors import InputError
@@ -70,6 +70,7 @@ class StepView(_Data):
     fingerprints: dict[str, str] = {}
     place: Place = AT_BEGIN
     sources: Sources | None = None
+    blocks: BlockTexts | None = None
     progress: tuple[str, int, int] | None = None  # what is counted, how many, of how many
 
     @classmethod
@@ -86,6 +87,7 @@ class StepView(_Data):
             text=record.text,
             pieces=record.highlights,
             sources=record.sources,
+            blocks=record.blocks,
             notices=[
                 NoticeView(
                     kind=notice.kind,
@@ -111,10 +113,12 @@ class AttachmentView(_Data):
     Attributes:
         document: as `Document.to_json` gives it.
         tokens: how many its text has; None where that could not be counted.
+        original: under what name the browser keeps the file itself.
     """
 
     document: dict[str, Any]
     tokens: int | None = None
+    original: str = ""
 
     @field_validator("document")
     @classmethod
@@ -199,7 +203,9 @@ class TurnView(_Data):
     def go_on(self) -> Begun:
         """Begin to go on with the answer."""
         ended = [step for step in self.steps if step.status == "done"]
-        begun = Begun.of([step.text for step in ended], ended[-1].stopped, ended[-1].place)
+        last = ended[-1]
+        blocks = last.blocks.texts if last.blocks else ()
+        begun = Begun.of([step.text for step in ended], last.stopped, last.place, blocks)
         self._stood, self._kept = self.steps, len(begun.texts) - 1
         self._spent = (self.tokens, self.seconds)
         self._record, self.status = TurnRecord(), "running"

@@ -15,6 +15,7 @@ from ui.bars import draw_bars, percent
 from ui.conversation import Conversation, NoticeView, StepView, TurnView
 from ui.icons import icon
 from ui.sources import draw_sources
+from ui.translated_files import draw_translated_files
 from ui.words import phrase, say, show, words
 
 GradioMessage = dict[str, Any]  # of a chat
@@ -39,7 +40,7 @@ def draw_turn(turn: TurnView, tasks: Tasks, latest: bool = True) -> list[GradioM
     routed, running = bool(turn.steps), turn.status == "running"
     parts = [_html(_route(turn, tasks))] if (routed or running) and not turn.offers else []
     for index, step in enumerate([] if turn.offers else turn.steps):
-        parts += _step(index, step, tasks, alone=len(turn.steps) == 1)
+        parts += _step(index, step, tasks, turn=turn)
     if routed or not running:
         parts.append(_html(_foot(turn, tasks, latest)))
     return [
@@ -169,8 +170,8 @@ def _why(turn: TurnView, tasks: Tasks) -> str:
     return f"<dl>{listed}</dl>"
 
 
-def _step(index: int, step: StepView, tasks: Tasks, alone: bool) -> Iterator[GradioContent]:
-    head = "" if alone else _step_head(index, step, tasks)
+def _step(index: int, step: StepView, tasks: Tasks, turn: TurnView) -> Iterator[GradioContent]:
+    head = "" if len(turn.steps) == 1 else _step_head(index, step, tasks)
     notes = "".join(map(_notice, step.notices))
     if head or notes:
         yield _html(head + notes)
@@ -180,6 +181,10 @@ def _step(index: int, step: StepView, tasks: Tasks, alone: bool) -> Iterator[Gra
         yield _text(step.text)
     if step.sources:
         yield _html(draw_sources(step.sources, step.text, tasks.get(step.task)))
+    if step.blocks and step.blocks.texts:
+        task = tasks.get(step.task)
+        language = task.target_language(step.slots) if task else None
+        yield _html(draw_translated_files(turn, index, language))
 
 
 def _step_head(index: int, step: StepView, tasks: Tasks) -> str:

@@ -119,6 +119,8 @@ def _meaning(slot: Slot) -> str:
             return "the language that it is wished in, by name or code."
         case "choice":
             return f"one of {', '.join(slot.choices)}; empty is {slot.default}."
+        case "count":
+            return "how many of them; empty is as many as fit."
         case "labels":
             return "labels of your own; empty are the task's."
 

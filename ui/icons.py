@@ -6,6 +6,8 @@ _PATHS = {
     "send": "M12 19V5M6 11l6-6 6 6",
     "stop": "M7 7h10v10H7z",
     "menu": "M4 7h16M4 12h16M4 17h10",
+    "beside": "M4 5h7v14H4zM13 5h7v14h-7z",
+    "download": "M12 4v11M7 11l5 5 5-5M5 20h14",
     "table": "M4 6h16v12H4zM4 10h16M4 14h16M10 10v8",
     "plus": "M12 5v14M5 12h14",
     "copy": "M9 9h10v11H9zM5 15V4h10",

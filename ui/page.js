@@ -8,6 +8,7 @@ window.patchbay = (() => {
   const { speak, choose, nextTheme } = patchbayLooks;
   const files = patchbayFiles;
   const commands = patchbayCommands;
+  const { beside, besides, download } = patchbayBeside;
 
   let trigger = null; // Gradio's way to raise an event of the bridge
   let current = null; // the conversation that is open
@@ -199,8 +200,14 @@ window.patchbay = (() => {
     write(files.restore(last.attached || [], last.text));
   }
 
+  function erase(conversation) {
+    if (!conversation) return;
+    forget(conversation.id);
+    patchbayOriginals.forget(conversation, all());
+  }
+
   function drop(id) {
-    forget(id);
+    erase(patchbayStore.open(id));
     if (current && current.id === id) raise("open", { conversation: null });
     list();
   }
@@ -212,7 +219,7 @@ window.patchbay = (() => {
       return;
     }
     delete button.dataset.sure;
-    all().forEach(({ id }) => forget(id));
+    all().forEach(erase);
     raise("open", { conversation: null });
     list();
   }
@@ -258,6 +265,9 @@ window.patchbay = (() => {
     pick: (button) => raise("pick", { tasks: button.dataset.tasks }),
     undo,
     copy,
+    beside: (button) => beside(button, turnOf(button.dataset.turn)),
+    besides,
+    download: (button) => download(button, turnOf(button.dataset.turn)),
     like: (button) => raise("rate", { turn: button.dataset.turn, act: "like" }, false),
     dislike: (button) => raise("rate", { turn: button.dataset.turn, act: "dislike" }, false),
     edit: (button) => {
@@ -321,6 +331,7 @@ window.patchbay = (() => {
     if (event.target.closest(".pb-composer")) event.preventDefault();
   });
   addEventListener("storage", follow);
+  patchbayOriginals.sweep(all());
   files.onchange(resize);
 
   return {

@@ -22,13 +22,14 @@ from agent.feedback.store import Feedback
 from core.access import Keys
 from core.json_values import ValuesLimit
 from core.settings import Settings
-from ui.attach import attach_route
+from ui.attach import attach_route, rewrite_route
 from ui.endpoints import add_endpoints
 from ui.frame import draw_composer, draw_header, draw_list, draw_welcome
 from ui.handlers import PageHandlers
 from ui.login import Gate, Login
 from ui.safety import Shield
 from ui.tables_app import mount_tables, name_in
+from ui.translated_files import draw_beside
 
 UI_FOLDER = Path(__file__).parent
 STYLE_SHEETS = (
@@ -36,11 +37,20 @@ STYLE_SHEETS = (
     "frame.css",
     "start.css",
     "files.css",
+    "beside.css",
     "commands.css",
     "answers.css",
     "narrow.css",
 )
-PAGE_SCRIPTS = ("store.js", "looks.js", "attach.js", "commands.js", "page.js")
+PAGE_SCRIPTS = (
+    "store.js",
+    "looks.js",
+    "originals.js",
+    "beside.js",
+    "attach.js",
+    "commands.js",
+    "page.js",
+)
 LATEX: list[dict[str, str | bool]] = [
     {"left": "$$", "right": "$$", "display": True},
     {"left": "\\[", "right": "\\]", "display": True},
@@ -94,9 +104,8 @@ def build_page(
             allow_tags=False,
         )
         _still("pb-first", draw_welcome(agent.tasks))
-        _still(
-            "pb-bottom", draw_composer(agent.tasks, feedback.file, backup.name if backup else "")
-        )
+        composer = draw_composer(agent.tasks, feedback.file, backup.name if backup else "")
+        _still("pb-bottom", composer + draw_beside())
         bridge = gr.HTML("", elem_id="pb-bridge", js_on_load=BRIDGE)
         stored = gr.BrowserState({}, storage_key="patchbay.open", secret="patchbay")
         _tie(page, handlers, bridge=bridge, chat=chat, stored=stored)
@@ -153,7 +162,7 @@ def as_app(
         max_file_size=0,
         favicon_path=UI_FOLDER / "icon.svg",
         head=_head(),
-        app_kwargs={"middleware": guards, "routes": [attach_route(agent)]},
+        app_kwargs={"middleware": guards, "routes": [attach_route(agent), rewrite_route(agent)]},
         **looks,
     )
     return host

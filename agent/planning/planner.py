@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import regex
 
-from agent.cleaning import clean
+from agent.cleaning import MAX_CONTENT, clean
 from agent.plan import Plan, Question, Reason, Step
 from agent.planning import asking, labels, slots
 from agent.planning.earlier_turns import EarlierTurns
@@ -75,7 +75,7 @@ class Planner:
         started = time.perf_counter()
         turns = [turn for turn in history if turn["role"] != "system"]
         earlier = EarlierTurns(turns, self._replan)
-        given = clean(content) if content else None
+        given = clean(content, MAX_CONTENT) if content else None
         plan = self._decide(clean(text), earlier, task, given)
         return replace(plan, milliseconds=1000 * (time.perf_counter() - started))
 
@@ -84,7 +84,7 @@ class Planner:
         task, picked, attached = turn.get("task"), turn.get("plan"), turn.get("attached")
         try:
             text = clean(turn["content"].removesuffix(attached or ""))
-            given = clean(attached) if attached else None
+            given = clean(attached, MAX_CONTENT) if attached else None
             known = task if task in self.tasks else None
             plan = self._decide(text, before, task=known, given=given)
             return list((plan.picked(picked) if picked else plan).steps)

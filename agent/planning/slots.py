@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 import regex
 
-from agent.planning import labels
+from agent.planning import counts, labels
 from tasks import languages
 from tasks.languages import Mention
 from tasks.spec import Slot, SlotValue, TaskSpec
@@ -136,7 +136,10 @@ def fill(
         whole: the whole instruction, for what the step's own clauses leave unsaid.
     """
     values: dict[str, SlotValue] = {}
+    counted = _counted(task, asked, whole)
     for name, slot in task.slots.items():
+        if slot.type == "count":
+            continue
         value = _named(slot, asked, content_language)
         if value is None or slot.type == "labels":  # a list may be tagged in part
             value = _named(slot, whole or asked, content_language) or value
@@ -146,7 +149,27 @@ def fill(
             value = _default(slot, asked, content_language, request_language)
         if value is not None:
             values[name] = value
-    return values
+    kept = {
+        name: earlier[name]
+        for name, slot in task.slots.items()
+        if slot.type == "count" and name in earlier
+    }
+    if not any(_named(slot, asked, "") for slot in task.slots.values() if slot.type == "choice"):
+        values |= kept
+    return values | counted
+
+
+def _counted(task: TaskSpec, asked: str, whole: str) -> dict[str, SlotValue]:
+    """How many pieces are asked for, and the choice that these are."""
+    for name, slot in task.slots.items():
+        found = slot.type == "count" and (counts.find(slot, asked) or counts.find(slot, whole))
+        if found:
+            choice, number = found
+            owners = {key: slot for key, slot in task.slots.items() if choice in slot.choices}
+            usual = any(slot.default == choice for slot in owners.values())
+            if number > 1 or not usual:  # one sentence is what a task may give unasked
+                return {**dict.fromkeys(owners, choice), name: str(number)}
+    return {}
 
 
 def _named(slot: Slot, asked: str, content_language: str) -> SlotValue | None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from agent.events import Event, Progress, Sources, StepFinished, TextDelta
+from agent.events import Event, Notice, Progress, Sources, StepFinished, TextDelta
 from agent.long_texts import is_long
 from agent.plan import Step
 from agent.step_run import Begun, StepRun, TurnContext
@@ -83,6 +83,62 @@ def test_bullets_are_made_of_smaller_parts() -> None:
         events = list(run_step(run))
         assert bool(only(events, Sources)) == pieces
         assert only(events, StepFinished)[0].text.startswith("- ") == pieces
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 11, 24])
+@pytest.mark.parametrize("tokens", [100, 5000])
+def test_as_many_bullets_as_were_asked_for(count: int, tokens: int) -> None:
+    run = work(FirstSentence(), "summarization", CHAPTERS, tokens, length="bullets")
+    run = replace(run, step=Step("summarization", 1.0, {"length": "bullets", "count": str(count)}))
+    events = list(run_step(run))
+    (finished,), (sources,) = only(events, StepFinished), only(events, Sources)
+    assert len(re.findall(r"^- .", finished.text, re.M)) == count == len(finished.text.split("\n"))
+    assert sources.read == sources.parts
+    assert not only(events, Notice)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "It rained. The dam broke at night. Two farms were flooded. Nobody was hurt.",
+        "下雨了。夜里大坝决堤。两个农场被淹。没有人受伤。",
+    ],
+)
+def test_two_sentences_of_a_short_text(text: str) -> None:
+    class Talkative(FirstSentence):
+        def _answer(self, request: WriteRequest | CompletionRequest) -> str:
+            return super()._answer(request) + " And more. 还有。"
+
+    run = replace(work(Talkative(), "summarization", text), task=TASKS["summarization"])
+    for count, said in (("2", 2), ("4", 4), ("9", 4)):
+        slots = {"length": "sentence", "count": count}
+        events = list(run_step(replace(run, step=Step("summarization", 1.0, slots))))
+        (finished,) = only(events, StepFinished)
+        assert len(re.findall("[.。]", finished.text)) == said
+        assert bool(only(events, Notice)) == (said < int(count))
+    assert only(events, Notice)[0].numbers == {"sentences": 4, "count": 9}
+
+
+def test_counted_sentences_that_are_stopped_come_as_far_as_they_did() -> None:
+    stop = threading.Event()
+
+    class Stopping(FirstSentence):
+        def write(
+            self, request: WriteRequest | CompletionRequest, stop: threading.Event | None = None
+        ) -> Iterator[WriteReply]:
+            if len(self.calls) == 1:
+                assert stop
+                stop.set()
+            yield from super().write(request, stop)
+
+    run = work(Stopping(), "summarization", CHAPTERS[:900], tokens=5000)
+    run = replace(run, step=Step("summarization", 1.0, {"length": "sentence", "count": "3"}))
+    run = replace(run, turn=replace(run.turn, stop=stop))
+    events = list(run_step(run))
+    (finished,), (sources,) = only(events, StepFinished), only(events, Sources)
+    assert finished.stopped == "stop"
+    assert finished.text == "The bridge 1 was opened in 1901."
+    assert (sources.read, sources.parts) == (1, 3)
 
 
 def test_one_sentence_is_made_of_all_parts_with_the_wished_length_last() -> None:

@@ -37,6 +37,10 @@ def run(*arguments: str, stdin: str | bytes = "") -> subprocess.CompletedProcess
         (["ask", "-", "--file", "-"], "can be read once"),
         (["ask", "hi", "--file", "-"], "standard input is empty"),
         (["ask", "hi", "--content", "a", "--file", "-"], "Leave one out"),
+        (["ask", "hi", "--output", "a.docx"], "is for one --file"),
+        (["ask", "hi", "--file", "README.md", "--output", "NOTICE"], "is there already"),
+        (["ask", "hi", "--file", "README.md", "--output", "no/a.md"], "is no folder"),
+        (["ask", "hi", "--file", "results/speed.png", "--output", "b.png"], "picture"),
         (["route", "no/such/file.jsonl"], "cannot be read"),
     ],
 )

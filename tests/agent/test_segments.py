@@ -36,6 +36,12 @@ def test_groups_join_to_the_text(text: str, most: int) -> None:
             "en",
             ["Name", "Colour", "Red \\| blue"],
         ),
+        ("<g1>All of it.</g1>", "en", ["All of it."]),
+        ("<g1>One is here. Two is there.</g1>", "en", ["One is here.", "Two is there."]),
+        ("<x1/>It is <g2>new</g2>.<x3/>", "en", ["It is <g2>new</g2>."]),
+        ("<b>a</b> and <b>b</b>", "en", ["<b>a</b> and <b>b</b>"]),
+        ("<p><i> So it is </i></p>", "en", ["So it is"]),
+        ("a <b", "en", ["a <b"]),
     ],
 )
 def test_sentences_are_found(text: str, language: str, cores: list[str]) -> None:

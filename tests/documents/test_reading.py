@@ -87,6 +87,29 @@ def test_pdf_has_headings_paragraphs_and_pages() -> None:
     assert "Annual report" in document.notes[0]
 
 
+def test_pdf_words_over_two_lines_leaders_and_page_numbers() -> None:
+    words = ["Oak", "Oak", "Elm", "Elm", "Elm", "Ash"]
+    pages: list[list[made_files.Line]] = [
+        [
+            (72, 800, 9, f"{word} trees {number + 4}"),
+            (72, 700, 11, "This is the number of characters of a whole and well-known iden-"),
+            (72, 686, 11, "tifier, which stands here. It goes on."),
+            (72, 600, 11, f"2.{number} Searching" + " ." * 40 + f" {number * 7}"),
+            (72, 500, 11, f"All {'abcdefg'[number]} ends."),
+        ]
+        for number, word in enumerate(words, 1)
+    ]
+    document = read("a.pdf", made_files.pdf(pages))
+    said = "This is the number of characters of a whole and well-known identifier, which stands "
+    assert [block.text for block in document.blocks if block.page == 5] == [
+        f"{said}here. It goes on.",
+        "2.5 Searching … 35",
+        "All f ends.",
+    ]
+    heads = [block.text for block in document.blocks if " trees " in block.text]
+    assert heads == ["Oak trees 5", "Elm trees 7", "Ash trees 10"]  # each may be a title
+
+
 def test_docx_has_its_structure() -> None:
     document = read("letter.docx", made_files.letter())
     assert seen(document) == [

@@ -120,6 +120,21 @@ def test_a_translation_that_moves_the_bold_words_moves_their_formatting() -> Non
     assert [run.text for run in written.runs if run.bold] == ["周一"]
 
 
+def test_strict_open_xml_is_read_and_stays_strict() -> None:
+    loose = b"http://schemas.openxmlformats.org/wordprocessingml/2006/main"
+    strict = b"http://purl.oclc.org/ooxml/wordprocessingml/main"
+    raw = made_files.letter()
+    for part in ("word/document.xml", "word/styles.xml"):
+        content = made_files.part_of(raw, part).replace(loose, strict)
+        raw = made_files.with_part(raw, part, content)
+    document = read("letter.docx", raw)
+    assert document.blocks[0].kind == "heading"
+    written = made_files.part_of(write_here(document, louder(document)), "word/document.xml")
+    assert strict in written
+    assert loose not in written
+    assert b"THE PLAN" in written
+
+
 def test_a_blank_line_in_a_result_ends_no_cue() -> None:
     document = read("film.vtt", CAPTIONS)
     again = read("film.vtt", write_here(document, ["a\n\nb --> c", "d"]))
