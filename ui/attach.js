@@ -23,12 +23,12 @@ const patchbayFiles = (() => {
   // As documents/names.py has it, until that has told: no path, no marks that turn the writing.
   const shown = (name) => name.split(/[\\/]/).pop().replace(/\p{C}/gu, "");
 
-  function draw() {
+  function draw(differs = true) {
     const list = find(".pb-composer .pb-files");
     if (!list) return;
     list.hidden = items.length === 0;
     list.replaceChildren(...items.map(chip));
-    changed();
+    changed(differs);
   }
 
   function chip(item) {
@@ -111,6 +111,15 @@ const patchbayFiles = (() => {
     return items.every((item) => item.state === "ready");
   }
 
+  // Those of a draft; what was being read when the page went away is read again.
+  function put(kept) {
+    items = kept;
+    draw(false);
+    for (const item of items.filter(({ state }) => state === "reading")) {
+      line = line.then(() => items.includes(item) && read(item, item.file));
+    }
+  }
+
   // Those of an earlier request, to be sent again with its changed words; what goes into the box.
   function restore(attached, words = "") {
     items = attached.map((answer) => ({
@@ -173,6 +182,8 @@ const patchbayFiles = (() => {
     unpack,
     detach,
     restore,
+    put,
+    items: () => items,
     clear: () => void restore([]),
     has: () => items.length > 0,
     onchange: (call) => (changed = call),

@@ -15,6 +15,7 @@ from ui.bars import draw_bars, percent
 from ui.conversation import Conversation, NoticeView, StepView, TurnView
 from ui.icons import icon
 from ui.sources import draw_sources
+from ui.versions import draw_earlier, draw_versions
 from ui.words import phrase, say, show, words
 
 GradioMessage = dict[str, Any]  # of a chat
@@ -25,12 +26,12 @@ MAX_REQUEST_SHOWN = 20_000  # characters of a request; the whole of it is still 
 
 
 def draw_conversation(conversation: Conversation, tasks: Tasks) -> list[GradioMessage]:
-    """All turns as chat messages."""
-    last = len(conversation.turns) - 1
-    return [
-        message
-        for position, turn in enumerate(conversation.turns)
-        for message in draw_turn(turn, tasks, latest=position == last)
+    """The last turns as chat messages; above them, how many more there are."""
+    shown = conversation.turns[-conversation.drawn :]
+    earlier = draw_earlier(conversation.earlier)
+    above = [{"role": "assistant", "content": [_html(earlier)]}] if earlier else []
+    return above + [
+        message for turn in shown for message in draw_turn(turn, tasks, latest=turn is shown[-1])
     ]
 
 
@@ -284,7 +285,8 @@ def _actions(turn: TurnView, latest: bool) -> str:
     rated = f'<span class="pb-soft pb-kept">{say("act.rated")}</span>' if turn.rating else ""
     cost = say("end.cost", tokens=turn.tokens, seconds=f"{turn.seconds:.1f}")
     shown = f'<span class="pb-cost">{cost}</span>' if turn.status == "done" and turn.tokens else ""
-    return f'<div class="pb-actions">{"".join(buttons)}{rated}{shown}</div>'
+    versions = draw_versions(turn)
+    return f'<div class="pb-actions">{versions}{"".join(buttons)}{rated}{shown}</div>'
 
 
 def _again(turn: TurnView, tasks: Tasks, plans: Sequence[Sequence[str]], label: str) -> str:

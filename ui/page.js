@@ -4,52 +4,114 @@
 window.patchbay = (() => {
   const root = document.documentElement;
   const find = (selector) => document.querySelector(selector);
-  const { forget, keep, all } = patchbayStore;
   const { speak, choose, nextTheme } = patchbayLooks;
+  const versions = patchbayVersions;
+  const drafts = patchbayDrafts;
   const files = patchbayFiles;
   const commands = patchbayCommands;
+  const chats = patchbayChats;
+  const ANSWERS = ["send", "retry", "reroute", "pick", "more"];
+  const DRAWN = 30; // turns at once; see conversation.py
 
   let trigger = null; // Gradio's way to raise an event of the bridge
-  let current = null; // the conversation that is open
+  let current = versions.fresh(); // the conversation that is open
+  let drawn = DRAWN; // so many of its last turns
+  let answering = false; // what runs is an answer, for which the server reads all turns
   let waiting = null; // resolves when what runs has come to rest
   let sent = null; // text that was sent and not yet taken up
   let editing = null; // the turn that the composer's text replaces
 
-  // --- conversations -----------------------------------------------------------------------
-  function list() {
-    const chats = find(".pb-chats");
-    if (!chats) return;
-    const kept = all();
-    find(".pb-list").dataset.empty = String(kept.length === 0);
-    chats.replaceChildren(
-      ...kept.map((conversation) => {
-        const row = find("#pb-chat").content.cloneNode(true);
-        const open = row.querySelector(".pb-chat");
-        open.textContent = conversation.title || "…";
-        open.dataset.id = conversation.id;
-        open.setAttribute("aria-current", String(Boolean(current) && conversation.id === current.id));
-        row.querySelector("[data-act=forget]").dataset.id = conversation.id;
-        return row;
-      }),
-    );
+  // --- the conversation ----------------------------------------------------------------------
+  const path = () => versions.path(current);
+
+  // What the server is given of it with every event.
+  function shown() {
+    const turns = path();
+    const unsent = answering ? 0 : Math.max(0, turns.length - drawn);
+    const { id, instructions } = current;
+    return { id, instructions, drawn, unsent, turns: turns.slice(unsent) };
   }
 
-  // Python hands the conversation back: when a request is taken up, and when it is answered.
-  function remember(conversation) {
-    current = conversation && conversation.turns ? conversation : null;
-    if (current && current.turns.length) {
-      complain("full", !keep(current));
-      if (sent !== null && current.turns.some((turn) => turn.text === sent)) accepted();
+  // A turn comes back: when it is taken up, now and then, and when it is answered.
+  function take(changed) {
+    if (!changed || changed.conversation !== current.id) return;
+    const begun = current.turns.length > 0;
+    versions.put(current, changed.turn);
+    if (sent !== null && changed.turn.text === sent) accepted();
+    if (!begun) address();
+    keep();
+  }
+
+  async function keep(how) {
+    const mine = current;
+    const stored = await patchbayStore.keep(mine, how);
+    complain("full", !stored);
+    if (stored && current === mine && !waiting) current = stored;
+    chats.refresh();
+  }
+
+  const redraw = () => raise("open", {}, { stops: false });
+
+  // Show a conversation: what is drawn of it, and what was being written there.
+  function show(conversation, visits = true) {
+    menu(false);
+    setDown();
+    return raise("open", {}, {
+      first: () => {
+        current = conversation;
+        drawn = DRAWN;
+        take_up();
+        address(visits);
+      },
+    });
+  }
+
+  function address(visits = false) {
+    const begun = current.turns.length > 0;
+    const there = begun ? `#${current.id}` : location.pathname + location.search;
+    if (begun ? location.hash !== there : location.hash) {
+      history[visits ? "pushState" : "replaceState"](null, "", there);
     }
-    list();
-    dictate((conversation && conversation.instructions) || "");
+    drafts.showing(current.id, begun);
+    chats.mark(current.id);
   }
 
-  function ready(conversation) {
-    remember(conversation);
+  // The one that is not begun, and may have a draft; a new one where another tab has begun it.
+  async function unbegun() {
+    const id = drafts.fresh();
+    return versions.fresh(id && !(await patchbayStore.open(id)) ? id : versions.newId());
+  }
+
+  async function open(id, visits = true) {
+    if (id === current.id) return menu(false);
+    const conversation = await patchbayStore.open(id);
+    if (conversation) show(conversation, visits);
+    else chats.tell("absent");
+  }
+
+  async function fresh() {
+    if (current.turns.length) await show(await unbegun());
+    else menu(false);
+    box().focus();
+  }
+
+  const addressed = () => decodeURIComponent(location.hash.slice(1));
+
+  // When the page is there. `before` is what an earlier version had open.
+  async function start(before) {
     speak();
+    await patchbayStore.migrate(before);
+    const wanted = addressed() || drafts.last() || (before && before.id);
+    const conversation = wanted && (await patchbayStore.open(wanted));
+    if (!conversation && addressed()) chats.tell("absent");
+    const typed = box().value;
+    await show(conversation || (await unbegun()), false);
+    if (typed) write(typed);
+    chats.refresh();
+    while (waiting) await waiting;
     root.dataset.ready = "true";
     resize();
+    if (!matchMedia("(hover: none)").matches) box().focus();
   }
 
   // --- composer ----------------------------------------------------------------------------
@@ -65,11 +127,29 @@ window.patchbay = (() => {
     find(".pb-wish").hidden = !files.has() || words !== "" || files.complete(words);
   }
 
-  function write(text) {
+  // What is being written is kept as a draft of this conversation.
+  function setDown() {
+    const instructions = current.turns.length ? "" : current.instructions;
+    if (!drafts.write(current.id, { text: box().value, editing, instructions })) complain("full", true);
+  }
+
+  async function take_up() {
+    const { id } = current;
+    const draft = drafts.read(id) || {};
+    if (draft.instructions) current.instructions = draft.instructions;
+    dictate(current.instructions);
+    edit(versions.find(current, draft.editing) ? draft.editing : null);
+    files.put([]);
+    write(draft.text || "", false);
+    const items = await drafts.files(id);
+    if (items && id === current.id && !files.has()) files.put(items);
+  }
+
+  function write(text, focus = true) {
     box().value = text;
     commands.close();
     resize();
-    box().focus();
+    if (focus) box().focus();
   }
 
   function edit(id) {
@@ -82,6 +162,7 @@ window.patchbay = (() => {
     files.clear();
     sent = null;
     edit(null);
+    setDown();
   }
 
   function complain(what, shown) {
@@ -98,7 +179,11 @@ window.patchbay = (() => {
     find(".pb-own").dataset.set = String(text.trim() !== "");
   }
 
-  const instruct = (conversation) => ({ ...conversation, instructions: find("#pb-own").value });
+  function instruct() {
+    current.instructions = find("#pb-own").value;
+    if (current.turns.length) keep();
+    else setDown();
+  }
 
   // --- running -----------------------------------------------------------------------------
   function begin(answers) {
@@ -143,10 +228,12 @@ window.patchbay = (() => {
   }
 
   // Raise an event of the bridge, one at a time: what runs is stopped (or waited for) first.
-  async function raise(event, data = {}, stops = true) {
+  async function raise(event, data = {}, { stops = true, first = () => {} } = {}) {
     if (waiting && stops) trigger("stop", {});
     while (waiting) await waiting;
-    begin(["send", "retry", "reroute", "pick", "more"].includes(event));
+    first();
+    answering = ANSWERS.includes(event);
+    begin(answering);
     if (event === "send") sent = data.text;
     trigger(event, data);
   }
@@ -163,21 +250,15 @@ window.patchbay = (() => {
     if (files.complete(words)) send(files.taken(words), editing);
   }
 
-  function turnOf(id) {
-    return current ? current.turns.find((turn) => turn.id === id) : undefined;
-  }
-
-  function answerOf(turn) {
-    return [...turn.steps].reverse().map((step) => step.text).find(Boolean) || "";
-  }
+  const turnOf = (id) => versions.find(current, id);
 
   async function copy(button) {
     const turn = turnOf(button.dataset.turn);
     if (!turn) return;
     try {
-      await navigator.clipboard.writeText(answerOf(turn));
+      await navigator.clipboard.writeText(versions.answer(turn));
     } catch {
-      copyByHand(answerOf(turn)); // no clipboard without https
+      copyByHand(versions.answer(turn)); // no clipboard without https
     }
     button.dataset.done = "true";
     setTimeout(() => delete button.dataset.done, 1500);
@@ -192,29 +273,35 @@ window.patchbay = (() => {
     area.remove();
   }
 
+  // The last request and its answer are taken back: to the version before, or into the composer.
   async function undo() {
-    const last = current && current.turns.at(-1);
-    await raise("undo");
-    if (!last || box().value.trim() || files.has()) return;
+    const last = path().at(-1);
+    if (!last) return;
+    while (waiting) await waiting;
+    const other = versions.remove(current, last);
+    keep({ gone: [last.id] });
+    await raise("undo", { corrects: last.corrects });
+    if (other || box().value.trim() || files.has()) return;
     write(files.restore(last.attached || [], last.text));
+    setDown();
   }
 
-  function drop(id) {
-    forget(id);
-    if (current && current.id === id) raise("open", { conversation: null });
-    list();
+  async function turnOver(button) {
+    const turn = turnOf(button.dataset.turn);
+    const { by } = button.dataset;
+    const row = [...document.querySelectorAll(".pb-actions")].indexOf(button.closest(".pb-actions"));
+    while (waiting) await waiting;
+    versions.step(current, turn, Number(by));
+    keep({ known: {} });
+    await redraw();
+    while (waiting) await waiting;
+    const there = document.querySelectorAll(".pb-actions")[row];
+    there?.querySelector(`[data-act=version][data-by="${by}"]:not(:disabled), [data-act=version]:not(:disabled)`)?.focus();
   }
 
-  function clear(button) {
-    if (button.dataset.sure !== "true") {
-      button.dataset.sure = "true";
-      setTimeout(() => delete button.dataset.sure, 4000);
-      return;
-    }
-    delete button.dataset.sure;
-    all().forEach(({ id }) => forget(id));
-    raise("open", { conversation: null });
-    list();
+  async function gone(ids) {
+    for (const id of ids) drafts.forget(id);
+    if (ids.includes(current.id)) show(await unbegun());
   }
 
   function menu(open = root.dataset.menu !== "open") {
@@ -230,19 +317,20 @@ window.patchbay = (() => {
     open.querySelector("summary").focus();
   }
 
-  function show(conversation) {
-    menu(false);
-    edit(null);
-    raise("open", { conversation });
-  }
-
-  // Another tab kept or deleted a conversation. Where it is the one shown here, take up its turns,
-  // or the next request from here would undo them.
-  function follow({ key, newValue }) {
-    list();
-    if (!current || waiting || !newValue || key !== patchbayStore.keyOf(current.id)) return;
-    const { conversation } = JSON.parse(newValue);
-    if (conversation.turns.at(-1).status !== "running") raise("open", { conversation });
+  // Another tab kept or deleted a conversation. Where it is the one shown here, take up its turns.
+  async function follow({ id }) {
+    chats.refresh();
+    if (id !== current.id || waiting) return;
+    const conversation = await patchbayStore.open(id);
+    if (!conversation || waiting || id !== current.id) return;
+    if (!current.turns.length) {
+      current.id = versions.newId(); // begun there; what is written here is of another one
+      drafts.showing(current.id, false);
+      setDown();
+    } else if (path().at(-1)?.status !== "running" && versions.path(conversation).at(-1)?.status !== "running") {
+      current = conversation;
+      redraw();
+    }
   }
 
   const acts = {
@@ -260,25 +348,29 @@ window.patchbay = (() => {
     copy,
     like: (button) => raise("rate", { turn: button.dataset.turn, act: "like" }, false),
     dislike: (button) => raise("rate", { turn: button.dataset.turn, act: "dislike" }, false),
+    version: turnOver,
+    earlier: () => {
+      drawn += DRAWN;
+      redraw();
+    },
     edit: (button) => {
       const turn = turnOf(button.dataset.turn);
       if (!turn) return;
       edit(turn.id);
       write(files.restore(turn.attached || [], turn.text));
+      setDown();
     },
     cancel: () => {
       edit(null);
       files.clear();
       write("");
+      setDown();
     },
-    fresh: () => show(null),
+    exportthis: () => chats.save(current),
+    ...chats.acts,
+    fresh,
     command: (option) => write(commands.written(option)),
-    open: (button) => {
-      const conversation = patchbayStore.open(button.dataset.id);
-      if (conversation) show(conversation);
-    },
-    forget: (button) => drop(button.dataset.id),
-    clear,
+    open: (link) => open(link.closest("li").dataset.id),
     menu: () => menu(),
     theme: nextTheme,
     language: (button) => choose(button.dataset.language),
@@ -286,6 +378,7 @@ window.patchbay = (() => {
 
   document.addEventListener("click", (event) => {
     const button = event.target.closest("[data-act]");
+    if (button && button.href && (event.ctrlKey || event.metaKey || event.shiftKey)) return; // a new tab
     if (button && acts[button.dataset.act]) {
       event.preventDefault();
       acts[button.dataset.act](button);
@@ -312,24 +405,33 @@ window.patchbay = (() => {
   document.addEventListener("input", (event) => {
     if (event.target.id !== "pb-text") return;
     resize();
+    setDown();
     commands.look();
   });
   document.addEventListener("change", (event) => {
-    if (event.target.id === "pb-own") raise("instruct", {}, false);
+    if (event.target.id === "pb-own") instruct();
   });
   document.addEventListener("submit", (event) => {
     if (event.target.closest(".pb-composer")) event.preventDefault();
   });
-  addEventListener("storage", follow);
-  files.onchange(resize);
+  addEventListener("popstate", () => {
+    if (addressed()) open(addressed(), false);
+    else if (current.turns.length) unbegun().then((empty) => show(empty, false));
+  });
+  patchbayStore.onmessage(follow);
+  chats.oncalls({ opened: open, gone });
+  files.onchange((differ) => {
+    resize();
+    if (differ) drafts.keepFiles(current.id, files.items());
+  });
 
   return {
     connect: (raise) => {
       trigger = raise;
     },
-    remember,
-    ready,
-    instruct,
+    shown,
+    take,
+    start,
     idle,
   };
 })();

@@ -23,8 +23,9 @@ from core.access import Keys
 from core.json_values import ValuesLimit
 from core.settings import Settings
 from ui.attach import attach_route
+from ui.chats import draw_list
 from ui.endpoints import add_endpoints
-from ui.frame import draw_composer, draw_header, draw_list, draw_welcome
+from ui.frame import draw_composer, draw_header, draw_welcome
 from ui.handlers import PageHandlers
 from ui.login import Gate, Login
 from ui.safety import Shield
@@ -34,13 +35,24 @@ UI_FOLDER = Path(__file__).parent
 STYLE_SHEETS = (
     "style.css",
     "frame.css",
+    "chats.css",
     "start.css",
     "files.css",
     "commands.css",
     "answers.css",
     "narrow.css",
 )
-PAGE_SCRIPTS = ("store.js", "looks.js", "attach.js", "commands.js", "page.js")
+PAGE_SCRIPTS = (
+    "store.js",
+    "looks.js",
+    "versions.js",
+    "attach.js",
+    "drafts.js",
+    "commands.js",
+    "transfer.js",
+    "chats.js",
+    "page.js",
+)
 LATEX: list[dict[str, str | bool]] = [
     {"left": "$$", "right": "$$", "display": True},
     {"left": "\\[", "right": "\\]", "display": True},
@@ -53,7 +65,8 @@ OTHER_THREADS = 40  # for all that does not wait, as many as Gradio takes by its
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Noto Sans", "PingFang SC", "Microsoft YaHei"]
 # The script calls these by name through the bridge; Gradio finds them as quoted words.
 BRIDGE = """patchbay.connect(trigger,
-    ['send', 'retry', 'reroute', 'pick', 'more', 'undo', 'rate', 'open', 'instruct', 'stop']);"""
+    ['send', 'retry', 'reroute', 'pick', 'more', 'undo', 'rate', 'open', 'stop']);
+    watch('value', () => patchbay.take(props.value));"""
 
 
 def build_page(
@@ -97,9 +110,10 @@ def build_page(
         _still(
             "pb-bottom", draw_composer(agent.tasks, feedback.file, backup.name if backup else "")
         )
-        bridge = gr.HTML("", elem_id="pb-bridge", js_on_load=BRIDGE)
-        stored = gr.BrowserState({}, storage_key="patchbay.open", secret="patchbay")
-        _tie(page, handlers, bridge=bridge, chat=chat, stored=stored)
+        bridge = gr.HTML(None, elem_id="pb-bridge", html_template="", js_on_load=BRIDGE)
+        # Where earlier versions kept the conversation that was open.
+        before = gr.BrowserState({}, storage_key="patchbay.open", secret="patchbay")
+        _tie(page, handlers, bridge=bridge, chat=chat, before=before)
         add_endpoints(agent, keys or Keys({}))
     return page
 
@@ -176,35 +190,26 @@ def _tie(
     *,
     bridge: gr.HTML,
     chat: gr.Chatbot,
-    stored: gr.BrowserState,
+    before: gr.BrowserState,
 ) -> None:
-    both = [chat, stored]
-
-    def on(event: str, call: Callable[..., Any], reads: bool = True, **more: Any) -> Any:
-        listen = getattr(bridge, event)
-        return listen(
+    def on(event: str, call: Callable[..., Any], outputs: list[gr.Component], **more: Any) -> None:
+        # The script hands in the conversation, and the bridge hands back what has changed of it.
+        answered = getattr(bridge, event)(
             call,
-            [stored] if reads else None,
-            both,
+            [bridge],
+            outputs,
+            js="() => patchbay.shown()",
             api_visibility="private",
             show_progress="hidden",
             **more,
         )
+        answered.then(None, js="() => patchbay.idle()")
 
-    idle = "() => patchbay.idle()"
     for event in ("send", "retry", "reroute", "pick", "more"):
-        answered = on(event, getattr(handlers, event), concurrency_limit=None)
-        answered.then(None, js=idle)
-    for event in ("undo", "rate"):
-        on(event, getattr(handlers, event)).then(None, js=idle)
-    on("open", handlers.open, reads=False).then(None, js=idle)
-    # Instructions go into the conversation that the browser keeps; no need to ask the server.
-    instruct = "(kept) => patchbay.instruct(kept)"
-    bridge.instruct(None, [stored], [stored], js=instruct).then(None, js=idle)
+        on(event, getattr(handlers, event), [chat, bridge], concurrency_limit=None)
+    on("rate", handlers.rate, [chat, bridge])
+    for event in ("undo", "open"):
+        on(event, getattr(handlers, event), [chat])
     bridge.stop(handlers.stop, api_visibility="private", queue=False, trigger_mode="multiple")
-    stored.change(None, [stored], js="(kept) => patchbay.remember(kept)")
-    loaded = page.load(
-        handlers.show, [stored], [chat], api_visibility="private", show_progress="hidden"
-    )
-    loaded.then(None, [stored], js="(kept) => patchbay.ready(kept)")
+    page.load(None, [before], js="(kept) => patchbay.start(kept)")
     page.unload(handlers.stop)

@@ -173,7 +173,9 @@ def test_edit_regenerate_undo_and_copy(visit: Visit, quick: Any) -> None:
     page.get_by_role("button", name="Copy").last.click()
     page.wait_for_selector("[data-act=copy][data-done]")
     assert page.evaluate("navigator.clipboard.readText()") == "[base] two"
-    page.get_by_role("button", name="Undo").click()
+    page.get_by_role("button", name="Undo").click()  # the second answer
+    expect(page.locator(".pb-versions")).to_have_count(0)
+    page.get_by_role("button", name="Undo").click()  # the request
     expect(page.locator(".user-row")).to_have_count(1)
     expect(page.locator("#pb-text")).to_have_value("two")
     page.locator(".pb-request").hover()
