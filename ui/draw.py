@@ -40,7 +40,7 @@ def draw_turn(turn: TurnView, tasks: Tasks, latest: bool = True) -> list[GradioM
     routed, running = bool(turn.steps), turn.status == "running"
     parts = [_html(_route(turn, tasks))] if (routed or running) and not turn.offers else []
     for index, step in enumerate([] if turn.offers else turn.steps):
-        parts += _step(index, step, tasks, alone=len(turn.steps) == 1)
+        parts += _step(index, step, turn, tasks)
     if routed or not running:
         parts.append(_html(_foot(turn, tasks, latest)))
     return [
@@ -84,7 +84,9 @@ def _request(turn: TurnView) -> str:
     shown = turn.text[:MAX_REQUEST_SHOWN] + ("…" if len(turn.text) > MAX_REQUEST_SHOWN else "")
     edit = button("edit", turn, "act.edit")
     who = f'<span class="pb-hidden">{say("you.said")}: </span>'
-    said = f'<div class="pb-said" dir="auto">{escape(shown)}{_attached(turn)}</div>'
+    # What may need scrolling can be reached by the tab key.
+    reach = ' tabindex="0"' if len(shown) > 400 or shown.count("\n") > 8 else ""
+    said = f'<div class="pb-said" dir="auto"{reach}>{escape(shown)}{_attached(turn)}</div>'
     return f'<div class="pb-request">{who}{said}{edit}</div>'
 
 
@@ -170,8 +172,8 @@ def _why(turn: TurnView, tasks: Tasks) -> str:
     return f"<dl>{listed}</dl>"
 
 
-def _step(index: int, step: StepView, tasks: Tasks, alone: bool) -> Iterator[GradioContent]:
-    head = "" if alone else _step_head(index, step, tasks)
+def _step(index: int, step: StepView, turn: TurnView, tasks: Tasks) -> Iterator[GradioContent]:
+    head = "" if len(turn.steps) == 1 else _step_head(index, step, turn, tasks)
     notes = "".join(map(_notice, step.notices))
     if head or notes:
         yield _html(head + notes)
@@ -183,14 +185,16 @@ def _step(index: int, step: StepView, tasks: Tasks, alone: bool) -> Iterator[Gra
         yield _html(draw_sources(step.sources, step.text, tasks.get(step.task)))
 
 
-def _step_head(index: int, step: StepView, tasks: Tasks) -> str:
+def _step_head(index: int, step: StepView, turn: TurnView, tasks: Tasks) -> str:
     begun = step.status in {"running", "done"} or step.text
     by = f'<span class="pb-soft">{_adapter(step)}</span>' if begun else ""
+    done = step.status == "done" and step.text
+    copy = button("copy", turn, "act.copy.step", data_step=str(index)) if done else ""
     return (
         f'<div class="pb-step" data-status="{step.status}"><i></i>'
         f'<span class="pb-hidden">{say("step.number", n=index + 1)}: </span>'
         f'{_name(step, tasks)}<span class="pb-number">{percent(step.confidence)}</span>{by}'
-        f'<span class="pb-state">{say(f"step.{step.status}")}</span></div>'
+        f'<span class="pb-state">{say(f"step.{step.status}")}</span>{copy}</div>'
     )
 
 
@@ -273,7 +277,8 @@ def _plain_button(act: str, turn: TurnView, name: str) -> str:
 def _actions(turn: TurnView, latest: bool) -> str:
     buttons = []
     if turn.answer:
-        buttons.append(button("copy", turn, "act.copy"))
+        every = len([step for step in turn.steps if step.text]) > 1
+        buttons.append(button("copy", turn, "act.copy.all" if every else "act.copy"))
     if latest and not turn.offers:
         buttons.append(button("retry", turn, "act.retry"))
     if latest:

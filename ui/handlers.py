@@ -160,7 +160,8 @@ class PageHandlers:
         yield before + draw_turn(turn, self.agent.tasks), _kept(conversation, turn)
         with closing(self._run(turn, past, request, how, begun=begun)) as ticks:
             for _ in ticks:
-                due = time.monotonic() - kept >= KEEP_SECONDS
+                decided = all(step.status == "done" for step in turn.steps)
+                due = decided or time.monotonic() - kept >= KEEP_SECONDS
                 kept = time.monotonic() if due else kept
                 keep = _kept(conversation, turn) if due else gr.skip()
                 yield before + draw_turn(turn, self.agent.tasks), keep

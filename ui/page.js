@@ -39,8 +39,12 @@ window.patchbay = (() => {
     versions.put(current, changed.turn);
     if (sent !== null && changed.turn.text === sent) accepted();
     if (!begun) address();
+    if (decided(changed.turn)) delete root.dataset.busy;
     keep();
   }
+
+  // The bars are there, and what is still at work only says which words carried the decision.
+  const decided = ({ steps }) => steps.length > 0 && steps.every(({ status }) => status === "done");
 
   async function keep(how) {
     const mine = current;
@@ -107,11 +111,12 @@ window.patchbay = (() => {
     const typed = box().value;
     await show(conversation || (await unbegun()), false);
     if (typed) write(typed);
+    patchbayScroll.watch();
     chats.refresh();
     while (waiting) await waiting;
     root.dataset.ready = "true";
     resize();
-    if (!matchMedia("(hover: none)").matches) box().focus();
+    if (!matchMedia("(pointer: coarse)").matches) box().focus(); // a phone would open its keyboard
   }
 
   // --- composer ----------------------------------------------------------------------------
@@ -234,6 +239,7 @@ window.patchbay = (() => {
     first();
     answering = ANSWERS.includes(event);
     begin(answering);
+    if (answering) patchbayScroll.begin();
     if (event === "send") sent = data.text;
     trigger(event, data);
   }
@@ -252,13 +258,19 @@ window.patchbay = (() => {
 
   const turnOf = (id) => versions.find(current, id);
 
+  // The answer of one step, or of all.
+  function copied({ turn, step }) {
+    const { steps } = turnOf(turn);
+    return step ? steps[step].text : steps.map(({ text }) => text).filter(Boolean).join("\n\n");
+  }
+
   async function copy(button) {
-    const turn = turnOf(button.dataset.turn);
-    if (!turn) return;
+    if (!turnOf(button.dataset.turn)) return;
+    const text = copied(button.dataset);
     try {
-      await navigator.clipboard.writeText(versions.answer(turn));
+      await navigator.clipboard.writeText(text);
     } catch {
-      copyByHand(versions.answer(turn)); // no clipboard without https
+      copyByHand(text); // no clipboard without https
     }
     button.dataset.done = "true";
     setTimeout(() => delete button.dataset.done, 1500);
@@ -309,12 +321,20 @@ window.patchbay = (() => {
     find("[data-act=menu]").setAttribute("aria-expanded", String(open));
   }
 
+  // Leaves what is open, else an edit, else the answer that runs.
   function escape() {
-    menu(false);
-    const open = find(".pb-under details[open]");
-    if (!open) return;
-    open.open = false;
-    open.querySelector("summary").focus();
+    const open = find(".pb-under details[open], .pb-more[open]");
+    if (open) {
+      open.open = false;
+      open.querySelector("summary").focus();
+    } else if (root.dataset.menu === "open") {
+      menu(false);
+      find("[data-act=menu]").focus();
+    } else if (editing !== null) {
+      acts.cancel();
+    } else if (root.dataset.busy) {
+      acts.stop();
+    }
   }
 
   // Another tab kept or deleted a conversation. Where it is the one shown here, take up its turns.
@@ -385,7 +405,7 @@ window.patchbay = (() => {
     } else if (root.dataset.menu === "open" && !event.target.closest(".pb-list")) {
       menu(false);
     }
-    for (const open of document.querySelectorAll(".pb-under details[open]")) {
+    for (const open of document.querySelectorAll(".pb-under details[open], .pb-more[open]")) {
       if (!open.contains(event.target)) open.open = false;
     }
   });

@@ -51,6 +51,7 @@ PAGE_SCRIPTS = (
     "commands.js",
     "transfer.js",
     "chats.js",
+    "scroll.js",
     "page.js",
 )
 LATEX: list[dict[str, str | bool]] = [
@@ -93,8 +94,13 @@ def build_page(
     base = agent.engine.fingerprints().get("base", "")
     page = gr.Blocks(title="Patchbay", fill_width=True, analytics_enabled=False)
     with page:
+        # The composer comes first for the tab key and for screen readers; a grid places it.
+        _still(
+            "pb-bottom", draw_composer(agent.tasks, feedback.file, backup.name if backup else "")
+        )
         _still("pb-top", draw_header(base, profile, terms))
         _still("pb-side", draw_list())
+        _still("pb-first", draw_welcome(agent.tasks))
         chat = gr.Chatbot(
             elem_id="pb-chat-log",
             show_label=False,
@@ -102,13 +108,10 @@ def build_page(
             height="100%",
             layout="panel",
             buttons=[],
+            autoscroll=False,  # see scroll.js
             feedback_options=None,
             latex_delimiters=LATEX,
             allow_tags=False,
-        )
-        _still("pb-first", draw_welcome(agent.tasks))
-        _still(
-            "pb-bottom", draw_composer(agent.tasks, feedback.file, backup.name if backup else "")
         )
         bridge = gr.HTML(None, elem_id="pb-bridge", html_template="", js_on_load=BRIDGE)
         # Where earlier versions kept the conversation that was open.
