@@ -31,6 +31,18 @@ const patchbayFiles = (() => {
     changed(differs);
   }
 
+  // A sentence in both languages; the style sheet shows one.
+  function both(said) {
+    return ["en", "zh"].map((language) => {
+      const span = document.createElement("span");
+      span.lang = language;
+      span.textContent = `${said[language]} `;
+      return span;
+    });
+  }
+
+  const told = (key) => JSON.parse(find("#pb-file").dataset.told)[key];
+
   function chip(item) {
     const row = find("#pb-file").content.cloneNode(true).firstElementChild;
     const { document: read, tokens } = item.answer || {};
@@ -38,8 +50,11 @@ const patchbayFiles = (() => {
     row.dataset.pasted = String(item.pasted !== null);
     row.querySelector(".pb-name").textContent = read ? read.name : shown(item.file.name);
     row.querySelector(".pb-size").textContent = size(item.file.size);
-    row.querySelector(".pb-fault").textContent = item.error || "";
-    row.querySelector(".pb-remarks").textContent = (read && read.notes ? read.notes : []).join(" ");
+    row.querySelector(".pb-fault").append(...(item.error ? both(item.error) : []));
+    // A chip of an earlier version has its notes in English only.
+    const { notes: told } = item.answer || {};
+    const notes = told?.length ? told : (read?.notes || []).map((note) => ({ en: note, zh: note }));
+    row.querySelector(".pb-remarks").append(...notes.flatMap(both));
     for (const [name, value] of [["pages", read && read.pages], ["tokens", tokens]]) {
       const fact = row.querySelector(`.pb-${name}`);
       fact.hidden = !value;
@@ -58,20 +73,23 @@ const patchbayFiles = (() => {
 
   async function read(item, file) {
     try {
-      if (file.size > MOST) throw new Error(find("#pb-file").dataset.large);
+      if (file.size > MOST) return failed(item, told("large"));
       const answer = await fetch("gradio_api/attach", {
         method: "POST",
         headers: { "X-File-Name": encodeURIComponent(file.name.toWellFormed?.() ?? file.name) },
         body: file,
       });
-      const told = await answer.json().catch(() => ({}));
-      const { large, lost } = find("#pb-file").dataset;
-      if (!answer.ok) throw new Error(told.error || (answer.status === 413 ? large : lost));
-      Object.assign(item, { state: "ready", answer: told });
-    } catch (error) {
-      const away = error instanceof TypeError; // as fetch says that nobody is there
-      Object.assign(item, { state: "failed", error: away ? find("#pb-file").dataset.lost : error.message });
+      const read = await answer.json().catch(() => ({}));
+      if (!answer.ok) return failed(item, read.error?.en ? read.error : told(answer.status === 413 ? "large" : "lost"));
+      Object.assign(item, { state: "ready", answer: read });
+      draw();
+    } catch {
+      failed(item, told("lost")); // nobody is there
     }
+  }
+
+  function failed(item, error) {
+    Object.assign(item, { state: "failed", error });
     draw();
   }
 
@@ -84,7 +102,7 @@ const patchbayFiles = (() => {
     const item = items[at];
     if (!item || item.pasted === null) return;
     if (!editable(item.pasted)) {
-      item.error = find("#pb-file").dataset.long;
+      item.error = told("long");
       draw();
       return;
     }

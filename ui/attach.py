@@ -20,6 +20,7 @@ from core.errors import InputError, PatchbayError, TooMany
 from documents import process
 from documents.limits import DEFAULT_LIMITS, require_size
 from documents.names import shown_name
+from ui.file_words import in_both
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,9 @@ NAME_HEADER = "x-file-name"  # percent-encoded; a page elsewhere may not send it
 
 
 def attach_route(agent: Agent) -> Route:
-    """The one route: `{"document": ..., "tokens": ...}` of a file, or `{"error": ...}`."""
+    """The one route: `{"document": ..., "tokens": ..., "notes": [...]}` of a file, or
+    `{"error": ...}`. A note and an error are each `{"en": ..., "zh": ...}`.
+    """
 
     async def attach(request: Request) -> JSONResponse:
         visitor, name = request.client.host if request.client else "", _name(request)
@@ -41,7 +44,7 @@ def attach_route(agent: Agent) -> Route:
                 return JSONResponse(await run_in_threadpool(_read, agent, name, raw))
         except PatchbayError as error:
             statuses = {InputError: 422, TooMany: 429}
-            return JSONResponse({"error": str(error)}, statuses.get(type(error), 503))
+            return JSONResponse({"error": _in_both(str(error))}, statuses.get(type(error), 503))
 
     return Route(PATH, attach, methods=["POST"])
 
@@ -72,4 +75,9 @@ def _read(agent: Agent, name: str, raw: bytes) -> dict[str, Any]:
         tokens = agent.engine.count_tokens(({"role": "user", "content": document.text},))
     except PatchbayError as error:  # the engine is away; the file was read all the same
         log.info("The tokens of an attached file could not be counted: %s", error)
-    return {"document": document.to_json(), "tokens": tokens}
+    notes = [_in_both(note) for note in document.notes]
+    return {"document": document.to_json(), "tokens": tokens, "notes": notes}
+
+
+def _in_both(sentence: str) -> dict[str, str]:
+    return in_both(sentence).model_dump()

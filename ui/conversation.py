@@ -28,7 +28,7 @@ from agent.step_run import CUT_SHORT, Begun
 from agent.turn_record import StepRecord, TurnRecord
 from core.errors import InputError
 from documents import Document, joined
-from tasks.spec import Message
+from tasks.spec import Both, Message
 
 Status = Literal["pending", "running", "done", "stopped"]
 MAX_INSTRUCTIONS = 2000  # characters; the page takes no more
@@ -113,10 +113,12 @@ class AttachmentView(_Data):
     Attributes:
         document: as `Document.to_json` gives it.
         tokens: how many its text has; None where that could not be counted.
+        notes: those of the document in both languages.
     """
 
     document: dict[str, Any]
     tokens: int | None = None
+    notes: list[Both] = []
 
     @field_validator("document")
     @classmethod

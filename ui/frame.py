@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -105,13 +106,10 @@ def draw_composer(tasks: Mapping[str, TaskSpec], kept_in: Path, copied_to: str =
 
 
 def _told() -> str:
-    """What the script says of a file by itself; attributes follow the interface's language."""
-    return attributes(
-        data_large="file.large",
-        data_lost="file.lost",
-        data_long="file.long",
-        data_pasted="file.pasted",
-    )
+    """What the script says of a file by itself, in both languages."""
+    said = {kind: phrase(f"file.{kind}").model_dump() for kind in ("large", "lost", "long")}
+    shown = escape(json.dumps(said, ensure_ascii=False))
+    return f'data-told="{shown}" {attributes(data_pasted="file.pasted")}'
 
 
 def _commands(tasks: Mapping[str, TaskSpec]) -> str:
