@@ -30,9 +30,12 @@ def _patterns() -> list[tuple[re.Pattern[str], Both]]:
 
 
 def _pattern(phrase: str) -> str:
+    """Only what is known stands for `{what}`, since a file's name may have any words in it."""
+    known = "|".join(map(re.escape, _parts()))
     pieces = re.split(r"{(\w+)}", phrase)
     return "".join(
-        f"(?P<{piece}>.+)" if place % 2 else re.escape(piece) for place, piece in enumerate(pieces)
+        f"(?P<{piece}>{known if piece == 'what' else '.+'})" if place % 2 else re.escape(piece)
+        for place, piece in enumerate(pieces)
     )
 
 

@@ -34,7 +34,7 @@ def _filled(part: ast.expr) -> str:
     if isinstance(part, ast.Constant):
         return str(part.value)
     assert isinstance(part, ast.FormattedValue)
-    filled = {"what": "text", "cut": "", "READ": recognition.READ}
+    filled = {"what": "RTF. Save it as DOCX", "cut": "", "READ": recognition.READ}
     return filled.get(ast.unparse(part.value), "12")
 
 
@@ -46,8 +46,8 @@ def test_every_error_of_reading_has_its_chinese() -> None:
 
 def test_every_other_format_has_its_chinese() -> None:
     for what in (*recognition.OTHERS.values(), *recognition.OTHER_PACKAGES.values()):
-        both = in_both(f"a b.xyz is {what}. Read are {recognition.READ}.")
-        assert both.zh.startswith("a b.xyz 是")
+        both = in_both(f"this is it.xyz is {what}. Read are {recognition.READ}.")
+        assert both.zh.startswith("this is it.xyz 是")
         assert what not in both.zh
 
 
