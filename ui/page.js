@@ -10,26 +10,23 @@ window.patchbay = (() => {
   const files = patchbayFiles;
   const commands = patchbayCommands;
   const chats = patchbayChats;
-  const ANSWERS = ["send", "retry", "reroute", "pick", "more"];
+  const running = patchbayRunning;
+  const { raise, rested } = running;
   const DRAWN = 30; // turns at once; see conversation.py
 
-  let trigger = null; // Gradio's way to raise an event of the bridge
   let current = versions.fresh(); // the conversation that is open
   let drawn = DRAWN; // so many of its last turns
-  let answering = false; // what runs is an answer, for which the server reads all turns
-  let waiting = null; // resolves when what runs has come to rest
   let sent = null; // text that was sent and not yet taken up
   let editing = null; // the turn that the composer's text replaces
 
   // --- the conversation ----------------------------------------------------------------------
   const path = () => versions.path(current);
 
-  // What the server is given of it with every event.
+  // What the server is given of it with every event. For an answer it reads all turns.
   function shown() {
     const turns = path();
-    const unsent = answering ? 0 : Math.max(0, turns.length - drawn);
-    const { id, instructions } = current;
-    return { id, instructions, drawn, unsent, turns: turns.slice(unsent) };
+    const unsent = running.answers() ? 0 : Math.max(0, turns.length - drawn);
+    return { ...current, chosen: undefined, drawn, unsent, turns: turns.slice(unsent) };
   }
 
   // A turn comes back: when it is taken up, now and then, and when it is answered.
@@ -50,7 +47,7 @@ window.patchbay = (() => {
     const mine = current;
     const stored = await patchbayStore.keep(mine, how);
     complain("full", !stored);
-    if (stored && current === mine && !waiting) current = stored;
+    if (stored && current === mine && !running.runs()) current = stored;
     chats.refresh();
   }
 
@@ -113,7 +110,7 @@ window.patchbay = (() => {
     if (typed) write(typed);
     patchbayScroll.watch();
     chats.refresh();
-    while (waiting) await waiting;
+    await rested();
     root.dataset.ready = "true";
     resize();
     if (!matchMedia("(pointer: coarse)").matches) box().focus(); // a phone would open its keyboard
@@ -135,7 +132,8 @@ window.patchbay = (() => {
   // What is being written is kept as a draft of this conversation.
   function setDown() {
     const instructions = current.turns.length ? "" : current.instructions;
-    if (!drafts.write(current.id, { text: box().value, editing, instructions })) complain("full", true);
+    const draft = { text: box().value, editing, instructions };
+    if (!drafts.write(current.id, draft)) complain("full", true);
   }
 
   async function take_up() {
@@ -190,65 +188,18 @@ window.patchbay = (() => {
     else setDown();
   }
 
-  // --- running -----------------------------------------------------------------------------
-  function begin(answers) {
-    if (answers) root.dataset.busy = "true";
-    let rest;
-    waiting = new Promise((resolve) => (rest = resolve));
-    waiting.rest = rest;
-    watch(waiting);
-  }
-
-  // Gradio says nothing when the server goes away, or starts anew, in the middle of an answer.
-  async function watch(mine) {
-    const server = () => fetch("gradio_api/app_id").then((is) => is.text(), () => null);
-    const started = await server();
-    while (waiting === mine) {
-      await new Promise((wake) => setTimeout(wake, 3000));
-      const now = await server();
-      if (waiting === mine && (now === null || now !== started)) idle(true);
-    }
-  }
-
-  function idle(lost = sent !== null) {
-    delete root.dataset.busy;
-    complain("lost", lost);
-    complain("long", false);
+  // --- what is pressed -----------------------------------------------------------------------
+  running.onend((fault) => {
+    complain("lost", fault === "lost" || (!fault && sent !== null));
+    complain("long", fault === "long");
     sent = null;
-    if (waiting) waiting.rest();
-    waiting = null;
-  }
-
-  // Nor does it say anything when an event is refused, by the server or a proxy before it.
-  const ask = window.fetch;
-  window.fetch = async (...request) => {
-    const answer = await ask(...request);
-    if (!answer.ok && new URL(answer.url).pathname.endsWith("/queue/join")) refused(answer.status);
-    return answer;
-  };
-
-  function refused(status) {
-    idle(status !== 413);
-    complain("long", status === 413);
-  }
-
-  // Raise an event of the bridge, one at a time: what runs is stopped (or waited for) first.
-  async function raise(event, data = {}, { stops = true, first = () => {} } = {}) {
-    if (waiting && stops) trigger("stop", {});
-    while (waiting) await waiting;
-    first();
-    answering = ANSWERS.includes(event);
-    begin(answering);
-    if (answering) patchbayScroll.begin();
-    if (event === "send") sent = data.text;
-    trigger(event, data);
-  }
+  });
 
   function send(request, turn = null) {
     if (!request.text || root.dataset.busy) return;
     commands.close();
     root.dataset.busy = "true"; // also while a moment's other work ends: a second Enter is one too many
-    raise("send", { ...request, turn });
+    raise("send", { ...request, turn }, { first: () => (sent = request.text) });
   }
 
   function sendBox() {
@@ -258,38 +209,11 @@ window.patchbay = (() => {
 
   const turnOf = (id) => versions.find(current, id);
 
-  // The answer of one step, or of all.
-  function copied({ turn, step }) {
-    const { steps } = turnOf(turn);
-    return step ? steps[step].text : steps.map(({ text }) => text).filter(Boolean).join("\n\n");
-  }
-
-  async function copy(button) {
-    if (!turnOf(button.dataset.turn)) return;
-    const text = copied(button.dataset);
-    try {
-      await navigator.clipboard.writeText(text);
-    } catch {
-      copyByHand(text); // no clipboard without https
-    }
-    button.dataset.done = "true";
-    setTimeout(() => delete button.dataset.done, 1500);
-  }
-
-  function copyByHand(text) {
-    const area = document.createElement("textarea");
-    area.value = text;
-    document.body.append(area);
-    area.select();
-    document.execCommand("copy");
-    area.remove();
-  }
-
   // The last request and its answer are taken back: to the version before, or into the composer.
   async function undo() {
     const last = path().at(-1);
     if (!last) return;
-    while (waiting) await waiting;
+    await rested();
     const other = versions.remove(current, last);
     keep({ gone: [last.id] });
     await raise("undo", { corrects: last.corrects });
@@ -302,11 +226,11 @@ window.patchbay = (() => {
     const turn = turnOf(button.dataset.turn);
     const { by } = button.dataset;
     const row = [...document.querySelectorAll(".pb-actions")].indexOf(button.closest(".pb-actions"));
-    while (waiting) await waiting;
+    await rested();
     versions.step(current, turn, Number(by));
     keep({ known: {} });
     await redraw();
-    while (waiting) await waiting;
+    await rested();
     const there = document.querySelectorAll(".pb-actions")[row];
     there?.querySelector(`[data-act=version][data-by="${by}"]:not(:disabled), [data-act=version]:not(:disabled)`)?.focus();
   }
@@ -340,9 +264,9 @@ window.patchbay = (() => {
   // Another tab kept or deleted a conversation. Where it is the one shown here, take up its turns.
   async function follow({ id }) {
     chats.refresh();
-    if (id !== current.id || waiting) return;
+    if (id !== current.id || running.runs()) return;
     const conversation = await patchbayStore.open(id);
-    if (!conversation || waiting || id !== current.id) return;
+    if (!conversation || running.runs() || id !== current.id) return;
     if (!current.turns.length) {
       current.id = versions.newId(); // begun there; what is written here is of another one
       drafts.showing(current.id, false);
@@ -358,16 +282,16 @@ window.patchbay = (() => {
     attach: () => find("#pb-pick").click(),
     unpack: (button) => files.unpack(Number(button.dataset.at), (text) => write(`${box().value}${text}`)),
     detach: (button) => files.detach(Number(button.dataset.at)),
-    stop: () => trigger("stop", {}),
+    stop: running.stop,
     example: (button) => send({ text: button.dataset.text, attached: [] }),
     retry: () => raise("retry"),
     more: () => raise("more"),
     reroute: (button) => raise("reroute", { task: button.dataset.task }),
     pick: (button) => raise("pick", { tasks: button.dataset.tasks }),
     undo,
-    copy,
-    like: (button) => raise("rate", { turn: button.dataset.turn, act: "like" }, false),
-    dislike: (button) => raise("rate", { turn: button.dataset.turn, act: "dislike" }, false),
+    copy: (button) => turnOf(button.dataset.turn) && patchbayCopy.copy(turnOf(button.dataset.turn), button),
+    like: (button) => raise("rate", { turn: button.dataset.turn, act: "like" }, { stops: false }),
+    dislike: (button) => raise("rate", { turn: button.dataset.turn, act: "dislike" }, { stops: false }),
     version: turnOver,
     earlier: () => {
       drawn += DRAWN;
@@ -446,12 +370,10 @@ window.patchbay = (() => {
   });
 
   return {
-    connect: (raise) => {
-      trigger = raise;
-    },
+    connect: running.connect,
     shown,
     take,
     start,
-    idle,
+    idle: () => running.idle(),
   };
 })();

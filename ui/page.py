@@ -52,6 +52,8 @@ PAGE_SCRIPTS = (
     "transfer.js",
     "chats.js",
     "scroll.js",
+    "running.js",
+    "copy.js",
     "page.js",
 )
 LATEX: list[dict[str, str | bool]] = [

@@ -21,8 +21,8 @@ const patchbayVersions = (() => {
       before = turn.id;
       return upright;
     });
-    const { id, instructions = "", chosen = {} } = conversation;
-    return { id, instructions, turns, chosen };
+    const { title, ...rest } = conversation; // made anew of the first request
+    return { instructions: "", chosen: {}, ...rest, turns };
   }
 
   function grouped(conversation) {
