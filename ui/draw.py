@@ -7,13 +7,12 @@ from html import escape
 from typing import Any
 
 from agent.step_run import CUT_SHORT
-from core.errors import UnknownName
-from tasks import languages
 from tasks.spec import Both, TaskSpec
 from ui import markdown
 from ui.bars import draw_bars, percent
 from ui.conversation import Conversation, NoticeView, StepView, TurnView
 from ui.icons import icon
+from ui.route import answered_by, draw_why, language_phrase, task_title
 from ui.sources import draw_sources
 from ui.versions import draw_earlier, draw_versions
 from ui.words import phrase, say, show, words
@@ -47,12 +46,6 @@ def draw_turn(turn: TurnView, tasks: Tasks, latest: bool = True) -> list[GradioM
         {"role": "user", "content": [_html(_request(turn))]},
         {"role": "assistant", "content": parts},
     ]
-
-
-def task_title(name: str, tasks: Tasks) -> Both:
-    """The task's title; its name where the task is no longer there."""
-    task = tasks.get(name)
-    return task.title if task else Both(en=name, zh=name)
 
 
 def button(act: str, turn: TurnView, name: str, **more: str) -> str:
@@ -111,12 +104,12 @@ def _route(turn: TurnView, tasks: Tasks) -> str:
         return f'<div class="pb-route pb-wait"><i></i>{progress}</div>'
     names = _names(turn.steps, tasks)
     alone = turn.steps[0] if len(turn.steps) == 1 else None
-    by = f'<span class="pb-soft">{_adapter(alone)}</span>' if alone else ""
+    by = f'<span class="pb-soft">{answered_by(alone)}</span>' if alone else ""
     return (
         '<details class="pb-route"><summary>'
         f'<span class="pb-hidden">{say("route.label")}: </span>{names}'
         f'<span class="pb-number">{percent(turn.confidence)}</span>{by}{icon("chevron")}'
-        f"</summary>{_why(turn, tasks)}</details>"
+        f"</summary>{draw_why(turn, tasks)}</details>"
     )
 
 
@@ -133,43 +126,8 @@ def _names(steps: Sequence[StepView], tasks: Tasks) -> str:
 def _name(step: StepView, tasks: Tasks) -> str:
     task = tasks.get(step.task)
     code = task.target_language(step.slots) if task else None
-    more = f' <span class="pb-soft">{_language(code, "route.to")}</span>' if code else ""
+    more = f' <span class="pb-soft">{language_phrase(code, "route.to")}</span>' if code else ""
     return f"<strong>{show(task_title(step.task, tasks))}</strong>{more}"
-
-
-def _language(code: str, key: str) -> str:
-    """A phrase of words.yaml about a language; what is no code stands as it is."""
-    try:
-        name = Both(en=languages.name(code), zh=languages.name(code, "zh"))
-    except (LookupError, ValueError, UnknownName):
-        name = Both(en=code, zh=code)
-    both = words()[key]
-    return show(Both(en=both.en.format(name=name.en), zh=both.zh.format(name=name.zh)))
-
-
-def _adapter(step: StepView) -> str:
-    return say("route.adapter", name=step.adapter) if step.adapter else say("route.base")
-
-
-def _why(turn: TurnView, tasks: Tasks) -> str:
-    reason = f"reason.{turn.reason}"
-    rows = [
-        ("route.decided", say(reason) if reason in words() else escape(turn.reason)),
-        ("route.time", say("route.milliseconds", n=f"{turn.milliseconds:.0f}")),
-    ]
-    for step in turn.steps:
-        title = show(task_title(step.task, tasks))
-        rows.append(("route.answered", f"{title} {percent(step.confidence)}, {_adapter(step)}"))
-        task = tasks.get(step.task)
-        if code := task.source_language(step.slots) if task else None:
-            rows.append(("route.answered", _language(code, "route.from")))
-        if step.nearest:
-            rows.append(("route.nearest", f"<q>{escape(step.nearest)}</q>"))
-    if turn.fingerprints:
-        prints = " ".join(f"{key}={value}" for key, value in sorted(turn.fingerprints.items()))
-        rows.append(("route.made", f"<code>{escape(prints)}</code>"))
-    listed = "".join(f"<div><dt>{say(key)}</dt><dd>{value}</dd></div>" for key, value in rows)
-    return f"<dl>{listed}</dl>"
 
 
 def _step(index: int, step: StepView, turn: TurnView, tasks: Tasks) -> Iterator[GradioContent]:
@@ -187,7 +145,7 @@ def _step(index: int, step: StepView, turn: TurnView, tasks: Tasks) -> Iterator[
 
 def _step_head(index: int, step: StepView, turn: TurnView, tasks: Tasks) -> str:
     begun = step.status in {"running", "done"} or step.text
-    by = f'<span class="pb-soft">{_adapter(step)}</span>' if begun else ""
+    by = f'<span class="pb-soft">{answered_by(step)}</span>' if begun else ""
     done = step.status == "done" and step.text
     copy = button("copy", turn, "act.copy.step", data_step=str(index)) if done else ""
     return (
@@ -295,13 +253,11 @@ def _actions(turn: TurnView, latest: bool) -> str:
 
 
 def _again(turn: TurnView, tasks: Tasks, plans: Sequence[Sequence[str]], label: str) -> str:
-    """The skills to answer with in place of those plans."""
-    others = [name for name in tasks if [name] not in plans]
-    if not others:
-        return ""
+    """The skills to answer with in place of those plans, each always in its place."""
     buttons = "".join(
         f'<button type="button" class="pb-other" data-act="reroute" data-task="{escape(name)}" '
-        f'data-turn="{escape(turn.id)}">{show(tasks[name].title)}</button>'
-        for name in others
+        f'data-turn="{escape(turn.id)}"{" disabled" if [name] in plans else ""}>'
+        f"{show(task.title)}</button>"
+        for name, task in tasks.items()
     )
     return f'<div class="pb-again"><span>{say(label)}</span>{buttons}</div>'

@@ -132,6 +132,20 @@ def test_copying_a_compound_takes_all_steps_or_one(visit: Visit, quick: Any) -> 
         expect(page.locator("[data-act=copy][data-done]")).to_have_count(0)
 
 
+def test_bars_unlock_the_composer_before_the_words_are_weighed(
+    visit: Visit, serve: Callable[..., Any], fake_agent: Callable[..., Any]
+) -> None:
+    page = visit(serve(fake_agent(delay=0.3)))  # for the bars, and for each of a dozen pieces
+    answer = send(page, "This review says " + "good things, " * 12, wait=False)
+    expect(answer.locator(".pb-bars")).to_be_visible()
+    expect(page.locator("html")).not_to_have_attribute("data-busy", "true")
+    expect(answer.locator(".pb-working")).to_be_visible()
+    send(page, "Hello")
+    expect(page.locator(".bot-row").first.locator(".pb-bars li")).to_have_count(3)
+    expect(page.locator(".bot-row").first).not_to_contain_text("Stopped")
+    expect(page.locator(".bot-row").last).to_contain_text("[base] Hello")
+
+
 def test_scrolling_up_during_an_answer_lets_go_at_once(visit: Visit, slow: Any) -> None:
     page = visit(slow, viewport={"width": 900, "height": 420})
     send(page, " ".join(f"word{n}" for n in range(600)), wait=False)

@@ -26,7 +26,7 @@ def test_english_request_shows_route_and_answer(visit: Visit, quick: Any) -> Non
     expect(route).to_contain_text("base, no adapter yet")
     expect(answer).to_contain_text("[base] Why is the sky blue?")
     route.click()
-    expect(answer.locator("dl")).to_contain_text("a sample request for generation")
+    expect(answer.locator(".pb-why")).to_contain_text("a sample request for generation")
 
 
 def test_chinese_visitor_reads_chinese(visit: Visit, quick: Any) -> None:

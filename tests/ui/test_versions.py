@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from browse import send
 from playwright.sync_api import Page, expect
+from polling import eventually
 
 pytestmark = pytest.mark.browser
 Visit = Callable[..., Page]
@@ -130,3 +131,23 @@ def test_what_earlier_versions_stored_is_taken_over_whole(visit: Visit, quick: A
     page.reload()
     page.get_by_role("button", name="Previous version").click()
     expect(page.locator(".bot-row").last).to_contain_text("old answer 2")
+
+
+def test_a_reroute_and_its_example_can_be_undone(visit: Visit, quick: Any) -> None:
+    page, before = visit(quick), quick.feedback.corrections()
+    send(page, "The train leaves at ten.")
+    chips = page.locator("[data-act=reroute]")
+    order = chips.all_inner_texts()
+    for task in ("summarization", "translation"):
+        page.locator(f"[data-act=reroute][data-task={task}]").click()
+        expect(page.locator(f"[data-act=reroute][data-task={task}]")).to_be_disabled()
+        rested(page)
+        assert chips.all_inner_texts() == order  # none moved under the pointer
+    route = page.locator(".pb-route summary strong")
+    for skill, kept in (("Translation", "translation"), ("Summary", "summarization")):
+        expect(route).to_contain_text(skill)
+        now = [row.tasks for row in quick.feedback.corrections() if row not in before]
+        assert now == [[kept]]
+        page.get_by_role("button", name="Undo").click()
+    expect(route).to_contain_text("Chat")
+    assert eventually(lambda: quick.feedback.corrections() == before)
