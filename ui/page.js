@@ -61,8 +61,9 @@ window.patchbay = (() => {
       first: () => {
         current = conversation;
         drawn = DRAWN;
-        take_up();
+        takeUp();
         address(visits);
+        patchbayScroll.begin();
       },
     });
   }
@@ -136,7 +137,7 @@ window.patchbay = (() => {
     if (!drafts.write(current.id, draft)) complain("full", true);
   }
 
-  async function take_up() {
+  async function takeUp() {
     const { id } = current;
     const draft = drafts.read(id) || {};
     if (draft.instructions) current.instructions = draft.instructions;

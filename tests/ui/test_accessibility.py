@@ -149,7 +149,7 @@ def test_bars_unlock_the_composer_before_the_words_are_weighed(
 def test_scrolling_up_during_an_answer_lets_go_at_once(visit: Visit, slow: Any) -> None:
     page = visit(slow, viewport={"width": 900, "height": 420})
     send(page, " ".join(f"word{n}" for n in range(600)), wait=False)
-    expect(page.locator(".bot-row")).to_contain_text("word120")
+    expect(page.locator(".bot-row")).to_contain_text("word60", timeout=60_000)
     area = "document.querySelector('#pb-chat-log .bubble-wrap, #pb-chat-log .panel-wrap')"
     end = f"(({area}).scrollHeight - ({area}).clientHeight - ({area}).scrollTop)"
     assert page.evaluate(end) < 40  # it followed
@@ -157,9 +157,13 @@ def test_scrolling_up_during_an_answer_lets_go_at_once(visit: Visit, slow: Any) 
     page.mouse.wheel(0, -30)
     page.wait_for_timeout(300)
     stayed = page.evaluate(f"({area}).scrollTop")
-    expect(page.locator(".bot-row")).to_contain_text("word200")
+    expect(page.locator(".bot-row")).to_contain_text("word100", timeout=60_000)
     assert page.evaluate(f"({area}).scrollTop") == stayed
     page.keyboard.press("Escape")
+    expect(page.locator("html")).not_to_have_attribute("data-busy", "true")
+    page.reload()  # a conversation opens at its end
+    expect(page.locator(".bot-row")).to_contain_text("Stopped")
+    page.wait_for_function(f"{end} < 40")
 
 
 def test_bars_share_a_column_for_their_labels(visit: Visit, quick: Any) -> None:

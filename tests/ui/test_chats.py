@@ -17,7 +17,7 @@ from playwright.sync_api import Page, expect
 pytestmark = pytest.mark.browser
 Visit = Callable[..., Page]
 DAY = 86_400_000  # ms
-LIMIT = 500  # ms an interaction may take here, on a machine that does other things too
+LIMIT = 500  # ms an interaction may take here; the aim is 200
 
 
 def act(page: Page, title: str, name: str) -> None:
@@ -210,6 +210,9 @@ def test_many_conversations_and_a_long_one_stay_quick(visit: Visit, quick: Any) 
             for (const { duration } of seen.getEntries()) slowest = Math.max(slowest, duration);
         }).observe({ type: "event", durationThreshold: 16 });
     }""")
+    page.locator("#pb-text").press_sequentially("usual")
+    page.locator("#pb-text").fill("")
+    usual = page.evaluate("slowest")  # on a machine that does other things too
     now = page.evaluate("Date.now()")
     many = [record(f"talk{n}", at=now - n * DAY // 4) for n in range(200)]
     page.set_input_files("#pb-import", export([record("long", 1000, now), *many]))
@@ -230,4 +233,4 @@ def test_many_conversations_and_a_long_one_stay_quick(visit: Visit, quick: Any) 
     page.locator("#pb-search").fill("")
     page.locator(".pb-chat", has_text="long").click()
     expect(page.locator(".pb-said").last).to_have_text("What now?")
-    assert page.evaluate("slowest") < LIMIT
+    assert page.evaluate("slowest") < max(LIMIT, 10 * usual)
