@@ -194,8 +194,8 @@ def _error(turn: TurnView, latest: bool) -> str:
     advice = phrase(key if key in words() else "error.other")
     # The Chinese sentence says what happened and what to do; English has the error's own message.
     sentences = Both(en=f"{turn.error} {advice.en}".strip(), zh=advice.zh)
-    detail = f'<p class="pb-detail" lang="zh">{escape(turn.error)}</p>' if turn.error else ""
     asks = turn.error_kind == "AsksBack"
+    detail = _detail(turn.error, folded=not asks) if turn.error else ""
     retry = _plain_button("retry", turn, "error.again") if latest and not asks else ""
     look, title = ("pb-error pb-asks", "asks.title") if asks else ("pb-error", "error.title")
     return (
@@ -203,6 +203,16 @@ def _error(turn: TurnView, latest: bool) -> str:
         f"<p>{show(sentences)}</p>{detail}"
         f'<p class="pb-choices">{retry}{_plain_button("edit", turn, "error.change")}</p></div>'
     )
+
+
+def _detail(message: str, folded: bool) -> str:
+    """The error's own message on the Chinese page: a question is in the request's language, and
+    everything else in English, behind a press.
+    """
+    own = f'<p class="pb-detail" lang="zh">{escape(message)}</p>'
+    if not folded:
+        return own
+    return f'<details class="pb-detail"><summary>{say("error.detail")}</summary>{own}</details>'
 
 
 def _offers(turn: TurnView, tasks: Tasks, latest: bool) -> str:

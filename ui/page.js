@@ -294,6 +294,11 @@ window.patchbay = (() => {
     like: (button) => raise("rate", { turn: button.dataset.turn, act: "like" }, { stops: false }),
     dislike: (button) => raise("rate", { turn: button.dataset.turn, act: "dislike" }, { stops: false }),
     version: turnOver,
+    unfold: (button) => {
+      const open = button.getAttribute("aria-expanded") !== "true";
+      button.setAttribute("aria-expanded", String(open));
+      button.nextElementSibling.hidden = !open;
+    },
     earlier: () => {
       drawn += DRAWN;
       redraw();

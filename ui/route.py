@@ -73,4 +73,7 @@ def _prints(turn: TurnView) -> str:
     if not turn.fingerprints:
         return ""
     prints = " ".join(f"{key}={value}" for key, value in sorted(turn.fingerprints.items()))
-    return f"<details><summary>{say('route.made')}</summary><code>{escape(prints)}</code></details>"
+    return (
+        '<button type="button" class="pb-plain" data-act="unfold" aria-expanded="false">'
+        f"{say('route.made')}</button><code hidden>{escape(prints)}</code>"
+    )

@@ -24,8 +24,9 @@ def sentences() -> list[str]:
         if file.name in NOT_OF_READING:
             continue
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            called = isinstance(node, ast.Call) and getattr(node.func, "id", "") == "InputError"
-            if called and isinstance(node.args[0], ast.JoinedStr):
+            if not (isinstance(node, ast.Call) and getattr(node.func, "id", "") == "InputError"):
+                continue
+            if isinstance(node.args[0], ast.JoinedStr):
                 found.append("".join(map(_filled, node.args[0].values)))
     return found
 

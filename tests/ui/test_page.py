@@ -27,6 +27,10 @@ def test_english_request_shows_route_and_answer(visit: Visit, quick: Any) -> Non
     expect(answer).to_contain_text("[base] Why is the sky blue?")
     route.click()
     expect(answer.locator(".pb-why")).to_contain_text("a sample request for generation")
+    expect(answer.locator(".pb-why tbody tr")).to_have_count(1)
+    expect(answer.locator(".pb-why code")).to_be_hidden()
+    answer.get_by_role("button", name="Fingerprints").click()
+    expect(answer.locator(".pb-why code")).to_contain_text("base=")
 
 
 def test_chinese_visitor_reads_chinese(visit: Visit, quick: Any) -> None:
