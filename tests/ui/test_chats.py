@@ -217,7 +217,7 @@ def test_many_conversations_and_a_long_one_stay_quick(visit: Visit, quick: Any) 
     many = [record(f"talk{n}", at=now - n * DAY // 4) for n in range(200)]
     page.set_input_files("#pb-import", export([record("long", 1000, now), *many]))
     expect(page.locator(".pb-chat")).to_have_count(201, timeout=60_000)
-    expect(page.locator(".pb-said").last).to_have_text("long asks 999")
+    expect(page.locator(".pb-said").last).to_have_text("long asks 999", timeout=60_000)
     expect(page.locator(".pb-said")).to_have_count(30)
     expect(page.locator("html")).not_to_have_attribute("data-busy", "true")
     page.evaluate("slowest = 0")
