@@ -43,7 +43,7 @@ from tasks.spec import TaskSpec, find_task, load_tasks
 Format = Literal["adapter", "vllm", "gguf-lora", "merged", "gguf", "ollama"]
 MERGED = {"merged", "gguf", "ollama"}
 # The next tokens that a merged model must share with the adapter on `DRIFT_TEXTS`, a little under
-# the least of the starter's adapters: f16 1.000, q8_0 0.956 to 0.978, q4_0 0.511 to 0.800 (of three).
+# the least of the starter's adapters: f16 1.000, q8_0 0.956 to 0.978, q4_0 0.511 to 0.800.
 LEAST_AGREEMENT: dict[Weights, float] = {"f16": 0.99, "q8_0": 0.9, "q4_0": 0.4}
 DRIFT_TEXTS = [
     "The train leaves at nine and arrives before noon.",

@@ -23,13 +23,25 @@ const patchbayFiles = (() => {
   // As documents/names.py has it, until that has told: no path, no marks that turn the writing.
   const shown = (name) => name.split(/[\\/]/).pop().replace(/\p{C}/gu, "");
 
-  function draw() {
+  function draw(differs = true) {
     const list = find(".pb-composer .pb-files");
     if (!list) return;
     list.hidden = items.length === 0;
     list.replaceChildren(...items.map(chip));
-    changed();
+    changed(differs);
   }
+
+  // A sentence in both languages; the style sheet shows one.
+  function both(said) {
+    return ["en", "zh"].map((language) => {
+      const span = document.createElement("span");
+      span.lang = language;
+      span.textContent = `${said[language]} `;
+      return span;
+    });
+  }
+
+  const told = (key) => JSON.parse(find("#pb-file").dataset.told)[key];
 
   function chip(item) {
     const row = find("#pb-file").content.cloneNode(true).firstElementChild;
@@ -38,8 +50,11 @@ const patchbayFiles = (() => {
     row.dataset.pasted = String(item.pasted !== null);
     row.querySelector(".pb-name").textContent = read ? read.name : shown(item.file.name);
     row.querySelector(".pb-size").textContent = size(item.file.size);
-    row.querySelector(".pb-fault").textContent = item.error || "";
-    row.querySelector(".pb-remarks").textContent = (read && read.notes ? read.notes : []).join(" ");
+    row.querySelector(".pb-fault").append(...(item.error ? both(item.error) : []));
+    // A chip of an earlier version has its notes in English only.
+    const { notes: told } = item.answer || {};
+    const notes = told?.length ? told : (read?.notes || []).map((note) => ({ en: note, zh: note }));
+    row.querySelector(".pb-remarks").append(...notes.flatMap(both));
     for (const [name, value] of [["pages", read && read.pages], ["tokens", tokens]]) {
       const fact = row.querySelector(`.pb-${name}`);
       fact.hidden = !value;
@@ -58,21 +73,24 @@ const patchbayFiles = (() => {
 
   async function read(item, file) {
     try {
-      if (file.size > MOST) throw new Error(find("#pb-file").dataset.large);
+      if (file.size > MOST) return failed(item, told("large"));
       const answer = await fetch("gradio_api/attach", {
         method: "POST",
         headers: { "X-File-Name": encodeURIComponent(file.name.toWellFormed?.() ?? file.name) },
         body: file,
       });
-      const told = await answer.json().catch(() => ({}));
-      const { large, lost } = find("#pb-file").dataset;
-      if (!answer.ok) throw new Error(told.error || (answer.status === 413 ? large : lost));
-      const original = patchbayOriginals.writable(told.document) ? await patchbayOriginals.keep(file) : "";
-      Object.assign(item, { state: "ready", answer: { ...told, original } });
-    } catch (error) {
-      const away = error instanceof TypeError; // as fetch says that nobody is there
-      Object.assign(item, { state: "failed", error: away ? find("#pb-file").dataset.lost : error.message });
+      const read = await answer.json().catch(() => ({}));
+      if (!answer.ok) return failed(item, read.error?.en ? read.error : told(answer.status === 413 ? "large" : "lost"));
+      const original = patchbayOriginals.writable(read.document) ? await patchbayOriginals.keep(file) : "";
+      Object.assign(item, { state: "ready", answer: { ...read, original } });
+      draw();
+    } catch {
+      failed(item, told("lost")); // nobody is there
     }
+  }
+
+  function failed(item, error) {
+    Object.assign(item, { state: "failed", error });
     draw();
   }
 
@@ -85,7 +103,7 @@ const patchbayFiles = (() => {
     const item = items[at];
     if (!item || item.pasted === null) return;
     if (!editable(item.pasted)) {
-      item.error = find("#pb-file").dataset.long;
+      item.error = told("long");
       draw();
       return;
     }
@@ -110,6 +128,15 @@ const patchbayFiles = (() => {
   function complete(words) {
     if (!words) return items.length > 0 && items.every((item) => item.pasted !== null);
     return items.every((item) => item.state === "ready");
+  }
+
+  // Those of a draft; what was being read when the page went away is read again.
+  function put(kept) {
+    items = kept;
+    draw(false);
+    for (const item of items.filter(({ state }) => state === "reading")) {
+      line = line.then(() => items.includes(item) && read(item, item.file));
+    }
   }
 
   // Those of an earlier request, to be sent again with its changed words; what goes into the box.
@@ -170,10 +197,14 @@ const patchbayFiles = (() => {
 
   return {
     taken,
+    told,
+    both,
     complete,
     unpack,
     detach,
     restore,
+    put,
+    items: () => items,
     clear: () => void restore([]),
     has: () => items.length > 0,
     onchange: (call) => (changed = call),

@@ -24,6 +24,7 @@ from core.errors import InputError, PatchbayError, TooMany
 from documents import process
 from documents.limits import DEFAULT_LIMITS, ReadingLimits, require_size
 from documents.names import shown_name
+from ui.file_words import in_both
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,9 @@ NAME_HEADER = "x-file-name"  # percent-encoded; a page elsewhere may not send it
 
 
 def attach_route(agent: Agent) -> Route:
-    """`{"document": ..., "tokens": ...}` of a file, or `{"error": ...}`."""
+    """`{"document": ..., "tokens": ..., "notes": [...]}` of a file, or `{"error": ...}`. A note and
+    an error are each `{"en": ..., "zh": ...}`.
+    """
 
     def read(name: str, raw: bytes) -> Response:
         return JSONResponse(_read(agent, name, raw))
@@ -62,7 +65,7 @@ def _route(path: str, agent: Agent, act: Callable[[str, bytes], Response], most:
                 return await run_in_threadpool(act, name, raw)
         except PatchbayError as error:
             statuses = {InputError: 422, TooMany: 429}
-            return JSONResponse({"error": str(error)}, statuses.get(type(error), 503))
+            return JSONResponse({"error": _in_both(str(error))}, statuses.get(type(error), 503))
 
     return Route(path, answer, methods=["POST"])
 
@@ -93,7 +96,8 @@ def _read(agent: Agent, name: str, raw: bytes) -> dict[str, Any]:
         tokens = agent.engine.count_tokens(({"role": "user", "content": document.text},))
     except PatchbayError as error:  # the engine is away; the file was read all the same
         log.info("The tokens of an attached file could not be counted: %s", error)
-    return {"document": document.to_json(), "tokens": tokens}
+    notes = [_in_both(note) for note in document.notes]
+    return {"document": document.to_json(), "tokens": tokens, "notes": notes}
 
 
 def _rewritten(name: str, body: bytes) -> bytes:
@@ -104,3 +108,7 @@ def _rewritten(name: str, body: bytes) -> bytes:
         raise InputError("The new texts came damaged: a JSON list of strings is wanted.") from error
     document = process.read(name, raw)
     return process.write(document, completed(document, texts))
+
+
+def _in_both(sentence: str) -> dict[str, str]:
+    return in_both(sentence).model_dump()

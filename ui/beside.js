@@ -55,18 +55,21 @@ const patchbayBeside = (() => {
     fault.dataset.what = "gone";
     if (!file) return;
     button.disabled = true;
+    let error = null;
     try {
       const answer = await fetch("gradio_api/rewrite", {
         method: "POST",
         headers: { "X-File-Name": encodeURIComponent(read.name) },
         body: new Blob([`${JSON.stringify(texts)}\n`, file]),
       });
-      if (!answer.ok) throw new Error((await answer.json()).error);
-      save(await answer.blob(), button.dataset.name);
-    } catch (error) {
+      if (answer.ok) save(await answer.blob(), button.dataset.name);
+      else ({ error } = await answer.json());
+    } catch {
+      error = patchbayFiles.told("lost");
+    }
+    if (error) {
       fault.dataset.what = "failed";
-      fault.querySelector(".pb-failed").textContent =
-        error instanceof TypeError || error instanceof SyntaxError ? find("#pb-file").dataset.lost : error.message;
+      fault.querySelector(".pb-failed").replaceChildren(...patchbayFiles.both(error));
       fault.hidden = false;
     }
     button.disabled = false;

@@ -1,7 +1,9 @@
 """What the page remembers of a conversation: plain data that lives in the visitor's browser.
 
-The server keeps nothing between requests: a conversation comes in with each request and goes back
-changed. What comes in may be old or damaged, so `read` drops what does not fit.
+The server keeps nothing between requests. The browser has the whole conversation, which branches
+where a request was changed or answered again (`versions.js`). It sends the turns that are shown,
+and gets back the one that has changed. What comes in may be old or damaged: `read` drops what does
+not fit.
 """
 
 from __future__ import annotations
@@ -26,11 +28,11 @@ from agent.step_run import CUT_SHORT, Begun
 from agent.turn_record import StepRecord, TurnRecord
 from core.errors import InputError
 from documents import Document, joined
-from tasks.spec import Message
+from tasks.spec import Both, Message
 
 Status = Literal["pending", "running", "done", "stopped"]
-TITLE_LENGTH = 60
 MAX_INSTRUCTIONS = 2000  # characters; the page takes no more
+DRAWN = 30  # turns at once; earlier ones are asked for
 
 
 class _Data(BaseModel):
@@ -114,11 +116,13 @@ class AttachmentView(_Data):
         document: as `Document.to_json` gives it.
         tokens: how many its text has; None where that could not be counted.
         original: under what name the browser keeps the file itself.
+        notes: those of the document in both languages.
     """
 
     document: dict[str, Any]
     tokens: int | None = None
     original: str = ""
+    notes: list[Both] = []
 
     @field_validator("document")
     @classmethod
@@ -133,9 +137,17 @@ class AttachmentView(_Data):
 
 
 class TurnView(_Data):
-    """A request and what came of it. The browser stores its fields."""
+    """A request and what came of it. The browser stores its fields.
+
+    Attributes:
+        parent: id of the turn before, nothing for a first one. Turns with the same are versions.
+        version: which of them this is, the first being 1; the browser counts them.
+    """
 
     id: str = Field(default_factory=new_id)
+    parent: str = ""
+    version: int = Field(default=1, exclude=True)
+    versions: int = Field(default=1, exclude=True)
     text: str
     attached: list[AttachmentView] = []
     steps: list[StepView] = []
@@ -249,24 +261,36 @@ class TurnView(_Data):
 
 
 class Conversation(_Data):
-    """Turns in order. An empty one has not begun.
+    """The turns that are shown, in order. An empty one has not begun.
 
     Attributes:
         instructions: the person's own system prompt.
+        drawn: so many of the last turns are drawn.
+        unsent: so many turns before these were not sent, because nothing is answered.
     """
 
     id: str = Field(default_factory=new_id)
-    title: str = ""
     instructions: str = Field(default="", max_length=MAX_INSTRUCTIONS)
     turns: list[TurnView] = []
+    drawn: int = Field(default=DRAWN, ge=1, exclude=True)
+    unsent: int = Field(default=0, ge=0, exclude=True)
 
-    def begin(self, text: str, attached: Sequence[AttachmentView] = ()) -> TurnView:
-        """Add a request; the first names the conversation."""
+    def begin(
+        self, text: str, attached: Sequence[AttachmentView] = (), instead_of: TurnView | None = None
+    ) -> TurnView:
+        """Add a request, which may be another version of one that stood in this place."""
         turn = TurnView(text=text, attached=list(attached))
+        if self.turns:
+            turn.parent = self.turns[-1].id
+        if instead_of:
+            turn.version = turn.versions = instead_of.versions + 1
         self.turns.append(turn)
-        if len(self.turns) == 1:
-            self.title = " ".join(text.split())[:TITLE_LENGTH]
         return turn
+
+    @property
+    def earlier(self) -> int:
+        """How many turns before those that are drawn there are."""
+        return self.unsent + max(0, len(self.turns) - self.drawn)
 
     def find(self, turn_id: str) -> int | None:
         """Where the turn is, if it is here."""

@@ -7,15 +7,15 @@ from html import escape
 from typing import Any
 
 from agent.step_run import CUT_SHORT
-from core.errors import UnknownName
-from tasks import languages
 from tasks.spec import Both, TaskSpec
 from ui import markdown
 from ui.bars import draw_bars, percent
 from ui.conversation import Conversation, NoticeView, StepView, TurnView
 from ui.icons import icon
+from ui.route import answered_by, draw_why, language_phrase, task_title
 from ui.sources import draw_sources
 from ui.translated_files import draw_translated_files
+from ui.versions import draw_earlier, draw_versions
 from ui.words import phrase, say, show, words
 
 GradioMessage = dict[str, Any]  # of a chat
@@ -26,12 +26,12 @@ MAX_REQUEST_SHOWN = 20_000  # characters of a request; the whole of it is still 
 
 
 def draw_conversation(conversation: Conversation, tasks: Tasks) -> list[GradioMessage]:
-    """All turns as chat messages."""
-    last = len(conversation.turns) - 1
-    return [
-        message
-        for position, turn in enumerate(conversation.turns)
-        for message in draw_turn(turn, tasks, latest=position == last)
+    """The last turns as chat messages; above them, how many more there are."""
+    shown = conversation.turns[-conversation.drawn :]
+    earlier = draw_earlier(conversation.earlier)
+    above = [{"role": "assistant", "content": [_html(earlier)]}] if earlier else []
+    return above + [
+        message for turn in shown for message in draw_turn(turn, tasks, latest=turn is shown[-1])
     ]
 
 
@@ -40,19 +40,13 @@ def draw_turn(turn: TurnView, tasks: Tasks, latest: bool = True) -> list[GradioM
     routed, running = bool(turn.steps), turn.status == "running"
     parts = [_html(_route(turn, tasks))] if (routed or running) and not turn.offers else []
     for index, step in enumerate([] if turn.offers else turn.steps):
-        parts += _step(index, step, tasks, turn=turn)
+        parts += _step(index, step, turn, tasks)
     if routed or not running:
         parts.append(_html(_foot(turn, tasks, latest)))
     return [
         {"role": "user", "content": [_html(_request(turn))]},
         {"role": "assistant", "content": parts},
     ]
-
-
-def task_title(name: str, tasks: Tasks) -> Both:
-    """The task's title; its name where the task is no longer there."""
-    task = tasks.get(name)
-    return task.title if task else Both(en=name, zh=name)
 
 
 def button(act: str, turn: TurnView, name: str, **more: str) -> str:
@@ -84,7 +78,9 @@ def _request(turn: TurnView) -> str:
     shown = turn.text[:MAX_REQUEST_SHOWN] + ("…" if len(turn.text) > MAX_REQUEST_SHOWN else "")
     edit = button("edit", turn, "act.edit")
     who = f'<span class="pb-hidden">{say("you.said")}: </span>'
-    said = f'<div class="pb-said" dir="auto">{escape(shown)}{_attached(turn)}</div>'
+    # What may need scrolling can be reached by the tab key.
+    reach = ' tabindex="0"' if len(shown) > 400 or shown.count("\n") > 8 else ""
+    said = f'<div class="pb-said" dir="auto"{reach}>{escape(shown)}{_attached(turn)}</div>'
     return f'<div class="pb-request">{who}{said}{edit}</div>'
 
 
@@ -109,12 +105,12 @@ def _route(turn: TurnView, tasks: Tasks) -> str:
         return f'<div class="pb-route pb-wait"><i></i>{progress}</div>'
     names = _names(turn.steps, tasks)
     alone = turn.steps[0] if len(turn.steps) == 1 else None
-    by = f'<span class="pb-soft">{_adapter(alone)}</span>' if alone else ""
+    by = f'<span class="pb-soft">{answered_by(alone)}</span>' if alone else ""
     return (
         '<details class="pb-route"><summary>'
         f'<span class="pb-hidden">{say("route.label")}: </span>{names}'
         f'<span class="pb-number">{percent(turn.confidence)}</span>{by}{icon("chevron")}'
-        f"</summary>{_why(turn, tasks)}</details>"
+        f"</summary>{draw_why(turn, tasks)}</details>"
     )
 
 
@@ -131,47 +127,12 @@ def _names(steps: Sequence[StepView], tasks: Tasks) -> str:
 def _name(step: StepView, tasks: Tasks) -> str:
     task = tasks.get(step.task)
     code = task.target_language(step.slots) if task else None
-    more = f' <span class="pb-soft">{_language(code, "route.to")}</span>' if code else ""
+    more = f' <span class="pb-soft">{language_phrase(code, "route.to")}</span>' if code else ""
     return f"<strong>{show(task_title(step.task, tasks))}</strong>{more}"
 
 
-def _language(code: str, key: str) -> str:
-    """A phrase of words.yaml about a language; what is no code stands as it is."""
-    try:
-        name = Both(en=languages.name(code), zh=languages.name(code, "zh"))
-    except (LookupError, ValueError, UnknownName):
-        name = Both(en=code, zh=code)
-    both = words()[key]
-    return show(Both(en=both.en.format(name=name.en), zh=both.zh.format(name=name.zh)))
-
-
-def _adapter(step: StepView) -> str:
-    return say("route.adapter", name=step.adapter) if step.adapter else say("route.base")
-
-
-def _why(turn: TurnView, tasks: Tasks) -> str:
-    reason = f"reason.{turn.reason}"
-    rows = [
-        ("route.decided", say(reason) if reason in words() else escape(turn.reason)),
-        ("route.time", say("route.milliseconds", n=f"{turn.milliseconds:.0f}")),
-    ]
-    for step in turn.steps:
-        title = show(task_title(step.task, tasks))
-        rows.append(("route.answered", f"{title} {percent(step.confidence)}, {_adapter(step)}"))
-        task = tasks.get(step.task)
-        if code := task.source_language(step.slots) if task else None:
-            rows.append(("route.answered", _language(code, "route.from")))
-        if step.nearest:
-            rows.append(("route.nearest", f"<q>{escape(step.nearest)}</q>"))
-    if turn.fingerprints:
-        prints = " ".join(f"{key}={value}" for key, value in sorted(turn.fingerprints.items()))
-        rows.append(("route.made", f"<code>{escape(prints)}</code>"))
-    listed = "".join(f"<div><dt>{say(key)}</dt><dd>{value}</dd></div>" for key, value in rows)
-    return f"<dl>{listed}</dl>"
-
-
-def _step(index: int, step: StepView, tasks: Tasks, turn: TurnView) -> Iterator[GradioContent]:
-    head = "" if len(turn.steps) == 1 else _step_head(index, step, tasks)
+def _step(index: int, step: StepView, turn: TurnView, tasks: Tasks) -> Iterator[GradioContent]:
+    head = "" if len(turn.steps) == 1 else _step_head(index, step, turn, tasks)
     notes = "".join(map(_notice, step.notices))
     if head or notes:
         yield _html(head + notes)
@@ -187,14 +148,16 @@ def _step(index: int, step: StepView, tasks: Tasks, turn: TurnView) -> Iterator[
         yield _html(draw_translated_files(turn, index, language))
 
 
-def _step_head(index: int, step: StepView, tasks: Tasks) -> str:
+def _step_head(index: int, step: StepView, turn: TurnView, tasks: Tasks) -> str:
     begun = step.status in {"running", "done"} or step.text
-    by = f'<span class="pb-soft">{_adapter(step)}</span>' if begun else ""
+    by = f'<span class="pb-soft">{answered_by(step)}</span>' if begun else ""
+    done = step.status == "done" and step.text
+    copy = button("copy", turn, "act.copy.step", data_step=str(index)) if done else ""
     return (
         f'<div class="pb-step" data-status="{step.status}"><i></i>'
         f'<span class="pb-hidden">{say("step.number", n=index + 1)}: </span>'
         f'{_name(step, tasks)}<span class="pb-number">{percent(step.confidence)}</span>{by}'
-        f'<span class="pb-state">{say(f"step.{step.status}")}</span></div>'
+        f'<span class="pb-state">{say(f"step.{step.status}")}</span>{copy}</div>'
     )
 
 
@@ -236,8 +199,8 @@ def _error(turn: TurnView, latest: bool) -> str:
     advice = phrase(key if key in words() else "error.other")
     # The Chinese sentence says what happened and what to do; English has the error's own message.
     sentences = Both(en=f"{turn.error} {advice.en}".strip(), zh=advice.zh)
-    detail = f'<p class="pb-detail" lang="zh">{escape(turn.error)}</p>' if turn.error else ""
     asks = turn.error_kind == "AsksBack"
+    detail = _detail(turn.error, folded=not asks) if turn.error else ""
     retry = _plain_button("retry", turn, "error.again") if latest and not asks else ""
     look, title = ("pb-error pb-asks", "asks.title") if asks else ("pb-error", "error.title")
     return (
@@ -245,6 +208,16 @@ def _error(turn: TurnView, latest: bool) -> str:
         f"<p>{show(sentences)}</p>{detail}"
         f'<p class="pb-choices">{retry}{_plain_button("edit", turn, "error.change")}</p></div>'
     )
+
+
+def _detail(message: str, folded: bool) -> str:
+    """The error's own message on the Chinese page: a question is in the request's language, and
+    everything else in English, behind a press.
+    """
+    own = f'<p class="pb-detail" lang="zh">{escape(message)}</p>'
+    if not folded:
+        return own
+    return f'<details class="pb-detail"><summary>{say("error.detail")}</summary>{own}</details>'
 
 
 def _offers(turn: TurnView, tasks: Tasks, latest: bool) -> str:
@@ -277,7 +250,8 @@ def _plain_button(act: str, turn: TurnView, name: str) -> str:
 def _actions(turn: TurnView, latest: bool) -> str:
     buttons = []
     if turn.answer:
-        buttons.append(button("copy", turn, "act.copy"))
+        every = len([step for step in turn.steps if step.text]) > 1
+        buttons.append(button("copy", turn, "act.copy.all" if every else "act.copy"))
     if latest and not turn.offers:
         buttons.append(button("retry", turn, "act.retry"))
     if latest:
@@ -289,17 +263,16 @@ def _actions(turn: TurnView, latest: bool) -> str:
     rated = f'<span class="pb-soft pb-kept">{say("act.rated")}</span>' if turn.rating else ""
     cost = say("end.cost", tokens=turn.tokens, seconds=f"{turn.seconds:.1f}")
     shown = f'<span class="pb-cost">{cost}</span>' if turn.status == "done" and turn.tokens else ""
-    return f'<div class="pb-actions">{"".join(buttons)}{rated}{shown}</div>'
+    versions = draw_versions(turn)
+    return f'<div class="pb-actions">{versions}{"".join(buttons)}{rated}{shown}</div>'
 
 
 def _again(turn: TurnView, tasks: Tasks, plans: Sequence[Sequence[str]], label: str) -> str:
-    """The skills to answer with in place of those plans."""
-    others = [name for name in tasks if [name] not in plans]
-    if not others:
-        return ""
+    """The skills to answer with in place of those plans, each always in its place."""
     buttons = "".join(
         f'<button type="button" class="pb-other" data-act="reroute" data-task="{escape(name)}" '
-        f'data-turn="{escape(turn.id)}">{show(tasks[name].title)}</button>'
-        for name in others
+        f'data-turn="{escape(turn.id)}"{" disabled" if [name] in plans else ""}>'
+        f"{show(task.title)}</button>"
+        for name, task in tasks.items()
     )
     return f'<div class="pb-again"><span>{say(label)}</span>{buttons}</div>'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -40,23 +41,6 @@ def draw_header(base: str, profile: str, terms: str = "") -> str:
 <button type="button" class="pb-act" data-act="theme">{icon("theme")}
 <span class="pb-tip">{say("theme.change")}</span></button>
 </div></header>"""
-
-
-def draw_list() -> str:
-    """The frame for the list of conversations; the script fills it from the browser's storage."""
-    return f"""<nav class="pb-list" {attributes(aria_label="chats.title")}>
-<button type="button" class="pb-new" data-act="fresh">{icon("plus")}{say("chats.new")}</button>
-<a class="pb-tables" href="tables/">{icon("table")}{say("tables.link")}</a>
-<ul class="pb-chats"></ul>
-<p class="pb-none">{say("chats.none")}</p>
-<p class="pb-where">{say("chats.where")}
-<button type="button" class="pb-plain" data-act="clear"><span class="pb-first">{say("chats.clear")}
-</span><span class="pb-sure">{say("chats.sure")}</span></button></p>
-<template id="pb-chat"><li>
-<button type="button" class="pb-chat" dir="auto" data-act="open"></button>
-<button type="button" class="pb-act" data-act="forget">{icon("delete")}
-<span class="pb-tip">{say("chats.delete")}</span></button></li></template>
-</nav>"""
 
 
 def draw_welcome(tasks: Mapping[str, TaskSpec]) -> str:
@@ -112,7 +96,8 @@ def draw_composer(tasks: Mapping[str, TaskSpec], kept_in: Path, copied_to: str =
 <button type="button" class="pb-stop" data-act="stop">{icon("stop")}
 <span class="pb-hidden">{say("box.stop")}</span></button></div>
 <p class="pb-problem" role="alert" hidden><span class="pb-lost">{say("error.lost")}</span>
-<span class="pb-full">{say("error.storage")}</span>
+<span class="pb-full">{say("error.storage")}
+<button type="button" class="pb-plain" data-act="exportthis">{say("chats.this")}</button></span>
 <span class="pb-long">{say("error.long")}</span></p>
 <div class="pb-under"><span class="pb-keys">{say("box.keys")}</span>
 {_instructions()}
@@ -121,13 +106,10 @@ def draw_composer(tasks: Mapping[str, TaskSpec], kept_in: Path, copied_to: str =
 
 
 def _told() -> str:
-    """What the script says of a file by itself; attributes follow the interface's language."""
-    return attributes(
-        data_large="file.large",
-        data_lost="file.lost",
-        data_long="file.long",
-        data_pasted="file.pasted",
-    )
+    """What the script says of a file by itself, in both languages."""
+    said = {kind: phrase(f"file.{kind}").model_dump() for kind in ("large", "lost", "long")}
+    shown = escape(json.dumps(said, ensure_ascii=False))
+    return f'data-told="{shown}" {attributes(data_pasted="file.pasted")}'
 
 
 def _commands(tasks: Mapping[str, TaskSpec]) -> str:

@@ -1,7 +1,8 @@
 """Serve the page: each thing a visitor does becomes a call of the agent, drawn as it streams.
 
-The conversation comes in with every call and goes back changed; nothing of it stays here. All that
-is kept while an answer runs is the switch that ends it, under the visitor's session.
+The conversation comes in with every call and the turn that has changed goes back; nothing of it
+stays here. All that is kept while an answer runs is the switch that ends it, under the visitor's
+session.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ from ui.words import say
 log = logging.getLogger(__name__)
 
 REDRAW_SECONDS = 0.06  # text that comes faster is drawn together
-Rendered = tuple[list[GradioMessage], Any]  # the chat, and the conversation for the browser to keep
+KEEP_SECONDS = 2.0  # so often the browser keeps what there is of an answer
+Rendered = tuple[list[GradioMessage], Any]  # the chat, and what the browser is to keep of it
 
 
 class PageHandlers:
@@ -46,29 +48,25 @@ class PageHandlers:
         self.keys = keys
         self._stops: dict[str, threading.Event] = {}
 
-    def show(self, stored: Any) -> list[GradioMessage]:
-        """Draw the conversation the browser kept."""
-        return draw_conversation(read(stored), self.agent.tasks)
-
-    def open(self, event: gr.EventData, request: gr.Request) -> Rendered:
-        """Show another conversation, or an empty one."""
+    def open(self, stored: Any, request: gr.Request) -> list[GradioMessage]:
+        """Show a conversation, or another version of it."""
         self.stop(request)
-        conversation = read(_data(event).get("conversation"))
-        return draw_conversation(conversation, self.agent.tasks), conversation.model_dump()
+        return draw_conversation(read(stored), self.agent.tasks)
 
     def send(self, stored: Any, event: gr.EventData, request: gr.Request) -> Iterator[Rendered]:
         """Answer a new request, or one that replaces an earlier request and all after it."""
         data = _data(event)
         conversation = read(stored)
         replaced = conversation.find(str(data.get("turn", "")))
+        old = None if replaced is None else conversation.turns[replaced]
         if replaced is not None:
             del conversation.turns[replaced:]
-        turn = conversation.begin(str(data.get("text", "")))
+        turn = conversation.begin(str(data.get("text", "")), instead_of=old)
         try:
             turn.attached = read_attached(data.get("attached"))
         except InputError as error:
             turn.apply(Failed(str(error), type(error).__name__))
-            yield draw_conversation(conversation, self.agent.tasks), conversation.model_dump()
+            yield self._drawn(conversation, turn)
         else:
             yield from self._answer(conversation, turn, request)
 
@@ -77,7 +75,7 @@ class PageHandlers:
         conversation = read(stored)
         if conversation.turns:
             old = conversation.turns.pop()
-            turn = conversation.begin(old.text, old.attached)
+            turn = conversation.begin(old.text, old.attached, instead_of=old)
             turn.corrects = old.corrects
             task = old.tasks[0] if old.reason == "chosen" and old.tasks else None
             picked = old.tasks if old.reason == "picked" else None
@@ -99,12 +97,9 @@ class PageHandlers:
         conversation = read(stored)
         if conversation.turns and tasks and set(tasks) <= set(self.agent.tasks):
             old = conversation.turns.pop()
-            turn = TurnView(
-                text=old.text,
-                attached=old.attached,
-                corrects=self._correct(conversation, old, tasks),
-            )
-            conversation.turns.append(turn)
+            corrects = self._correct(conversation, old, tasks)
+            turn = conversation.begin(old.text, old.attached, instead_of=old)
+            turn.corrects = corrects
             yield from self._answer(conversation, turn, request, **how)
 
     def more(self, stored: Any, request: gr.Request) -> Iterator[Rendered]:
@@ -113,22 +108,35 @@ class PageHandlers:
         if conversation.turns and conversation.turns[-1].goes_on:
             yield from self._answer(conversation, conversation.turns[-1], request, more=True)
 
-    def undo(self, stored: Any) -> Rendered:
-        """Take the last request and its answer back."""
+    def undo(self, stored: Any, event: gr.EventData) -> list[GradioMessage]:
+        """Draw what stands after the last turn was taken back.
+
+        The routing example that it was is taken back too, to an earlier one of the same request.
+        """
         conversation = read(stored)
-        del conversation.turns[-1:]
-        return draw_conversation(conversation, self.agent.tasks), conversation.model_dump()
+        corrects = str(_data(event).get("corrects", ""))
+        last = conversation.turns[-1] if conversation.turns else None
+        if corrects and last and last.corrects == corrects:
+            past = conversation.model_copy(update={"turns": conversation.turns[:-1]})
+            self._correct(past, last, last.tasks)
+        elif corrects:
+            self._stored(lambda: self.feedback.forget_correction(corrects))
+        return draw_conversation(conversation, self.agent.tasks)
 
     def rate(self, stored: Any, event: gr.EventData) -> Rendered:
         """Keep a like or dislike; pressing it again takes it back."""
         conversation = read(stored)
         data = _data(event)
         index = conversation.find(str(data.get("turn", "")))
-        if index is not None:
-            turn = conversation.turns[index]
-            wanted: Literal[-1, 1] = 1 if data.get("act") == "like" else -1
-            self._rate(turn, 0 if turn.rating == wanted else wanted)
-        return draw_conversation(conversation, self.agent.tasks), conversation.model_dump()
+        if index is None:
+            return draw_conversation(conversation, self.agent.tasks), gr.skip()
+        turn = conversation.turns[index]
+        wanted: Literal[-1, 1] = 1 if data.get("act") == "like" else -1
+        self._rate(turn, 0 if turn.rating == wanted else wanted)
+        return self._drawn(conversation, turn)
+
+    def _drawn(self, conversation: Conversation, changed: TurnView) -> Rendered:
+        return draw_conversation(conversation, self.agent.tasks), _kept(conversation, changed)
 
     def stop(self, request: gr.Request) -> None:
         """End what runs for this visitor: asked for, or because the page has gone."""
@@ -146,17 +154,18 @@ class PageHandlers:
     ) -> Iterator[Rendered]:
         """Draw the turn while it is answered; `how` goes to the agent."""
         past = conversation.model_copy(update={"turns": conversation.turns[:-1]})
-        before = [
-            message
-            for earlier in past.turns
-            for message in draw_turn(earlier, self.agent.tasks, latest=False)
-        ]
+        before = draw_conversation(conversation, self.agent.tasks)[:-2]
         begun = turn.go_on() if more else None
-        yield before + draw_turn(turn, self.agent.tasks), conversation.model_dump()
+        kept = time.monotonic()
+        yield before + draw_turn(turn, self.agent.tasks), _kept(conversation, turn)
         with closing(self._run(turn, past, request, how, begun=begun)) as ticks:
             for _ in ticks:
-                yield before + draw_turn(turn, self.agent.tasks), gr.skip()
-        yield before + draw_turn(turn, self.agent.tasks), conversation.model_dump()
+                decided = all(step.status == "done" for step in turn.steps)
+                due = decided or time.monotonic() - kept >= KEEP_SECONDS
+                kept = time.monotonic() if due else kept
+                keep = _kept(conversation, turn) if due else gr.skip()
+                yield before + draw_turn(turn, self.agent.tasks), keep
+        yield before + draw_turn(turn, self.agent.tasks), _kept(conversation, turn)
 
     def _run(
         self,
@@ -241,6 +250,11 @@ class PageHandlers:
         if self.backup and self.backup.problem:
             gr.Warning(say("kept.behind", name=self.backup.name), title="Patchbay")
         return True
+
+
+def _kept(conversation: Conversation, turn: TurnView) -> dict[str, Any]:
+    """The turn for the browser to put into its conversation."""
+    return {"conversation": conversation.id, "turn": turn.model_dump()}
 
 
 def _data(event: gr.EventData) -> dict[str, Any]:

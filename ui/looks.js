@@ -4,6 +4,8 @@ const patchbayLooks = (() => {
   const root = document.documentElement;
   const LANGUAGES = ["en", "zh"];
   const THEMES = ["system", "light", "dark"];
+  // What the switch goes through; the first press always changes the colours.
+  const order = () => ["system", ...(system.matches ? ["light", "dark"] : ["dark", "light"])];
 
   function language() {
     const chosen = load("patchbay.language");
@@ -42,8 +44,8 @@ const patchbayLooks = (() => {
   }
 
   function nextTheme() {
-    const position = THEMES.indexOf(root.dataset.theme);
-    save("patchbay.theme", THEMES[(position + 1) % THEMES.length]);
+    const position = order().indexOf(root.dataset.theme);
+    save("patchbay.theme", order()[(position + 1) % THEMES.length]);
     paint();
   }
 

@@ -1,7 +1,8 @@
 // The files that were attached, as they came: a translation can be written into them. They stay in
-// this browser's database (localStorage has no room for them) as long as a conversation names them.
+// this browser's storage, in a database of their own, as long as a conversation names them.
 const patchbayOriginals = (() => {
   const DAY = 86400000; // ms that a file is kept which no conversation names yet
+  const SWEPT = "patchbay.swept";
   const FORMATS = ["docx", "markdown", "html", "text", "srt", "vtt"]; // see documents.WRITABLE
 
   const names = (conversations) =>
@@ -14,7 +15,7 @@ const patchbayOriginals = (() => {
     });
 
   async function files(mode) {
-    const opening = indexedDB.open("patchbay", 1);
+    const opening = indexedDB.open("patchbay.originals", 1);
     opening.onupgradeneeded = () => opening.result.createObjectStore("files");
     return (await settled(opening)).transaction("files", mode).objectStore("files");
   }
@@ -38,13 +39,21 @@ const patchbayOriginals = (() => {
     }
   }
 
-  // Those that no conversation names any more go.
-  async function sweep(conversations) {
-    const named = new Set(names(conversations));
+  async function named() {
+    const ids = (await patchbayStore.list()).map(({ id }) => id);
+    return new Set(names((await patchbayStore.records(ids)).map(({ conversation }) => conversation)));
+  }
+
+  // Once a day those go that no conversation names any more.
+  async function sweep() {
+    if (Date.now() - patchbayStore.load(SWEPT, 0) < DAY) return;
+    patchbayStore.save(SWEPT, Date.now());
     try {
+      if (!(await settled((await files("readonly")).count()))) return;
+      const wanted = await named();
       const kept = await files("readwrite");
       for (const name of await settled(kept.getAllKeys())) {
-        if (named.has(name)) continue;
+        if (wanted.has(name)) continue;
         const { at } = await settled(kept.get(name));
         if (Date.now() - at > DAY) kept.delete(name);
       }
@@ -53,12 +62,14 @@ const patchbayOriginals = (() => {
     }
   }
 
-  // Those of a conversation that was deleted go at once, but for what others name too.
-  async function forget({ turns }, others) {
-    const shared = new Set(names(others));
+  // Those of conversations that stay deleted go, but for what others name too.
+  async function forget(conversations) {
+    const gone = names(conversations).filter(Boolean);
+    if (!gone.length) return;
+    const wanted = await named();
     try {
       const kept = await files("readwrite");
-      names([{ turns }]).filter((name) => name && !shared.has(name)).forEach((name) => kept.delete(name));
+      gone.filter((name) => !wanted.has(name)).forEach((name) => kept.delete(name));
     } catch {
       // nothing is kept, then
     }

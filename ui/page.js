@@ -4,53 +4,118 @@
 window.patchbay = (() => {
   const root = document.documentElement;
   const find = (selector) => document.querySelector(selector);
-  const { forget, keep, all } = patchbayStore;
   const { speak, choose, nextTheme } = patchbayLooks;
+  const versions = patchbayVersions;
+  const drafts = patchbayDrafts;
   const files = patchbayFiles;
   const commands = patchbayCommands;
   const { beside, besides, download } = patchbayBeside;
+  const chats = patchbayChats;
+  const running = patchbayRunning;
+  const { raise, rested } = running;
+  const DRAWN = 30; // turns at once; see conversation.py
 
-  let trigger = null; // Gradio's way to raise an event of the bridge
-  let current = null; // the conversation that is open
-  let waiting = null; // resolves when what runs has come to rest
+  let current = versions.fresh(); // the conversation that is open
+  let drawn = DRAWN; // so many of its last turns
   let sent = null; // text that was sent and not yet taken up
   let editing = null; // the turn that the composer's text replaces
 
-  // --- conversations -----------------------------------------------------------------------
-  function list() {
-    const chats = find(".pb-chats");
-    if (!chats) return;
-    const kept = all();
-    find(".pb-list").dataset.empty = String(kept.length === 0);
-    chats.replaceChildren(
-      ...kept.map((conversation) => {
-        const row = find("#pb-chat").content.cloneNode(true);
-        const open = row.querySelector(".pb-chat");
-        open.textContent = conversation.title || "…";
-        open.dataset.id = conversation.id;
-        open.setAttribute("aria-current", String(Boolean(current) && conversation.id === current.id));
-        row.querySelector("[data-act=forget]").dataset.id = conversation.id;
-        return row;
-      }),
-    );
+  // --- the conversation ----------------------------------------------------------------------
+  const path = () => versions.path(current);
+
+  // What the server is given of it with every event. For an answer it reads all turns.
+  function shown() {
+    const turns = path();
+    const unsent = running.answers() ? 0 : Math.max(0, turns.length - drawn);
+    return { ...current, chosen: undefined, drawn, unsent, turns: turns.slice(unsent) };
   }
 
-  // Python hands the conversation back: when a request is taken up, and when it is answered.
-  function remember(conversation) {
-    current = conversation && conversation.turns ? conversation : null;
-    if (current && current.turns.length) {
-      complain("full", !keep(current));
-      if (sent !== null && current.turns.some((turn) => turn.text === sent)) accepted();
+  // A turn comes back: when it is taken up, now and then, and when it is answered.
+  function take(changed) {
+    if (!changed || changed.conversation !== current.id) return;
+    const begun = current.turns.length > 0;
+    versions.put(current, changed.turn);
+    if (sent !== null && changed.turn.text === sent) accepted();
+    if (!begun) address();
+    if (decided(changed.turn)) delete root.dataset.busy;
+    keep();
+  }
+
+  // The bars are there, and what is still at work only says which words carried the decision.
+  const decided = ({ steps }) => steps.length > 0 && steps.every(({ status }) => status === "done");
+
+  async function keep(how) {
+    const mine = current;
+    const stored = await patchbayStore.keep(mine, how);
+    complain("full", !stored);
+    if (stored && current === mine && !running.runs()) current = stored;
+    chats.refresh();
+  }
+
+  const redraw = () => raise("open", {}, { stops: false });
+
+  // Show a conversation: what is drawn of it, and what was being written there.
+  function show(conversation, visits = true) {
+    menu(false);
+    setDown();
+    return raise("open", {}, {
+      first: () => {
+        current = conversation;
+        drawn = DRAWN;
+        takeUp();
+        address(visits);
+        patchbayScroll.begin();
+      },
+    });
+  }
+
+  function address(visits = false) {
+    const begun = current.turns.length > 0;
+    const there = begun ? `#${current.id}` : location.pathname + location.search;
+    if (begun ? location.hash !== there : location.hash) {
+      history[visits ? "pushState" : "replaceState"](null, "", there);
     }
-    list();
-    dictate((conversation && conversation.instructions) || "");
+    drafts.showing(current.id, begun);
+    chats.mark(current.id);
   }
 
-  function ready(conversation) {
-    remember(conversation);
+  // The one that is not begun, and may have a draft; a new one where another tab has begun it.
+  async function unbegun() {
+    const id = drafts.fresh();
+    return versions.fresh(id && !(await patchbayStore.open(id)) ? id : versions.newId());
+  }
+
+  async function open(id, visits = true) {
+    if (id === current.id) return menu(false);
+    const conversation = await patchbayStore.open(id);
+    if (conversation) show(conversation, visits);
+    else chats.tell("absent");
+  }
+
+  async function fresh() {
+    if (current.turns.length) await show(await unbegun());
+    else menu(false);
+    box().focus();
+  }
+
+  const addressed = () => decodeURIComponent(location.hash.slice(1));
+
+  // When the page is there. `before` is what an earlier version had open.
+  async function start(before) {
     speak();
+    await patchbayStore.migrate(before);
+    const wanted = addressed() || drafts.last() || (before && before.id);
+    const conversation = wanted && (await patchbayStore.open(wanted));
+    if (!conversation && addressed()) chats.tell("absent");
+    const typed = box().value;
+    await show(conversation || (await unbegun()), false);
+    if (typed) write(typed);
+    patchbayScroll.watch();
+    chats.refresh();
+    await rested();
     root.dataset.ready = "true";
     resize();
+    if (!matchMedia("(pointer: coarse)").matches) box().focus(); // a phone would open its keyboard
   }
 
   // --- composer ----------------------------------------------------------------------------
@@ -66,11 +131,30 @@ window.patchbay = (() => {
     find(".pb-wish").hidden = !files.has() || words !== "" || files.complete(words);
   }
 
-  function write(text) {
+  // What is being written is kept as a draft of this conversation.
+  function setDown() {
+    const instructions = current.turns.length ? "" : current.instructions;
+    const draft = { text: box().value, editing, instructions };
+    if (!drafts.write(current.id, draft)) complain("full", true);
+  }
+
+  async function takeUp() {
+    const { id } = current;
+    const draft = drafts.read(id) || {};
+    if (draft.instructions) current.instructions = draft.instructions;
+    dictate(current.instructions);
+    edit(versions.find(current, draft.editing) ? draft.editing : null);
+    files.put([]);
+    write(draft.text || "", false);
+    const items = await drafts.files(id);
+    if (items && id === current.id && !files.has()) files.put(items);
+  }
+
+  function write(text, focus = true) {
     box().value = text;
     commands.close();
     resize();
-    box().focus();
+    if (focus) box().focus();
   }
 
   function edit(id) {
@@ -83,6 +167,7 @@ window.patchbay = (() => {
     files.clear();
     sent = null;
     edit(null);
+    setDown();
   }
 
   function complain(what, shown) {
@@ -99,64 +184,24 @@ window.patchbay = (() => {
     find(".pb-own").dataset.set = String(text.trim() !== "");
   }
 
-  const instruct = (conversation) => ({ ...conversation, instructions: find("#pb-own").value });
-
-  // --- running -----------------------------------------------------------------------------
-  function begin(answers) {
-    if (answers) root.dataset.busy = "true";
-    let rest;
-    waiting = new Promise((resolve) => (rest = resolve));
-    waiting.rest = rest;
-    watch(waiting);
+  function instruct() {
+    current.instructions = find("#pb-own").value;
+    if (current.turns.length) keep();
+    else setDown();
   }
 
-  // Gradio says nothing when the server goes away, or starts anew, in the middle of an answer.
-  async function watch(mine) {
-    const server = () => fetch("gradio_api/app_id").then((is) => is.text(), () => null);
-    const started = await server();
-    while (waiting === mine) {
-      await new Promise((wake) => setTimeout(wake, 3000));
-      const now = await server();
-      if (waiting === mine && (now === null || now !== started)) idle(true);
-    }
-  }
-
-  function idle(lost = sent !== null) {
-    delete root.dataset.busy;
-    complain("lost", lost);
-    complain("long", false);
+  // --- what is pressed -----------------------------------------------------------------------
+  running.onend((fault) => {
+    complain("lost", fault === "lost" || (!fault && sent !== null));
+    complain("long", fault === "long");
     sent = null;
-    if (waiting) waiting.rest();
-    waiting = null;
-  }
-
-  // Nor does it say anything when an event is refused, by the server or a proxy before it.
-  const ask = window.fetch;
-  window.fetch = async (...request) => {
-    const answer = await ask(...request);
-    if (!answer.ok && new URL(answer.url).pathname.endsWith("/queue/join")) refused(answer.status);
-    return answer;
-  };
-
-  function refused(status) {
-    idle(status !== 413);
-    complain("long", status === 413);
-  }
-
-  // Raise an event of the bridge, one at a time: what runs is stopped (or waited for) first.
-  async function raise(event, data = {}, stops = true) {
-    if (waiting && stops) trigger("stop", {});
-    while (waiting) await waiting;
-    begin(["send", "retry", "reroute", "pick", "more"].includes(event));
-    if (event === "send") sent = data.text;
-    trigger(event, data);
-  }
+  });
 
   function send(request, turn = null) {
     if (!request.text || root.dataset.busy) return;
     commands.close();
     root.dataset.busy = "true"; // also while a moment's other work ends: a second Enter is one too many
-    raise("send", { ...request, turn });
+    raise("send", { ...request, turn }, { first: () => (sent = request.text) });
   }
 
   function sendBox() {
@@ -164,64 +209,37 @@ window.patchbay = (() => {
     if (files.complete(words)) send(files.taken(words), editing);
   }
 
-  function turnOf(id) {
-    return current ? current.turns.find((turn) => turn.id === id) : undefined;
-  }
+  const turnOf = (id) => versions.find(current, id);
 
-  function answerOf(turn) {
-    return [...turn.steps].reverse().map((step) => step.text).find(Boolean) || "";
-  }
-
-  async function copy(button) {
-    const turn = turnOf(button.dataset.turn);
-    if (!turn) return;
-    try {
-      await navigator.clipboard.writeText(answerOf(turn));
-    } catch {
-      copyByHand(answerOf(turn)); // no clipboard without https
-    }
-    button.dataset.done = "true";
-    setTimeout(() => delete button.dataset.done, 1500);
-  }
-
-  function copyByHand(text) {
-    const area = document.createElement("textarea");
-    area.value = text;
-    document.body.append(area);
-    area.select();
-    document.execCommand("copy");
-    area.remove();
-  }
-
+  // The last request and its answer are taken back: to the version before, or into the composer.
   async function undo() {
-    const last = current && current.turns.at(-1);
-    await raise("undo");
-    if (!last || box().value.trim() || files.has()) return;
+    const last = path().at(-1);
+    if (!last) return;
+    await rested();
+    const other = versions.remove(current, last);
+    keep({ gone: [last.id] });
+    await raise("undo", { corrects: last.corrects });
+    if (other || box().value.trim() || files.has()) return;
     write(files.restore(last.attached || [], last.text));
+    setDown();
   }
 
-  function erase(conversation) {
-    if (!conversation) return;
-    forget(conversation.id);
-    patchbayOriginals.forget(conversation, all());
+  async function turnOver(button) {
+    const turn = turnOf(button.dataset.turn);
+    const { by } = button.dataset;
+    const row = [...document.querySelectorAll(".pb-actions")].indexOf(button.closest(".pb-actions"));
+    await rested();
+    versions.step(current, turn, Number(by));
+    keep({ known: {} });
+    await redraw();
+    await rested();
+    const there = document.querySelectorAll(".pb-actions")[row];
+    there?.querySelector(`[data-act=version][data-by="${by}"]:not(:disabled), [data-act=version]:not(:disabled)`)?.focus();
   }
 
-  function drop(id) {
-    erase(patchbayStore.open(id));
-    if (current && current.id === id) raise("open", { conversation: null });
-    list();
-  }
-
-  function clear(button) {
-    if (button.dataset.sure !== "true") {
-      button.dataset.sure = "true";
-      setTimeout(() => delete button.dataset.sure, 4000);
-      return;
-    }
-    delete button.dataset.sure;
-    all().forEach(erase);
-    raise("open", { conversation: null });
-    list();
+  async function gone(ids) {
+    for (const id of ids) drafts.forget(id);
+    if (ids.includes(current.id)) show(await unbegun());
   }
 
   function menu(open = root.dataset.menu !== "open") {
@@ -229,27 +247,36 @@ window.patchbay = (() => {
     find("[data-act=menu]").setAttribute("aria-expanded", String(open));
   }
 
+  // Leaves what is open, else an edit, else the answer that runs.
   function escape() {
-    menu(false);
-    const open = find(".pb-under details[open]");
-    if (!open) return;
-    open.open = false;
-    open.querySelector("summary").focus();
+    const open = find(".pb-under details[open], .pb-more[open]");
+    if (open) {
+      open.open = false;
+      open.querySelector("summary").focus();
+    } else if (root.dataset.menu === "open") {
+      menu(false);
+      find("[data-act=menu]").focus();
+    } else if (editing !== null) {
+      acts.cancel();
+    } else if (root.dataset.busy) {
+      acts.stop();
+    }
   }
 
-  function show(conversation) {
-    menu(false);
-    edit(null);
-    raise("open", { conversation });
-  }
-
-  // Another tab kept or deleted a conversation. Where it is the one shown here, take up its turns,
-  // or the next request from here would undo them.
-  function follow({ key, newValue }) {
-    list();
-    if (!current || waiting || !newValue || key !== patchbayStore.keyOf(current.id)) return;
-    const { conversation } = JSON.parse(newValue);
-    if (conversation.turns.at(-1).status !== "running") raise("open", { conversation });
+  // Another tab kept or deleted a conversation. Where it is the one shown here, take up its turns.
+  async function follow({ id }) {
+    chats.refresh();
+    if (id !== current.id || running.runs()) return;
+    const conversation = await patchbayStore.open(id);
+    if (!conversation || running.runs() || id !== current.id) return;
+    if (!current.turns.length) {
+      current.id = versions.newId(); // begun there; what is written here is of another one
+      drafts.showing(current.id, false);
+      setDown();
+    } else if (path().at(-1)?.status !== "running" && versions.path(conversation).at(-1)?.status !== "running") {
+      current = conversation;
+      redraw();
+    }
   }
 
   const acts = {
@@ -257,38 +284,47 @@ window.patchbay = (() => {
     attach: () => find("#pb-pick").click(),
     unpack: (button) => files.unpack(Number(button.dataset.at), (text) => write(`${box().value}${text}`)),
     detach: (button) => files.detach(Number(button.dataset.at)),
-    stop: () => trigger("stop", {}),
+    stop: running.stop,
     example: (button) => send({ text: button.dataset.text, attached: [] }),
     retry: () => raise("retry"),
     more: () => raise("more"),
     reroute: (button) => raise("reroute", { task: button.dataset.task }),
     pick: (button) => raise("pick", { tasks: button.dataset.tasks }),
     undo,
-    copy,
+    copy: (button) => turnOf(button.dataset.turn) && patchbayCopy.copy(turnOf(button.dataset.turn), button),
     beside: (button) => beside(button, turnOf(button.dataset.turn)),
     besides,
     download: (button) => download(button, turnOf(button.dataset.turn)),
-    like: (button) => raise("rate", { turn: button.dataset.turn, act: "like" }, false),
-    dislike: (button) => raise("rate", { turn: button.dataset.turn, act: "dislike" }, false),
+    like: (button) => raise("rate", { turn: button.dataset.turn, act: "like" }, { stops: false }),
+    dislike: (button) => raise("rate", { turn: button.dataset.turn, act: "dislike" }, { stops: false }),
+    version: turnOver,
+    unfold: (button) => {
+      const open = button.getAttribute("aria-expanded") !== "true";
+      button.setAttribute("aria-expanded", String(open));
+      button.nextElementSibling.hidden = !open;
+    },
+    earlier: () => {
+      drawn += DRAWN;
+      redraw();
+    },
     edit: (button) => {
       const turn = turnOf(button.dataset.turn);
       if (!turn) return;
       edit(turn.id);
       write(files.restore(turn.attached || [], turn.text));
+      setDown();
     },
     cancel: () => {
       edit(null);
       files.clear();
       write("");
+      setDown();
     },
-    fresh: () => show(null),
+    exportthis: () => chats.save(current),
+    ...chats.acts,
+    fresh,
     command: (option) => write(commands.written(option)),
-    open: (button) => {
-      const conversation = patchbayStore.open(button.dataset.id);
-      if (conversation) show(conversation);
-    },
-    forget: (button) => drop(button.dataset.id),
-    clear,
+    open: (link) => open(link.closest("li").dataset.id),
     menu: () => menu(),
     theme: nextTheme,
     language: (button) => choose(button.dataset.language),
@@ -296,13 +332,14 @@ window.patchbay = (() => {
 
   document.addEventListener("click", (event) => {
     const button = event.target.closest("[data-act]");
+    if (button && button.href && (event.ctrlKey || event.metaKey || event.shiftKey)) return; // a new tab
     if (button && acts[button.dataset.act]) {
       event.preventDefault();
       acts[button.dataset.act](button);
     } else if (root.dataset.menu === "open" && !event.target.closest(".pb-list")) {
       menu(false);
     }
-    for (const open of document.querySelectorAll(".pb-under details[open]")) {
+    for (const open of document.querySelectorAll(".pb-under details[open], .pb-more[open]")) {
       if (!open.contains(event.target)) open.open = false;
     }
   });
@@ -322,25 +359,32 @@ window.patchbay = (() => {
   document.addEventListener("input", (event) => {
     if (event.target.id !== "pb-text") return;
     resize();
+    setDown();
     commands.look();
   });
   document.addEventListener("change", (event) => {
-    if (event.target.id === "pb-own") raise("instruct", {}, false);
+    if (event.target.id === "pb-own") instruct();
   });
   document.addEventListener("submit", (event) => {
     if (event.target.closest(".pb-composer")) event.preventDefault();
   });
-  addEventListener("storage", follow);
-  patchbayOriginals.sweep(all());
-  files.onchange(resize);
+  addEventListener("popstate", () => {
+    if (addressed()) open(addressed(), false);
+    else if (current.turns.length) unbegun().then((empty) => show(empty, false));
+  });
+  patchbayStore.onmessage(follow);
+  patchbayOriginals.sweep();
+  chats.oncalls({ opened: open, gone });
+  files.onchange((differ) => {
+    resize();
+    if (differ) drafts.keepFiles(current.id, files.items());
+  });
 
   return {
-    connect: (raise) => {
-      trigger = raise;
-    },
-    remember,
-    ready,
-    instruct,
-    idle,
+    connect: running.connect,
+    shown,
+    take,
+    start,
+    idle: () => running.idle(),
   };
 })();

@@ -23,8 +23,9 @@ from core.access import Keys
 from core.json_values import ValuesLimit
 from core.settings import Settings
 from ui.attach import attach_route, rewrite_route
+from ui.chats import draw_list
 from ui.endpoints import add_endpoints
-from ui.frame import draw_composer, draw_header, draw_list, draw_welcome
+from ui.frame import draw_composer, draw_header, draw_welcome
 from ui.handlers import PageHandlers
 from ui.login import Gate, Login
 from ui.safety import Shield
@@ -35,6 +36,7 @@ UI_FOLDER = Path(__file__).parent
 STYLE_SHEETS = (
     "style.css",
     "frame.css",
+    "chats.css",
     "start.css",
     "files.css",
     "beside.css",
@@ -45,10 +47,17 @@ STYLE_SHEETS = (
 PAGE_SCRIPTS = (
     "store.js",
     "looks.js",
+    "versions.js",
     "originals.js",
     "beside.js",
     "attach.js",
+    "drafts.js",
     "commands.js",
+    "transfer.js",
+    "chats.js",
+    "scroll.js",
+    "running.js",
+    "copy.js",
     "page.js",
 )
 LATEX: list[dict[str, str | bool]] = [
@@ -63,7 +72,8 @@ OTHER_THREADS = 40  # for all that does not wait, as many as Gradio takes by its
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Noto Sans", "PingFang SC", "Microsoft YaHei"]
 # The script calls these by name through the bridge; Gradio finds them as quoted words.
 BRIDGE = """patchbay.connect(trigger,
-    ['send', 'retry', 'reroute', 'pick', 'more', 'undo', 'rate', 'open', 'instruct', 'stop']);"""
+    ['send', 'retry', 'reroute', 'pick', 'more', 'undo', 'rate', 'open', 'stop']);
+    watch('value', () => patchbay.take(props.value));"""
 
 
 def build_page(
@@ -90,8 +100,12 @@ def build_page(
     base = agent.engine.fingerprints().get("base", "")
     page = gr.Blocks(title="Patchbay", fill_width=True, analytics_enabled=False)
     with page:
+        # The composer comes first for the tab key and for screen readers; a grid places it.
+        composer = draw_composer(agent.tasks, feedback.file, backup.name if backup else "")
+        _still("pb-bottom", composer + draw_beside())
         _still("pb-top", draw_header(base, profile, terms))
         _still("pb-side", draw_list())
+        _still("pb-first", draw_welcome(agent.tasks))
         chat = gr.Chatbot(
             elem_id="pb-chat-log",
             show_label=False,
@@ -99,16 +113,15 @@ def build_page(
             height="100%",
             layout="panel",
             buttons=[],
+            autoscroll=False,  # see scroll.js
             feedback_options=None,
             latex_delimiters=LATEX,
             allow_tags=False,
         )
-        _still("pb-first", draw_welcome(agent.tasks))
-        composer = draw_composer(agent.tasks, feedback.file, backup.name if backup else "")
-        _still("pb-bottom", composer + draw_beside())
-        bridge = gr.HTML("", elem_id="pb-bridge", js_on_load=BRIDGE)
-        stored = gr.BrowserState({}, storage_key="patchbay.open", secret="patchbay")
-        _tie(page, handlers, bridge=bridge, chat=chat, stored=stored)
+        bridge = gr.HTML(None, elem_id="pb-bridge", html_template="", js_on_load=BRIDGE)
+        # Where earlier versions kept the conversation that was open.
+        before = gr.BrowserState({}, storage_key="patchbay.open", secret="patchbay")
+        _tie(page, handlers, bridge=bridge, chat=chat, before=before)
         add_endpoints(agent, keys or Keys({}))
     return page
 
@@ -185,35 +198,26 @@ def _tie(
     *,
     bridge: gr.HTML,
     chat: gr.Chatbot,
-    stored: gr.BrowserState,
+    before: gr.BrowserState,
 ) -> None:
-    both = [chat, stored]
-
-    def on(event: str, call: Callable[..., Any], reads: bool = True, **more: Any) -> Any:
-        listen = getattr(bridge, event)
-        return listen(
+    def on(event: str, call: Callable[..., Any], outputs: list[gr.Component], **more: Any) -> None:
+        # The script hands in the conversation, and the bridge hands back what has changed of it.
+        answered = getattr(bridge, event)(
             call,
-            [stored] if reads else None,
-            both,
+            [bridge],
+            outputs,
+            js="() => patchbay.shown()",
             api_visibility="private",
             show_progress="hidden",
             **more,
         )
+        answered.then(None, js="() => patchbay.idle()")
 
-    idle = "() => patchbay.idle()"
     for event in ("send", "retry", "reroute", "pick", "more"):
-        answered = on(event, getattr(handlers, event), concurrency_limit=None)
-        answered.then(None, js=idle)
-    for event in ("undo", "rate"):
-        on(event, getattr(handlers, event)).then(None, js=idle)
-    on("open", handlers.open, reads=False).then(None, js=idle)
-    # Instructions go into the conversation that the browser keeps; no need to ask the server.
-    instruct = "(kept) => patchbay.instruct(kept)"
-    bridge.instruct(None, [stored], [stored], js=instruct).then(None, js=idle)
+        on(event, getattr(handlers, event), [chat, bridge], concurrency_limit=None)
+    on("rate", handlers.rate, [chat, bridge])
+    for event in ("undo", "open"):
+        on(event, getattr(handlers, event), [chat])
     bridge.stop(handlers.stop, api_visibility="private", queue=False, trigger_mode="multiple")
-    stored.change(None, [stored], js="(kept) => patchbay.remember(kept)")
-    loaded = page.load(
-        handlers.show, [stored], [chat], api_visibility="private", show_progress="hidden"
-    )
-    loaded.then(None, [stored], js="(kept) => patchbay.ready(kept)")
+    page.load(None, [before], js="(kept) => patchbay.start(kept)")
     page.unload(handlers.stop)

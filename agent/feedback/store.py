@@ -156,6 +156,11 @@ class Feedback:
                 row,
             )
 
+    def forget_correction(self, turn: str) -> None:
+        """Take a routing example back. Raises as `rate`."""
+        with self._open() as db:
+            db.execute("DELETE FROM corrections WHERE turn = ?", (turn,))
+
     def label(self, labelled: LabelledText) -> None:
         """Keep a training row. Raises as `rate`."""
         row = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,19 @@ def test_a_bad_file_says_why_and_can_be_removed(visit: Visit, quick: Any) -> Non
     assert page.evaluate("typeof hacked") == "undefined"
 
 
+def test_a_bad_file_says_why_in_chinese(visit: Visit, quick: Any) -> None:
+    page = visit(quick, locale="zh-CN")
+    drop(page, "a.pdf", made_files.locked_pdf())
+    drop(page, "b.txt", "caf\xe9 au lait, dr\xf4le de th\xe9\xe2tre".encode("latin-1"))
+    wait_until_read(page)
+    for chip, said in ((0, "a.pdf 有密码保护"), (1, "不是 UTF-8")):
+        shown = page.locator(CHIPS).nth(chip)
+        expect(shown).to_contain_text(said, use_inner_text=True)
+        assert not re.search("password|Save|read as", shown.inner_text())
+    page.get_by_role("button", name="English").click()
+    expect(page.locator(CHIPS).first).to_contain_text("locked with", use_inner_text=True)
+
+
 def test_a_long_paste_is_a_chip_that_can_be_edited(visit: Visit, quick: Any) -> None:
     page = visit(quick)
     text = "The library reopens. " * 120
@@ -187,10 +201,10 @@ def test_a_stranger_gets_no_file_and_no_page_elsewhere_sends_one(quick: Any) -> 
     assert httpx.get(address).status_code in {404, 405}
     answer = httpx.post(address, content=b"hello")  # as a form of another site could
     assert answer.status_code == 422
-    assert "x-file-name" in answer.json()["error"]
+    assert "x-file-name" in answer.json()["error"]["en"]
     answer = httpx.post(address, content=b"x" * 20_000_001, headers={"X-File-Name": "a.txt"})
     assert answer.status_code == 422
-    assert "at most 20,000,000" in answer.json()["error"]
+    assert "at most 20,000,000" in answer.json()["error"]["en"]
 
 
 def test_a_login_guards_files_too(serve: Any, fake_agent: Any) -> None:

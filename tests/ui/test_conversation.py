@@ -104,10 +104,21 @@ def test_instructions_lead_the_messages_and_are_kept() -> None:
 
 def test_what_the_browser_kept_comes_back_whole_and_at_rest() -> None:
     conversation = Conversation()
-    conversation.begin("a title\nover lines").apply(Planned(PLAN))
+    conversation.begin("a request").apply(Planned(PLAN))
     again = read(conversation.model_dump())
-    assert (again.id, again.title) == (conversation.id, "a title over lines")
+    assert again.id == conversation.id
     assert (again.turns[0].status, again.turns[0].stopped) == ("done", "stop")
+
+
+def test_a_turn_knows_what_it_follows_and_which_version_it_is() -> None:
+    conversation = Conversation()
+    first = conversation.begin("one")
+    second = conversation.begin("two")
+    conversation.turns.pop()
+    again = conversation.begin("two, changed", instead_of=second)
+    assert (first.parent, second.parent, again.parent) == ("", first.id, first.id)
+    assert (again.version, again.versions) == (2, 2)
+    assert "versions" not in again.model_dump()  # the browser counts them
 
 
 def test_nonsense_from_the_browser_is_an_empty_conversation() -> None:

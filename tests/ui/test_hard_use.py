@@ -56,6 +56,10 @@ def test_failure_is_a_friendly_sentence_and_loses_nothing(visit: Visit, quick: A
     expect(answer.get_by_role("alert")).to_contain_text("Send a shorter text")
     page.get_by_role("button", name="中文").click()
     expect(answer.get_by_role("alert")).to_contain_text("文字太长")
+    shown = answer.get_by_role("alert").inner_text()
+    assert not re.search("[a-z]{3,}", shown)  # wholly in Chinese
+    page.get_by_text("详细信息（英文）").click()
+    expect(answer.locator("p.pb-detail")).to_be_visible()
     answer.get_by_role("button", name="修改请求").click()
     expect(page.locator("#pb-text")).to_have_value(text.strip())
 

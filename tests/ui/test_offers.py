@@ -32,7 +32,7 @@ def test_one_press_runs_the_plan_and_is_kept(visit: Visit, quick: Any) -> None:
     expect(answer.locator(".pb-step").nth(1)).to_contain_text("done")
     expect(answer.locator(".pb-kept")).to_contain_text("Thank you")
     answer.locator(".pb-route summary").click()
-    expect(answer.locator("dl")).to_contain_text("your pick of two routes")
+    expect(answer.locator(".pb-why")).to_contain_text("your pick of two routes")
     kept = quick.feedback.corrections()[-1]
     assert (kept.request, kept.tasks) == (UNSURE, ["summarization", "translation"])
     assert (kept.instead_of, kept.follows) == (kept.tasks, ["summarization"])

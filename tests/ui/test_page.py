@@ -26,7 +26,11 @@ def test_english_request_shows_route_and_answer(visit: Visit, quick: Any) -> Non
     expect(route).to_contain_text("base, no adapter yet")
     expect(answer).to_contain_text("[base] Why is the sky blue?")
     route.click()
-    expect(answer.locator("dl")).to_contain_text("a sample request for generation")
+    expect(answer.locator(".pb-why")).to_contain_text("a sample request for generation")
+    expect(answer.locator(".pb-why tbody tr")).to_have_count(1)
+    expect(answer.locator(".pb-why code")).to_be_hidden()
+    answer.get_by_role("button", name="Fingerprints").click()
+    expect(answer.locator(".pb-why code")).to_contain_text("base=")
 
 
 def test_chinese_visitor_reads_chinese(visit: Visit, quick: Any) -> None:
@@ -173,7 +177,9 @@ def test_edit_regenerate_undo_and_copy(visit: Visit, quick: Any) -> None:
     page.get_by_role("button", name="Copy").last.click()
     page.wait_for_selector("[data-act=copy][data-done]")
     assert page.evaluate("navigator.clipboard.readText()") == "[base] two"
-    page.get_by_role("button", name="Undo").click()
+    page.get_by_role("button", name="Undo").click()  # the second answer
+    expect(page.locator(".pb-versions")).to_have_count(0)
+    page.get_by_role("button", name="Undo").click()  # the request
     expect(page.locator(".user-row")).to_have_count(1)
     expect(page.locator("#pb-text")).to_have_value("two")
     page.locator(".pb-request").hover()

@@ -1,0 +1,79 @@
+"""Draw how an answer was routed: what decided, and a row for each step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+
+from core.errors import UnknownName
+from tasks import languages
+from tasks.spec import Both, TaskSpec
+from ui.bars import percent
+from ui.conversation import StepView, TurnView
+from ui.words import say, show, words
+
+Tasks = Mapping[str, TaskSpec]
+
+
+def draw_why(turn: TurnView, tasks: Tasks) -> str:
+    """What decided and how long it took, the steps as a table, and the fingerprints folded away."""
+    reason = f"reason.{turn.reason}"
+    decided = say(reason) if reason in words() else escape(turn.reason)
+    took = say("route.milliseconds", n=f"{turn.milliseconds:.0f}")
+    heads = "".join(
+        f'<th scope="col">{say(f"route.{name}")}</th>' for name in ("step", "sure", "answered")
+    )
+    rows = "".join(_row(step, tasks) for step in turn.steps)
+    return (
+        f'<div class="pb-why"><p>{say("route.decided")}: {decided} · {say("route.time")} {took}</p>'
+        f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>{_prints(turn)}</div>"
+    )
+
+
+def task_title(name: str, tasks: Tasks) -> Both:
+    """The task's title; its name where the task is no longer there."""
+    task = tasks.get(name)
+    return task.title if task else Both(en=name, zh=name)
+
+
+def language_phrase(code: str, key: str) -> str:
+    """A phrase of words.yaml about a language; what is no code stands as it is."""
+    try:
+        name = Both(en=languages.name(code), zh=languages.name(code, "zh"))
+    except (LookupError, ValueError, UnknownName):
+        name = Both(en=code, zh=code)
+    both = words()[key]
+    return show(Both(en=both.en.format(name=name.en), zh=both.zh.format(name=name.zh)))
+
+
+def answered_by(step: StepView) -> str:
+    """The adapter, or that there is none."""
+    return say("route.adapter", name=step.adapter) if step.adapter else say("route.base")
+
+
+def _row(step: StepView, tasks: Tasks) -> str:
+    task = tasks.get(step.task)
+    pair = [
+        language_phrase(code, key)
+        for code, key in (
+            (task.source_language(step.slots) if task else None, "route.from"),
+            (task.target_language(step.slots) if task else None, "route.to"),
+        )
+        if code
+    ]
+    near = f"<br>{say('route.nearest')}: <q>{escape(step.nearest)}</q>" if step.nearest else ""
+    about = f'<span class="pb-soft">{" ".join(pair)}{near}</span>' if pair or near else ""
+    return (
+        f"<tr><td>{show(task_title(step.task, tasks))} {about}</td>"
+        f"<td>{percent(step.confidence)}</td><td>{answered_by(step)}</td></tr>"
+    )
+
+
+def _prints(turn: TurnView) -> str:
+    if not turn.fingerprints:
+        return ""
+    prints = " ".join(f"{key}={value}" for key, value in sorted(turn.fingerprints.items()))
+    return (
+        '<button type="button" class="pb-plain" data-act="unfold" aria-expanded="false">'
+        f"{say('route.made')}</button><code hidden>{escape(prints)}</code>"
+    )
