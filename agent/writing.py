@@ -63,13 +63,14 @@ def _remarks(run: StepRun, text: str, usages: Sequence[Usage]) -> Iterator[Notic
             "not_kept",
             f"In the text, but not as it stands there in this answer: {', '.join(lost)}",
             words={"lost": ", ".join(lost)},
+            after=True,
         )
 
 
 def looped_notice(index: int, count: int) -> Notice:
     """So many sentences went round in circles."""
     words = f"{count} sentences of this answer repeated themselves and were ended there."
-    return Notice(index, "looped", words, {"count": count})
+    return Notice(index, "looped", words, {"count": count}, after=True)
 
 
 def _write_segments(
@@ -136,7 +137,7 @@ def write_core(
         second = list(attempt(decoding=again))
         other = _usage_of(second)
         if other.stopped == "end" and len(verbatim.lost(core, _text_of(second))) < len(lost):
-            chosen = second
+            chosen, cost = second, replace(cost, logprob=other.logprob)
         cost = replace(
             cost,
             tokens=cost.tokens + other.tokens,
