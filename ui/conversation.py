@@ -21,7 +21,7 @@ from pydantic import (
     field_validator,
 )
 
-from agent.events import AT_BEGIN, Event, Place, Sources
+from agent.events import AT_BEGIN, Event, Measured, Place, Sources
 from agent.step_run import CUT_SHORT, Begun
 from agent.turn_record import StepRecord, TurnRecord
 from core.errors import InputError
@@ -49,6 +49,7 @@ class NoticeView(_Data):
     message: str
     numbers: dict[str, int] = {}
     words: dict[str, str] = {}
+    after: bool = False  # under the text
 
 
 class StepView(_Data):
@@ -60,6 +61,7 @@ class StepView(_Data):
     nearest: str = ""
     status: Status = "pending"
     adapter: str | None = None
+    measured: list[Measured] = []  # how answers like it were judged, the most alike first
     text: str = ""
     labels: dict[str, float] = {}
     pieces: list[tuple[str, float]] = []
@@ -83,6 +85,7 @@ class StepView(_Data):
             nearest=step.nearest,
             status=record.status,
             adapter=record.adapter,
+            measured=list(record.measured),
             text=record.text,
             pieces=record.highlights,
             sources=record.sources,
@@ -92,6 +95,7 @@ class StepView(_Data):
                     message=notice.message,
                     numbers=notice.numbers,
                     words=notice.words,
+                    after=notice.after,
                 )
                 for notice in record.notices
             ],
@@ -247,11 +251,13 @@ class Conversation(_Data):
 
     Attributes:
         instructions: the person's own system prompt.
+        use: task -> the adapter that answers it here; an empty name is the bare base.
     """
 
     id: str = Field(default_factory=new_id)
     title: str = ""
     instructions: str = Field(default="", max_length=MAX_INSTRUCTIONS)
+    use: dict[str, str] = {}
     turns: list[TurnView] = []
 
     def begin(self, text: str, attached: Sequence[AttachmentView] = ()) -> TurnView:

@@ -12,8 +12,9 @@ from tasks import languages
 from tasks.spec import Both, TaskSpec
 from ui import markdown
 from ui.bars import draw_bars, percent
-from ui.conversation import Conversation, NoticeView, StepView, TurnView
+from ui.conversation import Conversation, StepView, TurnView
 from ui.icons import icon
+from ui.quality import draw_notices, expected, sureness
 from ui.sources import draw_sources
 from ui.words import phrase, say, show, words
 
@@ -36,9 +37,10 @@ def draw_conversation(conversation: Conversation, tasks: Tasks) -> list[GradioMe
 
 def draw_turn(turn: TurnView, tasks: Tasks, latest: bool = True) -> list[GradioMessage]:
     """A request and its answer. Only the latest can be answered again or taken back."""
+    asked_back = bool(turn.offers) or turn.error_kind == "AsksBack"  # there is no route to show
     routed, running = bool(turn.steps), turn.status == "running"
-    parts = [_html(_route(turn, tasks))] if (routed or running) and not turn.offers else []
-    for index, step in enumerate([] if turn.offers else turn.steps):
+    parts = [_html(_route(turn, tasks))] if (routed or running) and not asked_back else []
+    for index, step in enumerate([] if asked_back else turn.steps):
         parts += _step(index, step, tasks, alone=len(turn.steps) == 1)
     if routed or not running:
         parts.append(_html(_foot(turn, tasks, latest)))
@@ -109,10 +111,11 @@ def _route(turn: TurnView, tasks: Tasks) -> str:
     names = _names(turn.steps, tasks)
     alone = turn.steps[0] if len(turn.steps) == 1 else None
     by = f'<span class="pb-soft">{_adapter(alone)}</span>' if alone else ""
+    by += expected(alone, tasks.get(alone.task)) if alone and alone.status != "pending" else ""
     return (
         '<details class="pb-route"><summary>'
         f'<span class="pb-hidden">{say("route.label")}: </span>{names}'
-        f'<span class="pb-number">{percent(turn.confidence)}</span>{by}{icon("chevron")}'
+        f"{sureness(turn.confidence, turn.reason)}{by}{icon('chevron')}"
         f"</summary>{_why(turn, tasks)}</details>"
     )
 
@@ -171,7 +174,7 @@ def _why(turn: TurnView, tasks: Tasks) -> str:
 
 def _step(index: int, step: StepView, tasks: Tasks, alone: bool) -> Iterator[GradioContent]:
     head = "" if alone else _step_head(index, step, tasks)
-    notes = "".join(map(_notice, step.notices))
+    notes = draw_notices(step.notices, after=False)
     if head or notes:
         yield _html(head + notes)
     if step.labels:
@@ -180,23 +183,20 @@ def _step(index: int, step: StepView, tasks: Tasks, alone: bool) -> Iterator[Gra
         yield _text(step.text)
     if step.sources:
         yield _html(draw_sources(step.sources, step.text, tasks.get(step.task)))
+    if doubts := draw_notices(step.notices, after=True):
+        yield _html(doubts)
 
 
 def _step_head(index: int, step: StepView, tasks: Tasks) -> str:
     begun = step.status in {"running", "done"} or step.text
     by = f'<span class="pb-soft">{_adapter(step)}</span>' if begun else ""
+    by += expected(step, tasks.get(step.task)) if begun else ""
     return (
         f'<div class="pb-step" data-status="{step.status}"><i></i>'
         f'<span class="pb-hidden">{say("step.number", n=index + 1)}: </span>'
         f'{_name(step, tasks)}<span class="pb-number">{percent(step.confidence)}</span>{by}'
         f'<span class="pb-state">{say(f"step.{step.status}")}</span></div>'
     )
-
-
-def _notice(note: NoticeView) -> str:
-    key = f"notice.{note.kind}"
-    text = say(key, **note.numbers, **note.words) if key in words() else escape(note.message)
-    return f'<p class="pb-note">{text}</p>'
 
 
 def _foot(turn: TurnView, tasks: Tasks, latest: bool) -> str:

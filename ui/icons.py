@@ -7,6 +7,7 @@ _PATHS = {
     "stop": "M7 7h10v10H7z",
     "menu": "M4 7h16M4 12h16M4 17h10",
     "table": "M4 6h16v12H4zM4 10h16M4 14h16M10 10v8",
+    "plug": "M9 3v5M15 3v5M6.500 8h11v3a5.500 5.500 0 0 1-11 0zM12 16.500V21",
     "plus": "M12 5v14M5 12h14",
     "copy": "M9 9h10v11H9zM5 15V4h10",
     "retry": "M19 12a7 7 0 1 1-2.2-5.1M19 4v4h-4",

@@ -42,6 +42,7 @@ window.patchbay = (() => {
       if (sent !== null && current.turns.some((turn) => turn.text === sent)) accepted();
     }
     list();
+    patchbayUse.show((conversation && conversation.use) || {});
     dictate((conversation && conversation.instructions) || "");
   }
 
@@ -95,10 +96,14 @@ window.patchbay = (() => {
   function dictate(text) {
     const area = find("#pb-own");
     if (document.activeElement !== area) area.value = text;
-    find(".pb-own").dataset.set = String(text.trim() !== "");
+    find(".pb-own").dataset.set = String(text.trim() !== "" || patchbayUse.some());
   }
 
-  const instruct = (conversation) => ({ ...conversation, instructions: find("#pb-own").value });
+  const instruct = (conversation) => ({
+    ...conversation,
+    instructions: find("#pb-own").value,
+    use: patchbayUse.chosen(),
+  });
 
   // --- running -----------------------------------------------------------------------------
   function begin(answers) {
@@ -315,7 +320,7 @@ window.patchbay = (() => {
     commands.look();
   });
   document.addEventListener("change", (event) => {
-    if (event.target.id === "pb-own") raise("instruct", {}, false);
+    if (event.target.closest(".pb-own")) raise("instruct", {}, false);
   });
   document.addEventListener("submit", (event) => {
     if (event.target.closest(".pb-composer")) event.preventDefault();

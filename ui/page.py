@@ -19,9 +19,11 @@ from starlette.middleware import Middleware
 from agent.agent import Agent
 from agent.feedback.hub_backup import HubBackup
 from agent.feedback.store import Feedback
+from agent.inventory import adapters_by_task
 from core.access import Keys
 from core.json_values import ValuesLimit
 from core.settings import Settings
+from ui.adapters_page import mount_adapters
 from ui.attach import attach_route
 from ui.endpoints import add_endpoints
 from ui.frame import draw_composer, draw_header, draw_list, draw_welcome
@@ -38,9 +40,10 @@ STYLE_SHEETS = (
     "files.css",
     "commands.css",
     "answers.css",
+    "quality.css",
     "narrow.css",
 )
-PAGE_SCRIPTS = ("store.js", "looks.js", "attach.js", "commands.js", "page.js")
+PAGE_SCRIPTS = ("store.js", "looks.js", "attach.js", "commands.js", "use.js", "page.js")
 LATEX: list[dict[str, str | bool]] = [
     {"left": "$$", "right": "$$", "display": True},
     {"left": "\\[", "right": "\\]", "display": True},
@@ -77,10 +80,11 @@ def build_page(
     """
     feedback = feedback or Feedback()
     handlers = PageHandlers(agent, feedback, keys or Keys({}), backup)
-    base = agent.engine.fingerprints().get("base", "")
+    prints = agent.engine.fingerprints()
+    loaded = prints.get("quantization", ""), len(agent.engine.adapters.names())
     page = gr.Blocks(title="Patchbay", fill_width=True, analytics_enabled=False)
     with page:
-        _still("pb-top", draw_header(base, profile, terms))
+        _still("pb-top", draw_header(prints.get("base", ""), profile, terms, loaded))
         _still("pb-side", draw_list())
         chat = gr.Chatbot(
             elem_id="pb-chat-log",
@@ -95,7 +99,13 @@ def build_page(
         )
         _still("pb-first", draw_welcome(agent.tasks))
         _still(
-            "pb-bottom", draw_composer(agent.tasks, feedback.file, backup.name if backup else "")
+            "pb-bottom",
+            draw_composer(
+                agent.tasks,
+                feedback.file,
+                backup.name if backup else "",
+                adapters=adapters_by_task(agent),
+            ),
         )
         bridge = gr.HTML("", elem_id="pb-bridge", js_on_load=BRIDGE)
         stored = gr.BrowserState({}, storage_key="patchbay.open", secret="patchbay")
@@ -143,6 +153,7 @@ def as_app(
     }
     logged_in = login.name if login else name_in(host) if keys else None
     mount_tables(host, agent, feedback, keys, profile=settings.profile, name=logged_in, looks=looks)
+    mount_adapters(host, agent, keys, profile=settings.profile, name=logged_in, looks=looks)
     gr.mount_gradio_app(
         host,
         page,
