@@ -129,7 +129,8 @@ def _covered(run: StepRun) -> bool:
 
 
 def _slots(run: StepRun) -> dict[str, object]:
-    return {name: slot.default for name, slot in run.task.slots.items()} | run.step.slots
+    filled: dict[str, object] = {name: slot.default for name, slot in run.task.slots.items()}
+    return {**filled, **run.step.slots}
 
 
 def _unknown_language(run: StepRun) -> Notice | None:
