@@ -23,6 +23,7 @@ from agent.cleaning import clean
 from agent.events import (
     Event,
     Finished,
+    Measured,
     Notice,
     Planned,
     Progress,
@@ -34,6 +35,7 @@ from agent.events import (
 )
 from agent.file_output import require_writable, write_output
 from agent.plan import Plan, Step
+from agent.quality import figure_words
 from agent.step_run import Begun
 from agent.turn_record import StepRecord, TurnRecord
 from core.errors import InputError, PatchbayError
@@ -46,6 +48,12 @@ CUT_SHORT_WORDS = {  # and can be gone on with
     "length": "Length limit reached.",
     "loop": "Ended, because it repeated itself.",
     "time": "Time limit reached.",
+}
+PROGRESS = {
+    "prompt": "{done:,} of {total:,} tokens of the prompt read",
+    "part": "{done:,} of {total:,} parts",
+    "adapter": "loading the adapter",
+    "others": "other answers being made at the same time: {done}",
 }
 QUOTED = 160  # characters of a place
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -278,6 +286,7 @@ class _Drawing:
         self._stands = bool(begun and begun.texts[-1])
         self._left = left
         self._text = ""
+        self._doubts: list[str] = []  # said once the text has ended
 
     def draw(self, event: Event) -> None:
         """Take in what the agent says next."""
@@ -287,30 +296,43 @@ class _Drawing:
                 if plan.uncertain and plan.alternative:
                     other = " → ".join(map(_step_line, plan.alternative.steps))
                     aside(f"not sure of that; perhaps you meant {other}")
-            case StepStarted(index=index, step=step, adapter=adapter) if not self._stands:
-                own = adapter or "the base with the task's prompt, no adapter yet"
-                aside(f"[{index + 1}] {step.task}, by {own}")
+            case StepStarted(index=index, step=step, adapter=adapter, measured=measured) if (
+                not self._stands
+            ):
+                own = adapter or "the base with the task's prompt, no adapter"
+                figure = f"; {_expected(measured[0])}" if measured else ""
+                aside(f"[{index + 1}] {step.task}, by {own}{figure}")
+            case Notice(message=message, after=True):
+                self._doubts.append(message)
             case Notice(message=message):
                 aside(message)
             case Progress(kind=kind, done=done, total=total):
-                read = "tokens of the prompt read" if kind == "prompt" else "parts"
-                aside(f"{done:,} of {total:,} {read}")
+                aside(PROGRESS[kind].format(done=done, total=total))
             case TextDelta(text=text):
                 if not self._stands:
                     print(text, end="", flush=True)
                 self._stands = False
-            case StepFinished(labels=labels, stopped=stopped, text=text):
-                self._text = text
-                for label, chance in labels.items():
-                    print(f"{chance:7.1%}  {label}", end="\n" if label != list(labels)[-1] else "")
-                goes_on = self._left and stopped in CUT_SHORT_WORDS
-                print(end="" if goes_on else "\n", flush=True)
+            case StepFinished():
+                self._end(event)
             case Sources(read=read, parts=parts, sources=sources):
                 aside(f"{read} of {parts} parts of the text went in.")
                 for source in sources:
                     aside(_reference(source, self._text))
             case Finished(tokens=tokens, seconds=seconds):
                 aside(f"{tokens} tokens in {seconds:.1f} s")
+
+    def _end(self, step: StepFinished) -> None:
+        self._text, last = step.text, list(step.labels)[-1:]
+        for label, chance in step.labels.items():
+            print(f"{chance:7.1%}  {label}", end="" if [label] == last else "\n")
+        goes_on = self._left and step.stopped in CUT_SHORT_WORDS
+        print(end="" if goes_on else "\n", flush=True)
+        while self._doubts:
+            aside(self._doubts.pop(0))
+
+
+def _expected(one: Measured) -> str:
+    return f"{figure_words(one.figure, one.value).en}, {one.texts.en}"
 
 
 def _reference(source: Source, text: str) -> str:

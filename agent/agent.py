@@ -15,6 +15,7 @@ from agent.events import (
     Finished,
     Notice,
     Planned,
+    Progress,
     StepFinished,
     StepStarted,
     Waiting,
@@ -317,6 +318,9 @@ class Agent:
                 if isinstance(event, StepFinished):
                     results.append(event)
                 yield event
+                others = self.limits.queue.running - 1
+                if isinstance(event, StepStarted) and others > 0 and not turn.options.batch:
+                    yield Progress(index, "others", others, others + 1)
             stopped = results[-1].stopped
             if spec.kind == "write":
                 last = results[-1]

@@ -1,7 +1,7 @@
 """The frozen events of a turn, in order. The terminal, the page and the API draw them.
 
     Waiting*, Planned, then for each step
-        StepStarted, Notice*, (TextDelta | Progress)*, Notice*, StepFinished
+        StepStarted, (Notice | Progress | TextDelta)*, StepFinished
     then Finished; or Failed at any point, which is last. A turn that is stopped while it waits is
     Finished without a step. Where the engine turns out to be away before it says anything,
     StepStarted comes a second time: another engine begins the step anew.
@@ -17,7 +17,7 @@ from typing import Literal
 
 from agent.plan import Plan, Step
 from engine.interface import Token
-from tasks.spec import ToolCall
+from tasks.spec import Both, ToolCall
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,39 @@ class Planned:
 
 
 @dataclass(frozen=True)
+class Measured:
+    """How answers like a step's were judged.
+
+    Attributes:
+        figure: its name, as `evaluation` has it.
+        low, high: the 95% interval.
+        rows: that were judged.
+        texts: what they were, in words.
+        base: the bare base's figure on the same rows, where it was judged.
+        language: of the texts, ISO 639-1, where they were all in one.
+    """
+
+    figure: str
+    value: float
+    low: float
+    high: float
+    rows: int
+    texts: Both
+    base: float | None = None
+    language: str | None = None
+
+
+@dataclass(frozen=True)
 class StepStarted:
-    """A step begins. `adapter` None: the base answers with the task's prompt."""
+    """A step begins. `adapter` None: the base answers with the task's prompt.
+
+    `measured` is how answers like this one were judged, the most alike first.
+    """
 
     index: int
     step: Step
     adapter: str | None
+    measured: tuple[Measured, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -48,7 +75,7 @@ class Notice:
     """Something the person should know about the step, e.g. earlier turns left out.
 
     `kind` names it for translation; `numbers` and `words` fill the sentence; `message` is it in
-    English. One about the finished text comes after it.
+    English. One about the finished text comes `after` it.
     """
 
     index: int
@@ -56,6 +83,7 @@ class Notice:
     message: str
     numbers: dict[str, int] = field(default_factory=dict)
     words: dict[str, str] = field(default_factory=dict)
+    after: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,10 +100,12 @@ class TextDelta:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a step has come that takes long: `prompt` tokens read, or `part`s of the text."""
+    """What a step that takes long is at: so many `prompt` tokens are read, or `part`s;
+    its `adapter` is being loaded; so many `others` are answered at the same time.
+    """
 
     index: int
-    kind: Literal["prompt", "part"]
+    kind: Literal["prompt", "part", "adapter", "others"]
     done: int
     total: int
 
@@ -107,6 +137,8 @@ class StepFinished:
         place: what going on with the text needs, see `Agent.answer`.
         answer_tokens: those of `tokens` that are of the answer, where parts of a text were asked
             about too; None: all of them.
+        probability: of a token of the text, their geometric mean; for `choose` that of the label.
+            None where the engine does not say.
     """
 
     index: int
@@ -120,6 +152,7 @@ class StepFinished:
     prompt_tokens: int = 0
     place: Place = AT_BEGIN
     answer_tokens: int | None = None
+    probability: float | None = None
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 
 from core.errors import NotAllowed
 from engine.interface import Grammar, Tools
@@ -20,6 +20,7 @@ class TurnOptions:
         grammar: what the answer must be; it is then written by one step.
         tools: functions that the answer may call, of messages that are read as they stand.
         adapter: answers in place of the one that the task would take.
+        use: task -> the adapter that answers it in place of that; None is the bare base.
         logprobs: give each written token's log-likelihood, and of so many others in its place.
         seed: of the sampling; another one gives another answer where the task samples.
         stop_loops: end a text that goes round in circles.
@@ -40,6 +41,7 @@ class TurnOptions:
     grammar: Grammar | None = None
     tools: Tools | None = None
     adapter: str | None = None
+    use: Mapping[str, str | None] = field(default_factory=dict)
     logprobs: int | None = None
     seed: int = 0
     stop_loops: bool = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 from collections.abc import Sequence
@@ -84,7 +85,10 @@ class StepRun:
     @cached_property
     def adapter(self) -> str | None:
         """What answers the step, see `choose_adapter`; None is the bare base."""
-        return self.turn.options.adapter or choose_adapter(
+        options = self.turn.options
+        if options.adapter or self.task.name in options.use:
+            return options.adapter or options.use[self.task.name]
+        return choose_adapter(
             self.task,
             self.engine.adapters,
             slots=self.step.slots,
@@ -177,4 +181,12 @@ def step_finished(
         fingerprints=fingerprints or {},
         prompt_tokens=sum(usage.prompt_tokens for usage in usages),
         place=place,
+        probability=max(labels.values()) if labels else _probability(usages),
     )
+
+
+def _probability(usages: Sequence[Usage]) -> float | None:
+    """Of a written token: the geometric mean over those whose likelihood is known."""
+    known = [(usage.logprob, usage.tokens) for usage in usages if usage.logprob is not None]
+    tokens = sum(count for _, count in known)
+    return math.exp(sum(mean * count for mean, count in known) / tokens) if tokens else None

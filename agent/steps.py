@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from agent import block_writing, long_texts
 from agent.choosing import choose
-from agent.events import Event, StepStarted
+from agent.events import Event, Progress, StepFinished, StepStarted
 from agent.fallback import with_fallback
+from agent.quality import cautions, doubts, measured
 from agent.step_run import StepRun
 from agent.writing import write
 from core.errors import InputError
@@ -39,10 +40,24 @@ def _run_once(run: StepRun) -> Iterator[Event]:
             "form of its own. Leave response_format out, or ask /v1/classify."
         )
     run.turn.options.require_allowed(run.adapter)
-    yield StepStarted(run.index, run.step, run.adapter)
+    if run.turn.options.batch:  # nobody reads a row's notices
+        yield StepStarted(run.index, run.step, run.adapter)
+        yield from _answer(run)
+        return
+    figures = measured(run)
+    yield StepStarted(run.index, run.step, run.adapter, figures)
+    yield from cautions(run, figures)
+    if run.adapter and not run.engine.adapters.loaded(run.adapter):
+        yield Progress(run.index, "adapter", 0, 1)
+    for event in _answer(run):
+        if isinstance(event, StepFinished):
+            yield from doubts(run, event)
+        yield event
+
+
+def _answer(run: StepRun) -> Iterator[Event]:
     if long_texts.is_long(run):
-        yield from long_texts.answer(run)
-    elif block_writing.works_on_files(run):
-        yield from block_writing.write_blocks(run)
-    else:
-        yield from choose(run) if run.task.kind == "choose" else write(run)
+        return long_texts.answer(run)
+    if block_writing.works_on_files(run):
+        return block_writing.write_blocks(run)
+    return choose(run) if run.task.kind == "choose" else write(run)

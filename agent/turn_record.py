@@ -11,6 +11,7 @@ from agent.events import (
     Failed,
     Finished,
     Highlighted,
+    Measured,
     Notice,
     Planned,
     Progress,
@@ -31,6 +32,7 @@ class StepRecord:
 
     Attributes:
         adapter: what answers it; None is the bare base.
+        measured: how answers like it were judged, see `StepStarted`.
         text: as much as there is; once it is finished, the whole.
         notices: those about the engine that answers; see `TurnRecord.notices` for all.
         progress: how far it is with what takes long, while it does.
@@ -43,6 +45,7 @@ class StepRecord:
     step: Step
     started: bool = False
     adapter: str | None = None
+    measured: tuple[Measured, ...] = ()
     text: str = ""
     notices: list[Notice] = field(default_factory=list)
     highlights: list[tuple[str, float]] = field(default_factory=list)
@@ -107,7 +110,7 @@ class TurnRecord:
     def _start(self, event: StepStarted) -> None:
         """Begin a step, or begin it anew where another engine takes it over."""
         planned = self.steps[event.index].step if self.plan else event.step
-        begun = StepRecord(planned, started=True, adapter=event.adapter)
+        begun = StepRecord(planned, started=True, adapter=event.adapter, measured=event.measured)
         self.steps[event.index : event.index + 1] = [begun]
 
     def _apply_to_step(self, step: StepRecord, event: StepEvent) -> None:
@@ -119,7 +122,7 @@ class TurnRecord:
                 step.progress = event
             case TextDelta(text=text):
                 step.text += text
-                if step.progress and step.progress.kind == "prompt":
+                if step.progress and step.progress.kind != "part":
                     step.progress = None
             case StepFinished(text=text):
                 step.text, step.result, step.progress = text, event, None

@@ -65,13 +65,13 @@ def not_kept_notice(index: int, lost: Sequence[str]) -> Notice:
     """What the text has and the answer lacks."""
     said = ", ".join(lost)
     message = f"In the text, but not as it stands there in this answer: {said}"
-    return Notice(index, "not_kept", message, words={"lost": said})
+    return Notice(index, "not_kept", message, words={"lost": said}, after=True)
 
 
 def looped_notice(index: int, count: int) -> Notice:
     """So many sentences went round in circles."""
     words = f"{count} sentences of this answer repeated themselves and were ended there."
-    return Notice(index, "looped", words, {"count": count})
+    return Notice(index, "looped", words, {"count": count}, after=True)
 
 
 def _write_segments(
@@ -139,7 +139,7 @@ def write_core(
         second = list(attempt(decoding=drawn.model_copy(update=other_draw)))
         other = _usage_of(second)
         if other.stopped == "end" and len(verbatim.lost(core, _text_of(second))) < len(lost):
-            chosen = second
+            chosen, cost = second, replace(cost, logprob=other.logprob)
         cost = replace(
             cost,
             tokens=cost.tokens + other.tokens,

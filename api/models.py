@@ -9,9 +9,10 @@ from contextlib import suppress
 from fastapi import APIRouter, Request
 
 from agent.agent import Agent
-from agent.named_task import task_of
+from agent.inventory import AdapterFacts, adapter_facts, base_facts
 from api.errors import documented
 from api.reply_schemas import (
+    MeasuredFigure,
     Model,
     ModelAbout,
     ModelList,
@@ -62,19 +63,30 @@ def _base(agent: Agent) -> str:
     return agent.engine.fingerprints()["base"]
 
 
+def _about(facts: AdapterFacts) -> ModelAbout:
+    return ModelAbout(
+        kind="adapter",
+        tasks=[facts.task.name] if facts.task else [],
+        fingerprint=facts.fingerprint,
+        languages=list(facts.languages),
+        measured=[MeasuredFigure.of(one, slots) for one, slots in facts.measured],
+        trained=facts.trained,
+        data={one.name: one.licence for one in facts.data},
+        size=facts.size,
+        promoted=facts.promoted,
+    )
+
+
 def _models(agent: Agent, visitor: Visitor, started: int) -> Iterator[Model]:
-    adapters = agent.engine.adapters
 
     def model(name: str, about: ModelAbout) -> Model:
         return Model(id=name, created=started, patchbay=about)
 
     yield model(AUTO, ModelAbout(kind="router", tasks=list(agent.tasks), fingerprint=None))
-    yield model(_base(agent), ModelAbout(kind="base", tasks=[], fingerprint=None))
-    for name in adapters.names():
-        if visitor.allowed is None or name in visitor.allowed:
-            task = task_of(name, agent.tasks, adapters)
-            serves = [task.name] if task else []
-            about = ModelAbout(kind="adapter", tasks=serves, fingerprint=adapters.fingerprint(name))
-            yield model(name, about)
+    base = base_facts(agent)
+    about = ModelAbout(kind="base", tasks=[], fingerprint=None, languages=list(base.languages))
+    yield model(base.name, about)
+    for facts in adapter_facts(agent, visitor.allowed):
+        yield model(facts.name, _about(facts))
     encoder = ModelAbout(kind="encoder", tasks=[], fingerprint=None)
     yield model(agent.encoder.id, encoder)

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
+from agent.events import Measured
 from agent.plan import Reason
 
 OMITTED_IF_NONE = Field(exclude_if=lambda value: value is None)
@@ -26,12 +27,37 @@ class ErrorResponse(BaseModel):
     error: ErrorDetail
 
 
+class MeasuredFigure(BaseModel):
+    """How answers were judged, with what is served, on rows that nothing was trained on."""
+
+    figure: str = Field(description="bleu, accuracy, rouge_1")
+    value: float
+    low: float = Field(description="of the 95% interval")
+    high: float
+    rows: int = Field(description="that were judged")
+    texts: str = Field(description="what they were")
+    base: float | None = Field(description="the bare base's; null: not judged")
+    language: str | None = Field(description="of the texts; null: see `slots`")
+    slots: dict[str, str] = Field({}, description="steps that it speaks of, of a model")
+
+    @classmethod
+    def of(cls, one: Measured, slots: dict[str, str] | None = None) -> MeasuredFigure:
+        """A figure as the events have it."""
+        return cls(**vars(one) | {"texts": one.texts.en}, slots=slots or {})
+
+
 class ModelAbout(BaseModel):
     """Ours about a model."""
 
     kind: Literal["router", "base", "adapter", "encoder"]
     tasks: list[str]
     fingerprint: str | None
+    languages: list[str] = Field([], description="ISO 639-1 codes; empty: not limited")
+    measured: list[MeasuredFigure] = []
+    trained: str = Field("", description="date, UTC")
+    data: dict[str, str] = Field({}, description="data set it was trained on -> its licence")
+    size: int = Field(0, description="bytes on disk")
+    promoted: bool = False
 
 
 class Model(BaseModel):
@@ -120,7 +146,11 @@ class AnsweredStep(BaseModel):
     seconds: float
     first_token: float
     fingerprints: dict[str, str]
-    notices: list[str]
+    notices: list[str] = Field(description="what is to be known before the answer, and behind it")
+    measured: list[MeasuredFigure] = Field([], description="the figures most alike first")
+    probability: float | None = Field(
+        None, description="of a written token, their geometric mean, or of the label"
+    )
     parts_read: int = Field(0, description="of a long text that was read in parts; 0: it was not")
     parts: int = Field(0, description="how many there are")
     sources: list[AnswerSource] = Field([], description="where a long text's answer comes from")

@@ -33,7 +33,7 @@ from tasks.spec import load_tasks
 
 FREE_HARDWARE = "cpu-basic"
 CPU_TORCH_INDEX = "--extra-index-url https://download.pytorch.org/whl/cpu"
-DATA_FILES = ("adapters", "LICENSE", "NOTICE")
+DATA_FILES = ("adapters", "results/adapters", "LICENSE", "NOTICE")
 PLACEHOLDER = "YOU/patchbay"  # a Space's name, until it has one
 COMPOUND_EXAMPLE = (
     "Two at once",

@@ -111,6 +111,10 @@ class AdapterLibrary:
         """What its `calibration.json` says of label scores. Raises as above."""
         return self._adapter(name).calibration
 
+    def loaded(self, name: str) -> bool:
+        """Whether a request need not wait for its weights. Raises as above."""
+        return self._shapes is None or self._adapter(name).fingerprint in self._resident
+
     def folder(self, name: str) -> Path:
         """Where the adapter lies. Raises as above."""
         return self._adapter(name).folder

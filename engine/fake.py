@@ -48,6 +48,10 @@ class FakeAdapters:
         """No record says."""
         return ""
 
+    def loaded(self, name: str) -> bool:
+        """There is nothing to load."""
+        return True
+
     def names(self) -> list[str]:
         """Ids a request may carry."""
         return sorted(self.fingerprints)

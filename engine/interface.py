@@ -105,13 +105,19 @@ class ScoreRequest:
 
 @dataclass(frozen=True)
 class Usage:
-    """What a request cost: counts in tokens, times in seconds since it was handed in."""
+    """What a request cost: counts in tokens, times in seconds since it was handed in.
+
+    Attributes:
+        logprob: mean natural log-likelihood of the written tokens, before temperature and
+            penalties; None where that is not known.
+    """
 
     prompt_tokens: int
     tokens: int
     seconds: float
     first_token: float
     stopped: StopReason
+    logprob: float | None = None
 
 
 @dataclass(frozen=True)
@@ -204,6 +210,10 @@ class Adapters(Protocol):
 
     def calibration(self, name: str) -> Calibration:
         """What label scores are shifted by and divided by. Raises as `fingerprint`."""
+        ...
+
+    def loaded(self, name: str) -> bool:
+        """Whether it is in memory; True where another process knows. Raises as `fingerprint`."""
         ...
 
 

@@ -19,6 +19,7 @@ from tasks.spec import Decoding
 # so many times larger.
 DRY_BASE = 1.75
 DRY_MAX_LENGTH = 50  # longer ones are penalized alike
+ALL_ASKED, ASKED_EVERY = 32, 4  # tokens whose likelihood is taken: all at first, then some
 SORTED_TOKENS = 1024  # likeliest ones that are sorted; the nucleus is nearly always among them
 Float32Array = NDArray[np.float32]
 
@@ -119,6 +120,31 @@ class Sampler:
         drawn = self._random.random() * mass[nucleus - 1]
         at = int(np.searchsorted(mass, drawn, side="right"))
         return int(order[min(at, nucleus - 1)])
+
+
+class MeanLogprob:
+    """The mean log-likelihood of an answer's tokens: the first 32, then every fourth.
+
+    A softmax over 262,144 tokens takes 0.2 ms, so not all of them are asked.
+    """
+
+    def __init__(self) -> None:
+        self._sum, self._asked, self._seen = 0.0, 0, 0
+
+    def add(self, logits: Tensor, token: int) -> None:
+        """Take in a token. logits: (vocabulary,), as they stood before it."""
+        self._seen += 1
+        if self._seen > ALL_ASKED and self._seen % ASKED_EVERY:
+            return
+        values: Float32Array = logits.float().cpu().numpy()
+        top = values.max()
+        self._sum += float(values[token] - top - np.log(np.exp(values - top).sum()))
+        self._asked += 1
+
+    @property
+    def value(self) -> float | None:
+        """In nats a token; None where no token was written."""
+        return self._sum / self._asked if self._asked else None
 
 
 def _repetitions(answer: list[int], allowed: int) -> dict[int, int]:

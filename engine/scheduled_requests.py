@@ -36,7 +36,7 @@ from engine.kv_cache import DecodeInput
 from engine.loop_guard import LoopGuard
 from engine.lora import LoraAdapter
 from engine.prefix_cache import PrefixCache
-from engine.sampling import Sampler
+from engine.sampling import MeanLogprob, Sampler
 from engine.stop_strings import StopStrings
 from tasks.spec import Decoding
 
@@ -81,10 +81,12 @@ class ScheduledRequest(ABC):
             return "stop"
         return "time" if time.perf_counter() > self.deadline else None
 
-    def usage(self, tokens: int, first_token: float, stopped: StopReason) -> Usage:
+    def usage(
+        self, tokens: int, first_token: float, stopped: StopReason, logprob: float | None = None
+    ) -> Usage:
         """The cost so far."""
         seconds = time.perf_counter() - self.started
-        return Usage(len(self.prompt), tokens, seconds, first_token or seconds, stopped)
+        return Usage(len(self.prompt), tokens, seconds, first_token or seconds, stopped, logprob)
 
 
 @dataclass
@@ -118,7 +120,7 @@ class ScheduledWrite(ScheduledRequest):
         unsent: list[Token] = []  # whose text has not been put out
         cache, cached = self._begin(base, prefixes)
         generated: list[int] = []  # and read
-        tokens, first_token = 0, 0.0
+        tokens, first_token, likelihood = 0, 0.0, MeanLogprob()
         stopped: StopReason | None = None
         logits = yield from _prefill(base, self, self.prompt[cached:], cache)
         while logits is not None and stopped is None:
@@ -128,6 +130,7 @@ class ScheduledWrite(ScheduledRequest):
             if token in base.end_tokens:
                 stopped = "end"
             else:
+                likelihood.add(logits, token)
                 if self.logprobs is not None:
                     distribution = torch.log_softmax(logits.float(), -1)
                     unsent.append(_token(base, distribution, token, self.logprobs))
@@ -149,7 +152,8 @@ class ScheduledWrite(ScheduledRequest):
             self.out.put(Delta(rest, tuple(unsent)))
         if logits is not None:
             self._keep(generated, cache, prefixes)
-        self.out.put(self.usage(tokens, first_token, stopped or self.ended() or "stop"))
+        ended = stopped or self.ended() or "stop"
+        self.out.put(self.usage(tokens, first_token, ended, likelihood.value))
 
     def _begin(self, base: Base, prefixes: PrefixCache) -> tuple[Any, int]:
         """The KV cache to go on from, and how many tokens of the prompt it holds."""

@@ -36,5 +36,9 @@ class ServedAdapters:
         """What its folder says; of one that only the server has, nothing."""
         return NOT_CALIBRATED if self._only_served(name) else self._library.calibration(name)
 
+    def loaded(self, name: str) -> bool:
+        """The server knows."""
+        return True
+
     def _only_served(self, name: str) -> bool:
         return name in self._served and name not in self._library.names()

@@ -19,6 +19,7 @@ from tasks import languages
 Lang = Literal["en", "zh"]
 MAX_COUNT = 50  # pieces that an answer can be asked for
 TASK_NAME = r"^[a-z][a-z0-9_-]{0,39}$"
+PROBABILITY = "probability"  # a floor of a task: that of a written token, or of the chosen label
 SlotValue = str | list[str]  # ISO 639-1 code, name of a choice, or label list
 
 
@@ -181,6 +182,9 @@ class TaskSpec(_Strict):
         [], description="what other people's files may call the labels; offered, never assumed"
     )
     metrics: list[str] = []
+    floors: dict[str, float] = Field(
+        {}, description="figure -> where it is less, the answer says that it is doubtful"
+    )
     adapters: list[str] = []  # the first that was trained for a step answers it
     examples: dict[Lang, list[str]] = {}
     requests: Requests

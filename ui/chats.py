@@ -17,6 +17,7 @@ def draw_list() -> str:
     return f"""<nav class="pb-list" {attributes(aria_label="chats.title")}>
 <button type="button" class="pb-new" data-act="fresh">{icon("plus")}{say("chats.new")}</button>
 <a class="pb-tables" href="tables/">{icon("table")}{say("tables.link")}</a>
+<a class="pb-tables" href="adapters/">{icon("plug")}{say("adapters.link")}</a>
 <input type="search" id="pb-search" autocomplete="off" dir="auto" {find}>
 <div class="pb-chats"></div>
 <p class="pb-none">{say("chats.none")}</p>

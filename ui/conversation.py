@@ -23,7 +23,7 @@ from pydantic import (
     field_validator,
 )
 
-from agent.events import AT_BEGIN, BlockTexts, Event, Place, Sources
+from agent.events import AT_BEGIN, BlockTexts, Event, Measured, Place, Sources
 from agent.step_run import CUT_SHORT, Begun
 from agent.turn_record import StepRecord, TurnRecord
 from core.errors import InputError
@@ -51,6 +51,7 @@ class NoticeView(_Data):
     message: str
     numbers: dict[str, int] = {}
     words: dict[str, str] = {}
+    after: bool = False  # under the text
 
 
 class StepView(_Data):
@@ -62,6 +63,7 @@ class StepView(_Data):
     nearest: str = ""
     status: Status = "pending"
     adapter: str | None = None
+    measured: list[Measured] = []  # how answers like it were judged, the most alike first
     text: str = ""
     labels: dict[str, float] = {}
     pieces: list[tuple[str, float]] = []
@@ -86,6 +88,7 @@ class StepView(_Data):
             nearest=step.nearest,
             status=record.status,
             adapter=record.adapter,
+            measured=list(record.measured),
             text=record.text,
             pieces=record.highlights,
             sources=record.sources,
@@ -96,6 +99,7 @@ class StepView(_Data):
                     message=notice.message,
                     numbers=notice.numbers,
                     words=notice.words,
+                    after=notice.after,
                 )
                 for notice in record.notices
             ],
@@ -265,12 +269,14 @@ class Conversation(_Data):
 
     Attributes:
         instructions: the person's own system prompt.
+        use: task -> the adapter that answers it here; an empty name is the bare base.
         drawn: so many of the last turns are drawn.
         unsent: so many turns before these were not sent, because nothing is answered.
     """
 
     id: str = Field(default_factory=new_id)
     instructions: str = Field(default="", max_length=MAX_INSTRUCTIONS)
+    use: dict[str, str] = {}
     turns: list[TurnView] = []
     drawn: int = Field(default=DRAWN, ge=1, exclude=True)
     unsent: int = Field(default=0, ge=0, exclude=True)

@@ -12,12 +12,13 @@ const patchbayDrafts = (() => {
 
   const tab = (name) => (session ? load(name, null, session) : null);
 
-  // {text, editing, instructions}, or nothing.
+  // {text, editing, instructions, use}, or nothing.
   const read = (id) => tab(key(id)) || load(key(id));
 
   // Whether it is stored.
   function write(id, draft) {
-    const value = draft.text || draft.editing || draft.instructions ? draft : null;
+    const { text, editing, instructions, use = {} } = draft;
+    const value = text || editing || instructions || Object.keys(use).length ? draft : null;
     if (session) save(key(id), value, session);
     return save(key(id), value);
   }

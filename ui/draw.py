@@ -10,8 +10,9 @@ from agent.step_run import CUT_SHORT
 from tasks.spec import Both, TaskSpec
 from ui import markdown
 from ui.bars import draw_bars, percent
-from ui.conversation import Conversation, NoticeView, StepView, TurnView
+from ui.conversation import Conversation, StepView, TurnView
 from ui.icons import icon
+from ui.quality import draw_notices, expected, sureness
 from ui.route import answered_by, draw_why, language_phrase, task_title
 from ui.sources import draw_sources
 from ui.translated_files import draw_translated_files
@@ -37,9 +38,10 @@ def draw_conversation(conversation: Conversation, tasks: Tasks) -> list[GradioMe
 
 def draw_turn(turn: TurnView, tasks: Tasks, latest: bool = True) -> list[GradioMessage]:
     """A request and its answer. Only the latest can be answered again or taken back."""
+    asked_back = bool(turn.offers) or turn.error_kind == "AsksBack"  # there is no route to show
     routed, running = bool(turn.steps), turn.status == "running"
-    parts = [_html(_route(turn, tasks))] if (routed or running) and not turn.offers else []
-    for index, step in enumerate([] if turn.offers else turn.steps):
+    parts = [_html(_route(turn, tasks))] if (routed or running) and not asked_back else []
+    for index, step in enumerate([] if asked_back else turn.steps):
         parts += _step(index, step, turn, tasks)
     if routed or not running:
         parts.append(_html(_foot(turn, tasks, latest)))
@@ -106,10 +108,11 @@ def _route(turn: TurnView, tasks: Tasks) -> str:
     names = _names(turn.steps, tasks)
     alone = turn.steps[0] if len(turn.steps) == 1 else None
     by = f'<span class="pb-soft">{answered_by(alone)}</span>' if alone else ""
+    by += expected(alone, tasks.get(alone.task)) if alone and alone.status != "pending" else ""
     return (
         '<details class="pb-route"><summary>'
         f'<span class="pb-hidden">{say("route.label")}: </span>{names}'
-        f'<span class="pb-number">{percent(turn.confidence)}</span>{by}{icon("chevron")}'
+        f"{sureness(turn.confidence, turn.reason)}{by}{icon('chevron')}"
         f"</summary>{draw_why(turn, tasks)}</details>"
     )
 
@@ -133,7 +136,7 @@ def _name(step: StepView, tasks: Tasks) -> str:
 
 def _step(index: int, step: StepView, turn: TurnView, tasks: Tasks) -> Iterator[GradioContent]:
     head = "" if len(turn.steps) == 1 else _step_head(index, step, turn, tasks)
-    notes = "".join(map(_notice, step.notices))
+    notes = draw_notices(step.notices, after=False)
     if head or notes:
         yield _html(head + notes)
     if step.labels:
@@ -146,11 +149,14 @@ def _step(index: int, step: StepView, turn: TurnView, tasks: Tasks) -> Iterator[
         task = tasks.get(step.task)
         language = task.target_language(step.slots) if task else None
         yield _html(draw_translated_files(turn, index, language))
+    if doubts := draw_notices(step.notices, after=True):
+        yield _html(doubts)
 
 
 def _step_head(index: int, step: StepView, turn: TurnView, tasks: Tasks) -> str:
     begun = step.status in {"running", "done"} or step.text
     by = f'<span class="pb-soft">{answered_by(step)}</span>' if begun else ""
+    by += expected(step, tasks.get(step.task)) if begun else ""
     done = step.status == "done" and step.text
     copy = button("copy", turn, "act.copy.step", data_step=str(index)) if done else ""
     return (
@@ -159,12 +165,6 @@ def _step_head(index: int, step: StepView, turn: TurnView, tasks: Tasks) -> str:
         f'{_name(step, tasks)}<span class="pb-number">{percent(step.confidence)}</span>{by}'
         f'<span class="pb-state">{say(f"step.{step.status}")}</span>{copy}</div>'
     )
-
-
-def _notice(note: NoticeView) -> str:
-    key = f"notice.{note.kind}"
-    text = say(key, **note.numbers, **note.words) if key in words() else escape(note.message)
-    return f'<p class="pb-note">{text}</p>'
 
 
 def _foot(turn: TurnView, tasks: Tasks, latest: bool) -> str:

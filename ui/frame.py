@@ -11,21 +11,29 @@ from core import paths
 from tasks.spec import Both, TaskSpec
 from ui.conversation import MAX_INSTRUCTIONS
 from ui.icons import icon
+from ui.use import draw_use
 from ui.words import LANGUAGES, attributes, phrase, say, show
 
+Loaded = tuple[str, int]
 EXAMPLE_SHOWN = 110  # characters of an example on its card; all of it is sent
 
 
-def draw_header(base: str, profile: str, terms: str = "") -> str:
+def draw_header(base: str, profile: str, terms: str = "", loaded: Loaded | None = None) -> str:
     """Name, what answers, and the switches for language and colours.
 
     Args:
         terms: address of the base's licence, where it restricts use.
+        loaded: the base's quantization, and how many adapters it can be patched with.
     """
     note = say("app.fake") if base == "fake" else say("app.small")
     short = base.rpartition("/")[2]
     link = f'<span><a href="{escape(terms)}" rel="noreferrer">{say("app.terms")}</a></span>'
     licence = link if terms else ""
+    figures = ""
+    if loaded:
+        quantization, count = loaded
+        said = say("app.loaded", quantization=quantization, count=count)
+        figures = f'<span class="pb-loaded">{said}</span>'
     languages = "".join(
         f'<button type="button" data-act="language" data-language="{code}">{name}</button>'
         for code, name in zip(LANGUAGES, ("English", "中文"), strict=True)
@@ -35,7 +43,7 @@ def draw_header(base: str, profile: str, terms: str = "") -> str:
 {icon("menu")}<span class="pb-tip">{say("menu.open")}</span></button>
 <h1 class="pb-brand">{icon("mark")}Patchbay</h1>
 <p class="pb-base"><b title="{escape(base)}">{escape(short)}</b>
-<span>{escape(profile)}</span>{licence}<em>{note}</em></p>
+<span>{escape(profile)}</span>{figures}{licence}<em>{note}</em></p>
 <div class="pb-switches">
 <div class="pb-segment" role="group" {attributes(aria_label="language.choose")}>{languages}</div>
 <button type="button" class="pb-act" data-act="theme">{icon("theme")}
@@ -58,11 +66,17 @@ def draw_welcome(tasks: Mapping[str, TaskSpec]) -> str:
 <p>{say("empty.text")}</p><div class="pb-cards">{"".join(cards)}</div></section>"""
 
 
-def draw_composer(tasks: Mapping[str, TaskSpec], kept_in: Path, copied_to: str = "") -> str:
+def draw_composer(
+    tasks: Mapping[str, TaskSpec],
+    kept_in: Path,
+    copied_to: str = "",
+    adapters: Mapping[str, Sequence[str]] | None = None,
+) -> str:
     """Where requests are written, with the commands of the tasks, and the notice of what is kept.
 
     Args:
         copied_to: the data set that has a copy, if any.
+        adapters: task -> those that can be chosen for it.
     """
     box = attributes(aria_label="box.label", placeholder="box.placeholder")
     box += ' aria-autocomplete="list" aria-haspopup="listbox" aria-controls="pb-commands"'
@@ -100,7 +114,7 @@ def draw_composer(tasks: Mapping[str, TaskSpec], kept_in: Path, copied_to: str =
 <button type="button" class="pb-plain" data-act="exportthis">{say("chats.this")}</button></span>
 <span class="pb-long">{say("error.long")}</span></p>
 <div class="pb-under"><span class="pb-keys">{say("box.keys")}</span>
-{_instructions()}
+{_instructions(draw_use(tasks, adapters or {}))}
 <details><summary>{short}</summary><p>{show(notice)}</p></details></div>
 </form>"""
 
@@ -140,12 +154,12 @@ def _in_order(tasks: Mapping[str, TaskSpec]) -> list[TaskSpec]:
     return sorted(tasks.values(), key=lambda task: (not task.conversation, task.kind == "choose"))
 
 
-def _instructions() -> str:
+def _instructions(use: str) -> str:
     box = attributes(aria_label="own.label", placeholder="own.placeholder")
     return f"""<details class="pb-own"><summary>{icon("own")}{say("own.title")}</summary>
 <div><label for="pb-own">{say("own.text")}</label>
 <textarea id="pb-own" rows="4" dir="auto" maxlength="{MAX_INSTRUCTIONS}" {box}></textarea>
-<span class="pb-soft">{say("own.length", most=MAX_INSTRUCTIONS)}</span></div></details>"""
+<span class="pb-soft">{say("own.length", most=MAX_INSTRUCTIONS)}</span>{use}</div></details>"""
 
 
 def _card(title: Both, text: Both, examples: Mapping[str, str]) -> str:
@@ -154,7 +168,8 @@ def _card(title: Both, text: Both, examples: Mapping[str, str]) -> str:
         f'data-text="{escape(example)}"><span>{escape(_cut(example))}</span></button>'
         for language, example in examples.items()
     )
-    return f'<div class="pb-card"><h3>{show(title)}</h3><p>{show(text)}</p>{buttons}</div>'
+    only = f' lang="{next(iter(examples))}"' if len(examples) == 1 else ""  # hides it in the other
+    return f'<div class="pb-card"{only}><h3>{show(title)}</h3><p>{show(text)}</p>{buttons}</div>'
 
 
 def _cut(text: str) -> str:

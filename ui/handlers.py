@@ -185,7 +185,12 @@ class PageHandlers:
         self.stop(request)
         switch = self._stops[str(request.session_hash)] = threading.Event()
         visitor = self.keys.named(request.username, request.client.host if request.client else "")
-        options = TurnOptions(seed=turn.seed, allowed=visitor.allowed, visitor=visitor.name)
+        options = TurnOptions(
+            seed=turn.seed,
+            allowed=visitor.allowed,
+            visitor=visitor.name,
+            use={task: name or None for task, name in past.use.items()},
+        )
         events = self.agent.answer(
             turn.text,
             past.messages(),

@@ -9,6 +9,7 @@ _PATHS = {
     "beside": "M4 5h7v14H4zM13 5h7v14h-7z",
     "download": "M12 4v11M7 11l5 5 5-5M5 20h14",
     "table": "M4 6h16v12H4zM4 10h16M4 14h16M10 10v8",
+    "plug": "M9 3v5M15 3v5M6.500 8h11v3a5.500 5.500 0 0 1-11 0zM12 16.500V21",
     "plus": "M12 5v14M5 12h14",
     "copy": "M9 9h10v11H9zM5 15V4h10",
     "retry": "M19 12a7 7 0 1 1-2.2-5.1M19 4v4h-4",

@@ -133,8 +133,8 @@ window.patchbay = (() => {
 
   // What is being written is kept as a draft of this conversation.
   function setDown() {
-    const instructions = current.turns.length ? "" : current.instructions;
-    const draft = { text: box().value, editing, instructions };
+    const { instructions, use } = current.turns.length ? {} : current;
+    const draft = { text: box().value, editing, instructions, use };
     if (!drafts.write(current.id, draft)) complain("full", true);
   }
 
@@ -142,6 +142,8 @@ window.patchbay = (() => {
     const { id } = current;
     const draft = drafts.read(id) || {};
     if (draft.instructions) current.instructions = draft.instructions;
+    if (draft.use) current.use = draft.use;
+    patchbayUse.show(current.use || {});
     dictate(current.instructions);
     edit(versions.find(current, draft.editing) ? draft.editing : null);
     files.put([]);
@@ -181,11 +183,12 @@ window.patchbay = (() => {
   function dictate(text) {
     const area = find("#pb-own");
     if (document.activeElement !== area) area.value = text;
-    find(".pb-own").dataset.set = String(text.trim() !== "");
+    find(".pb-own").dataset.set = String(text.trim() !== "" || patchbayUse.some());
   }
 
   function instruct() {
     current.instructions = find("#pb-own").value;
+    current.use = patchbayUse.chosen();
     if (current.turns.length) keep();
     else setDown();
   }
@@ -363,7 +366,7 @@ window.patchbay = (() => {
     commands.look();
   });
   document.addEventListener("change", (event) => {
-    if (event.target.id === "pb-own") instruct();
+    if (event.target.closest(".pb-own")) instruct();
   });
   document.addEventListener("submit", (event) => {
     if (event.target.closest(".pb-composer")) event.preventDefault();

@@ -19,9 +19,11 @@ from starlette.middleware import Middleware
 from agent.agent import Agent
 from agent.feedback.hub_backup import HubBackup
 from agent.feedback.store import Feedback
+from agent.inventory import adapters_by_task
 from core.access import Keys
 from core.json_values import ValuesLimit
 from core.settings import Settings
+from ui.adapters_page import mount_adapters
 from ui.attach import attach_route, rewrite_route
 from ui.chats import draw_list
 from ui.endpoints import add_endpoints
@@ -42,6 +44,7 @@ STYLE_SHEETS = (
     "beside.css",
     "commands.css",
     "answers.css",
+    "quality.css",
     "narrow.css",
 )
 PAGE_SCRIPTS = (
@@ -58,6 +61,7 @@ PAGE_SCRIPTS = (
     "scroll.js",
     "running.js",
     "copy.js",
+    "use.js",
     "page.js",
 )
 LATEX: list[dict[str, str | bool]] = [
@@ -97,13 +101,17 @@ def build_page(
     """
     feedback = feedback or Feedback()
     handlers = PageHandlers(agent, feedback, keys or Keys({}), backup)
-    base = agent.engine.fingerprints().get("base", "")
+    prints = agent.engine.fingerprints()
+    loaded = prints.get("quantization", ""), len(agent.engine.adapters.names())
     page = gr.Blocks(title="Patchbay", fill_width=True, analytics_enabled=False)
     with page:
         # The composer comes first for the tab key and for screen readers; a grid places it.
-        composer = draw_composer(agent.tasks, feedback.file, backup.name if backup else "")
+        copies = backup.name if backup else ""
+        composer = draw_composer(
+            agent.tasks, feedback.file, copies, adapters=adapters_by_task(agent)
+        )
         _still("pb-bottom", composer + draw_beside())
-        _still("pb-top", draw_header(base, profile, terms))
+        _still("pb-top", draw_header(prints.get("base", ""), profile, terms, loaded))
         _still("pb-side", draw_list())
         _still("pb-first", draw_welcome(agent.tasks))
         chat = gr.Chatbot(
@@ -165,6 +173,7 @@ def as_app(
     }
     logged_in = login.name if login else name_in(host) if keys else None
     mount_tables(host, agent, feedback, keys, profile=settings.profile, name=logged_in, looks=looks)
+    mount_adapters(host, agent, keys, profile=settings.profile, name=logged_in, looks=looks)
     gr.mount_gradio_app(
         host,
         page,

@@ -41,13 +41,13 @@ Name = Callable[[Request], str | None]
 class ToLogin:
     """Middleware that sends whoever is not logged in to the chat's page, which asks for it."""
 
-    def __init__(self, app: ASGIApp, name: Name) -> None:
-        self.app, self._name = app, name
+    def __init__(self, app: ASGIApp, name: Name, path: str) -> None:
+        self.app, self._name, self._path = app, name, path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer it here."""
         if scope["type"] == "http" and self._name(Request(scope)) is None:
-            page = scope["path"].rstrip("/").endswith(PATH)
+            page = scope["path"].rstrip("/").endswith(self._path)
             away = RedirectResponse("/") if page else Response("Log in first", 401)
             await away(scope, receive, send)
         else:
@@ -110,7 +110,10 @@ def mount_tables(
         max_file_size=MAX_TABLE_BYTES,
         head=_head(),
         app_kwargs={
-            "middleware": [Middleware(Shield), *([Middleware(ToLogin, name=name)] if name else [])],
+            "middleware": [
+                Middleware(Shield),
+                *([Middleware(ToLogin, name=name, path=PATH)] if name else []),
+            ],
             "max_body_size": MAX_TABLE_BYTES + 1_000_000,
         },
         **looks,

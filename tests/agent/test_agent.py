@@ -45,6 +45,11 @@ def only(events: list[Event], kind: type) -> list:
     return [event for event in events if isinstance(event, kind)]
 
 
+def remarks(events: list[Event]) -> list[Notice]:
+    """The notices, without that the fake has no adapter; test_quality.py has those of that kind."""
+    return [notice for notice in only(events, Notice) if notice.kind != "no_adapter"]
+
+
 def test_the_events_of_a_written_answer(planner: Planner) -> None:
     events = turn(planner, "/translate fr Good morning. How are you?")
     assert isinstance(events[0], Planned)
@@ -80,7 +85,7 @@ def test_what_a_translation_lost_is_said(planner: Planner) -> None:
 
     events = turn(planner, "/translate fr Hello {name}, run `ls` now.", Forgetful())
     assert only(events, StepFinished)[0].text == "[base] Hello {name}, run cela now."
-    (notice,) = only(events, Notice)
+    (notice,) = remarks(events)
     assert (notice.kind, notice.words) == ("not_kept", {"lost": "`ls`"})
 
 
@@ -180,7 +185,7 @@ def test_the_oldest_turns_leave_and_it_is_said(planner: Planner) -> None:
         history.append({"role": "user", "content": f"question {i} " + "word " * 20})
         history.append({"role": "assistant", "content": f"answer {i}"})
     events = turn(planner, "/chat Hello there", engine, history=history)
-    (notice,) = only(events, Notice)
+    (notice,) = remarks(events)
     assert notice.numbers["dropped"] % 2 == 0
     assert str(notice.numbers["dropped"]) in notice.message
     sent = [message["content"] for message in engine.calls[0].messages]
@@ -324,7 +329,7 @@ def test_sentences_that_loop_are_counted_and_the_others_go_on(planner: Planner) 
 
     long = " ".join(["much more than that"] * 60)
     events = turn(planner, f"/translate fr Go round {long}. Come home.", Circling())
-    (notice,) = only(events, Notice)
+    (notice,) = remarks(events)
     assert (notice.kind, notice.numbers) == ("looped", {"count": 1})
     assert only(events, StepFinished)[0].text.endswith("[base] Come home.")
 
@@ -401,7 +406,7 @@ def test_a_sentence_that_lost_something_is_written_a_second_time(planner: Planne
     assert len(engine.calls) == 3
     assert only(events, StepFinished)[0].text == "[base] It opened in 1949. [base] It closed later."
     assert only(events, StepFinished)[0].tokens == 5 + 5 + 4
-    assert not only(events, Notice)
+    assert not remarks(events)
 
 
 def test_a_long_translation_says_how_far_it_is(planner: Planner) -> None:

@@ -65,6 +65,15 @@ def test_what_it_was_trained_for_is_read_from_its_record(base: Base, shelf: Path
     assert "run.json is not a run record" in adapters.refused()["good"]
 
 
+def test_it_is_known_whether_its_weights_are_in_memory(base: Base, shelf: Path) -> None:
+    adapters = library(base, shelf)
+    assert not adapters.loaded("good")
+    adapters.get("good")
+    assert adapters.loaded("good")
+    adapters.unload("good")
+    assert not adapters.loaded("good")
+
+
 def test_its_temperature_is_read(base: Base, shelf: Path) -> None:
     adapters = library(base, shelf)
     assert adapters.calibration("good").temperature == 1

@@ -227,6 +227,8 @@ def test_log_likelihoods_of_written_tokens_are_those_of_scoring(engine: TorchEng
     chances = sorted((one.logprobs[0] for one in first.continuations), reverse=True)
     assert [value for _, value in tokens[0].likeliest] == pytest.approx(chances[:3], abs=1e-4)
     assert all(token.logprob == token.likeliest[0][1] for token in tokens), "greedy is likeliest"
+    mean = sum(token.logprob for token in tokens) / len(tokens)
+    assert usage(engine, request).logprob == pytest.approx(mean, abs=1e-4)
 
 
 @pytest.mark.parametrize(

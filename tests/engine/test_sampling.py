@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from engine.sampling import Sampler
+from engine.sampling import ALL_ASKED, ASKED_EVERY, MeanLogprob, Sampler
 from tasks.spec import Decoding
 
 VOCABULARY = 40
@@ -110,3 +110,17 @@ def test_what_is_off_leaves_the_fingerprint_as_it_was() -> None:
         "repetition_penalty",
         "seed",
     }
+
+
+def test_the_mean_log_likelihood_is_that_of_the_logits() -> None:
+    logits = torch.randn(50, VOCABULARY, generator=torch.Generator().manual_seed(1))
+    mean = MeanLogprob()
+    assert mean.value is None
+    every = torch.log_softmax(logits, -1)[:, 7]
+    for row in logits[:ALL_ASKED]:
+        mean.add(row, 7)
+    assert mean.value == pytest.approx(float(every[:ALL_ASKED].mean()), abs=1e-5)
+    for row in logits[ALL_ASKED:]:
+        mean.add(row, 7)
+    asked = torch.cat([every[:ALL_ASKED], every[ALL_ASKED + ASKED_EVERY - 1 :: ASKED_EVERY]])
+    assert mean.value == pytest.approx(float(asked.mean()), abs=1e-5)

@@ -1,0 +1,152 @@
+"""What can answer here: the planner, the base, and each adapter with what is known of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from adapter_store.discovery import adapter_folders
+from adapter_store.judged import judged_records
+from adapter_store.promotions import Promotions
+from adapter_store.run_record import read_run_record
+from agent.agent import Agent
+from agent.events import Measured
+from agent.named_task import task_of
+from agent.planning import artefact
+from agent.quality import as_measured
+from core import paths
+from core.base_languages import languages_of_base
+from core.errors import PatchbayError
+from tasks.spec import TaskSpec
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """A data set that an adapter was trained on."""
+
+    name: str
+    licence: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class AdapterFacts:
+    """What is known of an adapter from its folder and its judged figures.
+
+    Attributes:
+        task: what it serves; None where no task here is.
+        languages: ISO 639-1 codes, of the texts or of what it translates between.
+        measured: its figures, each with the slots that it holds for.
+        trained: date, UTC; empty where no record says.
+        size: bytes on disk; 0 where a server alone has it.
+        promoted: whether the chat takes it on evidence.
+    """
+
+    name: str
+    task: TaskSpec | None
+    fingerprint: str
+    languages: tuple[str, ...] = ()
+    measured: tuple[tuple[Measured, dict[str, str]], ...] = ()
+    data: tuple[TrainingData, ...] = ()
+    trained: str = ""
+    size: int = 0
+    promoted: bool = False
+
+
+@dataclass(frozen=True)
+class PlannerFacts:
+    """What the planner's record says of it.
+
+    Attributes:
+        threshold: probability of a plan below which it asks back.
+        written: share of right plans, of requests that people wrote; None where not judged.
+        held_out: the same, of composed requests that were kept out of its training.
+    """
+
+    threshold: float
+    written: float | None
+    held_out: float | None
+
+
+@dataclass(frozen=True)
+class BaseFacts:
+    """What is known of the base. `languages` is empty where nothing limits it."""
+
+    name: str
+    quantization: str
+    languages: tuple[str, ...]
+    context_tokens: int
+
+
+def planner_facts() -> PlannerFacts:
+    """Of the planner that is in use, the person's own or the shipped one."""
+    record = json.loads((artefact.in_use() / artefact.RECORD).read_text(encoding="utf-8"))
+    return PlannerFacts(
+        record["threshold"], record.get("written_plans"), record.get("held_out_plans")
+    )
+
+
+def base_facts(agent: Agent) -> BaseFacts:
+    """Of the base that is loaded."""
+    prints = agent.engine.fingerprints()
+    base = prints.get("base", "")
+    return BaseFacts(
+        base,
+        prints.get("quantization", ""),
+        tuple(languages_of_base(base)),
+        agent.engine.context_tokens,
+    )
+
+
+def adapters_by_task(agent: Agent) -> dict[str, list[str]]:
+    """Task -> the adapters that serve it."""
+    found: dict[str, list[str]] = {}
+    for name in agent.engine.adapters.names():
+        if task := task_of(name, agent.tasks, agent.engine.adapters):
+            found.setdefault(task.name, []).append(name)
+    return found
+
+
+def adapter_facts(agent: Agent, allowed: Collection[str] | None = None) -> list[AdapterFacts]:
+    """Of every adapter that the engine can attach, and the visitor may ask.
+
+    Args:
+        allowed: their names; None is all.
+    """
+    folders = adapter_folders(paths.adapter_dirs(agent.engine.fingerprints().get("base")))
+    promoted = Promotions().adapters()
+    names = [n for n in agent.engine.adapters.names() if allowed is None or n in allowed]
+    return [_facts(agent, name, folders.get(name), name in promoted) for name in names]
+
+
+def _facts(agent: Agent, name: str, folder: Path | None, promoted: bool) -> AdapterFacts:
+    adapters = agent.engine.adapters
+    task, prints = task_of(name, agent.tasks, adapters), adapters.fingerprint(name)
+    scope = adapters.scope(name)
+    spoken = [code for values in scope.slots.values() for code in values] or scope.languages
+    records = []
+    if task:
+        wanted = {"adapter": prints, "task": task.fingerprint}
+        records = judged_records(agent.engine.fingerprints() | wanted)
+    try:
+        record = read_run_record(folder) if folder else None
+    except (PatchbayError, OSError):  # it changed under our hands: the engine says why, if asked
+        record = None
+    return AdapterFacts(
+        name,
+        task,
+        prints,
+        tuple(dict.fromkeys(spoken)),
+        measured=tuple(
+            (as_measured(one, data), data.slots) for one in records if (data := one.data_set)
+        ),
+        data=tuple(
+            TrainingData(one.name, one.licence, one.train_rows)
+            for one in (record.data if record else ())
+        ),
+        trained=record.finished[:10] if record else "",
+        size=sum(file.stat().st_size for file in folder.iterdir()) if folder else 0,
+        promoted=promoted,
+    )
