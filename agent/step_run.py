@@ -101,7 +101,7 @@ class StepRun:
         """The task's decoding with what this turn's options set in its place."""
         return self.turn.options.decoding(self.task.decoding)
 
-    @property
+    @cached_property
     def calibration(self) -> Calibration:
         """What label scores are shifted by and divided by."""
         return self.engine.adapters.calibration(self.adapter) if self.adapter else NOT_CALIBRATED

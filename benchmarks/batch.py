@@ -7,7 +7,7 @@ All take turns over the same rows, in rounds, on the same cores, so that whateve
 does is shared by all; `one_by_one` asks the agent for a row when it has answered the one before,
 without saying which words decided. The pipeline is transformers' text-classification pipeline over
 random weights in float32, in the shape of distilbert-base and in that of the starter base with a
-classifier's head, rows sorted by length, 16 in a batch. `chat_first_token_ms` is the wait for a
+classifier's head, rows sorted by length, 32 in a batch. `chat_first_token_ms` is the wait for a
 chat's first text, quiet and with a table beside it. The last line on standard output is one JSON
 object.
 """
@@ -19,6 +19,7 @@ import statistics
 import tempfile
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,14 +34,16 @@ from agent.batch.run import BatchRun
 from agent.batch.table import Table, read_table
 from agent.build import build_agent
 from agent.events import TextDelta
+from benchmarks.speed import machine
 from core.errors import InputError
 from core.settings import load_settings
 from core.terminal import aside
 
 TASK = "sentiment"
-PIPELINE_BATCH = 16
+PIPELINE_BATCH = 32
 CHAT = "/chat Tell me one thing about the sea."
 CHAT_PAUSE = 0.3  # seconds between two chats
+Classify = Callable[[Sequence[str]], int]
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -55,52 +58,30 @@ def main(
     profile: Annotated[str, typer.Option(help="settings")] = "starter",
 ) -> None:
     """Measure."""
-    settings = load_settings(profile=profile)
     whole = read_table(file, columns=[column])
     table = Table(whole.name, whole.sha256, whole.columns, whole.rows[:rows], ())
     texts = [row.text(column) for row in table.rows if row.text(column).strip()]
-    agent = build_agent(settings, aside)
-    pipelines = _pipelines(agent.engine.fingerprints()["base"])
+    agent = build_agent(load_settings(profile=profile), aside)
     list(agent.perform(texts[0], task=TASK, slots={}))
-    seconds: dict[str, list[float]] = {}
-    counts: dict[str, list[int]] = {}
-
-    def measure(name: str, work: Callable[[], int]) -> None:
-        began, done = time.perf_counter(), work()
-        seconds.setdefault(name, []).append(time.perf_counter() - began)
-        counts.setdefault(name, []).append(done)
-        aside(f"{name}: {counts[name][-1] / seconds[name][-1]:.2f} rows a second")
-
+    measured = Rounds()
     with tempfile.TemporaryDirectory() as folder:
-        run = BatchRun(agent, table, column, of_task(agent.tasks[TASK], {}, agent.planner))
-        journal = Journal(Path(folder) / "journal")
-        with journal.open(run.settings):
+        with _run(agent, table, column, Path(folder) / "journal") as together:
+            pipelines = _pipelines(agent.engine.fingerprints()["base"])
             for number in range(rounds):
                 share = texts[number::rounds][: max(1, one_by_one // rounds)]
-                measure("one_by_one", lambda share=share: _one_by_one(agent, share))  # type: ignore[misc]
-                first = (number + 1) * len(table.rows) // rounds
-                measure("together", lambda n=first: _together(run, journal, n))  # type: ignore[misc]
+                measured.add("one_by_one", _one_by_one, agent, share)
+                measured.add("together", together, (number + 1) * len(table.rows) // rounds)
                 for name, classify in pipelines.items():
-                    measure(name, lambda c=classify, s=share: c(s))  # type: ignore[misc]
-        words = statistics.mean(len(text.split()) for text in texts)
+                    measured.add(name, classify, share)
         quiet = _chats(agent, chats)
         with _busy(agent, table, column, Path(folder) / "beside"):
             beside = _chats(agent, chats)
     agent.close()
-    speeds = {name: sum(counts[name]) / sum(seconds[name]) for name in seconds}
-    ratios = [
-        (c / s) / (c1 / s1)
-        for c, s, c1, s1 in zip(
-            counts["together"], seconds["together"], counts["one_by_one"], seconds["one_by_one"],
-            strict=True,
-        )
-    ]  # fmt: skip
     found = {
+        "machine": machine(),
         "rows": len(table.rows),
-        "words": round(words, 1),
-        "rows_a_second": {name: round(value, 2) for name, value in speeds.items()},
-        "together_by_one_by_one": round(speeds["together"] / speeds["one_by_one"], 2),
-        "in_each_round": [round(ratio, 2) for ratio in ratios],
+        "words": round(statistics.mean(len(text.split()) for text in texts), 1),
+        **measured.summary(),
         "chat_first_token_ms": {
             "quiet": round(statistics.median(quiet) * 1000),
             "beside_a_table": round(statistics.median(beside) * 1000),
@@ -109,15 +90,51 @@ def main(
     print(json.dumps(found))
 
 
+class Rounds:
+    """Rows a second of each way, round by round."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[str, list[float]] = defaultdict(list)
+        self._rows: dict[str, list[int]] = defaultdict(list)
+
+    def add(self, way: str, work: Callable[..., int], *arguments: Any) -> None:
+        """Do one way's work of a round, which returns how many rows it was."""
+        began, done = time.perf_counter(), work(*arguments)
+        self._seconds[way].append(time.perf_counter() - began)
+        self._rows[way].append(done)
+        aside(f"{way}: {self._speeds(way)[-1]:.2f} rows a second")
+
+    def summary(self) -> dict[str, Any]:
+        """Of all rounds, and how many times as quick rows are together, in each round too."""
+        means = {way: sum(self._rows[way]) / sum(self._seconds[way]) for way in self._rows}
+        each = zip(self._speeds("together"), self._speeds("one_by_one"), strict=True)
+        return {
+            "rows_a_second": {way: round(mean, 2) for way, mean in means.items()},
+            "together_by": {
+                way: round(means["together"] / mean, 2)
+                for way, mean in means.items()
+                if way != "together"
+            },
+            "by_one_by_one_in_each_round": [round(one / other, 2) for one, other in each],
+        }
+
+    def _speeds(self, way: str) -> list[float]:
+        return [n / s for n, s in zip(self._rows[way], self._seconds[way], strict=True)]
+
+
 def _one_by_one(agent: Agent, texts: Sequence[str]) -> int:
     for text in texts:
         list(agent.perform(text, task=TASK, slots={}))
     return len(texts)
 
 
-def _together(run: BatchRun, journal: Journal, first: int) -> int:
-    """Finish the first rows of a table, as far as they are not."""
-    return sum(1 for _ in run.run(journal, threading.Event(), most=first))
+@contextmanager
+def _run(agent: Agent, table: Table, column: str, file: Path) -> Iterator[Callable[[int], int]]:
+    """What finishes so many first rows of a table, as far as they are not."""
+    run = BatchRun(agent, table, column, of_task(agent.tasks[TASK], {}, agent.planner))
+    journal = Journal(file)
+    with journal.open(run.settings):
+        yield lambda first: sum(1 for _ in run.run(journal, threading.Event(), most=first))
 
 
 def _chats(agent: Agent, count: int) -> list[float]:
@@ -159,7 +176,7 @@ def _busy(agent: Agent, table: Table, column: str, file: Path) -> Iterator[None]
         thread.join()
 
 
-def _pipelines(base: str) -> dict[str, Callable[[Sequence[str]], int]]:
+def _pipelines(base: str) -> dict[str, Classify]:
     """transformers' pipelines: random weights cost what trained ones cost."""
     import torch
     from transformers import (
@@ -181,7 +198,7 @@ def _pipelines(base: str) -> dict[str, Callable[[Sequence[str]], int]]:
         "starter": AutoConfig.from_pretrained(starter.path),
     }
 
-    def prepared(config: Any) -> Callable[[Sequence[str]], int]:
+    def prepared(config: Any) -> Classify:
         config.num_labels = 3
         model = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32).eval()
         model.config.pad_token_id = tokenizer.pad_token_id

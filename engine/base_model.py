@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from engine.chat_template import ChatTemplate
 from engine.constraints import Constraints
-from engine.kv_cache import CacheT, DecodeInput
+from engine.kv_cache import CacheT, DecodeInput, ScoreInput
 from engine.lora import LoraAdapter, LoraFactors
 
 
@@ -62,24 +62,15 @@ class BaseModel(Protocol[CacheT]):
         """
         ...
 
-    def prefill_branches(
-        self,
-        branches: Sequence[Sequence[int]],
-        cache: CacheT,
-        adapter: LoraAdapter | None,
-        trunk: Sequence[int] = (),
-    ) -> list[Tensor]:
-        """Read several continuations of a KV cache, which stays without them.
+    def score(
+        self, inputs: Sequence[ScoreInput[CacheT]]
+    ) -> Generator[None, None, list[list[float]]]:
+        """Read prompts of several requests, and score what may follow each.
 
-        Args:
-            branches: token ids, at least one each.
-            cache: what was read before them.
-            adapter: None for the bare base.
-            trunk: read before them, for all of them; the cache grows by it.
+        It yields where it may be left off for other passes.
 
         Returns:
-            (length, vocabulary) logits after each token of each branch; before them, where there
-            is a trunk, (1, vocabulary) after it.
+            of each input, the natural log-likelihood of each of its continuations.
         """
         ...
 

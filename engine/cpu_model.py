@@ -6,28 +6,28 @@ a token attends to all before it. The next token of an answer is one core's work
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, TypeVar
+from itertools import islice
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from engine import kernels
 from engine.kernels import GROUPS, LANES, QUERY_BLOCK, SIDES, Factor, Float32Array, PackedLora
-from engine.kv_cache import DecodeInput, KVCache
+from engine.kv_cache import DecodeInput, KVCache, ScoreInput
 from engine.lora import LoraAdapter, LoraFactors
 from engine.packed_model import PackedModel, spans
 from engine.packing import smallest
+from engine.readings import Reading, Share, of_branches, of_prompt, scored_rows, shared_out
 
-IntArray = NDArray[np.int64]
 WorkT = TypeVar("WorkT")
+ResultT = TypeVar("ResultT")
 SHARED_BLOCKS = 4096  # of the head from which one token's logits are worth several cores
-# Of a core: hidden states, rows of the table, what is visible, and queries, keys and values.
-Share = tuple[Float32Array, IntArray, IntArray, Float32Array]
+HEAD_PARTS = 8  # that the head is read in where only sums over it are wanted
 
 
 class CPUModel:
@@ -49,6 +49,7 @@ class CPUModel:
         self._no_lora = self.prepare_lora({})
         self.decode([DecodeInput(0, self.new_cache(), None)])
         self.prefill([0], self.new_cache(), None)
+        _finished(self.score([ScoreInput([0], [[0, 0]], self.new_cache(), None)]))
 
     def new_cache(self) -> KVCache:
         """An empty KV cache for a new request."""
@@ -71,31 +72,19 @@ class CPUModel:
         self, ids: Sequence[int], cache: KVCache, adapter: LoraAdapter | None, keep: int = 1
     ) -> Tensor:
         """Read tokens on top of a KV cache: (keep, vocabulary) float32 logits."""
-        positions = np.arange(cache.length, cache.length + len(ids))
-        x = self._forward(ids, positions, np.zeros((len(ids), 2), np.int64), cache, adapter)
+        x = _finished(self._forward([of_prompt(ids, cache, self._lora(adapter))]))
         cache.length += len(ids)
         return self._logits(x[len(ids) - keep :])
 
-    def prefill_branches(
-        self,
-        branches: Sequence[Sequence[int]],
-        cache: KVCache,
-        adapter: LoraAdapter | None,
-        trunk: Sequence[int] = (),
-    ) -> list[Tensor]:
-        """Read a trunk and its continuations in one pass."""
-        stem, sizes = len(trunk), [len(branch) for branch in branches]
-        fork = cache.length + stem
-        positions = [np.arange(cache.length, fork), *(np.arange(fork, fork + n) for n in sizes)]
-        begins = fork + np.cumsum([0, *sizes[:-1]])
-        visible = [np.zeros((stem, 2), np.int64)]
-        visible += [np.full((n, 2), (fork, begin)) for n, begin in zip(sizes, begins, strict=True)]
-        ids = [*trunk, *(token for branch in branches for token in branch)]
-        x = self._forward(ids, np.concatenate(positions), np.concatenate(visible), cache, adapter)
-        cache.length = fork
-        if stem:
-            return list(self._logits(x[stem - 1 :]).split([1, *sizes]))
-        return list(self._logits(x).split(sizes))
+    def score(
+        self, inputs: Sequence[ScoreInput[KVCache]]
+    ) -> Generator[None, None, list[list[float]]]:
+        """Read all prompts and continuations in one pass, left off after each layer."""
+        x = yield from self._forward([of_branches(one, self._lora(one.adapter)) for one in inputs])
+        for one in inputs:
+            one.cache.length += len(one.prompt)
+        logprobs = iter((yield from self._log_likelihoods(x, *scored_rows(inputs))))
+        return [[sum(islice(logprobs, len(ids))) for ids in one.continuations] for one in inputs]
 
     def truncate(self, cache: KVCache, count: int) -> None:
         """Drop the last tokens from a KV cache."""
@@ -127,50 +116,27 @@ class CPUModel:
                 arrays[f"{group}_{side}"] = np.stack(of_layers)
         return PackedLora(**arrays)
 
-    def _forward(
-        self,
-        ids: Sequence[int],
-        positions: IntArray,
-        visible: IntArray,
-        cache: KVCache,
-        adapter: LoraAdapter | None,
-    ) -> Float32Array:
-        """Through all layers.
-
-        Args:
-            ids: N tokens.
-            positions: (N,) of the tokens in their text.
-            visible: (N, 2) what each attends to, see `kernels.prefill_layer`.
-            cache: its filled part is read, the keys and values of the tokens are written after.
+    def _forward(self, readings: Sequence[Reading]) -> Generator[None, None, Float32Array]:
+        """Through all layers, left off after each.
 
         Returns:
-            (N, H) hidden states, normed.
+            (N, H) hidden states of all readings' tokens, normed.
         """
-        cache.reserve(len(ids))
-        arrays, lora = (cache.keys.numpy(), cache.values.numpy()), self._lora(adapter)
-        row = np.array(kernels.token_row(*arrays, cache.length, lora), np.int64)
-        table = np.tile(row, (len(ids), 1))
-        table[:, kernels.FILLED] += np.arange(len(ids))
-        table[:, kernels.POSITION] = positions
-        x = self._packed.embed(ids)
-        # Dealt out in turn, because the last tokens attend to most.
-        cores = np.arange(len(ids)) // QUERY_BLOCK % self.cores
-        owned = [np.flatnonzero(cores == core) for core in range(cores.max() + 1)]
-        width = len(self._weights.qkv_scale[0])
-        shares = [
-            (x[own], table[own], visible[own], np.empty((len(own), width), np.float32))
-            for own in owned
-        ]
+        for one in readings:
+            one.cache.reserve(len(one.ids))
+        x = self._packed.embed([token for one in readings for token in one.ids])
+        shares = shared_out(readings, x, self.cores, len(self._weights.qkv_scale[0]))
         shape = self._config.key_heads, self._config.head_width
 
         def advance(layer: int, share: Share) -> None:
-            hidden, rows, ranges, qkv = share
-            kernels.prefill_layer(hidden, rows, ranges, layer, *shape, self._weights, qkv)
+            _, hidden, table, visible, edges, qkv = share
+            kernels.prefill_layer(hidden, table, visible, edges, layer, *shape, self._weights, qkv)
 
         for layer in range(-1, self._packed.layers):
             self._each(partial(advance, layer), shares)
-        for own, share in zip(owned, shares, strict=True):
-            x[own] = share[0]
+            yield
+        for share in shares:
+            x[share.rows] = share.x
         return x
 
     def _logits(self, x: Float32Array) -> Tensor:
@@ -193,6 +159,37 @@ class CPUModel:
         self._each(project, shares)
         return torch.from_numpy(logits)[:, : self._config.vocabulary]
 
+    def _log_likelihoods(
+        self, x: Float32Array, read: Sequence[int], targets: Sequence[int]
+    ) -> Generator[None, None, list[float]]:
+        """Of each pair of a row of hidden states and a token, its log-likelihood there.
+
+        Only the tokens' own logits are kept; of all others the sum is.
+        """
+        head, scale = self._weights.head, self._weights.head_scale
+        if not targets:
+            return []
+        rows, at = np.unique(np.array(read, np.int64), return_inverse=True)
+        x, tokens = x[rows], np.array(targets, np.int64)
+        own = np.empty(len(tokens), np.float32)
+        kernels.products_of(head, scale, x, at, tokens, own)
+        sums = np.empty((HEAD_PARTS, len(rows)), np.float32)
+        edges = [len(head) * part // HEAD_PARTS for part in range(HEAD_PARTS + 1)]
+
+        def add(part: int) -> None:
+            begin, end = edges[part], edges[part + 1]
+            columns, count = slice(begin * LANES, end * LANES), self._config.vocabulary
+            kernels.log_sum_exp(
+                head[begin:end], scale[columns], x, count - begin * LANES, sums[part]
+            )
+
+        cores = self.cores
+        for part in range(0, HEAD_PARTS, cores):
+            self._each(add, range(part, min(part + cores, HEAD_PARTS)))
+            yield
+        likelihoods: list[float] = (own - np.logaddexp.reduce(sums, axis=0)[at]).tolist()
+        return likelihoods
+
     def _each(self, work: Callable[[WorkT], None], parts: Sequence[WorkT]) -> None:
         """Do the parts on the cores, and wait for all."""
         run = map if self.cores == 1 or len(parts) == 1 else self._pool.map
@@ -201,6 +198,15 @@ class CPUModel:
     def _lora(self, adapter: LoraAdapter | None) -> PackedLora:
         lora: PackedLora = self._no_lora if adapter is None else adapter.weights
         return lora
+
+
+def _finished(work: Generator[None, None, ResultT]) -> ResultT:
+    """What comes of it, without leaving off."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return cast(ResultT, end.value)
 
 
 def _tiled_group(

@@ -13,6 +13,7 @@ from engine.adapters import AdapterLibrary
 from engine.base_model import Base
 from engine.constraints import Constraint
 from engine.interface import (
+    ROWS_TOGETHER,
     Choice,
     ChooseRequest,
     CompletionRequest,
@@ -40,6 +41,8 @@ LEAST_ANSWER = 16  # tokens of room that an answer must have, however long it ma
 
 class LocalEngine:
     """What an engine says whose base is in its own process."""
+
+    rows_together = ROWS_TOGETHER
 
     def __init__(self, base: Base, adapters: AdapterLibrary) -> None:
         self.adapters = adapters
@@ -110,6 +113,8 @@ class TorchEngine(LocalEngine):
         super().__init__(base, adapters)
         self._time_limit = time_limit
         self._scheduler = Scheduler(base, max_running, max_waiting)
+        # As many as run, and as many that come next or are written down.
+        self.rows_together = max(ROWS_TOGETHER, 2 * self._scheduler.max_rows)
         atexit.register(self.close)  # torch aborts when its thread is torn down mid-pass
 
     @property

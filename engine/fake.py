@@ -13,6 +13,7 @@ from adapter_store.calibration import NOT_CALIBRATED, Calibration
 from adapter_store.scope import Scope
 from core.errors import InputError, TooLong, UnknownName
 from engine.interface import (
+    ROWS_TOGETHER,
     Choice,
     ChooseRequest,
     CompletionRequest,
@@ -80,6 +81,7 @@ class FakeEngine:
     """
 
     start_token = 256
+    rows_together = ROWS_TOGETHER
 
     def __init__(
         self,

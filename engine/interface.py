@@ -217,6 +217,9 @@ class Adapters(Protocol):
         ...
 
 
+ROWS_TOGETHER = 16  # where nothing is known of how many an engine reads together
+
+
 class Engine(Protocol):
     """Runs the base, here or elsewhere. Safe to call from many threads at once.
 
@@ -224,10 +227,12 @@ class Engine(Protocol):
         context_tokens: prompt plus answer at most.
         tools_refused: why requests may not offer tools, nor have messages of them: a sentence.
             None: they may.
+        rows_together: rows of a table that it is given at one time.
     """
 
     context_tokens: int
     tools_refused: str | None
+    rows_together: int
 
     @property
     def passes(self) -> int:

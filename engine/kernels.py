@@ -525,24 +525,110 @@ def _unquantized(x: Float32Array) -> tuple[Any, Float32Array, Float32Array]:
 _operands = _quantized if INT8_INPUTS else _unquantized
 
 
+@_inlined
+def _multiply(
+    weight: Int8Array,
+    scale: Float32Array,
+    x: Any,
+    x_scale: Float32Array,
+    correction: Float32Array,
+    y: Float32Array,
+) -> None:
+    """The product of some rows of tiled weights and all inputs, see `_operands`."""
+    w, s, a, u, v = weight, scale, x, x_scale, correction
+    inputs = a.shape[0]
+    fours = inputs - inputs % 4
+    for t in range(0, fours, 4):
+        _multiply_4(w, s, a[t : t + 4], u[t : t + 4], v[t : t + 4], y[t : t + 4])
+    if inputs - fours == 1:
+        _multiply_1(w, s, a[fours:], u[fours:], v[fours:], y[fours:])
+    elif inputs - fours == 2:
+        _multiply_2(w, s, a[fours:], u[fours:], v[fours:], y[fours:])
+    elif inputs - fours == 3:
+        _multiply_3(w, s, a[fours:], u[fours:], v[fours:], y[fours:])
+
+
 @_compiled
 def matmul(weight: Int8Array, scale: Float32Array, x: Float32Array, y: Float32Array) -> None:
     """y = scale * (x weight^T). weight: tiled (out, in); x: (inputs, in); y: (inputs, out)."""
-    inputs, blocks = x.shape[0], weight.shape[0]
+    blocks = weight.shape[0]
     a, u, v = _operands(x)
-    fours = inputs - inputs % 4
     for begin in range(0, blocks, L2_BLOCKS):
         end = min(begin + L2_BLOCKS, blocks)
-        w, rows = weight[begin:end], slice(begin * LANES, end * LANES)
-        s = scale[rows]
-        for t in range(0, fours, 4):
-            _multiply_4(w, s, a[t : t + 4], u[t : t + 4], v[t : t + 4], y[t : t + 4, rows])
-        if inputs - fours == 1:
-            _multiply_1(w, s, a[fours:], u[fours:], v[fours:], y[fours:, rows])
-        elif inputs - fours == 2:
-            _multiply_2(w, s, a[fours:], u[fours:], v[fours:], y[fours:, rows])
-        elif inputs - fours == 3:
-            _multiply_3(w, s, a[fours:], u[fours:], v[fours:], y[fours:, rows])
+        rows = slice(begin * LANES, end * LANES)
+        _multiply(weight[begin:end], scale[rows], a, u, v, y[:, rows])
+
+
+@_inlined
+def _exp(x: Any) -> Any:
+    """e to the x for x up to 0, to 3e-7 of it. Loops over it become vectors, unlike np.exp's."""
+    power = max(x * np.float32(1.4426950408889634), np.float32(-126))
+    whole = np.int32(power - np.float32(0.5))
+    f = (power - np.float32(whole)) * np.float32(0.6931471805599453)
+    p = np.float32(1 / 720) * f + np.float32(1 / 120)  # Taylor's, for |f| < 0.35
+    p = p * f + np.float32(1 / 24)
+    p = p * f + np.float32(1 / 6)
+    p = p * f + np.float32(0.5)
+    p = p * f + np.float32(1)
+    return (p * f + np.float32(1)) * _power_of_two(whole)
+
+
+@_any_order
+def _exp_sum(scores: Float32Array, begin: int, end: int, top: Any) -> Any:
+    """e to the power of some scores less `top`, in their place, and the sum of these."""
+    total = np.float32(0)
+    for t in range(begin, end):
+        scores[t] = _exp(scores[t] - top)
+        total += scores[t]
+    return total
+
+
+@_compiled
+def log_sum_exp(
+    weight: Int8Array, scale: Float32Array, x: Float32Array, count: int, y: Float32Array
+) -> None:
+    """y = log of the sum of e to each of the first `count` products that `matmul` gives.
+
+    The products are never in memory at one time. weight: tiled (out, in); x: (inputs, in); y:
+    (inputs,).
+    """
+    inputs, blocks = x.shape[0], weight.shape[0]
+    a, u, v = _operands(x)
+    products = np.empty((inputs, L2_BLOCKS * LANES), np.float32)
+    tops, totals = np.full(inputs, -3e38, np.float32), np.zeros(inputs, np.float64)
+    for begin in range(0, blocks, L2_BLOCKS):
+        end = min(begin + L2_BLOCKS, blocks)
+        rows = slice(begin * LANES, end * LANES)
+        own = min(end * LANES, count) - begin * LANES
+        _multiply(weight[begin:end], scale[rows], a, u, v, products[:, : (end - begin) * LANES])
+        for t in range(inputs):
+            top = tops[t]
+            for r in range(own):
+                top = max(top, products[t, r])
+            totals[t] = totals[t] * np.exp(np.float64(tops[t] - top))
+            totals[t] += _exp_sum(products[t], 0, own, top)
+            tops[t] = top
+    for t in range(inputs):
+        y[t] = tops[t] + np.log(totals[t])
+
+
+@_compiled
+def products_of(
+    weight: Int8Array,
+    scale: Float32Array,
+    x: Float32Array,
+    inputs: Int64Array,
+    rows: Int64Array,
+    y: Float32Array,
+) -> None:
+    """y = of each pair of an input and a row of weights, the product that `matmul` gives."""
+    a, u, v = _operands(x)
+    lanes = np.empty((1, LANES), np.float32)
+    for i in range(len(rows)):
+        t, block = inputs[i], rows[i] // LANES
+        own, s = weight[block : block + 1], scale[block * LANES : (block + 1) * LANES]
+        _multiply_1(own, s, a[t : t + 1], u[t : t + 1], v[t : t + 1], lanes)
+        y[i] = lanes[0, rows[i] % LANES]
 
 
 FACTOR_BYTES = 2 if HALF_FACTORS else 4
@@ -644,30 +730,6 @@ def _apply_rotary(head: Float32Array, cos: Float32Array, sin: Float32Array) -> N
         a, b = head[i], head[i + half]
         head[i] = a * cos[i] - b * sin[i]
         head[i + half] = b * cos[i] + a * sin[i]
-
-
-@_inlined
-def _exp(x: Any) -> Any:
-    """e to the x for x up to 0, to 3e-7 of it. Loops over it become vectors, unlike np.exp's."""
-    power = max(x * np.float32(1.4426950408889634), np.float32(-126))
-    whole = np.int32(power - np.float32(0.5))
-    f = (power - np.float32(whole)) * np.float32(0.6931471805599453)
-    p = np.float32(1 / 720) * f + np.float32(1 / 120)  # Taylor's, for |f| < 0.35
-    p = p * f + np.float32(1 / 24)
-    p = p * f + np.float32(1 / 6)
-    p = p * f + np.float32(0.5)
-    p = p * f + np.float32(1)
-    return (p * f + np.float32(1)) * _power_of_two(whole)
-
-
-@_any_order
-def _exp_sum(scores: Float32Array, begin: int, end: int, top: Any) -> Any:
-    """e to the power of some scores less `top`, in their place, and the sum of these."""
-    total = np.float32(0)
-    for t in range(begin, end):
-        scores[t] = _exp(scores[t] - top)
-        total += scores[t]
-    return total
 
 
 @_compiled
@@ -785,8 +847,9 @@ def _prefill_attention(
                 for r in range(first, last):
                     for i in range(width):
                         queries[r - first, i] = qkv[r, h * width + i] * scale
-                scores = scratch[: QUERY_BLOCK * seen].reshape(QUERY_BLOCK, seen)
-                _float_matmul(tiled_keys[begin // LANES : end // LANES], queries, scores)
+                fours = (last - first + 3) // 4 * 4
+                scores = scratch[: fours * seen].reshape(fours, seen)
+                _float_matmul(tiled_keys[begin // LANES : end // LANES], queries[:fours], scores)
                 for r in range(first, last):
                     totals[r - first] = _masked_exp_sum(
                         scores[r - first],
@@ -925,21 +988,23 @@ def prefill_layer(
     x: Float32Array,
     table: Any,
     visible: Any,
+    edges: Int64Array,
     layer: int,
     key_heads: int,
     width: int,
     weights: DecoderWeights,
     qkv: Float32Array,
 ) -> None:
-    """Some tokens of one request from their keys in one layer to their keys in the next.
+    """Some tokens of some requests from their keys in one layer to their keys in the next.
 
-    All tokens of the request must have come as far. The layer is -1 at the start.
+    All tokens of the requests must have come as far. The layer is -1 at the start.
 
     Args:
         x: (rows, H) the tokens' embeddings at the start; changed, and normed after the last layer.
-        table: (rows, columns) int64, a `token_row` for each, with the same arrays.
+        table: (rows, columns) int64, a `token_row` for each, with the same arrays in a request.
         visible: (rows, 2) what each sees besides itself: the positions before the first number, and
             those from the second number on.
+        edges: (requests + 1,) where each request's tokens begin, and where the last one's end.
         layer: the one whose keys there are.
         key_heads: heads of keys and of values, and the `width` of each.
         weights: the base.
@@ -950,7 +1015,19 @@ def prefill_layer(
     if layer >= 0:
         mixed = np.empty((rows, wide), np.float32)
         window = weights.window[layer]
-        _prefill_attention(table, visible, layer, layers, key_heads, width, window, qkv, mixed)
+        for i in range(len(edges) - 1):
+            own = slice(edges[i], edges[i + 1])
+            _prefill_attention(
+                table[own],
+                visible[own],
+                layer,
+                layers,
+                key_heads,
+                width,
+                window,
+                qkv[own],
+                mixed[own],
+            )
         _project_output(x, table, layer, weights, mixed)
         _feed_forward(x, table, layer, weights)
     if layer + 1 < layers:

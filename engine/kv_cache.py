@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from mmap import mmap
 from typing import Generic, TypeVar
@@ -43,13 +44,20 @@ class KVCache:
             capacity *= 2
         self.keys, self.values = (self._resized(old, capacity) for old in (self.keys, self.values))
 
-    def beginning(self, length: int) -> KVCache:
-        """A copy of the first positions, for another request to go on from."""
+    def beginning(self, length: int, into: KVCache | None = None) -> KVCache:
+        """A copy of the first positions, for another request to go on from.
+
+        Args:
+            into: one that nobody uses any more, of the same shape but for its positions; its memory
+                is taken.
+        """
         layers, key_heads, _, head_width = self.keys.shape
-        copy = KVCache(layers, key_heads, head_width)
+        copy = into or KVCache(layers, key_heads, head_width)
+        copy.length = 0
         copy.reserve(length)
-        copy.keys[:, :, :length] = self.keys[:, :, :length]
-        copy.values[:, :, :length] = self.values[:, :, :length]
+        # Not by torch, which wakes all cores for so much.
+        for new, old in ((copy.keys, self.keys), (copy.values, self.values)):
+            new.numpy()[:, :, :length] = old.numpy()[:, :, :length]
         copy.length = length
         return copy
 
@@ -76,3 +84,23 @@ class DecodeInput(Generic[CacheT]):
     token: int
     cache: CacheT
     adapter: LoraAdapter | None
+
+
+@dataclass(frozen=True)
+class ScoreInput(Generic[CacheT]):
+    """A request's prompt, or the rest of it, and texts that may follow, to be scored apart.
+
+    Attributes:
+        prompt: token ids, at least one, to be read on top of the KV cache, which grows by them.
+        continuations: token ids; the last of each is scored and not read. The cache stays without.
+    """
+
+    prompt: Sequence[int]
+    continuations: Sequence[Sequence[int]]
+    cache: CacheT
+    adapter: LoraAdapter | None
+
+    @property
+    def tokens(self) -> int:
+        """How many are read."""
+        return len(self.prompt) + sum(len(ids) - 1 for ids in self.continuations)

@@ -13,6 +13,7 @@ from engine.lora import LoraAdapter
 PREFIX_CACHE_BYTES = 2**27  # in all; the oldest leaves
 BATCHES = 4  # whose prompts' beginning is kept
 MAX_BEGINNING = 512  # tokens of a row's prompt that are kept for the next
+SPARE, SPARE_BYTES = 32, 2**23  # KV caches whose memory is kept for rows to come, and each one's
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,15 @@ class _Entry:
     tokens: list[int]
     adapter: LoraAdapter | None
     cache: KVCache
+
+
+@dataclass
+class _Beginning:
+    """What a row of a table has read; `shared` tokens of it were those of the last row too."""
+
+    batch: str
+    entry: _Entry
+    shared: int = 0
 
 
 class PrefixCache:
@@ -33,7 +43,8 @@ class PrefixCache:
 
     def __init__(self) -> None:
         self._entries: deque[_Entry] = deque()
-        self._rows: deque[tuple[str, _Entry]] = deque(maxlen=BATCHES)
+        self._rows: deque[_Beginning] = deque(maxlen=BATCHES)
+        self._spare: list[KVCache] = []  # of rows that are done, for those that come
         self._lock = threading.Lock()
 
     def take(self, prompt: list[int], adapter: LoraAdapter | None) -> tuple[KVCache, int] | None:
@@ -78,29 +89,53 @@ class PrefixCache:
             where there is none.
         """
         with self._lock:
-            found = [e for b, e in self._rows if b == batch and e.adapter is adapter]
-        if not batch or not found:
-            return None
-        pairs = zip(prompt[:-1], found[-1].tokens, strict=False)
-        shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-        return found[-1].cache.beginning(shared), shared
+            known = self._beginning_of(batch, adapter)
+            if not batch or known is None:
+                return None
+            spare = self._spare.pop() if self._spare else None
+        shared = _shared(prompt, known.entry.tokens)
+        return known.entry.cache.beginning(shared, spare), shared
 
     def put_beginning(
         self, batch: str, prompt: list[int], adapter: LoraAdapter | None, cache: object
     ) -> None:
-        """Keep what a row of the table has read, in place of what the row before it had."""
+        """Keep what a row of the table has read, unless what is kept shares as much with it as with
+        the row before; the row must not use its KV cache any more.
+        """
         if not isinstance(cache, KVCache):
             return
-        length = min(len(prompt), cache.length, MAX_BEGINNING)
-        entry = _Entry(prompt[:length], adapter, cache.beginning(length))
         with self._lock:
-            before = [e for e in self._rows if e[0] == batch and e[1].adapter is adapter]
-            for one in before:
-                self._rows.remove(one)
-            self._rows.append((batch, entry))
+            known = self._beginning_of(batch, adapter)
+            shared = _shared(prompt, known.entry.tokens) if known else 0
+            if known and shared >= max(1, known.shared):
+                known.shared = shared
+            else:
+                if known:
+                    self._rows.remove(known)
+                length = min(len(prompt), cache.length, MAX_BEGINNING)
+                entry = _Entry(prompt[:length], adapter, cache.beginning(length))
+                self._rows.append(_Beginning(batch, entry))
+            if len(self._spare) < SPARE and cache.nbytes <= SPARE_BYTES:
+                self._spare.append(cache)
+
+    def drop_spare(self) -> None:
+        """Free the memory that is kept for rows that come."""
+        with self._lock:
+            self._spare.clear()
+
+    def _beginning_of(self, batch: str, adapter: LoraAdapter | None) -> _Beginning | None:
+        found = (b for b in self._rows if b.batch == batch and b.entry.adapter is adapter)
+        return next(found, None)
 
     def clear(self) -> None:
         """Keep nothing."""
         with self._lock:
             self._entries.clear()
             self._rows.clear()
+            self._spare.clear()
+
+
+def _shared(prompt: list[int], tokens: list[int]) -> int:
+    """How many tokens a prompt begins with alike, at least one less than it has."""
+    pairs = zip(prompt[:-1], tokens, strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))

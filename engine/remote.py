@@ -25,6 +25,7 @@ from core.settings import Settings
 from engine.adapters import AdapterLibrary
 from engine.availability import Availability
 from engine.interface import (
+    ROWS_TOGETHER,
     Adapters,
     Choice,
     ChooseRequest,
@@ -60,6 +61,8 @@ class RemoteEngine:
 
     `passes` counts pieces of text that came: the server counts its own passes.
     """
+
+    rows_together = ROWS_TOGETHER
 
     def __init__(self, settings: Settings) -> None:
         """

@@ -1,7 +1,8 @@
 """What each kind of request computes: a generator that makes one forward pass a step.
 
-A generator that wants a single token read yields it, and is sent the logits: the scheduler reads
-the tokens of several requests together. Longer readings it does itself, and yields None after each.
+A generator that wants a token read, or texts scored, yields them and is sent the logits or the
+scores: the scheduler reads those of several requests together. Where it yields None it is about to
+read for itself. It reads nothing before it has yielded.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from engine.interface import (
     Token,
     Usage,
 )
-from engine.kv_cache import DecodeInput
+from engine.kv_cache import DecodeInput, ScoreInput
 from engine.loop_guard import LoopGuard
 from engine.lora import LoraAdapter
 from engine.prefix_cache import PrefixCache
@@ -43,7 +44,8 @@ from tasks.spec import Decoding
 PREFILL_CHUNK = 256  # tokens of a long prompt in one pass, so that others' answers go on meanwhile
 LABELS_PER_PASS = 16
 SCORED_LOGITS = 2**24  # in memory at one time, for one request: 64 MB, and again for their softmax
-ForwardPasses = Generator[DecodeInput[Any] | None, Tensor | None, None]
+Wanted = DecodeInput[Any] | ScoreInput[Any] | None
+ForwardPasses = Generator[Wanted, Tensor | list[float] | None, None]
 
 
 @dataclass
@@ -118,6 +120,7 @@ class ScheduledWrite(ScheduledRequest):
         detokenizer, stops = _Detokenizer(base, begun), StopStrings(self.until)
         max_tokens = min(self.decoding.max_new_tokens, self.room)
         unsent: list[Token] = []  # whose text has not been put out
+        yield None
         cache, cached = self._begin(base, prefixes)
         generated: list[int] = []  # and read
         tokens, first_token, likelihood = 0, 0.0, MeanLogprob()
@@ -146,7 +149,9 @@ class ScheduledWrite(ScheduledRequest):
             if stopped is None and tokens >= max_tokens:
                 stopped = "length"
             if stopped is None and (stopped := self.ended()) is None:
-                logits = yield DecodeInput(token, cache, self.adapter)
+                read = yield DecodeInput(token, cache, self.adapter)
+                assert isinstance(read, Tensor)
+                logits = read
                 generated.append(token)
         if (rest := stops.flush()) or unsent:
             self.out.put(Delta(rest, tuple(unsent)))
@@ -179,25 +184,22 @@ class ScheduledChoice(ScheduledRequest):
 
     def run(self, base: Base, prefixes: PrefixCache) -> ForwardPasses:
         """Read the prompt once, the first labels in the same pass as its end."""
-        names = list(self.labels)
         known = prefixes.take_beginning(self.batch, self.prompt, self.adapter)
         cache, read = known or (base.model.new_cache(), 0)
-        cut = max(read, (len(self.prompt) - 1) // PREFILL_CHUNK * PREFILL_CHUNK)
-        trunk, head = self.prompt[cut:], None
-        if cut > read:
-            yield from _prefill(base, self, self.prompt[read:cut], cache)
-            yield None
-        scores: dict[str, float] = {}
+        while len(self.prompt) - read > PREFILL_CHUNK and not self.ended():
+            yield ScoreInput(self.prompt[read : read + PREFILL_CHUNK], (), cache, self.adapter)
+            read += PREFILL_CHUNK
+        names, scores = list(self.labels), dict[str, float]()
+        rest = self.prompt[read:]
         while len(scores) < len(names) and not self.ended():
-            batch = names[len(scores) : len(scores) + LABELS_PER_PASS]
-            labels = [self.labels[name] for name in batch]
-            branches = [label[:-1] for label in labels]
-            after = base.model.prefill_branches(branches, cache, self.adapter, trunk)
-            if trunk:
-                head, trunk = torch.log_softmax(after.pop(0)[-1].float(), -1), []
-            assert head is not None
-            scores.update(zip(batch, _log_likelihoods(head, labels, after), strict=True))
-            yield None
+            some = names[len(scores) : len(scores) + LABELS_PER_PASS]
+            labels = [self.labels[name] for name in some]
+            found = yield ScoreInput(rest, labels, cache, self.adapter)
+            assert isinstance(found, list)
+            scores.update(zip(some, found, strict=True))
+            if len(scores) < len(names):  # the next labels follow the last token, read once more
+                base.model.truncate(cache, 1)
+                rest = self.prompt[-1:]
         stopped = self.ended() if len(scores) < len(names) else "end"
         if self.batch and stopped == "end":
             prefixes.put_beginning(self.batch, self.prompt, self.adapter, cache)
@@ -214,6 +216,7 @@ class ScheduledScore(ScheduledRequest):
 
     def run(self, base: Base, prefixes: PrefixCache) -> ForwardPasses:
         """Read the prompt once, then the continuations one by one on top of it."""
+        yield None
         cache = base.model.new_cache()
         head = yield from _prefill(base, self, self.prompt, cache)
         done: list[Scored] = []
@@ -258,7 +261,7 @@ def _token(base: Base, logprobs: Tensor, token: int, count: int) -> Token:
 
 def _prefill(
     base: Base, request: ScheduledRequest, ids: list[int], cache: Any
-) -> Generator[None, Tensor | None, Tensor | None]:
+) -> Generator[None, object, Tensor | None]:
     """Read ids on top of the KV cache, yielding between chunks.
 
     Returns:
@@ -276,25 +279,9 @@ def _prefill(
     return logits
 
 
-def _log_likelihoods(head: Tensor, labels: list[list[int]], after: list[Tensor]) -> list[float]:
-    """Log-likelihood of each label's ids.
-
-    Args:
-        head: (vocabulary,) log-likelihoods of their first tokens.
-        labels: token ids.
-        after: of each label, (length - 1, vocabulary) logits after each token but the last.
-    """
-    scores = [float(head[label[0]]) for label in labels]
-    for i, (label, logits) in enumerate(zip(labels, after, strict=True)):
-        targets = torch.tensor(label[1:], device=logits.device)
-        logprobs = torch.log_softmax(logits.float(), -1).gather(-1, targets[:, None])
-        scores[i] += float(logprobs.sum())
-    return scores
-
-
 def _score_continuation(
     base: Base, request: ScheduledScore, head: Tensor, ids: list[int], cache: Any
-) -> Generator[None, Tensor | None, Scored | None]:
+) -> Generator[None, object, Scored | None]:
     """Score ids after a prompt, yielding after each chunk. The KV cache stays the prompt's.
 
     Args:

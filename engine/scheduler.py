@@ -5,36 +5,31 @@ pass and not for an answer, and each request computes exactly what it would comp
 base allows it, the requests are dealt out to the cores, and those of one core are read together.
 
 Rows of tables stand behind all other requests: they run where nothing else does, and now and then
-in between, so that they come to an end on a busy day too.
+in between, so that they come to an end on a busy day too. Many are read in one pass, which is left
+off for whoever comes.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any
 
 import torch
-from torch import Tensor
 
-from core.errors import EngineBusy, PatchbayError
+from core.errors import EngineBusy
 from engine.base_model import Base
-from engine.kv_cache import DecodeInput
+from engine.passes import PassLimit, Running, one_pass
 from engine.prefix_cache import PrefixCache
-from engine.scheduled_requests import ForwardPasses, ScheduledRequest
+from engine.scheduled_requests import ScheduledRequest
 
-ROUNDS_AHEAD = 100  # that other requests have before rows of tables have one
-
-
-@dataclass(eq=False)
-class _Running:
-    """A request that runs, equal only to itself: its passes, and the token it wants read."""
-
-    request: ScheduledRequest
-    passes: ForwardPasses
-    wanted: DecodeInput[Any] | None = None
+ROUNDS_AHEAD = 100  # that other requests have before rows of tables begin one
+SLICES_AHEAD = 10  # and before these go on with it, up to where it may be left off again
+ROWS_PER_CORE = 8  # that run
+NO_LIMIT = PassLimit(math.inf, None)
+ROWS_LIMIT = PassLimit(256, 1)  # more tokens are read no quicker together
 
 
 class Scheduler:
@@ -43,6 +38,7 @@ class Scheduler:
     Attributes:
         passes: forward passes since the start, so that a test can see them stop.
         prefixes: KV caches of finished answers.
+        max_rows: of tables that run at one time.
     """
 
     def __init__(self, base: Base, max_running: int, max_waiting: int) -> None:
@@ -55,6 +51,7 @@ class Scheduler:
         self._changed = threading.Condition()
         self._closing = False
         self._max_threads = base.model.max_threads
+        self.max_rows = ROWS_PER_CORE * self._max_threads
         self._pool = ThreadPoolExecutor(self._max_threads)
         self._worker = threading.Thread(target=self._work, name="scheduler", daemon=True)
         self._worker.start()
@@ -93,9 +90,10 @@ class Scheduler:
 
     def _work(self) -> None:
         """The worker: admit what waits, then one pass for each that runs, round and round."""
-        running: list[_Running] = []
-        rows: list[_Running] = []
-        ahead = 0  # rounds since rows had one
+        running: list[Running] = []
+        rows: list[Running] = []
+        begun: list[Iterator[None]] = []  # passes of rows that were left off
+        ahead = 0  # rounds since rows read something
         while True:
             with self._changed:
                 while not (running or rows or self._waiting or self._waiting_rows or self._closing):
@@ -104,65 +102,56 @@ class Scheduler:
                     left = [one.request for one in (*running, *rows)]
                     left += [*self._waiting, *self._waiting_rows]
                     break
-                self._admit(running, self._waiting)
-                self._admit(rows, self._waiting_rows)
+                self._admit(running, self._waiting, self._max_running)
+                if not begun:
+                    self._admit(rows, self._waiting_rows, self.max_rows)
             if running:
-                running = self._round(running)
+                self._advance(self._passes(running, NO_LIMIT), lambda: False)
+                running = self._going(running)
                 ahead += 1
-            if rows and (not running or ahead >= ROUNDS_AHEAD):
-                rows, ahead = self._round_of_rows(rows), 0
+            if rows and (not running or ahead >= (SLICES_AHEAD if begun else ROUNDS_AHEAD)):
+                begun = self._advance(
+                    begun or self._passes(rows, ROWS_LIMIT),
+                    (lambda: True) if running else self._somebody_came,
+                )
+                rows, ahead = rows if begun else self._going(rows), 0
+                if not rows:
+                    self.prefixes.drop_spare()
         for request in left:
             request.out.put(EngineBusy("The engine is shutting down."))
 
-    def _admit(self, running: list[_Running], waiting: deque[ScheduledRequest]) -> None:
-        while waiting and len(running) < self._max_running:
+    def _admit(self, running: list[Running], waiting: deque[ScheduledRequest], most: int) -> None:
+        while waiting and len(running) < most:
             request = waiting.popleft()
-            running.append(_Running(request, request.run(self._base, self.prefixes)))
+            running.append(Running(request, request.run(self._base, self.prefixes)))
 
-    def _round_of_rows(self, rows: list[_Running]) -> list[_Running]:
-        """A pass for those that want a token read, and for one more on each core: whoever comes
-        meanwhile waits for so much. Those that are not done, who had none first."""
-        reading = [one for one in rows if one.wanted is None]
-        later = reading[self._max_threads :]
-        return later + self._round([one for one in rows if one not in later])
+    def _somebody_came(self) -> bool:
+        return self._closing or bool(self._waiting)
 
-    def _round(self, running: list[_Running]) -> list[_Running]:
-        """One forward pass for each; those that are not done."""
+    def _passes(self, running: list[Running], limit: PassLimit) -> list[Iterator[None]]:
+        """One forward pass for each, of the requests of each core together."""
         threads = min(self._max_threads, len(running))
         groups = [running[thread::threads] for thread in range(threads)]
-        self._base.model.share_cores(threads)
-        rest = self._pool.map(self._pass, groups) if threads > 1 else map(self._pass, groups)
-        going = [one for group in rest for one in group]
-        self.passes += len(going)
-        return [one for one in running if one in going]
+        return [one_pass(self._base.model, group, limit) for group in groups]
 
-    def _pass(self, group: list[_Running]) -> list[_Running]:
-        """One forward pass for each request of a group; those that are not done."""
-        with torch.inference_mode():
-            decoding = [one for one in group if one.wanted]
-            try:
-                logits = self._base.model.decode([one.wanted for one in decoding if one.wanted])
-            except Exception as error:  # noqa: BLE001  whatever it is belongs to the callers
-                for one in decoding:
-                    one.request.out.put(_explained(error))
-                return [one for one in group if one not in decoding and _advance(one, None)]
-            by_request = dict(zip(map(id, decoding), logits, strict=True))
-            return [one for one in group if _advance(one, by_request.get(id(one)))]
+    def _advance(
+        self, passes: list[Iterator[None]], leave: Callable[[], bool]
+    ) -> list[Iterator[None]]:
+        """Make passes, each on a core; those that were left off, once they were to be."""
+        self._base.model.share_cores(len(passes))
 
+        def left_off(one: Iterator[None]) -> bool:
+            with torch.inference_mode():
+                return any(leave() for _ in one)
 
-def _advance(one: _Running, logits: Tensor | None) -> bool:
-    """To the next token that is wanted, or past a pass of its own; False when it is done."""
-    try:
-        one.wanted = one.passes.send(logits)
-    except StopIteration:
-        return False
-    except Exception as error:  # noqa: BLE001  whatever it is belongs to the caller
-        one.request.out.put(_explained(error))
-        return False
-    return True
+        rest = self._pool.map(left_off, passes) if len(passes) > 1 else map(left_off, passes)
+        return [one for one, left in zip(passes, list(rest), strict=True) if left]
 
-
-def _explained(error: Exception) -> Exception:
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return PatchbayError("There was not enough memory for this request. Send a shorter one.")
-    return error
+    def _going(self, running: list[Running]) -> list[Running]:
+        """Those that are not done, who had no pass in this round first."""
+        going = [one for one in running if not one.done]
+        self.passes += sum(one.advanced for one in going)
+        going.sort(key=lambda one: one.advanced)
+        for one in going:
+            one.advanced = False
+        return going

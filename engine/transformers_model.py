@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -12,7 +12,7 @@ from transformers import Cache, DynamicCache
 
 from engine import int8
 from engine.batched_decode import BatchedDecode
-from engine.kv_cache import DecodeInput
+from engine.kv_cache import DecodeInput, ScoreInput
 from engine.lora import LoraAdapter, LoraFactors, add_lora_layers, linear_shapes
 
 FEW_TOKENS = 64  # up to here one thread is about as quick, and does not stall on a busy machine
@@ -71,15 +71,32 @@ class TransformersModel:
             self.batched.unbatch()
         return [self.prefill([one.token], one.cache, one.adapter)[-1] for one in inputs]
 
-    def prefill_branches(
-        self,
-        branches: Sequence[Sequence[int]],
-        cache: Cache,
-        adapter: LoraAdapter | None,
-        trunk: Sequence[int] = (),
+    def score(
+        self, inputs: Sequence[ScoreInput[Cache]]
+    ) -> Generator[None, None, list[list[float]]]:
+        """Read one prompt after another, each with its continuations as one padded batch."""
+        scores = []
+        for one in inputs:
+            scores.append(self._score(one))
+            yield
+        return scores
+
+    def _score(self, one: ScoreInput[Cache]) -> list[float]:
+        head = torch.log_softmax(self.prefill(one.prompt, one.cache, one.adapter)[-1].float(), -1)
+        scores = [float(head[ids[0]]) for ids in one.continuations]
+        longer = [(i, ids) for i, ids in enumerate(one.continuations) if len(ids) > 1]
+        if longer:
+            after = self._branches([ids[:-1] for _, ids in longer], one.cache, one.adapter)
+            for (i, ids), logits in zip(longer, after, strict=True):
+                targets = torch.tensor(ids[1:], device=logits.device)
+                logprobs = torch.log_softmax(logits.float(), -1).gather(-1, targets[:, None])
+                scores[i] += float(logprobs.sum())
+        return scores
+
+    def _branches(
+        self, branches: Sequence[Sequence[int]], cache: Cache, adapter: LoraAdapter | None
     ) -> list[Tensor]:
-        """Read a trunk, then its continuations as one padded batch."""
-        head = [self.prefill(trunk, cache, adapter)] if trunk else []
+        """(length, vocabulary) logits after each token of each continuation of a KV cache."""
         width = max(len(branch) for branch in branches)
         # Pads stand to the right of what is read, so causal attention never looks at them.
         padded = [[*branch, *[branch[-1]] * (width - len(branch))] for branch in branches]
@@ -88,7 +105,7 @@ class TransformersModel:
         logits = self._forward(ids, cache, adapter, keep=width)
         cache.crop(-width)
         cache.batch_select_indices(torch.tensor([0], device=self.device))
-        return head + [row[: len(ids)] for row, ids in zip(logits, branches, strict=True)]
+        return [row[: len(ids)] for row, ids in zip(logits, branches, strict=True)]
 
     def truncate(self, cache: Cache, count: int) -> None:
         """Drop the last tokens from a KV cache."""

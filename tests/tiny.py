@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model
@@ -22,8 +24,9 @@ from transformers import (
 
 from core.settings import Settings
 from engine.adapters import library_of
-from engine.base_model import Base
+from engine.base_model import Base, BaseModel
 from engine.engine import TorchEngine
+from engine.kv_cache import ScoreInput
 
 END = "<|im_end|>"
 TEMPLATE = (
@@ -150,3 +153,22 @@ def engine(base: Base, adapters: Path, **limits: float) -> TorchEngine:
     """An engine over the base with the adapters of one folder."""
     shelf = library_of(base, [adapters])
     return TorchEngine(base, shelf, **limits)
+
+
+class Passes:
+    """Passes that may be left off in between, and at the end what comes of them."""
+
+    def __init__(self, passes: Generator[None, None, list[list[float]]]) -> None:
+        self._passes = passes
+        self.result: list[list[float]] = []
+
+    def __iter__(self) -> Iterator[None]:
+        self.result = yield from self._passes
+
+
+def scored(model: BaseModel[Any], inputs: Sequence[ScoreInput[Any]]) -> list[list[float]]:
+    """What `model.score` gives, without leaving off."""
+    passes = Passes(model.score(inputs))
+    for _ in passes:
+        pass
+    return passes.result

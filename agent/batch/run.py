@@ -33,7 +33,6 @@ from core.errors import (
 )
 from tasks.data_files import FileForm
 
-TOGETHER = 16  # rows in the engine or on their way to it
 DIGITS = 6  # of a probability that are kept
 # Not the row's fault: another row would fare no better, and this one may fare well later.
 ENDS_THE_RUN = (
@@ -125,12 +124,13 @@ class BatchRun:
         self, todo: Sequence[TableRow], stop: threading.Event
     ) -> Iterator[tuple[RowResult, list[Mapping[str, str]]]]:
         ending = threading.Event()  # ours: whoever iterates may leave
-        pool = ThreadPoolExecutor(TOGETHER, thread_name_prefix="table")
+        most = self.agent.engine.rows_together
+        pool = ThreadPoolExecutor(most, thread_name_prefix="table")
         running: set[Future[tuple[RowResult, list[Mapping[str, str]]] | None]] = set()
         waiting = iter(todo)
         try:
             while not stop.is_set():
-                for row in islice(waiting, TOGETHER - len(running)):
+                for row in islice(waiting, most - len(running)):
                     running.add(pool.submit(self._answer, row, ending))
                 if not running:
                     return

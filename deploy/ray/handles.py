@@ -24,6 +24,7 @@ from core.thread_stream import Raised
 from deploy.ray.replica import Refused, ReplicaInfo, ReplicaReply
 from engine.adapters import AdapterLibrary
 from engine.interface import (
+    ROWS_TOGETHER,
     Choice,
     ChooseRequest,
     CompletionRequest,
@@ -56,6 +57,8 @@ class HandleEngine:
         handle: of the deployment of replicas.
         info: of any of them.
     """
+
+    rows_together = ROWS_TOGETHER
 
     def __init__(self, handle: DeploymentHandle[Any], info: ReplicaInfo) -> None:
         self.context_tokens, self.start_token = info.context_tokens, info.start_token

@@ -9,7 +9,7 @@ import tiny
 import torch
 
 from engine.base_model import Base
-from engine.kv_cache import DecodeInput
+from engine.kv_cache import DecodeInput, ScoreInput
 from engine.load_base import load_base
 from engine.lora import LoraAdapter
 
@@ -48,8 +48,22 @@ def test_what_is_dropped_from_a_cache_leaves_no_trace(base: Base) -> None:
     model.prefill(IDS[:9], cache, None)
     first = model.prefill(IDS[9:12], cache, None)
     model.truncate(cache, 3)
-    model.prefill_branches([[70, 71], [72]], cache, None)
+    tiny.scored(model, [ScoreInput(IDS[9:12], [[70, 71, 74], [72]], cache, None)])
+    model.truncate(cache, 3)
     assert torch.equal(model.prefill(IDS[9:12], cache, None), first)
+
+
+@torch.inference_mode()
+def test_continuations_are_scored_by_their_tokens_logits(base: Base) -> None:
+    model, continuations = base.model, [[70, 71, 74], [72], [73, 70]]
+    (scores,) = tiny.scored(model, [ScoreInput(IDS, continuations, model.new_cache(), None)])
+    for score, ids in zip(scores, continuations, strict=True):
+        read = [*IDS, *ids[:-1]]
+        logits = model.prefill(read, model.new_cache(), None, keep=len(ids)).float()
+        tokens = torch.tensor(ids)[:, None]
+        assert score == pytest.approx(
+            float(torch.log_softmax(logits, -1).gather(-1, tokens).sum()), abs=2e-2
+        )
 
 
 @torch.inference_mode()

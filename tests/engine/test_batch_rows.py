@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiny
 
-from engine.base_model import Base
+from engine.base_model import Base, BaseModel
 from engine.engine import TorchEngine
-from engine.interface import ChooseRequest, Delta, WriteRequest
-from engine.kv_cache import KVCache
+from engine.interface import Choice, ChooseRequest, Delta, WriteRequest
+from engine.kv_cache import KVCache, ScoreInput
 from engine.load_base import load_base
 from engine.prefix_cache import PrefixCache
-from engine.scheduled_requests import ForwardPasses, ScheduledRequest
+from engine.scheduled_requests import ForwardPasses, ScheduledChoice, ScheduledRequest
 from engine.scheduler import Scheduler
 from tasks.spec import Decoding, Message
 
@@ -70,6 +72,7 @@ class Counted(ScheduledRequest):
     gate: threading.Event = field(default_factory=threading.Event)
 
     def run(self, base: Base, prefixes: PrefixCache) -> ForwardPasses:
+        yield None
         for _ in range(self.count):
             assert self.gate.wait(60)
             self.log.append(self.name)
@@ -100,6 +103,47 @@ def test_somebody_who_comes_runs_before_the_rows_that_run(tiny_base: Base) -> No
     assert log.count("row") == 60  # and the rows come to an end
 
 
+class Held:
+    """A model that leaves scoring off again and again until the gate is open."""
+
+    def __init__(self, model: BaseModel[Any], gate: threading.Event) -> None:
+        self._model, self.gate, self.left_off = model, gate, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+    def score(self, inputs: Sequence[ScoreInput[Any]]) -> Generator[None, None, list[list[float]]]:
+        while not self.gate.is_set():
+            self.left_off += 1
+            yield
+        return (yield from self._model.score(inputs))
+
+
+def test_somebody_who_comes_does_not_wait_for_a_pass_of_many_rows(tiny_base: Base) -> None:
+    gate, never = threading.Event(), threading.Event()
+    held = Held(tiny_base.model, gate)
+    scheduler = Scheduler(replace(tiny_base, model=held), 8, 8)
+    rows = [
+        ScheduledChoice([1, 2, 3 + i], None, never, math.inf, batch="t", labels={"a": [4, 5]})
+        for i in range(3)
+    ]
+    for row in rows:
+        scheduler.submit(row)
+    while not held.left_off:
+        time.sleep(0.01)
+    for _ in range(3):
+        opened = threading.Event()
+        opened.set()
+        person = Counted([0], None, never, math.inf, name="person", count=30, gate=opened)
+        scheduler.submit(person)
+        person.out.get(timeout=60)
+    assert all(row.out.empty() for row in rows)
+    gate.set()
+    scores = [row.out.get(timeout=60) for row in rows]
+    assert all(isinstance(one, Choice) and one.usage.stopped == "end" for one in scores)
+    scheduler.close()
+
+
 def test_what_was_read_is_shared_within_a_table_alone() -> None:
     prefixes, cache = PrefixCache(), KVCache(1, 1, 4)
     cache.reserve(4)
@@ -113,4 +157,28 @@ def test_what_was_read_is_shared_within_a_table_alone() -> None:
     begun, count = found
     assert (count, begun.length) == (3, 3)
     assert begun.keys[:, :, :3].eq(7).all()
-    assert begun.keys is not cache.keys
+    begun.keys[:] = 9  # the row reads on
+    again = prefixes.take_beginning("one", [1, 2, 3, 5], None)
+    assert again is not None
+    assert again[0].keys[:, :, :3].eq(7).all(), "what is kept is nobody's"
+
+
+def test_what_rows_begin_with_is_kept_while_it_is_shared() -> None:
+    def put(prompt: list[int]) -> None:
+        cache = KVCache(1, 1, 4)
+        cache.reserve(len(prompt))
+        cache.length = len(prompt)
+        prefixes.put_beginning("table", prompt, None, cache)
+
+    def shared(prompt: list[int]) -> int:
+        found = prefixes.take_beginning("table", prompt, None)
+        assert found is not None
+        assert found[0].length == found[1]
+        return found[1]
+
+    prefixes = PrefixCache()
+    put([1, 2, 3, 4])
+    put([1, 2, 5, 6])
+    assert shared([1, 2, 3, 9]) == 3, "the first is kept"
+    put([7, 8, 9])  # shares less: from now on prompts may begin so
+    assert shared([7, 8, 1]) == 2

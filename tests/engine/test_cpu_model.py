@@ -24,7 +24,7 @@ from engine.cpu_model import CPUModel
 from engine.engine import TorchEngine
 from engine.interface import ChooseRequest, Delta, WriteRequest
 from engine.kernels import HALF_FACTORS, INT8_INPUTS
-from engine.kv_cache import INITIAL_POSITIONS, DecodeInput
+from engine.kv_cache import INITIAL_POSITIONS, DecodeInput, KVCache, ScoreInput
 from engine.load_base import load_base
 from engine.prefix_cache import PrefixCache
 from engine.transformers_model import TransformersModel
@@ -146,22 +146,56 @@ def test_a_prompt_gets_the_same_bits_on_any_number_of_cores(
 
 
 @torch.inference_mode()
-def test_branches_are_read_apart_and_leave_no_trace(
+def test_continuations_are_read_apart_and_leave_no_trace(
     folder: Path, model: CPUModel, library: AdapterLibrary, shelf: Path
 ) -> None:
     adapter, cache = library.get("all"), model.new_cache()
     model.prefill(IDS, cache, adapter)
-    branches = [[70, 71], [72], [73, 74, 75]]
-    read = model.prefill_branches(branches, cache, adapter)
-    for branch, logits in zip(branches, read, strict=True):
-        close(logits, expected(folder, shelf / "all", IDS + branch)[len(IDS) :])
-    head, *others = model.prefill_branches(branches, cache, adapter, trunk=[76, 77])
-    trunk = [*IDS, 76, 77]
-    close(head, expected(folder, shelf / "all", trunk)[-1:])
-    for branch, logits in zip(branches, others, strict=True):
-        close(logits, expected(folder, shelf / "all", trunk + branch)[len(trunk) :])
+    prompt, continuations = [76, 77], [[70, 71, 72], [72], [73, 74, 75]]
+    (scores,) = tiny.scored(model, [ScoreInput(prompt, continuations, cache, adapter)])
+    begin = len(IDS) + len(prompt) - 1
+    for score, ids in zip(scores, continuations, strict=True):
+        text = [*IDS, *prompt, *ids]
+        logprobs = torch.log_softmax(expected(folder, shelf / "all", text[:-1]), -1)[begin:]
+        each = [float(logprobs[i, token]) for i, token in enumerate(ids)]
+        assert score == pytest.approx(sum(each), abs=len(ids) * (0.2 if INT8_INPUTS else 1e-3))
     after = model.prefill([80], cache, adapter)[0]
-    close(after, expected(folder, shelf / "all", [*trunk, 80])[-1])
+    close(after, expected(folder, shelf / "all", [*IDS, *prompt, 80])[-1])
+
+
+@torch.inference_mode()
+def test_texts_scored_together_get_the_bits_of_each_alone(
+    model: CPUModel, library: AdapterLibrary
+) -> None:
+    def inputs() -> list[ScoreInput[KVCache]]:
+        found = []
+        for i, name in enumerate((None, "all", "some", "all", "upper")):
+            adapter, cache = library.get(name) if name else None, model.new_cache()
+            model.prefill(IDS[: 3 + 2 * i], cache, adapter)
+            labels = [[70, 71], [72], [73, 74, 75 + i]][: 3 if i % 2 else 1]
+            found.append(ScoreInput([40 + i] * (1 + 13 * i), labels, cache, adapter))
+        return found
+
+    model.cores = 1
+    alone = [tiny.scored(model, [one])[0] for one in inputs()]
+    for model.cores in (1, 2, 3):
+        assert tiny.scored(model, inputs()) == alone
+
+
+@torch.inference_mode()
+def test_scoring_may_be_left_off_for_others(model: CPUModel) -> None:
+    def input_() -> ScoreInput[KVCache]:
+        return ScoreInput(IDS, [[70, 71], [72]], model.new_cache(), None)
+
+    (alone,) = tiny.scored(model, [input_()])
+    (other,) = tiny.scored(model, [ScoreInput(IDS[3:], [[72, 73]], model.new_cache(), None)])
+    passes, left_off = model.score([input_()]), 0
+    for _ in (read := tiny.Passes(passes)):
+        left_off += 1
+        between = tiny.scored(model, [ScoreInput(IDS[3:], [[72, 73]], model.new_cache(), None)])
+        assert between == [other]
+    assert read.result == [alone]
+    assert left_off > 2
 
 
 @torch.inference_mode()

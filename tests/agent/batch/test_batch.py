@@ -27,7 +27,7 @@ from agent.batch.assignment import Assignment, column_in, of_request, of_task, s
 from agent.batch.commands import time_left
 from agent.batch.journal import Journal
 from agent.batch.output import merged, neutralized, result_columns, write_output
-from agent.batch.run import TOGETHER, BatchRun
+from agent.batch.run import BatchRun
 from agent.batch.table import Table, read_table
 from agent.planning.planner import Planner
 from core.errors import AsksBack, EngineAway, InputError, UnknownName
@@ -246,7 +246,7 @@ def test_an_engine_that_is_away_ends_the_run_and_blames_no_row(
     journal = finish(run, tmp_path / "j")
     assert not any(one.error for one in journal.results.values())
     assert len(journal.results) == len(ROWS)
-    assert len(agent.engine.calls) >= len(ROWS) - 10 - TOGETHER
+    assert len(agent.engine.calls) >= len(ROWS) - 10 - agent.engine.rows_together
 
 
 def test_columns_are_named_and_missed_by_name(table: Table, tmp_path: Path) -> None:

@@ -1,0 +1,123 @@
+"""One forward pass for each of some requests on one core, read together where that can be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from core.errors import PatchbayError
+from engine.base_model import BaseModel
+from engine.kv_cache import DecodeInput, ScoreInput
+from engine.scheduled_requests import ForwardPasses, ScheduledRequest, Wanted
+
+
+@dataclass(eq=False)
+class Running:
+    """A request that runs, equal only to itself.
+
+    Attributes:
+        wanted: what it wants read; None is a pass of its own.
+        begun: whether that is known.
+        advanced: whether it had a pass in this round.
+        done: whether it has ended.
+    """
+
+    request: ScheduledRequest
+    passes: ForwardPasses
+    wanted: Wanted = None
+    begun: bool = False
+    advanced: bool = False
+    done: bool = False
+
+    def advance(self, read: Tensor | list[float] | None) -> None:
+        """To what it wants next, or past a pass of its own."""
+        self.advanced = self.begun  # to begin is no pass
+        self.begun = True
+        try:
+            self.wanted = self.passes.send(read)
+        except StopIteration:
+            self.done = True
+        except Exception as error:  # noqa: BLE001  whatever it is belongs to the caller
+            self.fail(error)
+
+    def fail(self, error: Exception) -> None:
+        """End it with an error."""
+        self.done = True
+        if isinstance(error, torch.OutOfMemoryError | MemoryError):
+            error = PatchbayError(
+                "There was not enough memory for this request. Send a shorter one."
+            )
+        self.request.out.put(error)
+
+
+@dataclass(frozen=True)
+class PassLimit:
+    """How much is read in one pass.
+
+    Attributes:
+        tokens: of the texts that are scored, beyond the first one.
+        own: requests that make a pass of their own.
+    """
+
+    tokens: float
+    own: int | None
+
+
+def one_pass(model: BaseModel[Any], group: Sequence[Running], limit: PassLimit) -> Iterator[None]:
+    """A pass for each request of a group, within the limit; yields where it may be left off."""
+    for one in group:
+        if not one.begun:
+            one.advance(None)
+    going = [one for one in group if not one.done]
+    decoding = [one for one in going if isinstance(one.wanted, DecodeInput)]
+    scoring = _within(limit.tokens, [o for o in going if isinstance(o.wanted, ScoreInput)])
+    own = [one for one in going if one.wanted is None][: limit.own]
+    if decoding:
+        _decode(model, decoding)
+        yield
+    if scoring:
+        yield from _score(model, scoring)
+    for one in own:
+        one.advance(None)
+        yield
+
+
+def _within(tokens: float, scoring: Sequence[Running]) -> list[Running]:
+    """The first of them that have no more tokens to be read than that, and one in any case."""
+    chosen: list[Running] = []
+    for one in scoring:
+        assert isinstance(one.wanted, ScoreInput)
+        tokens -= one.wanted.tokens
+        if tokens < 0 and chosen:
+            break
+        chosen.append(one)
+    return chosen
+
+
+def _decode(model: BaseModel[Any], group: Sequence[Running]) -> None:
+    try:
+        inputs = [one.wanted for one in group if isinstance(one.wanted, DecodeInput)]
+        logits = model.decode(inputs)
+    except Exception as error:  # noqa: BLE001  whatever it is belongs to the callers
+        for one in group:
+            one.fail(error)
+        return
+    for one, own in zip(group, logits, strict=True):
+        one.advance(own)
+
+
+def _score(model: BaseModel[Any], group: Sequence[Running]) -> Iterator[None]:
+    try:
+        scores = yield from model.score(
+            [o.wanted for o in group if isinstance(o.wanted, ScoreInput)]
+        )
+    except Exception as error:  # noqa: BLE001  whatever it is belongs to the callers
+        for one in group:
+            one.fail(error)
+        return
+    for one, own in zip(group, scores, strict=True):
+        one.advance(own)
