@@ -13,7 +13,7 @@ from browse import PHONE
 from playwright.sync_api import Browser, Page, expect
 
 from agent.agent import Agent
-from agent.batch.run import TOGETHER
+from engine.interface import ROWS_TOGETHER
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 Visit = Callable[..., Page]
@@ -73,7 +73,7 @@ def test_a_table_runs_rests_and_goes_on_after_a_reload(
     expect(page.locator("[data-state=finished]")).to_be_visible(timeout=90_000)
     expect(page.locator("#pb-failures")).to_contain_text("The cell of column 'review' is empty")
     # What was finished before is not computed again; what ran when it was paused is.
-    assert len(site.agent.engine.calls) < ROWS + TOGETHER
+    assert len(site.agent.engine.calls) < ROWS + ROWS_TOGETHER
     page.locator("#pb-truth input").click()
     page.get_by_role("option", name="gold").click()
     expect(page.locator("#pb-agreement")).to_contain_text("100.0% of 119 rows agree")
