@@ -14,7 +14,7 @@ MOST = 4  # positional arguments of one call
 # One of their arguments is a default, by everybody's habit; filter's None keeps what is true.
 DEFAULTS = {"next", "getattr", "get", "pop", "filter"}
 # Gradio's listeners take (function, inputs, outputs); no function means that only a script runs.
-LISTENERS = {"then", "change", "instruct"}
+LISTENERS = {"then", "change", "load"}
 LISTS = {"documented"}  # of HTTP statuses, however many
 
 

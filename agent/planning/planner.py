@@ -23,8 +23,8 @@ from tasks.spec import Message, SlotValue, TaskSpec, conversation_task, find_tas
 
 COMMAND = regex.compile(r"/(?P<name>[A-Za-z][\w-]*)(?=\s|$)(?P<rest>.*)", regex.S)
 POINTS = regex.compile(
-    r"(?:(?:it|this|that|these|those|them|the above|above|again|please|now|ceci|cela|ça|das|esto)\b"
-    r"|[这那它]个?|上文|上面的?|以上|これ|それ)[\s.?!。？！]*",
+    r"(?:\b(?:it|this|that|these|those|them|the above|above|again|please|now)\b"
+    r"|\b(?:ceci|cela|ça|das|esto)\b|[这那它]个?|上文|上面的?|以上|これ|それ)[\s.?!。？！]*",
     regex.I,
 )
 # A word or two to translate that stand bare within the instruction.
@@ -149,7 +149,8 @@ class Planner:
         if content is None and quotes:
             quote = max(quotes, key=len)
             content, asked = quote[1:-1], text.replace(quote, "…", 1)
-        elif content is None and not POINTS.search(text):
+        asks = reading.asked.keys() - {"", self._chat}  # a skill; else nobody asks for anything
+        if content is None and not POINTS.fullmatch(text) and not (asks and POINTS.search(text)):
             content, asked = text, ""
         return self._one(task, asked, content or "", earlier=earlier, reason="chosen")
 

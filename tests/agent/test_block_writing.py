@@ -129,7 +129,8 @@ def test_what_was_lost_is_listed_with_its_block() -> None:
     )
     events = list(run_step(work(Careless(), document)))
     assert only(events, BlockTexts)[0].lost == ((0, "very good"), (1, "42"))
-    assert {notice.kind: notice.words["lost"] for notice in only(events, Notice)} == {
+    notices = [notice for notice in only(events, Notice) if "lost" in notice.words]
+    assert {notice.kind: notice.words["lost"] for notice in notices} == {
         "not_kept": "42",
         "format_lost": "very good",
     }

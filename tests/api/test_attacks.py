@@ -145,5 +145,5 @@ def test_a_long_history_is_cut_in_a_moment(site: Site) -> None:
     last = {"role": "user", "content": "/chat Hello"}
     answer = chat(site, json.dumps({"model": "auto", "messages": [*turns, last]}).encode())
     assert answer.status_code == 200
-    assert "left out" in answer.json()["patchbay"]["steps"][0]["notices"][0]
+    assert any("left out" in said for said in answer.json()["patchbay"]["steps"][0]["notices"])
     assert answer.elapsed.total_seconds() < 10

@@ -53,7 +53,8 @@ def test_a_login_is_asked_of_the_space(folder: Path, tmp_path: Path) -> None:
 def test_only_what_the_chat_needs_is_in_it(folder: Path) -> None:
     there = {path.name for path in folder.iterdir()}
     assert {"agent", "core", "engine", "tasks", "ui", "adapters", "app.py"} <= there
-    assert not there & {"tests", "finetune", "evaluation", "benchmarks", "deploy", "results"}
+    assert not there & {"tests", "finetune", "evaluation", "benchmarks", "deploy"}
+    assert [path.name for path in (folder / "results").iterdir()] == ["adapters"]  # for the page
     assert not list(folder.rglob("__pycache__"))
 
 

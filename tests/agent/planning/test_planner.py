@@ -206,8 +206,15 @@ def test_labels_are_the_persons_own(planner: Planner, text: str, labels: list[st
     assert (step.task, step.slots.get("labels")) == ("classification", labels)
 
 
+@pytest.mark.parametrize("text", ["这个真不错", "What is this?", "Bonne nuit, et merci à tous."])
+def test_what_asks_for_no_skill_is_the_content_of_a_chosen_one(planner: Planner, text: str) -> None:
+    (step,) = planner.plan(text, task="translation").steps
+    assert step.text == text
+
+
 def test_length_is_a_slot(planner: Planner) -> None:
-    assert planner.plan(f"Three bullets please: {REPORT}").steps[0].slots == {"length": "bullets"}
+    bullets = {"length": "bullets", "count": "3"}
+    assert planner.plan(f"Three bullets please: {REPORT}").steps[0].slots == bullets
     assert planner.plan(f"Summarize: {REPORT}").steps[0].slots == {"length": "sentence"}
 
 
@@ -224,7 +231,7 @@ def test_a_summary_made_shorter_works_on_the_original(planner: Planner) -> None:
     history = said(f"Summarize: {REPORT}", "The bridge stays open for walkers.")
     (step,) = planner.plan("make it two bullets", history).steps
     assert (step.task, step.text) == ("summarization", REPORT)
-    assert step.slots == {"length": "bullets"}
+    assert step.slots == {"length": "bullets", "count": "2"}
 
 
 def test_another_language_works_on_the_source(planner: Planner) -> None:
@@ -275,7 +282,7 @@ def test_another_length_after_a_compound_repeats_all_of_it(planner: Planner) -> 
     history = said(CHAIN, "The bridge stays open.\n\nLe pont reste ouvert.")
     steps = planner.plan("make it three bullets", history).steps
     assert [step.task for step in steps] == ["summarization", "translation"]
-    assert (steps[0].slots, steps[0].text) == ({"length": "bullets"}, REPORT)
+    assert (steps[0].slots, steps[0].text) == ({"length": "bullets", "count": "3"}, REPORT)
 
 
 def test_the_original_of_a_compound_is_the_whole_text(planner: Planner) -> None:
