@@ -18,7 +18,7 @@ from typing import Any, Literal
 import gradio as gr
 
 from agent.agent import Agent
-from agent.events import Failed
+from agent.events import Failed, StepFinished
 from agent.feedback.hub_backup import HubBackup
 from agent.feedback.store import Correction, Feedback, FeedbackError, Rating
 from agent.options import TurnOptions
@@ -206,7 +206,8 @@ class PageHandlers:
             self.agent.limits.count_request(visitor.name)
             for event in events:
                 turn.apply(event)
-                if time.monotonic() - drawn >= REDRAW_SECONDS:
+                # What follows a finished step can take its time.
+                if isinstance(event, StepFinished) or time.monotonic() - drawn >= REDRAW_SECONDS:
                     drawn = time.monotonic()
                     yield
         except TooMany as error:

@@ -189,6 +189,7 @@ window.patchbay = (() => {
   function instruct() {
     current.instructions = find("#pb-own").value;
     current.use = patchbayUse.chosen();
+    dictate(current.instructions);
     if (current.turns.length) keep();
     else setDown();
   }

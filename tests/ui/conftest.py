@@ -69,7 +69,7 @@ class WordPlanner:
         if task is not None:
             if task not in self.tasks:
                 raise UnknownName("task", task, self.tasks)
-            return Plan((Step(task, 1.0, text=content or text),), "chosen", 0.2)
+            return replace(self._plan([task], content or text, 1.0), reason="chosen")
         places = {WORDS[w]: text.lower().find(w) for w in WORDS if w in text.lower()}
         found = sorted(places, key=places.__getitem__) or ["generation"]
         worked_on = content or text

@@ -38,7 +38,8 @@ def test_a_slash_offers_every_skill_and_the_keyboard_takes_one(visit: Visit, qui
     expect(offered(page)).to_have_count(len(quick.agent.tasks) + 1)
     expect(page.get_by_role("status").filter(has_text="commands.")).to_contain_text("6")
     for task in quick.agent.tasks.values():
-        expect(page.get_by_role("option", name=task.title.en)).to_be_visible()
+        option = page.get_by_role("listbox").get_by_role("option", name=task.title.en)
+        expect(option).to_be_visible()
     expect(active(page)).to_contain_text("/chat")
     box.press("ArrowDown")
     expect(active(page)).to_contain_text("/summarize")

@@ -18,7 +18,7 @@ from test_attach import READ, answered, drop
 pytestmark = pytest.mark.browser
 Visit = Callable[..., Page]
 KEPT = """async () => {
-    const opening = indexedDB.open("patchbay", 1);
+    const opening = indexedDB.open("patchbay.originals", 1);
     await new Promise((done) => (opening.onsuccess = done));
     const kept = opening.result.transaction("files").objectStore("files").count();
     return await new Promise((done) => (kept.onsuccess = () => done(kept.result)));
@@ -74,7 +74,7 @@ def test_the_file_outlives_a_reload_and_goes_with_its_conversation(
     wanted = b"# [translation-fake] Plan\n\n- [translation-fake] one *thing*\n"
     assert downloaded(page, "a.fr.md") == wanted
     assert page.evaluate(KEPT) == 1
-    page.evaluate("indexedDB.deleteDatabase('patchbay')")
+    page.evaluate("indexedDB.deleteDatabase('patchbay.originals')")
     page.get_by_role("button", name="a.fr.md").click()
     expect(page.get_by_text("no longer has the file")).to_be_visible()
     drop(page, "b.md", b"# Other\n")
@@ -101,10 +101,14 @@ def test_new_texts_that_make_no_sense_are_refused(quick: Any) -> None:
         address = f"{quick.address}/gradio_api/rewrite"
         return httpx.post(address, content=body, headers=headers, timeout=READ)
 
+    def fault(body: bytes, **headers: str) -> str:
+        said: str = asked(body, **headers).json()["error"]["en"]
+        return said
+
     name = {"X-File-Name": "a.md"}
-    assert "x-file-name" in asked(b"[]\n# a").json()["error"]
-    assert "came damaged" in asked(b"{}\n# a", **name).json()["error"]
-    assert "came damaged" in asked(b"# a", **name).json()["error"]
-    assert "is empty" in asked(b'["b"]\n', **name).json()["error"]
-    assert "has 1 blocks, and 2 texts" in asked(b'["b", "c"]\n# a', **name).json()["error"]
+    assert "x-file-name" in fault(b"[]\n# a")
+    assert "came damaged" in fault(b"{}\n# a", **name)
+    assert "came damaged" in fault(b"# a", **name)
+    assert "is empty" in fault(b'["b"]\n', **name)
+    assert "has 1 blocks, and 2 texts" in fault(b'["b", "c"]\n# a', **name)
     assert asked(b'["b"]\n# a\n\nc\n', **name).content == b"# b\n\nc\n"

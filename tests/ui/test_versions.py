@@ -68,14 +68,17 @@ def test_regenerated_and_rerouted_answers_stay(visit: Visit, quick: Any) -> None
     expect(page.locator("[data-act=version][data-by='-1']")).to_be_disabled()
 
 
-def test_what_follows_reads_the_version_that_is_shown(visit: Visit, quick: Any) -> None:
-    page = visit(quick)
+def test_what_follows_reads_the_version_that_is_shown(
+    visit: Visit, serve: Callable[..., Any], fake_agent: Callable[..., Any]
+) -> None:
+    site = serve(fake_agent())
+    page = visit(site)
     send(page, "the blue one")
     change(page, 0, "the red one")
     page.get_by_role("button", name="Previous version").click()
     expect(page.locator(".pb-said")).to_have_text(["the blue one"])
     send(page, "and then?")
-    given = [message["content"] for message in quick.agent.engine.calls[-1].messages]
+    given = [message["content"] for message in site.agent.engine.calls[-1].messages]
     assert "the blue one" in given
     assert "the red one" not in given
 
