@@ -46,10 +46,11 @@ def _run_once(run: StepRun) -> Iterator[Event]:
         return
     figures = measured(run)
     yield StepStarted(run.index, run.step, run.adapter, figures)
-    yield from cautions(run, figures)
     if run.adapter and not run.engine.adapters.loaded(run.adapter):
         yield Progress(run.index, "adapter", 0, 1)
-    for event in _answer(run):
+    for number, event in enumerate(_answer(run)):
+        if number == 0:  # the engine is there; else what stands in for it has its own
+            yield from cautions(run, figures)
         if isinstance(event, StepFinished):
             yield from doubts(run, event)
         yield event
