@@ -19,9 +19,9 @@ def draw_list() -> str:
 <a class="pb-tables" href="tables/">{icon("table")}{say("tables.link")}</a>
 <a class="pb-tables" href="adapters/">{icon("plug")}{say("adapters.link")}</a>
 <input type="search" id="pb-search" autocomplete="off" dir="auto" {find}>
+<p class="pb-unfound" role="status" hidden>{say("chats.unfound")}</p>
 <div class="pb-chats"></div>
 <p class="pb-none">{say("chats.none")}</p>
-<p class="pb-unfound" role="status" hidden>{say("chats.unfound")}</p>
 <p class="pb-where">{say("chats.where")}
 <input type="file" id="pb-import" accept=".json,application/json" hidden>
 <button type="button" class="pb-plain" data-act="import">{say("chats.import")}</button>

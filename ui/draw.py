@@ -142,7 +142,7 @@ def _step(index: int, step: StepView, turn: TurnView, tasks: Tasks) -> Iterator[
     if step.labels:
         yield _html(draw_bars(step, tasks.get(step.task)))
     elif step.text and not step.sources:
-        yield _text(step.text)
+        yield _text(markdown.with_table_heads(step.text) if step.blocks else step.text)
     if step.sources:
         yield _html(draw_sources(step.sources, step.text, tasks.get(step.task)))
     if step.blocks and step.blocks.texts:
@@ -252,7 +252,7 @@ def _actions(turn: TurnView, latest: bool) -> str:
     if turn.answer:
         every = len([step for step in turn.steps if step.text]) > 1
         buttons.append(button("copy", turn, "act.copy.all" if every else "act.copy"))
-    if latest and not turn.offers:
+    if latest and not turn.offers and turn.error_kind != "AsksBack":  # it would ask the same again
         buttons.append(button("retry", turn, "act.retry"))
     if latest:
         buttons.append(button("undo", turn, "act.undo"))

@@ -32,7 +32,7 @@ from ui.words import say
 log = logging.getLogger(__name__)
 
 REDRAW_SECONDS = 0.06  # text that comes faster is drawn together
-KEEP_SECONDS = 2.0  # so often the browser keeps what there is of an answer
+KEEP_SECONDS = 1.0  # so often the browser keeps what there is of an answer
 Rendered = tuple[list[GradioMessage], Any]  # the chat, and what the browser is to keep of it
 
 

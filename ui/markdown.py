@@ -10,6 +10,9 @@ _CODE = re.compile(
     r"|(?P<ticks>`+)(?!`).+?(?<!`)(?P=ticks)(?!`))",
     re.DOTALL | re.MULTILINE,
 )
+# A row of cells, and the line below the first row that makes a table of them.
+_ROW = re.compile(r"\|.*\|[ ]*")
+_DELIMITER = re.compile(r"\|[ :|-]+\|[ ]*")
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
@@ -36,3 +39,16 @@ def _escape_line(line: str) -> str:
     quote = re.match(r"[ ]{0,3}(?:>[ ]?)*", line)  # a quotation's marks stay marks
     start = quote.end() if quote else 0
     return line[:start] + re.sub(r"[&<>]", lambda mark: _ENTITIES[mark.group()], line[start:])
+
+
+def with_table_heads(text: str) -> str:
+    """Rows of cells, as `documents.rendered` writes them, with the line below the first that makes
+    Markdown draw a table.
+    """
+    lines = text.split("\n")
+    drawn: list[str] = []
+    for above, line, below in zip(["", *lines], lines, [*lines[1:], ""], strict=False):
+        drawn.append(line)
+        if _ROW.fullmatch(line) and not above.strip() and not _DELIMITER.fullmatch(below):
+            drawn.append("|" + " --- |" * (len(re.findall(r"(?<!\\)\|", line)) - 1))
+    return "\n".join(drawn)

@@ -17,8 +17,10 @@ def draw_sources(sources: Sources, text: str, task: TaskSpec | None) -> str:
         text: the answer; of a choice it is not drawn.
     """
     read = say("sources.read", read=sources.read, parts=sources.parts)
-    drawn = "".join(_source(source, text, task) for source in sources.sources)
-    return f'<div class="pb-sources">{drawn}<p class="pb-note">{read}</p></div>'
+    drawn = [_source(source, text, task) for source in sources.sources]
+    if sources.sources and all(text[: one.begin].endswith("- ") for one in sources.sources):
+        drawn = ["<ul>", *(f"<li>{one}</li>" for one in drawn), "</ul>"]
+    return f'<div class="pb-sources">{"".join(drawn)}<p class="pb-note">{read}</p></div>'
 
 
 def _source(source: Source, text: str, task: TaskSpec | None) -> str:

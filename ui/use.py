@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from tasks.spec import TaskSpec
-from ui.words import phrase, say, show
+from ui.words import attributes, phrase, say, show
 
 
 def draw_use(tasks: Mapping[str, TaskSpec], adapters: Mapping[str, Sequence[str]]) -> str:
@@ -22,10 +22,13 @@ def draw_use(tasks: Mapping[str, TaskSpec], adapters: Mapping[str, Sequence[str]
 
 
 def _select(task: TaskSpec, names: Sequence[str]) -> str:
-    # An option holds no markup, so it is in both languages at once.
-    auto, none = (f"{one.en} · {one.zh}" for one in (phrase("use.auto"), phrase("use.none")))
-    options = f'<option value="auto">{escape(auto)}</option>'
+    options = _option("auto", "use.auto")
     options += "".join(f'<option value="use:{escape(n)}">{escape(n)}</option>' for n in names)
-    options += f'<option value="use:">{escape(none)}</option>'
+    options += _option("use:", "use.none")
     select = f'<select data-task="{escape(task.name)}">{options}</select>'
     return f"<label>{show(task.title)}{select}</label>"
+
+
+def _option(value: str, key: str) -> str:
+    """An option holds no markup; its label is shown in place of its text."""
+    return f'<option value="{value}" {attributes(label=key)}>{escape(phrase(key).en)}</option>'

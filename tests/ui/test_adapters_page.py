@@ -60,6 +60,12 @@ def test_a_conversation_uses_the_adapters_that_were_chosen(visit: Visit, quick: 
     page = visit(quick)
     expect(send(page, "translate this")).to_contain_text("[translation-fake]")
     page.locator(".pb-own summary").click()
+    none = page.locator(".pb-use select[data-task=translation] option").last
+    expect(none).to_have_attribute("label", "none, the base alone")
+    page.locator("[data-language=zh]").click()
+    expect(none).to_have_attribute("label", "不用，仅基础模型")
+    page.locator("[data-language=en]").click()
+    page.locator(".pb-own summary").click()  # a press elsewhere closed it
     page.locator(".pb-use select[data-task=translation]").select_option("use:")
     expect(page.locator(".pb-own")).to_have_attribute("data-set", "true")
     page.keyboard.press("Escape")

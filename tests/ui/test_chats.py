@@ -75,7 +75,31 @@ def test_rename_pin_and_search(visit: Visit, quick: Any) -> None:
         search.fill(wanted)
         expect(page.locator(".pb-chat")).to_have_text(found)
     search.fill("nowhere at all")
-    expect(page.get_by_text("No conversation has these words.")).to_be_visible()
+    told = page.get_by_text("No conversation has these words.")
+    expect(told).to_be_visible()
+    below, above = told.bounding_box(), search.bounding_box()
+    assert below
+    assert above
+    assert 0 < below["y"] - above["y"] < 100  # where the eye is
+
+
+def test_a_name_has_its_whole_row_until_the_mouse_is_there(visit: Visit, quick: Any) -> None:
+    page = visit(quick)
+    send(page, "about the many stone bridges of the old town and who built them")
+    row, name = page.locator(".pb-chats li"), page.locator(".pb-chat")
+
+    def free() -> float:
+        outer, inner = row.bounding_box(), name.bounding_box()
+        assert outer
+        assert inner
+        return outer["width"] - inner["width"]
+
+    page.mouse.move(900, 400)
+    assert free() < 1
+    row.hover()
+    assert free() > 60
+    row.get_by_role("button", name="Delete conversation").click()
+    expect(row).to_have_count(0)
 
 
 def test_escape_leaves_a_name_as_it_was(visit: Visit, quick: Any) -> None:

@@ -2,7 +2,17 @@ import re
 
 import pytest
 
-from agent.events import Failed, Finished, Notice, Planned, StepFinished, StepStarted, TextDelta
+from agent.events import (
+    Failed,
+    Finished,
+    Notice,
+    Planned,
+    Source,
+    Sources,
+    StepFinished,
+    StepStarted,
+    TextDelta,
+)
 from agent.plan import Plan, Step
 from core import errors
 from tasks.spec import load_tasks
@@ -10,6 +20,7 @@ from ui.bars import draw_bars, draw_words, percent
 from ui.conversation import Conversation, StepView, TurnView
 from ui.draw import draw_conversation, draw_turn
 from ui.frame import draw_header
+from ui.sources import draw_sources
 from ui.words import words
 
 TASKS = load_tasks()
@@ -81,6 +92,23 @@ def test_only_the_latest_turn_can_be_answered_again() -> None:
     assert page.count('data-act="reroute"') == len(TASKS)
     assert page.count('data-act="undo"') == 1
     assert page.count('data-act="like"') == 2
+
+
+def test_what_was_asked_back_is_changed_and_not_asked_again() -> None:
+    """The same request would be asked the same question."""
+    turn = TurnView(text="Translate into Klingon: The ship is ready.")
+    turn.apply(Failed("“Klingon” is not a language known here.", "AsksBack"))
+    assert 'data-act="edit"' in drawn(turn)
+    assert 'data-act="retry"' not in drawn(turn)
+
+
+def test_bullets_with_their_places_stay_bullets() -> None:
+    text = "- The bridge is red.\n- It rained."
+    lines = tuple(Source(at, end, None) for at, end in ((2, 20), (23, 33)))
+    bullets = draw_sources(Sources(0, 2, 2, lines), text, None)
+    assert bullets.count("<li>") == 2
+    prose = draw_sources(Sources(0, 2, 2, lines), text.replace("- ", "* "), None)
+    assert "<li>" not in prose
 
 
 def test_a_task_that_is_gone_is_drawn_by_its_name() -> None:

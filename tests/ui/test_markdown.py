@@ -1,7 +1,8 @@
 import pytest
 from markdown_it import MarkdownIt
 
-from ui.markdown import safe
+from documents.document import Block, rendered
+from ui.markdown import safe, with_table_heads
 
 
 @pytest.mark.parametrize(
@@ -48,3 +49,14 @@ def test_code_keeps_its_characters_while_it_streams() -> None:
     text = "```python\nif a < b & c > d:\n    print('<b>')\n```"
     for end in range(text.index("\n") + 1, len(text) + 1):
         assert safe(text[:end]) == text[:end]
+
+
+def test_the_rows_of_a_file_are_drawn_as_a_table() -> None:
+    cells = [Block("table", text, row=row) for row in (1, 2) for text in (f"a{row}", f"b|{row}")]
+    text = rendered([Block("paragraph", "Prices"), *cells, Block("paragraph", "All | in euros")])
+    drawn = MarkdownIt("commonmark").enable("table").render(with_table_heads(text))
+    assert drawn.count("<table>") == 1
+    assert "<th>b|1</th>" in drawn
+    assert "<td>b|2</td>" in drawn
+    assert "<p>All | in euros</p>" in drawn
+    assert with_table_heads(with_table_heads(text)) == with_table_heads(text)
