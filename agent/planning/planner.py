@@ -29,7 +29,7 @@ POINTS = regex.compile(
 )
 # A word or two to translate that stand bare within the instruction.
 WITHIN = regex.compile(
-    r"(?:(?:how (?:do|would|can) (?:you|i|we|one) say|what(?:'s| is)|translate|say|put)\s+)?"
+    r"(?:(?:how (?:do|would|can) (?:you|i|we|one) say|what(?:'s| is)|translate|say|put)\s+)?+"
     r"(?P<text>.{1,60}?)\s+(?:in|into|to)\s+(?P<language>\p{L}+)[\s?.!]*"
     r"|(?P<text>.{1,20}?)用(?P<language>\p{Han}{1,3}[语文话]?)怎么[说讲写][\s?？。]*",
     regex.I,

@@ -23,6 +23,8 @@ from tasks.spec import Message
         ("/classify", "text"),
         ("Is this positive?", "text"),
         ("Translate into French:", "text"),
+        ("Translate into French", "text"),
+        ("say in German", "text"),
         ("Translate this into Frensh: good morning", "language"),
         ("Translate into French or German: good morning everyone", "language"),
         ("/help", "help"),
