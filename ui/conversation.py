@@ -166,6 +166,8 @@ class TurnView(_Data):
     error: str = ""
     error_kind: str = ""
     rating: Literal[-1, 0, 1] = 0
+    wrong: str = ""  # what was, with a disliked answer
+    better: str = ""  # the answer that the person would have wanted
     corrects: str = ""  # the routing example this answer follows from, by its id
     seed: int = 0
 
