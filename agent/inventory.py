@@ -6,12 +6,12 @@ import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from adapter_store.discovery import adapter_folders
 from adapter_store.judged import judged_records
 from adapter_store.promotions import Promotions
 from adapter_store.run_record import read_run_record
-from agent.agent import Agent
 from agent.events import Measured
 from agent.named_task import task_of
 from agent.planning import artefact
@@ -20,6 +20,9 @@ from core import paths
 from core.base_languages import languages_of_base
 from core.errors import PatchbayError
 from tasks.spec import TaskSpec
+
+if TYPE_CHECKING:
+    from agent.agent import Agent
 
 
 @dataclass(frozen=True)

@@ -197,6 +197,11 @@ class TurnView(_Data):
         return next((step.text for step in reversed(self.steps) if step.text), "")
 
     @property
+    def by_model(self) -> bool:
+        """Whether a model answers, and not the task files."""
+        return self.reason != "abilities"
+
+    @property
     def confidence(self) -> float:
         """That of the least certain step."""
         return min((step.confidence for step in self.steps), default=1.0)

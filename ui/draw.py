@@ -109,7 +109,7 @@ def _route(turn: TurnView, tasks: Tasks) -> str:
         progress = _queue_position(turn.place) if turn.place else say("route.working")
         return f'<div class="pb-route pb-wait"><i></i>{progress}</div>'
     names = _names(turn.steps, tasks)
-    alone = turn.steps[0] if len(turn.steps) == 1 else None
+    alone = turn.steps[0] if len(turn.steps) == 1 and turn.by_model else None
     by = f'<span class="pb-soft">{answered_by(alone)}</span>' if alone else ""
     by += expected(alone, tasks.get(alone.task)) if alone and alone.status != "pending" else ""
     return (
