@@ -52,6 +52,7 @@ class DataSetRecord(_Tolerant):
     attribution: str = ""
     train_rows: int = 0
     validation_rows: int = 0
+    own_prompts: int = Field(0, description="training rows with a system prompt of their own")
     refused: int = Field(0, description="rows that could not be used")
     sha256: dict[str, str] = Field({}, description="file name -> hash, of every file read")
     hub: str = Field("", description="where it was read on the hub, and the revision there")

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from agent import passthrough
+from agent import abilities, passthrough
 from agent.cleaning import clean
 from agent.events import (
     AT_BEGIN,
@@ -258,7 +258,7 @@ class Agent:
     ) -> Iterator[Event]:
         text = clean(text)
         plan = self.planner.plan(text, turn.history, task, content)
-        if turn.options.grammar and plan.reason in {"router", "follow-up"}:
+        if turn.options.grammar and plan.reason in {"router", "follow-up", "abilities"}:
             # A form of its own is a wish to somebody who writes freely; no skill was named.
             chat = conversation_task(self.tasks).name
             plan = self.planner.plan(text, turn.history, chat, content)
@@ -270,7 +270,10 @@ class Agent:
         if ask and plan.uncertain and plan.alternative:
             yield Planned(plan)
             raise AsksBack(self._which(plan, plan.alternative))
-        yield from self._run(plan, turn, text)
+        if plan.reason == "abilities":
+            yield from abilities.answer(self, plan, text, turn.options.allowed)
+        else:
+            yield from self._run(plan, turn, text)
 
     def _perform(
         self, text: str, task: TaskSpec, given: Slots | None, turn: TurnContext

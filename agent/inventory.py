@@ -6,12 +6,13 @@ import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from adapter_store.discovery import adapter_folders
 from adapter_store.judged import judged_records
 from adapter_store.promotions import Promotions
 from adapter_store.run_record import read_run_record
-from agent.agent import Agent
+from agent.adapter_choice import choose_adapter
 from agent.events import Measured
 from agent.named_task import task_of
 from agent.planning import artefact
@@ -19,7 +20,10 @@ from agent.quality import as_measured
 from core import paths
 from core.base_languages import languages_of_base
 from core.errors import PatchbayError
-from tasks.spec import TaskSpec
+from tasks.spec import TaskSpec, conversation_task
+
+if TYPE_CHECKING:
+    from agent.agent import Agent
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class AdapterFacts:
         trained: date, UTC; empty where no record says.
         size: bytes on disk; 0 where a server alone has it.
         promoted: whether the chat takes it on evidence.
+        own_prompts: its training rows with a system prompt of their own, by its record.
     """
 
     name: str
@@ -53,6 +58,7 @@ class AdapterFacts:
     trained: str = ""
     size: int = 0
     promoted: bool = False
+    own_prompts: int = 0
 
 
 @dataclass(frozen=True)
@@ -121,6 +127,19 @@ def adapter_facts(agent: Agent, allowed: Collection[str] | None = None) -> list[
     return [_facts(agent, name, folders.get(name), name in promoted) for name in names]
 
 
+def ignores_instructions(agent: Agent) -> str:
+    """The adapter that answers chat and was, by its record, not trained with system prompts other
+    than the task's own; empty where it was, or where the bare base answers.
+    """
+    task = conversation_task(agent.tasks)
+    try:
+        name = choose_adapter(task, agent.engine.adapters, slots={}, labels=(), text="")
+        found = [one for one in adapter_facts(agent) if one.name == name]
+    except PatchbayError:  # a damaged promotions file: an answer says so
+        return ""
+    return "" if not found or found[0].own_prompts else found[0].name
+
+
 def _facts(agent: Agent, name: str, folder: Path | None, promoted: bool) -> AdapterFacts:
     adapters = agent.engine.adapters
     task, prints = task_of(name, agent.tasks, adapters), adapters.fingerprint(name)
@@ -149,4 +168,5 @@ def _facts(agent: Agent, name: str, folder: Path | None, promoted: bool) -> Adap
         trained=record.finished[:10] if record else "",
         size=sum(file.stat().st_size for file in folder.iterdir()) if folder else 0,
         promoted=promoted,
+        own_prompts=sum(one.own_prompts for one in record.data) if record else 0,
     )

@@ -9,7 +9,7 @@ from typing import Literal
 from core.errors import InputError
 from tasks.spec import SlotValue
 
-Reason = Literal["command", "chosen", "picked", "router", "follow-up"]
+Reason = Literal["command", "chosen", "picked", "router", "follow-up", "abilities"]
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,8 @@ class Plan:
     Attributes:
         steps: at least one.
         reason: who decided: a slash command, the person's own choice of a task, their pick of one
-            of two plans, the router, or the conversation before.
+            of two plans, the router, or the conversation before. `abilities`: the request asks what
+            can be done here, and no model answers it.
         milliseconds: what deciding cost.
         question: what has to be asked back instead of running the steps.
         alternatives: the next likeliest plans, as task names, with their probabilities.

@@ -35,6 +35,7 @@ from finetune.model import TrainableModel
 from finetune.recipe import Lora, ResolvedRecipe
 from finetune.shrink import shrunk
 from finetune.state import TrainingState
+from tasks.rows import Row
 from tasks.spec import TaskSpec
 
 CHECKPOINT, BEST, STARTED = "checkpoint.pt", "best.pt", "started.json"
@@ -267,6 +268,10 @@ def scope(task: TaskSpec, data_sets: Sequence[DataSet]) -> Scope:
     )
 
 
+def _has_own_prompt(row: Row) -> bool:
+    return any(turn["role"] == "system" for turn in row.history)
+
+
 def _described(data_set: DataSet) -> DataSetRecord:
     source = data_set.source
     files = [Path(origin) for origin in data_set.refused if Path(origin).is_file()]
@@ -279,6 +284,8 @@ def _described(data_set: DataSet) -> DataSetRecord:
         refused=sum(map(len, data_set.refused.values())),
         sha256={file.name: fingerprint.sha256_file(file) for file in files},
     )
+    if own := sum(map(_has_own_prompt, data_set.train)):  # else the record stays as it was
+        described = described.model_copy(update={"own_prompts": own})
     if files or not source.hub:
         return described
     at = source.revision or "no revision named"

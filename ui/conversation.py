@@ -166,6 +166,8 @@ class TurnView(_Data):
     error: str = ""
     error_kind: str = ""
     rating: Literal[-1, 0, 1] = 0
+    wrong: str = ""  # what was, with a disliked answer
+    better: str = ""  # the answer that the person would have wanted
     corrects: str = ""  # the routing example this answer follows from, by its id
     seed: int = 0
 
@@ -193,6 +195,11 @@ class TurnView(_Data):
     def answer(self) -> str:
         """The last step's text that there is."""
         return next((step.text for step in reversed(self.steps) if step.text), "")
+
+    @property
+    def by_model(self) -> bool:
+        """Whether a model answers, and not the task files."""
+        return self.reason != "abilities"
 
     @property
     def confidence(self) -> float:

@@ -10,6 +10,7 @@ from agent.step_run import CUT_SHORT
 from tasks.spec import Both, TaskSpec
 from ui import markdown
 from ui.bars import draw_bars, percent
+from ui.better import draw_better
 from ui.conversation import Conversation, StepView, TurnView
 from ui.icons import icon
 from ui.quality import draw_notices, expected, sureness
@@ -45,6 +46,8 @@ def draw_turn(turn: TurnView, tasks: Tasks, latest: bool = True) -> list[GradioM
         parts += _step(index, step, turn, tasks)
     if routed or not running:
         parts.append(_html(_foot(turn, tasks, latest)))
+    if better := draw_better(turn):
+        parts.append(_html(better))  # by itself: the foot changes while somebody writes here
     return [
         {"role": "user", "content": [_html(_request(turn))]},
         {"role": "assistant", "content": parts},
@@ -106,7 +109,7 @@ def _route(turn: TurnView, tasks: Tasks) -> str:
         progress = _queue_position(turn.place) if turn.place else say("route.working")
         return f'<div class="pb-route pb-wait"><i></i>{progress}</div>'
     names = _names(turn.steps, tasks)
-    alone = turn.steps[0] if len(turn.steps) == 1 else None
+    alone = turn.steps[0] if len(turn.steps) == 1 and turn.by_model else None
     by = f'<span class="pb-soft">{answered_by(alone)}</span>' if alone else ""
     by += expected(alone, tasks.get(alone.task)) if alone and alone.status != "pending" else ""
     return (

@@ -71,12 +71,14 @@ def draw_composer(
     kept_in: Path,
     copied_to: str = "",
     adapters: Mapping[str, Sequence[str]] | None = None,
+    untaught: str = "",
 ) -> str:
     """Where requests are written, with the commands of the tasks, and the notice of what is kept.
 
     Args:
         copied_to: the data set that has a copy, if any.
         adapters: task -> those that can be chosen for it.
+        untaught: the chat's adapter, where it was not trained with system prompts like a person's.
     """
     box = attributes(aria_label="box.label", placeholder="box.placeholder")
     box += ' aria-autocomplete="list" aria-haspopup="listbox" aria-controls="pb-commands"'
@@ -114,7 +116,7 @@ def draw_composer(
 <button type="button" class="pb-plain" data-act="exportthis">{say("chats.this")}</button></span>
 <span class="pb-long">{say("error.long")}</span></p>
 <div class="pb-under"><span class="pb-keys">{say("box.keys")}</span>
-{_instructions(draw_use(tasks, adapters or {}))}
+{_instructions(draw_use(tasks, adapters or {}), untaught)}
 <details><summary>{short}</summary><p>{show(notice)}</p></details></div>
 </form>"""
 
@@ -154,10 +156,13 @@ def _in_order(tasks: Mapping[str, TaskSpec]) -> list[TaskSpec]:
     return sorted(tasks.values(), key=lambda task: (not task.conversation, task.kind == "choose"))
 
 
-def _instructions(use: str) -> str:
+def _instructions(use: str, untaught: str) -> str:
+    warns = (
+        f'<p class="pb-note pb-warn">{say("own.untaught", name=untaught)}</p>' if untaught else ""
+    )
     box = attributes(aria_label="own.label", placeholder="own.placeholder")
     return f"""<details class="pb-own"><summary>{icon("own")}{say("own.title")}</summary>
-<div><label for="pb-own">{say("own.text")}</label>
+<div><label for="pb-own">{say("own.text")}</label>{warns}
 <textarea id="pb-own" rows="4" dir="auto" maxlength="{MAX_INSTRUCTIONS}" {box}></textarea>
 <span class="pb-soft">{say("own.length", most=MAX_INSTRUCTIONS)}</span>{use}</div></details>"""
 

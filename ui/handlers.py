@@ -124,15 +124,22 @@ class PageHandlers:
         return draw_conversation(conversation, self.agent.tasks)
 
     def rate(self, stored: Any, event: gr.EventData) -> Rendered:
-        """Keep a like or dislike; pressing it again takes it back."""
+        """Keep a like or dislike; pressing it again takes it back. To `explain` says what was wrong
+        with a disliked answer, and a better one.
+        """
         conversation = read(stored)
         data = _data(event)
         index = conversation.find(str(data.get("turn", "")))
         if index is None:
             return draw_conversation(conversation, self.agent.tasks), gr.skip()
         turn = conversation.turns[index]
-        wanted: Literal[-1, 1] = 1 if data.get("act") == "like" else -1
-        self._rate(turn, 0 if turn.rating == wanted else wanted)
+        if data.get("act") == "explain":
+            words = {key: str(data.get(key, "")).strip() for key in ("wrong", "better")}
+            self._rate(turn, -1, **words)
+        else:
+            wanted: Literal[-1, 1] = 1 if data.get("act") == "like" else -1
+            rating: Literal[-1, 0, 1] = 0 if turn.rating == wanted else wanted
+            self._rate(turn, rating, wrong=turn.wrong, better=turn.better)
         return self._drawn(conversation, turn)
 
     def _drawn(self, conversation: Conversation, changed: TurnView) -> Rendered:
@@ -233,7 +240,7 @@ class PageHandlers:
         )
         return correction.turn if self._stored(lambda: self.feedback.correct(correction)) else ""
 
-    def _rate(self, turn: TurnView, rating: Literal[-1, 0, 1]) -> None:
+    def _rate(self, turn: TurnView, rating: Literal[-1, 0, 1], *, wrong: str, better: str) -> None:
         row = Rating(
             turn=turn.id,
             rating=rating,
@@ -241,9 +248,11 @@ class PageHandlers:
             answer=turn.answer,
             tasks=turn.tasks,
             fingerprints=turn.fingerprints,
+            wrong=wrong if rating == -1 else "",
+            better=better if rating == -1 else "",
         )
         if self._stored(lambda: self.feedback.rate(row)):
-            turn.rating = rating
+            turn.rating, turn.wrong, turn.better = rating, wrong, better
 
     def _stored(self, store: Callable[[], None]) -> bool:
         """Whether feedback could be stored; a visitor is warned where it or its copy was not."""

@@ -299,8 +299,7 @@ window.patchbay = (() => {
     beside: (button) => beside(button, turnOf(button.dataset.turn)),
     besides,
     download: (button) => download(button, turnOf(button.dataset.turn)),
-    like: (button) => raise("rate", { turn: button.dataset.turn, act: "like" }, { stops: false }),
-    dislike: (button) => raise("rate", { turn: button.dataset.turn, act: "dislike" }, { stops: false }),
+    ...patchbayBetter.acts,
     version: turnOver,
     unfold: (button) => {
       const open = button.getAttribute("aria-expanded") !== "true";

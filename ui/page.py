@@ -19,7 +19,7 @@ from starlette.middleware import Middleware
 from agent.agent import Agent
 from agent.feedback.hub_backup import HubBackup
 from agent.feedback.store import Feedback
-from agent.inventory import adapters_by_task
+from agent.inventory import adapters_by_task, ignores_instructions
 from core.access import Keys
 from core.json_values import ValuesLimit
 from core.settings import Settings
@@ -45,6 +45,7 @@ STYLE_SHEETS = (
     "commands.css",
     "answers.css",
     "quality.css",
+    "better.css",
     "narrow.css",
 )
 PAGE_SCRIPTS = (
@@ -61,6 +62,7 @@ PAGE_SCRIPTS = (
     "scroll.js",
     "running.js",
     "copy.js",
+    "better.js",
     "use.js",
     "page.js",
 )
@@ -108,7 +110,11 @@ def build_page(
         # The composer comes first for the tab key and for screen readers; a grid places it.
         copies = backup.name if backup else ""
         composer = draw_composer(
-            agent.tasks, feedback.file, copies, adapters=adapters_by_task(agent)
+            agent.tasks,
+            feedback.file,
+            copies,
+            adapters=adapters_by_task(agent),
+            untaught=ignores_instructions(agent),
         )
         _still("pb-bottom", composer + draw_beside())
         _still("pb-top", draw_header(prints.get("base", ""), profile, terms, loaded))

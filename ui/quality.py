@@ -15,7 +15,7 @@ from ui.conversation import NoticeView, StepView
 from ui.words import say, show, words
 
 SURE, LIKELY = 0.95, 0.8  # calibrated probability of a route
-DECIDED = {"command", "chosen", "picked"}  # by the person
+DECIDED = {"command", "chosen", "picked", "abilities"}  # not by a probability
 
 
 def sureness(confidence: float, reason: str) -> str:

@@ -20,6 +20,8 @@ def draw_why(turn: TurnView, tasks: Tasks) -> str:
     reason = f"reason.{turn.reason}"
     decided = say(reason) if reason in words() else escape(turn.reason)
     took = say("route.milliseconds", n=f"{turn.milliseconds:.0f}")
+    if not turn.by_model:
+        return f'<div class="pb-why"><p>{say("route.files")}</p></div>'
     heads = "".join(
         f'<th scope="col">{say(f"route.{name}")}</th>' for name in ("step", "sure", "answered")
     )

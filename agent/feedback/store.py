@@ -21,7 +21,8 @@ from core.errors import PatchbayError
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS ratings (
     turn TEXT PRIMARY KEY, at TEXT NOT NULL, rating INTEGER NOT NULL CHECK (rating IN (-1, 1)),
-    request TEXT NOT NULL, answer TEXT NOT NULL, tasks TEXT NOT NULL, fingerprints TEXT NOT NULL
+    request TEXT NOT NULL, answer TEXT NOT NULL, tasks TEXT NOT NULL, fingerprints TEXT NOT NULL,
+    wrong TEXT NOT NULL DEFAULT '', better TEXT NOT NULL DEFAULT ''
 );
 CREATE TABLE IF NOT EXISTS corrections (
     turn TEXT PRIMARY KEY, at TEXT NOT NULL, request TEXT NOT NULL, task TEXT NOT NULL,
@@ -33,6 +34,7 @@ CREATE TABLE IF NOT EXISTS labels (
     label TEXT NOT NULL, instead_of TEXT NOT NULL, fingerprint TEXT NOT NULL
 );
 """
+_ADDED = ("wrong", "better")  # columns that the ratings of an earlier version lack
 
 
 _TABLES = ("ratings", "corrections", "labels")
@@ -59,6 +61,7 @@ class Rating:
         rating: 1 liked, -1 disliked, 0 takes an earlier rating back.
         tasks: the plan's tasks in order.
         fingerprints: what made the answer.
+        wrong, better: what was wrong with a disliked answer, and a better one, where it was said.
     """
 
     turn: str
@@ -67,6 +70,8 @@ class Rating:
     answer: str
     tasks: Sequence[str]
     fingerprints: Mapping[str, str]
+    wrong: str = ""
+    better: str = ""
 
 
 @dataclass(frozen=True)
@@ -130,8 +135,10 @@ class Feedback:
                     rating.answer,
                     _json(list(rating.tasks)),
                     _json(dict(rating.fingerprints)),
+                    rating.wrong,
+                    rating.better,
                 )
-                db.execute("INSERT INTO ratings VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+                db.execute("INSERT INTO ratings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
 
     def correct(self, correction: Correction) -> None:
         """Keep a routing example. A second choice for the same turn replaces the first one's tasks.
@@ -179,7 +186,7 @@ class Feedback:
 
     def ratings(self) -> list[Rating]:
         """All ratings, oldest first. Raises as `rate`."""
-        columns = "turn, rating, request, answer, tasks, fingerprints"
+        columns = "turn, rating, request, answer, tasks, fingerprints, wrong, better"
         with self._open() as db:
             rows = db.execute(f"SELECT {columns} FROM ratings ORDER BY at").fetchall()
         return [
@@ -190,8 +197,10 @@ class Feedback:
                 answer=answer,
                 tasks=json.loads(tasks),
                 fingerprints=json.loads(fingerprints),
+                wrong=wrong,
+                better=better,
             )
-            for turn, rating, request, answer, tasks, fingerprints in rows
+            for turn, rating, request, answer, tasks, fingerprints, wrong, better in rows
         ]
 
     def corrections(self) -> list[Correction]:
@@ -223,11 +232,14 @@ class Feedback:
         """Put exported rows back, except where the turn has a row here. Raises as `rate`."""
         with self._open() as db:
             for table in _TABLES:
-                columns = [row[1] for row in db.execute(f"PRAGMA table_info({table})")]
+                columns = _columns(db, table)
                 marks = ", ".join("?" * len(columns))
                 db.executemany(
                     f"INSERT INTO {table} VALUES ({marks}) ON CONFLICT (turn) DO NOTHING",
-                    [[_cell(row.get(name)) for name in columns] for row in exported.get(table, ())],
+                    [
+                        [_cell(row.get(name, "" if name in _ADDED else None)) for name in columns]
+                        for row in exported.get(table, ())
+                    ],
                 )
 
     @contextmanager
@@ -236,12 +248,28 @@ class Feedback:
             self.file.parent.mkdir(parents=True, exist_ok=True)
             with closing(sqlite3.connect(self.file, timeout=10)) as db, db:
                 db.executescript(_SCHEMA)
+                _migrate(db)
                 yield db
         except (OSError, sqlite3.Error) as error:
             raise FeedbackError(
                 f"Feedback cannot be kept in {self.file}: {error}. "
                 "Check that the disk has room and the file can be written."
             ) from error
+
+
+def _migrate(db: sqlite3.Connection) -> None:
+    """Add what the table of an earlier version lacks; its rows stay as they are."""
+    if set(_ADDED) <= set(_columns(db, "ratings")):
+        return
+    db.execute("BEGIN IMMEDIATE")  # another process may be about to do the same
+    for name in _ADDED:
+        if name not in _columns(db, "ratings"):
+            db.execute(f"ALTER TABLE ratings ADD COLUMN {name} TEXT NOT NULL DEFAULT ''")
+    db.commit()
+
+
+def _columns(db: sqlite3.Connection, table: str) -> list[str]:
+    return [row[1] for row in db.execute(f"PRAGMA table_info({table})")]
 
 
 def _rows(db: sqlite3.Connection, table: str) -> list[TableRow]:

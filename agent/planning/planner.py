@@ -11,6 +11,7 @@ import regex
 from agent.cleaning import MAX_CONTENT, clean
 from agent.plan import Plan, Question, Reason, Step
 from agent.planning import asking, labels, slots
+from agent.planning.abilities import asks_for_abilities
 from agent.planning.earlier_turns import EarlierTurns
 from agent.planning.features import QUOTED
 from agent.planning.follow_ups import NO_CONTENT, FollowUps
@@ -100,6 +101,8 @@ class Planner:
     ) -> Plan:
         if text.casefold() in {"/help", "/?", "/帮助"}:
             return self._help()
+        if task is None and given is None and asks_for_abilities(text):
+            return Plan((Step(self._chat, 1.0, text=text),), "abilities")
         command = self._command(text)
         if task is not None:
             spec = find_task(self.tasks, task)

@@ -68,6 +68,16 @@ def test_the_record_says_what_it_always_said_and_names_its_task(recipe_file: Pat
     )
 
 
+def test_rows_with_a_system_prompt_of_their_own_are_counted(recipe_file: Path) -> None:
+    folder = recipe_file.parent
+    lines = [{"instruction": f"Say {n}", "output": f"It is {n}."} for n in range(12)]
+    own = [{"system": "Talk like a pirate."} | line for line in lines[:8]]
+    write_jsonl(folder / "train.jsonl", [*own, *({"system": ""} | line for line in lines[8:])])
+    write_jsonl(folder / "validation.jsonl", own[:2])
+    stored = record(train.run(again(recipe_file, "name=pirate", "task=generation")))
+    assert stored["data"][0]["own_prompts"] == 8
+
+
 def test_a_stopped_run_resumes_to_the_same_adapter(
     recipe_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

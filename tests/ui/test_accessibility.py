@@ -77,7 +77,13 @@ def rename(page: Page) -> None:
     page.locator("[data-act=rename]").first.click()
 
 
-STATES = (first, chat, compound, bars, question, panel, commands, fault, rename)
+def disliked(page: Page) -> None:
+    send(page, "Why is the sky blue?")
+    page.locator("[data-act=dislike]").click()
+    expect(page.locator(".pb-better form")).to_be_visible()
+
+
+STATES = (first, chat, compound, bars, question, panel, commands, fault, rename, disliked)
 
 
 @pytest.mark.parametrize("look", ["light", "dark", "phone"])
