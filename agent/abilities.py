@@ -49,7 +49,7 @@ def answer(
     lang: Lang = "zh" if languages.HAN.search(asked) else "en"
     text = describe(agent.tasks.values(), adapter_facts(agent, allowed), lang)
     yield Planned(plan)
-    yield StepStarted(0, plan.steps[0], None)
+    yield StepStarted(0, plan.steps[0], adapter=None)
     yield TextDelta(0, text)
     yield step_finished(text, index=0)
     yield Finished(text, labels={}, tokens=0, seconds=0.0, stopped="end")
