@@ -48,21 +48,27 @@ def own() -> Path:
 
 def in_use() -> Path:
     """The person's own planner, or else the shipped one; one of before an update is left aside."""
-    try:
-        record = json.loads((own() / RECORD).read_text(encoding="utf-8"))
-        earlier = record["features"] < features.VERSION
-    except FileNotFoundError:
+    if not (own() / RECORD).is_file():
         return FOLDER
+    if is_of_another_version(own()):
+        log.warning(
+            "The planner that you trained, %s, is of another version of Patchbay: the shipped one "
+            "is used. Your corrections are there; `python -m agent.planning.learn` trains it again.",
+            own(),
+        )
+        return FOLDER
+    return own()
+
+
+def is_of_another_version(folder: Path) -> bool:
+    """Whether the planner there reads other features than this code computes. One that cannot be
+    read is not: `Artefact` says what is wrong with it.
+    """
+    try:
+        record: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        return bool(record["features"] != features.version())
     except (OSError, ValueError, KeyError, TypeError):
-        return own()  # reading it says what is wrong
-    if not earlier:
-        return own()
-    log.warning(
-        "The planner that you trained, %s, is of an earlier Patchbay: the shipped one is used. "
-        "Your corrections are all there; `python -m agent.planning.learn` trains it again.",
-        own(),
-    )
-    return FOLDER
+        return False
 
 
 class Artefact:
@@ -91,18 +97,18 @@ class Artefact:
             raise SetupError(
                 f"The planner in {folder} cannot be read: {error}. {_remedy(folder)}"
             ) from error
-        if self.record["features"] != features.VERSION:
+        if is_of_another_version(folder):
             raise SetupError(
                 f"The planner in {folder} is of version {self.record['features']}, and this code "
-                f"reads {features.VERSION}. {_remedy(folder)}"
+                f"reads {features.version()}. {_remedy(folder)}"
             )
         self.names: tuple[str, ...] = tuple(self.record["names"])
         self.tags: tuple[str, ...] = tuple(self.record["tags"])
         self._temperature = float(self.record["temperature"])
-        self.weights = {name: value.float() for name, value in weights.items()}
-        self.weights[WORDS] *= self.weights.pop(WORD_SCALE)
+        weights = {name: value.float() for name, value in weights.items()}
+        weights[WORDS] *= weights.pop(WORD_SCALE)
         self.network = PlanNetwork(len(self.names), len(self.tags))
-        self.network.load_state_dict(self.weights)
+        self.network.load_state_dict(weights, assign=True)
         self.network.eval()
 
     def run(

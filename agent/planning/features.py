@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from agent.planning import words
 from tasks import languages
 
-VERSION = 2  # of what is computed here; a network fits one version
+VERSION = 2  # of what is computed here, see `version`
 BUCKETS = 1 << 15  # rows for n-grams, behind those for forms
 HEAD_TOKENS, TAIL_TOKENS = 130, 90
 HEAD_CHARACTERS, TAIL_CHARACTERS = 1000, 700
@@ -95,6 +95,11 @@ class Features:
     words: NDArray[np.int64]
     word_offsets: NDArray[np.int64]
     gap: int | None = None
+
+
+def version() -> str:
+    """Of the features, with the words that have vectors; a network fits one version."""
+    return f"{VERSION}-{words.fingerprint()}"
 
 
 def of(text: str) -> Features:

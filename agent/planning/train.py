@@ -28,7 +28,6 @@ from tasks.spec import load_tasks
 
 BATCH, DROPOUT, WEIGHT_DECAY, CLIP, SMOOTHING = 64, 0.15, 0.01, 1.0, 0.03
 HIDDEN_WORDS, HIDDEN_GRAMS = 0.08, 0.1  # shares whose letters a token goes without
-PASSES = 1  # over each round's requests before new ones are drawn
 WRITTEN = ("routing_dev", "routing_more")  # labelled requests by hand, in tests/data
 HELD_OUT_REQUESTS = 1000
 CORRECTION_COPIES = 12  # of each corrected request in a round
@@ -41,7 +40,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__d
 def train(
     to: Annotated[Path, typer.Option(help="folder of the finished planner")] = artefact.FOLDER,
     start: Annotated[Path | None, typer.Option(help="a planner to go on from")] = None,
-    rounds: Annotated[int, typer.Option(min=1)] = 20,
+    rounds: Annotated[int, typer.Option(min=1)] = 36,
     rows: Annotated[int, typer.Option(min=BATCH, help="requests drawn for each round")] = 12_000,
     rate: Annotated[float, typer.Option(help="the highest learning rate")] = 3e-3,
     seed: Annotated[int, typer.Option(min=0)] = 0,
@@ -54,47 +53,56 @@ def train(
     held_out = _composed(examples.composer(tasks, seed + 1, held_out=True), HELD_OUT_REQUESTS)
     written, unseen = _written()
     corrected = examples.of_corrections(Feedback().corrections()) if corrections else []
-    network = PlanNetwork(len(NAMES), len(TAGS), DROPOUT)
-    if start:
-        network.load_state_dict(Artefact(start).weights)
-    else:
-        network.words = ProjectedWords(word_vectors.table())
+    network = _network(start)
     each = rows + len(written) + CORRECTION_COPIES * len(corrected)
-    trainer = Trainer(network, rate, steps=rounds * PASSES * -(-each // BATCH))
+    trainer = Trainer(network, rate, steps=rounds * -(-each // BATCH))
     source = examples.composer(tasks, seed)
     rng = random.Random(seed)
     for number in range(1, rounds + 1):
         drawn = _composed(source, rows) + written + corrected * CORRECTION_COPIES
-        loss = [
-            trainer.take(batch)
-            for _ in range(PASSES)
-            for batch in examples.batches(drawn, BATCH, rng)
-        ]
+        loss = [trainer.take(batch) for batch in examples.batches(drawn, BATCH, rng)]
         share = exact(network, held_out)
         aside(f"round {number}: loss {np.mean(loss):.3f}, held-out plans {share:.3f}")
     if isinstance(network.words, ProjectedWords):
         network.words = network.words.projected()
-    temperature = calibrate(network, held_out + unseen)
-    record: dict[str, Any] = {
-        "features": features.VERSION,
-        "names": NAMES,
-        "tags": TAGS,
-        "temperature": temperature,
-        "threshold": 1 - RISK,
+    found = {
+        "temperature": calibrate(network, held_out + unseen),
+        "held_out_plans": round(exact(network, held_out), 4),
+        "written_plans": round(exact(network, unseen), 4),
+    }
+    _require_no_worse(found["held_out_plans"], held_out, start or to)
+    made = {
         "command": {"rounds": rounds, "rows": rows, "rate": rate, "seed": seed},
         "started_from": Artefact(start).record if start else None,
         "corrections": len(corrected),
+        "seconds": round(time.monotonic() - began),
+    }
+    artefact.write(to, network, _facts() | made | found)
+    aside(f"{to}: held-out plans {found['held_out_plans']:.1%}")
+
+
+def _network(start: Path | None) -> PlanNetwork:
+    """To be trained, from nothing or where another planner ended."""
+    network = PlanNetwork(len(NAMES), len(TAGS), DROPOUT)
+    if start:
+        network.load_state_dict(Artefact(start).network.state_dict())
+    else:
+        network.words = ProjectedWords(word_vectors.table())
+    return network
+
+
+def _facts() -> dict[str, Any]:
+    """What a planner's record says of every training with this code and these files."""
+    return {
+        "features": features.version(),
+        "names": NAMES,
+        "tags": TAGS,
+        "threshold": 1 - RISK,
         "patterns": len(patterns.read()),
         "data": fingerprint.of_value([Path(file).read_text("utf-8") for file in _files()]),
-        "held_out_plans": round(exact(network, held_out), 4),
-        "written_plans": round(exact(network, unseen), 4),
-        "seconds": round(time.monotonic() - began),
         "torch": torch.__version__,
         "python": platform.python_version(),
     }
-    _require_no_worse(record["held_out_plans"], held_out, start or to)
-    artefact.write(to, network, record)
-    aside(f"{to}: held-out plans {record['held_out_plans']:.1%}")
 
 
 class Trainer:
@@ -201,7 +209,7 @@ def _files() -> list[str]:
 
 def _require_no_worse(found: float, held_out: Sequence[Example], before: Path) -> None:
     """Raises InputError: the planner that is in place plans the held-out requests better."""
-    if not (before / artefact.RECORD).is_file():
+    if not (before / artefact.RECORD).is_file() or artefact.is_of_another_version(before):
         return
     old = exact(Artefact(before).network, held_out)
     if found < old - MARGIN:

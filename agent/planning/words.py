@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
+
+from core.fingerprint import of_bytes
 
 FILE = Path(__file__).with_name("words.txt")
 
@@ -14,14 +16,17 @@ def vocabulary() -> dict[str, int]:
     return {word: row for row, word in enumerate(FILE.read_text(encoding="utf-8").split())}
 
 
-@lru_cache(1 << 16)
+def fingerprint() -> str:
+    """Of the words and their order."""
+    return of_bytes(FILE.read_bytes())
+
+
 def of_word(word: str) -> tuple[int, ...]:
     """Rows of a word in letters; none where it has no vector."""
     row = vocabulary().get(word.casefold())
     return () if row is None else (row,)
 
 
-@lru_cache(1 << 16)
 def of_character(before: str, character: str, after: str) -> tuple[int, ...]:
     """Rows of the pairs that a Chinese or Japanese character stands in, or else its own."""
     pairs = [before + character] if before else []

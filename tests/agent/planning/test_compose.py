@@ -51,6 +51,7 @@ def test_every_pattern_has_a_plan_and_marks_that_are_known() -> None:
         assert pattern.line.count("(") == pattern.line.count(")"), pattern.line
         words = "".join(words for words, _ in pattern.wording(random.Random(0)))
         assert "<" not in words, pattern.line
+        assert ">" not in words.replace("->", ""), pattern.line
 
 
 @pytest.mark.parametrize("text", ["a", "字", "\n\n", "```", "“", "word " * 20_000, "字" * 100_000])

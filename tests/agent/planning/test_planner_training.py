@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,22 @@ def test_a_correction_changes_the_next_build(home: Path, tmp_path: Path) -> None
         one, two = before.plan(text), after.plan(text)
         assert [step.task for step in one.steps] == [step.task for step in two.steps]
         assert abs(one.confidence - two.confidence) < 0.1
+
+
+@pytest.mark.slow
+@pytest.mark.starter
+def test_a_build_from_nothing_takes_the_place_of_another_version(
+    home: Path, tmp_path: Path
+) -> None:
+    to = tmp_path / "planner"
+    shutil.copytree(artefact.FOLDER, to)
+    record = json.loads((to / artefact.RECORD).read_text("utf-8"))
+    (to / artefact.RECORD).write_text(json.dumps(record | {"features": "1"}), "utf-8")
+    with pytest.raises(SetupError, match="of version 1"):
+        Artefact(to)
+    ended = CliRunner().invoke(train.app, ["--to", str(to), "--rounds", "1", "--rows", "64"])
+    assert ended.exit_code == 0, ended.output
+    assert Artefact(to).record["command"]["rows"] == 64
 
 
 def test_a_damaged_planner_says_what_to_do(tmp_path: Path) -> None:

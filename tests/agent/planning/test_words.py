@@ -34,7 +34,7 @@ def test_a_named_language_is_no_word() -> None:
 
 
 def test_the_shipped_table_has_a_vector_for_each_word() -> None:
-    table = Artefact(artefact.FOLDER).weights[artefact.WORDS]
+    table = Artefact(artefact.FOLDER).network.state_dict()[artefact.WORDS]
     assert table.shape == (len(words.vocabulary()), EMBEDDING)
     assert bool((table.norm(dim=1) > 0).all())
 
