@@ -53,7 +53,7 @@ def in_use() -> Path:
     if is_of_another_version(own()):
         log.warning(
             "The planner that you trained, %s, is of another version of Patchbay: the shipped one "
-            "is used. Your corrections are kept; `python -m agent.planning.learn` learns them again.",
+            "is used. `python -m agent.planning.learn` trains it again with all your corrections.",
             own(),
         )
         return FOLDER
