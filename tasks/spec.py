@@ -37,7 +37,8 @@ class Message(TypedDict):
 
     What the person decided about a user turn goes with it: the `task` they chose, or the tasks of
     the `plan` they picked. `attached` is the end of its content that came as files: the text to
-    work on, after a blank line. `calls` are the assistant's, and `call_id` is the one that a tool's
+    work on, after a blank line. `results` are what each step of an assistant's turn came to, where
+    its content does not tell. `calls` are the assistant's, and `call_id` is the one that a tool's
     turn is the result of.
     """
 
@@ -46,6 +47,7 @@ class Message(TypedDict):
     task: NotRequired[str | None]
     attached: NotRequired[str]
     plan: NotRequired[list[str]]
+    results: NotRequired[list[str]]
     calls: NotRequired[tuple[ToolCall, ...]]
     call_id: NotRequired[str]
 

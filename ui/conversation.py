@@ -327,7 +327,10 @@ class Conversation(_Data):
                 request["task"] = turn.tasks[0]
             elif turn.reason == "picked":
                 request["plan"] = turn.tasks
-            messages += [request, {"role": "assistant", "content": turn.answer}]
+            answer: Message = {"role": "assistant", "content": turn.answer}
+            if len(turn.steps) > 1:
+                answer["results"] = [step.text for step in turn.steps]
+            messages += [request, answer]
         return messages
 
 

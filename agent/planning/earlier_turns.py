@@ -31,12 +31,20 @@ class EarlierTurns:
     @property
     def answer(self) -> str | None:
         """The last thing the assistant said."""
-        return self._last("assistant")
+        turn = self._last("assistant")
+        return turn["content"] if turn else None
+
+    @property
+    def results(self) -> list[str]:
+        """What the steps of that came to, as far as it tells them apart."""
+        turn = self._last("assistant")
+        return (turn.get("results") or turn["content"].split("\n\n")) if turn else []
 
     @property
     def request(self) -> str | None:
         """The last thing the person said."""
-        return self._last("user")
+        turn = self._last("user")
+        return turn["content"] if turn else None
 
     def before(self) -> list[Step] | None:
         """The steps of the person's last turn; None when there is none or it cannot be planned."""
@@ -52,6 +60,6 @@ class EarlierTurns:
         inside._end, inside._planned = end, self._planned
         return inside
 
-    def _last(self, role: str) -> str | None:
+    def _last(self, role: str) -> Message | None:
         turns = reversed(self._turns[: self._end])
-        return next((turn["content"] for turn in turns if turn["role"] == role), None)
+        return next((turn for turn in turns if turn["role"] == role), None)

@@ -57,7 +57,7 @@ class FollowUps:
             return False
         if YOUR_ANSWER.search(asked) or ORIGINAL.search(asked):
             return False
-        return chain[-1] != names[0] or _result_before_last(earlier.answer, before) is None
+        return chain[-1] != names[0] or _result_before_last(earlier, before) is None
 
     def changed(self, before: Sequence[Step], name: str, asked: str) -> list[Step]:
         """The steps of the turn before, one of them with what is asked for now."""
@@ -82,7 +82,7 @@ class FollowUps:
         if before[0].task == self._chat:
             request = clean_or_none(earlier.request or "")
             return request if request and self._is_pasted(request) else earlier.answer or request
-        result = _result_before_last(earlier.answer, before)
+        result = _result_before_last(earlier, before)
         if result and before[-1].task == name and not ORIGINAL.search(asked):
             return result
         # A task done again, or after or for a judgement, is about the original, not the answer.
@@ -97,7 +97,7 @@ class FollowUps:
         return content is not None and len(content) > PASTED_SHARE * len(request)
 
 
-def _result_before_last(answer: str | None, steps: Sequence[Step]) -> str | None:
+def _result_before_last(earlier: EarlierTurns, steps: Sequence[Step]) -> str | None:
     """What the last of several steps worked on, where the answer tells the results apart."""
-    results = (answer or "").split("\n\n")
+    results = earlier.results
     return results[-2] if len(results) == len(steps) > 1 else None

@@ -66,6 +66,20 @@ def test_messages_leave_failures_out() -> None:
     ]
 
 
+def test_messages_of_several_steps_tell_their_results_apart() -> None:
+    conversation = Conversation()
+    turn = conversation.begin("two")
+    turn.apply(Planned(PLAN))
+    for index, text in enumerate(("short", "court")):
+        turn.apply(finished(index, text))
+    turn.apply(Finished("short\n\ncourt", {}, 3, 0.5, "end"))
+    assert conversation.messages()[1] == {
+        "role": "assistant",
+        "content": "court",
+        "results": ["short", "court"],
+    }
+
+
 def test_messages_carry_what_the_person_decided_and_not_what_the_router_did() -> None:
     conversation = Conversation()
     for reason in ("router", "chosen", "picked"):

@@ -278,6 +278,13 @@ def test_another_language_after_a_compound_takes_the_result_that_is_at_hand(
     assert (step.slots["target"], step.text) == ("de", "The bridge stays open.")
 
 
+def test_results_that_were_said_to_be_so_may_have_paragraphs(planner: Planner) -> None:
+    history = said(CHAIN, "Le pont reste ouvert.")
+    history[1]["results"] = ["The bridge\n\nstays open.", "Le pont reste ouvert."]
+    (step,) = planner.plan("and in German?", history).steps
+    assert (step.slots["target"], step.text) == ("de", "The bridge\n\nstays open.")
+
+
 def test_another_length_after_a_compound_repeats_all_of_it(planner: Planner) -> None:
     history = said(CHAIN, "The bridge stays open.\n\nLe pont reste ouvert.")
     steps = planner.plan("make it three bullets", history).steps
