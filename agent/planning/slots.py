@@ -136,9 +136,12 @@ def fill(
         whole: the whole instruction, for what the step's own clauses leave unsaid.
     """
     values: dict[str, SlotValue] = {}
-    counted = _counted(task, asked, whole)
+    choices = [slot for slot in task.slots.values() if slot.type == "choice"]
+    chosen = any(find_choice(slot, asked) for slot in choices)
     for name, slot in task.slots.items():
         if slot.type == "count":
+            if name in earlier and not chosen:
+                values[name] = earlier[name]
             continue
         value = _named(slot, asked, content_language)
         if value is None or slot.type == "labels":  # a list may be tagged in part
@@ -149,14 +152,7 @@ def fill(
             value = _default(slot, asked, content_language, request_language)
         if value is not None:
             values[name] = value
-    kept = {
-        name: earlier[name]
-        for name, slot in task.slots.items()
-        if slot.type == "count" and name in earlier
-    }
-    if not any(_named(slot, asked, "") for slot in task.slots.values() if slot.type == "choice"):
-        values |= kept
-    return values | counted
+    return values | _counted(task, asked, whole)
 
 
 def _counted(task: TaskSpec, asked: str, whole: str) -> dict[str, SlotValue]:
