@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -86,3 +88,10 @@ def test_tokens_are_all_passed_on() -> None:
 )
 def test_what_an_answer_lost_is_named(source: str, answer: str, lost: list[str]) -> None:
     assert verbatim.lost(source, answer) == lost
+
+
+@pytest.mark.parametrize("run", ["a", "{", "a@", "<a", "`", "%(", "${", "](", "a.", "www."])
+def test_a_long_run_without_a_part_takes_no_time(run: str) -> None:
+    began = time.process_time()
+    verbatim.lost(run * 50_000, "")
+    assert time.process_time() - began < 1
