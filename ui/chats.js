@@ -9,6 +9,7 @@ const patchbayChats = (() => {
   let shown = null; // id of the one that is open
   let back = []; // records that were deleted last
   let hiding = 0;
+  const rows = new Map(); // id -> the row that was made of an entry, and what it shows
   let calls = { opened: () => {}, gone: () => {} };
 
   const midnight = (days) => new Date().setHours(0, 0, 0, 0) - days * DAY;
@@ -31,6 +32,9 @@ const patchbayChats = (() => {
     const found = entries.filter((entry) => fits(entry, wanted));
     find(".pb-list").dataset.empty = String(entries.length === 0);
     find(".pb-unfound").hidden = !wanted || found.length > 0;
+    const looks = JSON.stringify(found.map((entry) => [when(entry), entry.id, shows(entry)]));
+    if (chats.looks === looks) return; // an answer is kept every second: menus stay open, focus where it is
+    chats.looks = looks;
     const times = [...new Set(found.map(when))];
     chats.replaceChildren(
       ...times.flatMap((time) => group(time, found.filter((entry) => when(entry) === time))),
@@ -42,28 +46,39 @@ const patchbayChats = (() => {
 
   function group(time, members) {
     const heading = find("#pb-times").content.querySelector(`[data-when=${time}]`).cloneNode(true);
-    const rows = document.createElement("ul");
-    rows.append(...members.map(row));
-    return [heading, rows];
+    const list = document.createElement("ul");
+    list.append(...members.map(row));
+    return [heading, list];
   }
 
+  const shows = ({ name, title, pinned }) => JSON.stringify([name || title || "…", pinned]);
+
   function row(entry) {
+    const known = rows.get(entry.id);
+    const made = known?.shows === shows(entry) ? known.made : fresh(entry);
+    rows.set(entry.id, { made, shows: shows(entry) });
+    point(made.querySelector(".pb-chat"));
+    return made;
+  }
+
+  function fresh(entry) {
     const made = find("#pb-chat").content.cloneNode(true).firstElementChild;
     made.dataset.id = entry.id;
     const link = made.querySelector(".pb-chat");
     link.textContent = entry.name || entry.title || "…";
     link.href = `#${entry.id}`;
-    if (entry.id === shown) link.setAttribute("aria-current", "page");
     made.querySelector("[data-act=pin]").setAttribute("aria-pressed", String(entry.pinned));
     return made;
   }
 
   function mark(id) {
     shown = id;
-    for (const link of document.querySelectorAll(".pb-chat")) {
-      if (link.parentElement.dataset.id === id) link.setAttribute("aria-current", "page");
-      else link.removeAttribute("aria-current");
-    }
+    document.querySelectorAll(".pb-chat").forEach(point);
+  }
+
+  function point(link) {
+    if (link.parentElement.dataset.id === shown) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
   }
 
   const entryOf = (element) => entries.find(({ id }) => id === element.closest("li").dataset.id);
@@ -75,6 +90,7 @@ const patchbayChats = (() => {
     const entry = entryOf(button);
     made.querySelector(".pb-more").open = false;
     box.hidden = false;
+    patchbayLooks.speak(); // a row is made of a template, which nothing translates
     box.value = entry.name || entry.title;
     box.select();
     box.focus();
@@ -105,6 +121,7 @@ const patchbayChats = (() => {
   async function drop(ids) {
     const taken = (back = await forget(ids));
     setTimeout(() => patchbayOriginals.forget(taken.map(({ conversation }) => conversation)), LONG);
+    ids.forEach((id) => rows.delete(id));
     calls.gone(ids);
     await refresh();
     tell("deleted");

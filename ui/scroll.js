@@ -4,13 +4,19 @@ const patchbayScroll = (() => {
   const NEAR = 8; // pixels from the end that still count as being there
   let follows = true;
   let last = 0;
+  let due = 0; // the frame that goes to the end
 
   const log = () => document.querySelector("#pb-chat-log .bubble-wrap, #pb-chat-log .panel-wrap");
   const end = (area) => area.scrollHeight - area.clientHeight - area.scrollTop;
 
+  // Once a frame: where the end is has the whole log laid out, and an answer that is drawn changes many
+  // times between two frames.
   function toEnd() {
-    const area = log();
-    if (area && follows) area.scrollTop = area.scrollHeight;
+    due ||= requestAnimationFrame(() => {
+      due = 0;
+      const area = log();
+      if (area && follows) area.scrollTop = area.scrollHeight;
+    });
   }
 
   function begin() {

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browse import PHONE, send
+from browse import LONG, PHONE, send
 from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.browser
@@ -110,6 +110,26 @@ def test_escape_leaves_a_name_as_it_was(visit: Visit, quick: Any) -> None:
     page.keyboard.press("Escape")
     expect(page.locator(".pb-chat")).to_have_text(["about bridges"])
     expect(page.locator(".pb-chat")).to_be_focused()
+
+
+def test_a_name_is_asked_for_in_chinese(visit: Visit, quick: Any) -> None:
+    page = visit(quick, locale="zh-CN")
+    send(page, "about bridges")
+    page.locator(".pb-chats li").hover()
+    page.locator(".pb-more summary").click()
+    page.get_by_role("button", name="重命名").click()
+    expect(page.get_by_role("textbox", name="对话名称")).to_be_focused()
+
+
+def test_a_menu_stays_open_while_an_answer_is_kept(visit: Visit, slow: Any) -> None:
+    page = visit(slow)
+    answer = send(page, LONG, wait=False)
+    menu = page.locator(".pb-more")
+    page.locator(".pb-chats li").hover()
+    menu.locator("summary").click()
+    expect(answer).to_contain_text("buy buz dal dam")  # three seconds on, each with a keeping
+    expect(menu).to_have_attribute("open", "")
+    expect(menu.locator("summary")).to_be_focused()
 
 
 def test_what_was_deleted_comes_back(visit: Visit, quick: Any) -> None:
@@ -228,10 +248,16 @@ def test_on_a_phone_the_rows_can_be_worked_with(visit: Visit, quick: Any) -> Non
 
 def test_many_conversations_and_a_long_one_stay_quick(visit: Visit, quick: Any) -> None:
     page = visit(quick)
+    # How long the page was at work at a stretch. An event's own duration lasts until something is
+    # drawn, which after a key that changed nothing to see can be a second later.
     page.evaluate("""() => {
         window.slowest = 0;
         new PerformanceObserver((seen) => {
             for (const { duration } of seen.getEntries()) slowest = Math.max(slowest, duration);
+        }).observe({ type: "longtask" });
+        new PerformanceObserver((seen) => {
+            for (const one of seen.getEntries())
+                slowest = Math.max(slowest, one.processingEnd - one.startTime);
         }).observe({ type: "event", durationThreshold: 16 });
     }""")
     page.locator("#pb-text").press_sequentially("usual")
@@ -257,4 +283,4 @@ def test_many_conversations_and_a_long_one_stay_quick(visit: Visit, quick: Any) 
     page.locator("#pb-search").fill("")
     page.locator(".pb-chat", has_text="long").click()
     expect(page.locator(".pb-said").last).to_have_text("What now?")
-    assert page.evaluate("slowest") < max(LIMIT, 10 * usual)
+    assert page.evaluate("slowest") < max(LIMIT, 4 * usual)
