@@ -17,8 +17,8 @@ from engine.interface import Delta, Token
 
 SIMILAR = 0.5  # how alike an altered part is to what it came from, see `_likeness`
 
-# A run of letters, or of braces, is tried from its begin alone: from every place in it, one long run
-# would take a time that grows with the square of its length.
+# A run of letters, or of braces, is tried from its begin alone: from every place in it, one long
+# run would take a time that grows with the square of its length.
 _PART = re.compile(
     r"(?P<code>``[^\n]+?``|`[^`\n]+`)"
     r"|(?P<target>(?<=\])\([^()\s]*(?:\([^()\s]*\)[^()\s]*)*\))"  # of [a link](target)
