@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from fastapi import FastAPI
-from starlette.middleware import Middleware
-from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
 
 from agent.agent import Agent
 from agent.events import Failed
@@ -24,14 +20,11 @@ from tasks.spec import Both, TaskSpec
 from ui.adapters_draw import draw_answer, draw_facts
 from ui.frame import draw_header
 from ui.icons import icon
-from ui.safety import Shield
-from ui.tables_app import Name, ToLogin
+from ui.mounting import Name, mount_beside, still
 from ui.words import phrase, say
 
 PATH = "/adapters"
-UI_FOLDER = Path(__file__).parent
 STYLE_SHEETS = ("style.css", "frame.css", "quality.css", "narrow.css", "tables.css", "adapters.css")
-PAGE_SCRIPTS = ("store.js", "looks.js", "tables.js")
 MOST_TOKENS = 160  # of either answer
 SPEAKS = "() => document.documentElement.dataset.language"
 
@@ -101,14 +94,14 @@ def build_adapters_page(agent: Agent, keys: Keys, profile: str) -> gr.Blocks:
     base = agent.engine.fingerprints().get("base", "")
     page = gr.Blocks(title="Patchbay", analytics_enabled=False)
     with page:
-        _html("pb-top", draw_header(base, profile))
+        still("pb-top", draw_header(base, profile))
         with gr.Column(elem_id="pb-tables"):
-            _html(
+            still(
                 "pb-adapters-head",
                 f'<p><a class="pb-back" href="../">{icon("undo")}{say("adapters.back")}</a></p>'
                 f"<h2>{say('adapters.title')}</h2><p>{say('adapters.text')}</p>",
             )
-            _html("pb-try-head", f"<h3>{say('try.title')}</h3><p>{say('try.text')}</p>")
+            still("pb-try-head", f"<h3>{say('try.title')}</h3><p>{say('try.text')}</p>")
             adapter = gr.Dropdown([], elem_id="pb-try-adapter")
             text = gr.Textbox("", lines=2, max_length=4000, elem_id="pb-try-text")
             go = gr.Button("", variant="primary", elem_id="pb-try-go")
@@ -154,29 +147,10 @@ def mount_adapters(
 
     Args:
         name: who is logged in; None where nobody need be.
-        looks: what is the same for all pages, see `gr.mount_gradio_app`.
+        looks: as in `mount_beside`.
     """
     page = build_adapters_page(agent, keys, profile)
-    page.queue(default_concurrency_limit=None, api_open=False)
-
-    @host.get(PATH)
-    def without_slash(request: Request) -> Response:
-        """As people write it."""
-        return RedirectResponse(f"{PATH.strip('/')}/")
-
-    style = "".join((UI_FOLDER / sheet).read_text(encoding="utf-8") for sheet in STYLE_SHEETS)
-    script = "".join((UI_FOLDER / file).read_text(encoding="utf-8") for file in PAGE_SCRIPTS)
-    guards = [Middleware(Shield), *([Middleware(ToLogin, name=name, path=PATH)] if name else [])]
-    gr.mount_gradio_app(
-        host,
-        page,
-        PATH,
-        auth_dependency=name,
-        max_file_size=0,
-        head=f"<style>{style}</style><script>{script}</script>",
-        app_kwargs={"middleware": guards},
-        **looks,
-    )
+    mount_beside(host, page, PATH, style_sheets=STYLE_SHEETS, name=name, looks=looks)
 
 
 def _label(key: str, language: str) -> dict[str, Any]:
@@ -186,7 +160,3 @@ def _label(key: str, language: str) -> dict[str, Any]:
 def _said(key: str, language: str) -> str:
     both = phrase(key)
     return both.zh if language == "zh" else both.en
-
-
-def _html(name: str, text: str) -> gr.HTML:
-    return gr.HTML(text, elem_id=name, apply_default_css=False, js_on_load=None)

@@ -9,7 +9,6 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -30,11 +29,11 @@ from ui.endpoints import add_endpoints
 from ui.frame import draw_composer, draw_header, draw_welcome
 from ui.handlers import PageHandlers
 from ui.login import Gate, Login
+from ui.mounting import UI_FOLDER, head, name_in, still
 from ui.safety import Shield
-from ui.tables_app import mount_tables, name_in
+from ui.tables_app import mount_tables
 from ui.translated_files import draw_beside
 
-UI_FOLDER = Path(__file__).parent
 STYLE_SHEETS = (
     "style.css",
     "frame.css",
@@ -116,10 +115,10 @@ def build_page(
             adapters=adapters_by_task(agent),
             untaught=ignores_instructions(agent),
         )
-        _still("pb-bottom", composer + draw_beside())
-        _still("pb-top", draw_header(prints.get("base", ""), profile, terms, loaded))
-        _still("pb-side", draw_list())
-        _still("pb-first", draw_welcome(agent.tasks))
+        still("pb-bottom", composer + draw_beside())
+        still("pb-top", draw_header(prints.get("base", ""), profile, terms, loaded))
+        still("pb-side", draw_list())
+        still("pb-first", draw_welcome(agent.tasks))
         chat = gr.Chatbot(
             elem_id="pb-chat-log",
             show_label=False,
@@ -189,22 +188,11 @@ def as_app(
         mcp_server=not keys,
         max_file_size=0,
         favicon_path=UI_FOLDER / "icon.svg",
-        head=_head(),
+        head=head(STYLE_SHEETS, PAGE_SCRIPTS),
         app_kwargs={"middleware": guards, "routes": [attach_route(agent), rewrite_route(agent)]},
         **looks,
     )
     return host
-
-
-def _head() -> str:
-    # Gradio rewrites the selectors of style sheets handed to it as `css`; these are meant as is.
-    style = "".join((UI_FOLDER / name).read_text(encoding="utf-8") for name in STYLE_SHEETS)
-    script = "".join((UI_FOLDER / name).read_text(encoding="utf-8") for name in PAGE_SCRIPTS)
-    return f"<style>{style}</style><script>{script}</script>"
-
-
-def _still(name: str, text: str) -> gr.HTML:
-    return gr.HTML(text, elem_id=name, apply_default_css=False, js_on_load=None)
 
 
 def _tie(

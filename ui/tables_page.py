@@ -9,6 +9,7 @@ import gradio as gr
 
 from ui.frame import draw_header
 from ui.icons import icon
+from ui.mounting import still
 from ui.tables_handlers import TablesHandlers
 from ui.words import say
 
@@ -39,7 +40,7 @@ def build_tables_page(handlers: TablesHandlers, base: str, profile: str) -> gr.B
     """
     page = gr.Blocks(title="Patchbay", analytics_enabled=False, delete_cache=(3600, 3600))
     with page:
-        _html("pb-top", draw_header(base, profile))
+        still("pb-top", draw_header(base, profile))
         with gr.Column(elem_id="pb-tables"):
             parts = _source() | _setup() | _trial() | _progress() | _outcome()
         handlers.parts = parts
@@ -48,7 +49,7 @@ def build_tables_page(handlers: TablesHandlers, base: str, profile: str) -> gr.B
 
 
 def _source() -> dict[str, Any]:
-    _html(
+    still(
         "pb-tables-head",
         f'<p><a class="pb-back" href="../">{icon("undo")}{say("tables.back")}</a></p>'
         f"<h2>{say('tables.title')}</h2><p>{say('tables.text')}</p>"
@@ -136,7 +137,7 @@ def _outcome() -> dict[str, Any]:
                 y_lim=[0, None], visible=False,
             )  # fmt: skip
             parts["agreement"] = gr.HTML("", elem_id="pb-agreement")
-            _html("pb-review", f"<h3>{say('tables.review')}</h3>")
+            still("pb-review", f"<h3>{say('tables.review')}</h3>")
             parts["row"] = gr.HTML("", elem_id="pb-review-row")
             parts["right"] = gr.Radio([], elem_id="pb-right")
             parts["train"] = gr.Checkbox(False, elem_id="pb-train")
@@ -178,7 +179,3 @@ def _tie(page: gr.Blocks, handlers: TablesHandlers, parts: dict[str, Any]) -> No
     on(parts["group"].input, handlers.grouped, ["group"])
     on(parts["truth"].input, handlers.judged, ["truth"])
     on(parts["keep"].click, handlers.review, ["right", "train"])
-
-
-def _html(name: str, text: str) -> gr.HTML:
-    return gr.HTML(text, elem_id=name, apply_default_css=False, js_on_load=None)
