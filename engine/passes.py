@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -13,6 +13,8 @@ from core.errors import PatchbayError
 from engine.base_model import BaseModel
 from engine.kv_cache import DecodeInput, ScoreInput
 from engine.scheduled_requests import ForwardPasses, ScheduledRequest, Wanted
+
+InputT = TypeVar("InputT", DecodeInput[Any], ScoreInput[Any])
 
 
 @dataclass(eq=False)
@@ -72,15 +74,16 @@ def one_pass(model: BaseModel[Any], group: Sequence[Running], limit: PassLimit) 
     for one in group:
         if not one.begun:
             one.advance(None)
+        if not one.done and one.request.ended():  # nothing more is read for it
+            one.advance(None)
     going = [one for one in group if not one.done]
     decoding = [one for one in going if isinstance(one.wanted, DecodeInput)]
     scoring = _within(limit.tokens, [o for o in going if isinstance(o.wanted, ScoreInput)])
     own = [one for one in going if one.wanted is None][: limit.own]
     if decoding:
-        _decode(model, decoding)
-        yield
+        yield from _answered(decoding, _decoded(model, _wanted(DecodeInput, decoding)))
     if scoring:
-        yield from _score(model, scoring)
+        yield from _answered(scoring, model.score(_wanted(ScoreInput, scoring)))
     for one in own:
         one.advance(None)
         yield
@@ -98,26 +101,27 @@ def _within(tokens: float, scoring: Sequence[Running]) -> list[Running]:
     return chosen
 
 
-def _decode(model: BaseModel[Any], group: Sequence[Running]) -> None:
+def _wanted(kind: type[InputT], group: Sequence[Running]) -> list[InputT]:
+    return [one.wanted for one in group if isinstance(one.wanted, kind)]
+
+
+def _decoded(
+    model: BaseModel[Any], inputs: Sequence[DecodeInput[Any]]
+) -> Generator[None, None, Sequence[Tensor]]:
+    logits = model.decode(inputs)
+    yield
+    return logits
+
+
+def _answered(
+    group: Sequence[Running], reading: Generator[None, None, Sequence[Tensor | list[float]]]
+) -> Iterator[None]:
+    """Read what each of a group wants, together, and send it what came of that."""
     try:
-        inputs = [one.wanted for one in group if isinstance(one.wanted, DecodeInput)]
-        logits = model.decode(inputs)
+        found = yield from reading
     except Exception as error:  # noqa: BLE001  whatever it is belongs to the callers
         for one in group:
             one.fail(error)
         return
-    for one, own in zip(group, logits, strict=True):
-        one.advance(own)
-
-
-def _score(model: BaseModel[Any], group: Sequence[Running]) -> Iterator[None]:
-    try:
-        scores = yield from model.score(
-            [o.wanted for o in group if isinstance(o.wanted, ScoreInput)]
-        )
-    except Exception as error:  # noqa: BLE001  whatever it is belongs to the callers
-        for one in group:
-            one.fail(error)
-        return
-    for one, own in zip(group, scores, strict=True):
+    for one, own in zip(group, found, strict=True):
         one.advance(own)

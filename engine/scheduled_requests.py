@@ -1,8 +1,8 @@
 """What each kind of request computes: a generator that makes one forward pass a step.
 
 A generator that wants a token read, or texts scored, yields them and is sent the logits or the
-scores: the scheduler reads those of several requests together. Where it yields None it is about to
-read for itself. It reads nothing before it has yielded.
+scores, or None once the request has to end: the scheduler reads those of several requests together.
+Where it yields None it is about to read for itself. It reads nothing before it has yielded.
 """
 
 from __future__ import annotations
@@ -140,19 +140,16 @@ class ScheduledWrite(ScheduledRequest):
                 if text := stops.feed(detokenizer.step(token)):
                     self.out.put(Delta(text, tuple(unsent)))
                     unsent = []
-                if stops.matched:
-                    stopped = "until"
-                elif self.guard is not None and self.guard.loops(text):
-                    stopped = "loop"
-                elif self.constraint is not None and self.constraint.finished:
-                    stopped = "end"
+                stopped = self._ended_by(stops, text)
             if stopped is None and tokens >= max_tokens:
                 stopped = "length"
             if stopped is None and (stopped := self.ended()) is None:
                 read = yield DecodeInput(token, cache, self.adapter)
-                assert isinstance(read, Tensor)
-                logits = read
-                generated.append(token)
+                if isinstance(read, Tensor):
+                    logits = read
+                    generated.append(token)
+                else:
+                    stopped = self.ended()
         if (rest := stops.flush()) or unsent:
             self.out.put(Delta(rest, tuple(unsent)))
         if logits is not None:
@@ -167,6 +164,14 @@ class ScheduledWrite(ScheduledRequest):
         else:
             known = prefixes.take(self.prompt, self.adapter)
         return known or (base.model.new_cache(), 0)
+
+    def _ended_by(self, stops: StopStrings, text: str) -> StopReason | None:
+        """Why the answer ends with this piece of text, if it does."""
+        if stops.matched:
+            return "until"
+        if self.guard is not None and self.guard.loops(text):
+            return "loop"
+        return "end" if self.constraint is not None and self.constraint.finished else None
 
     def _keep(self, generated: list[int], cache: Any, prefixes: PrefixCache) -> None:
         """Keep what was read for the next row of the table, or the next turn."""
@@ -195,7 +200,8 @@ class ScheduledChoice(ScheduledRequest):
             some = names[len(scores) : len(scores) + LABELS_PER_PASS]
             labels = [self.labels[name] for name in some]
             found = yield ScoreInput(rest, labels, cache, self.adapter)
-            assert isinstance(found, list)
+            if not isinstance(found, list):
+                break
             scores.update(zip(some, found, strict=True))
             if len(scores) < len(names):  # the next labels follow the last token, read once more
                 base.model.truncate(cache, 1)

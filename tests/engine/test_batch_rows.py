@@ -13,14 +13,21 @@ from typing import Any
 
 import pytest
 import tiny
+import torch
 
 from engine.base_model import Base, BaseModel
 from engine.engine import TorchEngine
-from engine.interface import Choice, ChooseRequest, Delta, WriteRequest
+from engine.interface import Choice, ChooseRequest, Delta, Usage, WriteRequest
 from engine.kv_cache import KVCache, ScoreInput
 from engine.load_base import load_base
+from engine.passes import PassLimit, Running, one_pass
 from engine.prefix_cache import PrefixCache
-from engine.scheduled_requests import ForwardPasses, ScheduledChoice, ScheduledRequest
+from engine.scheduled_requests import (
+    ForwardPasses,
+    ScheduledChoice,
+    ScheduledRequest,
+    ScheduledWrite,
+)
 from engine.scheduler import Scheduler
 from tasks.spec import Decoding, Message
 
@@ -64,7 +71,7 @@ def test_written_rows_are_what_each_is_alone(engine: TorchEngine) -> None:
 
 @dataclass
 class Counted(ScheduledRequest):
-    """Makes so many passes, once the gate is open, and logs each under its name."""
+    """Makes so many passes, once the gate is open, and logs each under its name, and its end."""
 
     name: str = ""
     count: int = 0
@@ -74,9 +81,12 @@ class Counted(ScheduledRequest):
     def run(self, base: Base, prefixes: PrefixCache) -> ForwardPasses:
         yield None
         for _ in range(self.count):
+            if self.ended():
+                break
             assert self.gate.wait(60)
             self.log.append(self.name)
             yield None
+        self.log.append(f"{self.name} ends")
         self.out.put(self.usage(0, 0.0, "end"))
 
 
@@ -101,6 +111,49 @@ def test_somebody_who_comes_runs_before_the_rows_that_run(tiny_base: Base) -> No
     assert began <= 2 * most  # what ran already when it came
     assert log[began:ended].count("row") <= 2 * most  # once in a hundred rounds
     assert log.count("row") == 60  # and the rows come to an end
+
+
+def test_rows_of_a_stopped_table_do_not_wait_for_those_who_chat(tiny_base: Base) -> None:
+    scheduler, log, gate = Scheduler(tiny_base, 8, 8), list[str](), threading.Event()
+    stop, leave, shared = threading.Event(), threading.Event(), {"log": log, "gate": gate}
+    person = Counted([0], None, leave, math.inf, name="person", count=10**6, **shared)
+    scheduler.submit(person)
+    rows = [
+        Counted([0], None, stop, math.inf, name="row", count=5, batch="table", **shared)
+        for _ in range(scheduler.max_rows)
+    ]
+    for row in rows:
+        scheduler.submit(row)
+    stop.set()
+    gate.set()
+    for row in rows:
+        row.out.get(timeout=60)
+    leave.set()
+    last = len(log) - 1 - log[::-1].index("row ends")
+    assert log[:last].count("person") < 200, "all of them at the rows' first turn"
+    scheduler.close()
+
+
+def test_nothing_is_read_for_a_row_that_was_stopped(tiny_base: Base) -> None:
+    stop, limit = threading.Event(), PassLimit(1, 1)
+    rows: list[ScheduledRequest] = [
+        ScheduledChoice([1, 2, 3], None, stop, math.inf, batch="t", labels={"a": [4, 5]})
+        for _ in range(2)
+    ]
+    rows.append(ScheduledWrite([1, 2, 3], None, stop, math.inf, batch="t"))
+    running = [Running(row, row.run(tiny_base, PrefixCache())) for row in rows]
+    with torch.inference_mode():
+        assert list(one_pass(tiny_base.model, running, limit)), "one text is scored, one is read"
+        assert [one.done for one in running] == [True, False, False]
+        stop.set()
+        assert not list(one_pass(tiny_base.model, running[1:], limit))
+    assert all(one.done for one in running)
+    choice, usage = (row.out.get(timeout=1) for row in rows[1:])
+    assert isinstance(choice, Choice)
+    assert (choice.logprobs, choice.usage.stopped) == ({}, "stop")
+    while not isinstance(usage, Usage):
+        usage = rows[2].out.get(timeout=1)
+    assert usage.stopped == "stop"
 
 
 class Held:
