@@ -214,7 +214,7 @@ def test_a_long_text_makes_its_cache_grow(folder: Path, model: CPUModel) -> None
 def test_it_is_exact_where_a_processor_does_not_multiply_bytes(half: str) -> None:
     """Some of this file again, compiled for another processor."""
     plain = {"NUMBA_CPU_NAME": "x86-64-v3", "NUMBA_CPU_FEATURES": f"+avx,+avx2,+fma{half}"}
-    tests = [__file__, "-k", "one_by_one or branches or bits"]
+    tests = [__file__, "-k", "one_by_one or continuations or bits"]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests]
     done = subprocess.run(
         command, check=False, env=os.environ | plain, capture_output=True, text=True
