@@ -72,7 +72,7 @@ def main(
                 measured.add("one_by_one", _one_by_one, agent, share)
                 measured.add("together", together, (number + 1) * len(table.rows) // rounds)
                 for name, classify in pipelines.items():
-                    measured.add(name, classify, share)
+                    measured.add(name, classify, texts[number::rounds])
         quiet = _chats(agent, chats)
         with _busy(agent, table, column, Path(folder) / "beside"):
             beside = _chats(agent, chats)

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from engine.kernels import DOWN, GATE_UP, GELU_TANH, GROUPS, OUT, QKV, SILU
+from engine.kernels.layout import DOWN, GATE_UP, GELU_TANH, GROUPS, OUT, QKV, SILU
 
 FULL, SLIDING = "full_attention", "sliding_attention"  # as configs name them
 
@@ -24,7 +24,7 @@ class LayerNames:
     """Where the parts of a decoder layer stand in transformers' module of it.
 
     Attributes:
-        groups: linear layers that read the same input, by the names of `kernels.GROUPS`.
+        groups: linear layers that read the same input, by the names of `kernels.layout.GROUPS`.
         biased: groups whose layers may have a bias.
         attention_norm, feed_forward_norm: the norms before both.
         post_attention_norm, post_feed_forward_norm: those after them, where the family has them.

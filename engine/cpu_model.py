@@ -16,8 +16,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine import kernels
-from engine.kernels import GROUPS, LANES, QUERY_BLOCK, SIDES, Factor, Float32Array, PackedLora
+from engine.kernels import decoder, products
+from engine.kernels.layout import (
+    GROUPS,
+    LANES,
+    QUERY_BLOCK,
+    SIDES,
+    Factor,
+    Float32Array,
+    PackedLora,
+    tiled_factor,
+    token_row,
+)
 from engine.kv_cache import DecodeInput, KVCache, ScoreInput
 from engine.lora import LoraAdapter, LoraFactors
 from engine.packed_model import PackedModel, spans
@@ -63,9 +73,9 @@ class CPUModel:
             cache.reserve(1)
             cache.length += 1
             arrays = cache.keys.numpy(), cache.values.numpy()
-            table.append(kernels.token_row(*arrays, cache.length - 1, lora))
+            table.append(token_row(*arrays, cache.length - 1, lora))
         x = self._packed.embed([one.token for one in inputs])
-        kernels.decode(x, np.array(table, np.int64), self._config.key_heads, self._weights)
+        decoder.decode(x, np.array(table, np.int64), self._config.key_heads, self._weights)
         return list(self._logits(x))
 
     def prefill(
@@ -130,7 +140,7 @@ class CPUModel:
 
         def advance(layer: int, share: Share) -> None:
             _, hidden, table, visible, edges, qkv = share
-            kernels.prefill_layer(hidden, table, visible, edges, layer, *shape, self._weights, qkv)
+            decoder.prefill_layer(hidden, table, visible, edges, layer, *shape, self._weights, qkv)
 
         for layer in range(-1, self._packed.layers):
             self._each(partial(advance, layer), shares)
@@ -154,7 +164,7 @@ class CPUModel:
         def project(share: tuple[slice, int, int]) -> None:
             rows, begin, end = share
             columns = slice(begin * LANES, end * LANES)
-            kernels.matmul(head[begin:end], scale[columns], x[rows], logits[rows, columns])
+            products.matmul(head[begin:end], scale[columns], x[rows], logits[rows, columns])
 
         self._each(project, shares)
         return torch.from_numpy(logits)[:, : self._config.vocabulary]
@@ -172,14 +182,14 @@ class CPUModel:
         rows, at = np.unique(np.array(read, np.int64), return_inverse=True)
         x, tokens = x[rows], np.array(targets, np.int64)
         own = np.empty(len(tokens), np.float32)
-        kernels.products_of(head, scale, x, at, tokens, own)
+        products.products_of(head, scale, x, at, tokens, own)
         sums = np.empty((HEAD_PARTS, len(rows)), np.float32)
         edges = [len(head) * part // HEAD_PARTS for part in range(HEAD_PARTS + 1)]
 
         def add(part: int) -> None:
             begin, end = edges[part], edges[part + 1]
             columns, count = slice(begin * LANES, end * LANES), self._config.vocabulary
-            kernels.log_sum_exp(
+            products.log_sum_exp(
                 head[begin:end], scale[columns], x, count - begin * LANES, sums[part]
             )
 
@@ -226,8 +236,8 @@ def _tiled_group(
             group_b[begin:end, : len(a)] = np.ldexp(b, power)
     power = np.frexp(np.abs(group_b).max(-1, initial=0))[1]
     return (
-        kernels.tiled_factor(group_a.reshape(-1, width)),
-        kernels.tiled_factor(np.ldexp(group_b, -power[:, None])),
+        tiled_factor(group_a.reshape(-1, width)),
+        tiled_factor(np.ldexp(group_b, -power[:, None])),
         np.ldexp(np.ones_like(power, np.float32), power),
     )
 

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from core import fingerprint
 from engine.architectures import ACTIVATIONS, ARCHITECTURES, LLAMA, Architecture
-from engine.kernels import LANES, LAYOUT, DecoderWeights, Float32Array, untiled_rows
+from engine.kernels.layout import LANES, LAYOUT, DecoderWeights, Float32Array, untiled_rows
 
 FORMAT = f"3-{LAYOUT}"  # of the file; another one makes it anew
 

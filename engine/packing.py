@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from engine import int8
 from engine.architectures import ACTIVATIONS, ARCHITECTURES, FULL, SLIDING, Architecture
-from engine.kernels import (
+from engine.kernels.layout import (
     GROUPS,
     INT8_INPUTS,
     LANES,

@@ -1,4 +1,4 @@
-"""Tokens of several requests, laid out for one pass of `kernels.prefill_layer`."""
+"""Tokens of several requests, laid out for one pass of `kernels.decoder.prefill_layer`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from engine import kernels
-from engine.kernels import QUERY_BLOCK, Float32Array, PackedLora
+from engine.kernels.layout import (
+    FILLED,
+    POSITION,
+    QUERY_BLOCK,
+    Float32Array,
+    PackedLora,
+    token_row,
+)
 from engine.kv_cache import KVCache, ScoreInput
 
 IntArray = NDArray[np.int64]
@@ -24,7 +30,7 @@ class Reading:
     Attributes:
         ids: N tokens.
         positions: (N,) of the tokens in their text.
-        visible: (N, 2) what each attends to, see `kernels.prefill_layer`.
+        visible: (N, 2) what each attends to, see `kernels.decoder.prefill_layer`.
         cache: its filled part is read, the keys and values of the tokens are written after.
         lora: of the request's adapter.
     """
@@ -36,17 +42,17 @@ class Reading:
     lora: PackedLora
 
     def table(self) -> IntArray:
-        """(N, columns) a `kernels.token_row` of each token."""
+        """(N, columns) a `token_row` of each token."""
         arrays = self.cache.keys.numpy(), self.cache.values.numpy()
-        row = np.array(kernels.token_row(*arrays, self.cache.length, self.lora), np.int64)
+        row = np.array(token_row(*arrays, self.cache.length, self.lora), np.int64)
         table = np.tile(row, (len(self.ids), 1))
-        table[:, kernels.FILLED] += np.arange(len(self.ids))
-        table[:, kernels.POSITION] = self.positions
+        table[:, FILLED] += np.arange(len(self.ids))
+        table[:, POSITION] = self.positions
         return table
 
 
 class Share(NamedTuple):
-    """What one core does of a pass, see `kernels.prefill_layer`; `rows` are its tokens."""
+    """What one core does of a pass, see `kernels.decoder.prefill_layer`; `rows` are its tokens."""
 
     rows: IntArray
     x: Float32Array

@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM
 from engine import int8, packing
 from engine.architectures import ARCHITECTURES, LLAMA, Architecture
 from engine.cpu_model import CPUModel
-from engine.kernels import DOWN, GATE_UP, GROUPS, INT8_INPUTS, OUT, QKV, SIDES, PackedLora
+from engine.kernels.layout import DOWN, GATE_UP, GROUPS, INT8_INPUTS, OUT, QKV, SIDES, PackedLora
 from engine.kv_cache import DecodeInput
 from engine.lora import linear_shapes
 

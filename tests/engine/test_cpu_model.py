@@ -23,7 +23,7 @@ from engine.base_model import Base
 from engine.cpu_model import CPUModel
 from engine.engine import TorchEngine
 from engine.interface import ChooseRequest, Delta, WriteRequest
-from engine.kernels import HALF_FACTORS, INT8_INPUTS
+from engine.kernels.layout import HALF_FACTORS, INT8_INPUTS
 from engine.kv_cache import INITIAL_POSITIONS, DecodeInput, KVCache, ScoreInput
 from engine.load_base import load_base
 from engine.prefix_cache import PrefixCache

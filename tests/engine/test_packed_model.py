@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM
 
 from engine import packed_model, packing
 from engine.cpu_model import CPUModel
-from engine.kernels import tiled, untiled_rows
+from engine.kernels.layout import tiled, untiled_rows
 from engine.kv_cache import DecodeInput
 from engine.load_base import load_base
 from engine.packed_model import PackedModel

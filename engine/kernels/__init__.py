@@ -1,0 +1,1 @@
+"""A Llama-like decoder as compiled functions."""
