@@ -39,10 +39,18 @@ class Question:
         about: a `text` to work on is missing, or there is only a `link`, or the `language` asked
             for is not known; `help` lists the commands.
         message: the question, in the language of the request where that is English or Chinese.
+        asked: the instruction that it is about.
+        unclear: the words of it that a reply about the `language` stands in the place of.
+        suggested: what stands there where the reply agrees.
+        task: the person's own choice of task, if there is one.
     """
 
     about: Literal["text", "link", "language", "help"]
     message: str
+    asked: str = ""
+    unclear: str = ""
+    suggested: str = ""
+    task: str | None = None
 
 
 @dataclass(frozen=True)

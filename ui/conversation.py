@@ -165,6 +165,7 @@ class TurnView(_Data):
     seconds: float = 0.0
     error: str = ""
     error_kind: str = ""
+    asked_back: str = ""  # about what, in place of an answer
     rating: Literal[-1, 0, 1] = 0
     wrong: str = ""  # what was, with a disliked answer
     better: str = ""  # the answer that the person would have wanted
@@ -195,6 +196,11 @@ class TurnView(_Data):
     def answer(self) -> str:
         """The last step's text that there is."""
         return next((step.text for step in reversed(self.steps) if step.text), "")
+
+    @property
+    def question(self) -> str:
+        """What was asked back and can be replied to; the list of commands is no question."""
+        return "" if self.asked_back in {"", "help"} else self.error
 
     @property
     def by_model(self) -> bool:
@@ -240,6 +246,7 @@ class TurnView(_Data):
         self.place = self._record.position
         if plan := self._record.plan:
             self.reason, self.milliseconds = plan.reason, plan.milliseconds
+            self.asked_back = plan.question.about if plan.question else ""
             other = plan.alternative.steps if plan.uncertain and plan.alternative else ()
             self.alternative = [StepView.of(StepRecord(step)) for step in other]
         self.steps = self._steps()
@@ -311,15 +318,20 @@ class Conversation(_Data):
 
     @property
     def answered(self) -> list[TurnView]:
-        """The turns that the agent is told of; requests that failed are left out."""
+        """The turns with an answer; requests that failed are left out."""
         return [turn for turn in self.turns if turn.status != "failed" and turn.answer]
 
     def messages(self) -> list[Message]:
-        """The turns as the agent reads them, each with what the person decided about it."""
+        """The turns as the agent reads them, each with what the person decided about it: those
+        with an answer, and those with a question that the next request may reply to.
+        """
         messages: list[Message] = []
         if self.instructions.strip():
             messages.append({"role": "system", "content": self.instructions.strip()})
-        for turn in self.answered:
+        for turn in self.turns:
+            said = turn.question or (turn.answer if turn.status != "failed" else "")
+            if not said:
+                continue
             request: Message = {"role": "user", "content": turn.text}
             if content := joined(turn.documents):
                 request |= {"content": f"{turn.text}\n\n{content}", "attached": content}
@@ -327,7 +339,7 @@ class Conversation(_Data):
                 request["task"] = turn.tasks[0]
             elif turn.reason == "picked":
                 request["plan"] = turn.tasks
-            answer: Message = {"role": "assistant", "content": turn.answer}
+            answer: Message = {"role": "assistant", "content": said}
             if len(turn.steps) > 1:
                 answer["results"] = [step.text for step in turn.steps]
             messages += [request, answer]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -26,6 +27,11 @@ NO_LANGUAGE = {
     "my", "your", "his", "her", "our", "their", "proper", "good", "both", "three", "each", "formal",
 }  # fmt: skip
 EITHER = regex.compile(r"\s*(?:or|还是|或者?|oder|ou|o)\s*", regex.I)
+AGREES = regex.compile(r"(?:yes|yeah|yep|both|是的?|对的?|都要|两种都?要?)(?:,? please)?", regex.I)
+# What may stand around a language in a reply that says nothing else.
+AROUND_LANGUAGE = regex.compile(
+    r"(?:\b(?:in|to|into|and|please|sorry|i meant?)\b|请|翻?译?成|用|和|吧|[\s\p{P}])*", regex.I
+)
 
 
 def about_content(task: TaskSpec, content: str | None, asked: str) -> Question | None:
@@ -67,6 +73,9 @@ def about_language(asked: str, steps: Sequence[Step]) -> Question | None:
                 f"译成{names[0]}还是{names[1]}？请只说一种。"
                 if zh
                 else f"Into {names[0]} or into {names[1]}? Name one of them, or say “both”.",
+                asked=asked,
+                unclear=asked[one.start : two.end],
+                suggested=f"{names[0]}{'和' if zh else ' and '}{names[1]}",
             )
     if languages.find(asked):
         return None
@@ -74,7 +83,7 @@ def about_language(asked: str, steps: Sequence[Step]) -> Question | None:
     if match is None or match["word"].casefold() in NO_LANGUAGE:
         return None
     word = match["word"]
-    near = difflib.get_close_matches(word.casefold(), _names(), n=2, cutoff=0.75)
+    near = _near(word, 2)
     likely = " or ".join(name.title() for name in near)
     return Question(
         "language",
@@ -82,11 +91,32 @@ def about_language(asked: str, steps: Sequence[Step]) -> Question | None:
         if zh
         else f"“{word}” is not a language known here. "
         + (f"Did you mean {likely}?" if near else "Name one, such as French or Chinese."),
+        asked=asked,
+        unclear=word,
+        suggested=likely if len(near) == 1 else "",
     )
 
 
-def _names() -> list[str]:
-    return [languages.name(code).casefold() for code in languages.codes()]
+def with_language(question: Question, reply: str) -> str | None:
+    """The instruction with the language of a reply in the place of what was unclear; None where the
+    reply is something else.
+    """
+    said = reply.strip().rstrip(".!。！")
+    if AGREES.fullmatch(said):
+        named = question.suggested
+    else:
+        found = [said[one.start : one.end] for one in languages.find(said)]
+        around = functools.reduce(lambda rest, name: rest.replace(name, " ", 1), found, said)
+        named = " and ".join(found) if AROUND_LANGUAGE.fullmatch(around) else ""
+    if not named and len(said) > 2 and (languages.parse(said) or _near(said, 1)):
+        named = said  # like polish, which is another word elsewhere, or frensh, to be asked about
+    return question.asked.replace(question.unclear, named, 1) if named else None
+
+
+def _near(word: str, most: int) -> list[str]:
+    """Names of languages that are spelt like a word."""
+    names = [languages.name(code).casefold() for code in languages.codes()]
+    return difflib.get_close_matches(word.casefold(), names, n=most, cutoff=0.75)
 
 
 def _too_short(task: TaskSpec, content: str) -> bool:

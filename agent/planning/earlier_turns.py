@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from agent.plan import Step
+from agent.plan import Plan, Step
 from tasks.spec import Message
 
 MAX_TURNS = 12  # turns looked back over; a follow-up points at what is near
-Decide = Callable[[Message, "EarlierTurns"], list[Step] | None]
+Decide = Callable[[Message, "EarlierTurns"], Plan | None]
 
 
 class EarlierTurns:
@@ -23,7 +23,7 @@ class EarlierTurns:
         self._turns = list(turns)[-MAX_TURNS:]
         self._end = len(self._turns)
         self._decide = decide
-        self._planned: dict[int, list[Step] | None] = {}  # shared with the conversations inside
+        self._planned: dict[int, Plan | None] = {}  # shared with the conversations inside
 
     def __bool__(self) -> bool:
         return self._end > 0
@@ -48,17 +48,35 @@ class EarlierTurns:
 
     def before(self) -> list[Step] | None:
         """The steps of the person's last turn; None when there is none or it cannot be planned."""
-        for index in range(self._end - 1, -1, -1):
-            if self._turns[index]["role"] == "user":
-                if index not in self._planned:
-                    self._planned[index] = self._decide(self._turns[index], self._until(index))
-                return self._planned[index]
-        return None
+        plan = self.plan()
+        return list(plan.steps) if plan else None
+
+    def plan(self) -> Plan | None:
+        """The plan of the person's last turn; None as `before`."""
+        index = self._last_request()
+        if index is None:
+            return None
+        if index not in self._planned:
+            self._planned[index] = self._decide(self._turns[index], self._until(index))
+        return self._planned[index]
+
+    def asked_back(self) -> Plan | None:
+        """The plan of the person's last turn, where a question was the answer to it."""
+        plan = self.plan()
+        return plan if plan and plan.question and plan.question.message == self.answer else None
+
+    def before_request(self) -> EarlierTurns:
+        """The turns before the person's last."""
+        return self._until(self._last_request() or 0)
 
     def _until(self, end: int) -> EarlierTurns:
         inside = EarlierTurns(self._turns, self._decide)
         inside._end, inside._planned = end, self._planned
         return inside
+
+    def _last_request(self) -> int | None:
+        places = range(self._end - 1, -1, -1)
+        return next((i for i in places if self._turns[i]["role"] == "user"), None)
 
     def _last(self, role: str) -> Message | None:
         turns = reversed(self._turns[: self._end])

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import regex
 
 from agent.cleaning import clean_or_none
-from agent.plan import Step
-from agent.planning import slots
+from agent.plan import Plan, Step
+from agent.planning import asking, slots
 from agent.planning.earlier_turns import EarlierTurns
 from agent.planning.reading import Reader
 from tasks import languages
@@ -29,12 +29,37 @@ PASTED_SHARE = 0.8  # of an earlier message being content from which it was ther
 NO_CONTENT = "…"  # the content of a step for which none can be found
 
 
+@dataclass(frozen=True)
+class Completed:
+    """A request with what was missing: its instruction, content, and the task that was chosen."""
+
+    asked: str
+    content: str | None
+    task: str | None
+
+
 class FollowUps:
     """Finds what is done again and what is pointed at. Reads only; safe to share."""
 
     def __init__(self, tasks: Mapping[str, TaskSpec], reader: Reader) -> None:
         self._tasks, self._reader = tasks, reader
         self._chat = conversation_task(tasks).name
+
+    def completed(self, before: Plan, reply: str) -> Completed | None:
+        """A request that was asked back about, with the reply; None where the text is none.
+
+        Args:
+            before: its plan, which has a question.
+        """
+        question, first = before.question, before.steps[0]
+        if question is None or question.about == "help":
+            return None
+        if question.about == "language":
+            content = None if first.task == self._chat else first.text  # it is in the instruction
+            asked = asking.with_language(question, reply)
+            return Completed(asked, content, question.task) if asked else None
+        pasted = self._is_pasted(reply)
+        return Completed(question.asked, reply, question.task) if pasted else None
 
     def on_another(self, before: Sequence[Step], content: str) -> list[Step]:
         """The steps of the turn before, on another content."""

@@ -10,7 +10,7 @@ import regex
 
 from agent.cleaning import MAX_CONTENT, clean
 from agent.plan import Plan, Question, Reason, Step
-from agent.planning import asking, labels, slots
+from agent.planning import asking, commands, slots
 from agent.planning.abilities import asks_for_abilities
 from agent.planning.earlier_turns import EarlierTurns
 from agent.planning.features import QUOTED
@@ -18,11 +18,10 @@ from agent.planning.follow_ups import NO_CONTENT, FollowUps
 from agent.planning.patterns import AGAIN
 from agent.planning.reading import Reader, Reading
 from agent.planning.samples import Samples
-from core.errors import InputError, UnknownName
+from core.errors import InputError
 from tasks import languages
 from tasks.spec import Message, SlotValue, TaskSpec, conversation_task, find_task
 
-COMMAND = regex.compile(r"/(?P<name>[A-Za-z][\w-]*)(?=\s|$)(?P<rest>.*)", regex.S)
 POINTS = regex.compile(
     r"(?:\b(?:it|this|that|these|those|them|the above|above|again|please|now)\b"
     r"|\b(?:ceci|cela|ça|das|esto)\b|[这那它]个?|上文|上面的?|以上|これ|それ)[\s.?!。？！]*",
@@ -80,15 +79,15 @@ class Planner:
         plan = self._decide(clean(text), earlier, task, given)
         return replace(plan, milliseconds=1000 * (time.perf_counter() - started))
 
-    def _replan(self, turn: Message, before: EarlierTurns) -> list[Step] | None:
-        """The steps of an earlier user turn; what the person decided wins over routing it again."""
+    def _replan(self, turn: Message, before: EarlierTurns) -> Plan | None:
+        """The plan of an earlier user turn; what the person decided wins over routing it again."""
         task, picked, attached = turn.get("task"), turn.get("plan"), turn.get("attached")
         try:
             text = clean(turn["content"].removesuffix(attached or ""))
             given = clean(attached, MAX_CONTENT) if attached else None
             known = task if task in self.tasks else None
             plan = self._decide(text, before, task=known, given=given)
-            return list((plan.picked(picked) if picked else plan).steps)
+            return plan.picked(picked) if picked else plan
         except InputError:
             return None
 
@@ -99,11 +98,26 @@ class Planner:
         task: str | None = None,
         given: str | None = None,
     ) -> Plan:
+        if asked := earlier.asked_back():
+            earlier = earlier.before_request()  # the question is no text to work on
+            own = task is not None or given is not None or text.startswith("/")
+            if not own and (completed := self._follow_ups.completed(asked, text)):
+                plan = self._decide(completed.asked, earlier, completed.task, completed.content)
+                return replace(plan, reason="follow-up") if plan.reason == "router" else plan
+        plan = self._decided(text, earlier, task, given)
+        if plan.question and not plan.question.asked:
+            plan = replace(plan, question=replace(plan.question, asked=text, task=task))
+        return plan
+
+    def _decided(
+        self, text: str, earlier: EarlierTurns, task: str | None, given: str | None
+    ) -> Plan:
         if text.casefold() in {"/help", "/?", "/帮助"}:
-            return self._help()
+            listed = Question("help", commands.listed(self.tasks))
+            return Plan((Step(self._chat, 1.0, text=text),), "command", question=listed)
         if task is None and given is None and asks_for_abilities(text):
             return Plan((Step(self._chat, 1.0, text=text),), "abilities")
-        command = self._command(text)
+        command = commands.find(text, self.tasks)
         if task is not None:
             spec = find_task(self.tasks, task)
             return self._chosen(spec, command[1] if command else text, earlier, given)
@@ -111,34 +125,11 @@ class Planner:
             return self._commanded(*command, earlier, given)
         return self._routed(text, earlier, given)
 
-    def _help(self) -> Plan:
-        """The commands there are."""
-        lines = [
-            f"/{name}: {task.title.en}, {task.title.zh}"
-            for task in self.tasks.values()
-            for name in dict.fromkeys((*task.commands, task.name))
-        ]
-        message = "Commands, in front of a text: " + "; ".join([*lines, "/help"]) + "."
-        return Plan(
-            (Step(self._chat, 1.0, text="/help"),), "command", question=Question("help", message)
-        )
-
-    def _command(self, text: str) -> tuple[TaskSpec, str] | None:
-        match = COMMAND.match(text)
-        if match is None:
-            return None
-        try:
-            task = find_task(self.tasks, match["name"].lower())
-        except UnknownName as error:
-            names = [name for task in self.tasks.values() for name in (task.name, *task.commands)]
-            raise UnknownName("command", match["name"], names) from error
-        return task, match["rest"].strip()
-
     def _commanded(
         self, task: TaskSpec, text: str, earlier: EarlierTurns, given: str | None
     ) -> Plan:
         """What follows a command is content, but for a language or a label list in front of it."""
-        asked, content = _options(task, text)
+        asked, content = commands.options(task, text)
         if POINTS.fullmatch(content):
             asked, content = f"{asked} {content}", ""
         return self._one(task, asked, given or content, earlier=earlier, reason="command")
@@ -323,19 +314,3 @@ def _languages(content: str, asked: str, earlier: EarlierTurns) -> tuple[str, st
         content, request, unlike=slots.wanted(asked)
     )
     return content_language, request
-
-
-def _options(task: TaskSpec, text: str) -> tuple[str, str]:
-    """The language or label list that a command begins with, and the rest."""
-    first, _, rest = text.partition(" ")
-    if task.target_slot and languages.parse(first.strip(":：,，")):
-        return f"to {first.strip(':：,，')}", rest.strip()
-    if task.labels_slot:
-        left, colon, right = (
-            regex.split(r"([:：]\s)", text, maxsplit=1)
-            if regex.search(r"[:：]\s", text[:300])
-            else (text, "", "")
-        )
-        if colon and (labels.find(f"labels: {left}") or []):
-            return f"labels: {left}", right.strip()
-    return "", text

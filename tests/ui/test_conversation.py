@@ -12,7 +12,7 @@ from agent.events import (
     StepStarted,
     TextDelta,
 )
-from agent.plan import Plan, Step
+from agent.plan import Plan, Question, Step
 from core.errors import InputError
 from ui.conversation import Conversation, TurnView, read, read_attached
 
@@ -78,6 +78,24 @@ def test_messages_of_several_steps_tell_their_results_apart() -> None:
         "content": "court",
         "results": ["short", "court"],
     }
+
+
+def test_a_reply_to_a_question_comes_with_the_question() -> None:
+    for about, told in (("language", 2), ("help", 0)):
+        conversation = Conversation()
+        turn = conversation.begin("Translate into Klingon: hello")
+        question = Question(about, "Into what?")
+        turn.apply(Planned(replace(PLAN, question=question)))
+        turn.apply(Failed("Into what?", "AsksBack"))
+        again = read(conversation.model_dump())
+        again.begin("French")
+        assert (
+            again.messages()
+            == [
+                {"role": "user", "content": "Translate into Klingon: hello"},
+                {"role": "assistant", "content": "Into what?"},
+            ][:told]
+        )
 
 
 def test_messages_carry_what_the_person_decided_and_not_what_the_router_did() -> None:
