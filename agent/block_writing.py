@@ -146,10 +146,10 @@ def _end(run: StepRun, blocks: Sequence[Block], done: _Written) -> Iterator[Even
     if plain := [words for loss in losses for words in loss.plain]:
         said = ", ".join(plain)
         message = f"Formatted in the file, but not in this answer: {said}"
-        yield Notice(run.index, "format_lost", message, words={"lost": said})
+        yield Notice(run.index, "format_lost", message, words={"lost": said}, after=True)
     if moved := sum(loss.moved for loss in losses):
         message = f"Pictures, breaks and note marks that stand at a paragraph's end now: {moved}."
-        yield Notice(run.index, "marks_moved", message, {"count": moved})
+        yield Notice(run.index, "marks_moved", message, {"count": moved}, after=True)
     text = done.text if done.ended else done.text.strip()
     usages = done.usages
     if usages and not done.ended:

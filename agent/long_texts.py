@@ -177,7 +177,7 @@ def _end(run: StepRun, done: _Written, parts: int, places: Places) -> Iterator[E
     count = run.task.count(run.step.slots)
     if count and parts < count:  # each is a sentence then
         message = f"The text has {parts} sentences, too few for {count}."
-        yield Notice(run.index, "fewer", message, {"sentences": parts, "count": count})
+        yield Notice(run.index, "fewer", message, {"sentences": parts, "count": count}, after=True)
     usages = [*done.usages[:-1], replace(done.usages[-1], stopped="end")]
     result = finished(run, done.text, done.usages if done.cut_short else usages, place=done.place)
     assert run.task.parts

@@ -40,9 +40,8 @@ def _run_once(run: StepRun) -> Iterator[Event]:
             "form of its own. Leave response_format out, or ask /v1/classify."
         )
     run.turn.options.require_allowed(run.adapter)
-    if run.turn.options.batch:  # nobody reads a row's notices
-        yield StepStarted(run.index, run.step, run.adapter)
-        yield from _answer(run)
+    if run.turn.options.batch:
+        yield from _row(run)
         return
     figures = measured(run)
     yield StepStarted(run.index, run.step, run.adapter, figures)
@@ -52,6 +51,17 @@ def _run_once(run: StepRun) -> Iterator[Event]:
         if number == 0:  # the engine is there; else what stands in for it has its own
             yield from cautions(run, figures)
         if isinstance(event, StepFinished):
+            yield from doubts(run, event)
+        yield event
+
+
+def _row(run: StepRun) -> Iterator[Event]:
+    """A step on a row of a table. What holds for all rows is not said of each, and a label's
+    probability has a column of its own.
+    """
+    yield StepStarted(run.index, run.step, run.adapter)
+    for event in _answer(run):
+        if isinstance(event, StepFinished) and run.task.kind == "write":
             yield from doubts(run, event)
         yield event
 

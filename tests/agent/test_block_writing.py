@@ -134,6 +134,7 @@ def test_what_was_lost_is_listed_with_its_block() -> None:
         "not_kept": "42",
         "format_lost": "very good",
     }
+    assert all(notice.after for notice in notices)
 
 
 def test_formatting_that_was_lost_is_found_by_its_words() -> None:

@@ -48,7 +48,7 @@ def only(events: list[Event], kind: type) -> list:
 
 
 def too_few(events: list[Event]) -> list[Notice]:
-    return [notice for notice in only(events, Notice) if notice.kind == "fewer"]
+    return [notice for notice in only(events, Notice) if notice.kind == "fewer" and notice.after]
 
 
 def test_a_short_text_is_read_at_once() -> None:

@@ -180,8 +180,18 @@ def test_an_answer_that_was_stopped_is_not_doubted(planner: Planner) -> None:
     assert kinds(events, after=True) == []
 
 
-def test_a_row_of_a_table_has_no_notices(planner: Planner) -> None:
-    agent = Agent(Starter("x", 0.01), TASKS, planner)
-    plan = planner.plan("/translate Italian The train leaves at nine.")
-    events = list(agent.run_row(plan, options=TurnOptions(batch="table")))
-    assert not [one for one in events if isinstance(one, Notice)]
+@pytest.mark.parametrize(
+    ("request_", "says", "expected"),
+    [
+        ("/translate Italian The train leaves at nine.", "x", ["unsure"]),
+        ("/translate Italian The train leaves at nine.", "The train leaves at nine.", ["copied"]),
+        ("/sentiment A chair, a table and nothing else at all in the room.", "", []),
+    ],
+)
+def test_of_a_table_only_what_speaks_against_a_row_is_said(
+    planner: Planner, request_: str, says: str, expected: list[str]
+) -> None:
+    agent = Agent(Starter(says, 0.01 if says == "x" else None), TASKS, planner)
+    events = list(agent.run_row(planner.plan(request_), options=TurnOptions(batch="table")))
+    assert [one.kind for one in events if isinstance(one, Notice)] == expected
+    assert started(events).measured == ()
