@@ -168,14 +168,14 @@ def _sheet_with(book: Any, columns: Collection[str]) -> str:
     """The first sheet that names the wanted columns, else the first."""
     titles: list[str] = book.sheetnames
     for title in titles if len(titles) > 1 else ():
-        rows = _sheet_rows(book[title], TITLE_ROWS)
+        rows = _sheet_rows(book[title], TITLE_ROWS + 1)
         if rows and names_columns(column_names(rows[_header_place(rows, columns)][1]), columns):
             return title
     return titles[0]
 
 
 def _header_place(rows: list[tuple[int, list[Any]]], columns: Collection[str]) -> int:
-    return header_row([column_names(row) for _, row in rows[:TITLE_ROWS]], columns)
+    return header_row([column_names(row) for _, row in rows[: TITLE_ROWS + 1]], columns)
 
 
 def _sheet_rows(sheet: Any, most: int | None = None) -> list[tuple[int, list[Any]]]:

@@ -16,7 +16,7 @@ from pyarrow import parquet
 
 from core.errors import InputError
 from tasks.data_files import FileForm, read_file
-from tasks.records import Record, Records
+from tasks.records import TITLE_ROWS, Record, Records
 from tasks.rows import Layout, Row, Table, read
 from tasks.spec import load_tasks
 
@@ -147,6 +147,26 @@ def test_what_stands_above_the_header_is_said_and_not_read(tmp_path: Path) -> No
     assert records.found == [(4, {"text": "a", "label": "x"})]
     assert records.notes[0].endswith("is not read: Reviews")
     assert good(read_bytes(tmp_path, "a.csv", b"a,b\n1,2\n")) == [{"a": "1", "b": "2"}]
+
+
+@pytest.mark.parametrize(("above", "found"), [(TITLE_ROWS, True), (TITLE_ROWS + 1, False)])
+def test_a_header_is_looked_for_equally_far_down_in_any_file(
+    tmp_path: Path, above: int, found: bool
+) -> None:
+    rows = [[f"title {i}", None] for i in range(above)] + [["text", "label"], ["a", "x"]]
+    lines = "".join(f"{a},{b or ''}\n" for a, b in rows).encode()
+    book = openpyxl.Workbook()
+    book.active.append(["These are reviews"])
+    sheet = book.create_sheet("rows")
+    for row in rows:
+        sheet.append(row)
+    book.save(tmp_path / "b.xlsx")
+    for records in (
+        read_bytes(tmp_path, "a.csv", lines),
+        read_file(workbook(tmp_path / "a.xlsx", rows), columns=["text", "label"]),
+        read_file(tmp_path / "b.xlsx", columns=["text", "label"]),
+    ):
+        assert (good(records) == [{"text": "a", "label": "x"}]) is found
 
 
 def test_the_sheet_that_names_the_columns_is_read(tmp_path: Path) -> None:
