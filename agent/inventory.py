@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -134,7 +135,7 @@ def ignores_instructions(agent: Agent) -> str:
     task = conversation_task(agent.tasks)
     try:
         name = choose_adapter(task, agent.engine.adapters, slots={}, labels=(), text="")
-        found = [one for one in adapter_facts(agent) if one.name == name]
+        found = adapter_facts(agent, {name} if name else ())
     except PatchbayError:  # a damaged promotions file: an answer says so
         return ""
     return "" if not found or found[0].own_prompts else found[0].name
@@ -149,10 +150,12 @@ def _facts(agent: Agent, name: str, folder: Path | None, promoted: bool) -> Adap
     if task:
         wanted = {"adapter": prints, "task": task.fingerprint}
         records = judged_records(agent.engine.fingerprints() | wanted)
-    try:
-        record = read_run_record(folder) if folder else None
-    except (PatchbayError, OSError):  # it changed under our hands: the engine says why, if asked
-        record = None
+    record, size = None, 0
+    # It may change under our hands: the engine says why, if asked.
+    with suppress(PatchbayError, OSError):
+        if folder:
+            record = read_run_record(folder)
+            size = sum(file.stat().st_size for file in folder.iterdir())
     return AdapterFacts(
         name,
         task,
@@ -166,7 +169,7 @@ def _facts(agent: Agent, name: str, folder: Path | None, promoted: bool) -> Adap
             for one in (record.data if record else ())
         ),
         trained=record.finished[:10] if record else "",
-        size=sum(file.stat().st_size for file in folder.iterdir()) if folder else 0,
+        size=size,
         promoted=promoted,
         own_prompts=sum(one.own_prompts for one in record.data) if record else 0,
     )
