@@ -34,8 +34,8 @@ from agent.events import (
     TextDelta,
 )
 from agent.file_output import require_writable, write_output
+from agent.judged_figures import figure_words
 from agent.plan import Plan, Step
-from agent.quality import figure_words
 from agent.step_run import Begun
 from agent.turn_record import StepRecord, TurnRecord
 from core.errors import InputError, PatchbayError

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from agent.events import Event, Finished, Measured, Planned, StepStarted, TextDelta
 from agent.inventory import AdapterFacts, adapter_facts
+from agent.judged_figures import figure_words
 from agent.plan import Plan
-from agent.quality import figure_words
 from agent.step_run import step_finished
 from tasks import languages
 from tasks.spec import Both, Lang, TaskSpec

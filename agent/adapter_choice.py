@@ -38,7 +38,7 @@ def choose_adapter(
         for entry in Promotions().current(task.name)
         if entry.adapter in available and adapters.fingerprint(entry.adapter) == entry.fingerprint
     ]
-    filled = {name: slot.default for name, slot in task.slots.items()} | dict(slots)
+    filled = task.filled(slots)
     offered = list(labels)
     fitting = (
         name

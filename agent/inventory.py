@@ -15,9 +15,9 @@ from adapter_store.promotions import Promotions
 from adapter_store.run_record import read_run_record
 from agent.adapter_choice import choose_adapter
 from agent.events import Measured
+from agent.judged_figures import as_measured
 from agent.named_task import task_of
 from agent.planning import artefact
-from agent.quality import as_measured
 from core import paths
 from core.base_languages import languages_of_base
 from core.errors import PatchbayError

@@ -257,8 +257,8 @@ def _groups(parts: Sequence[Span], most: int) -> Iterator[Sequence[Span]]:
 
 def _of_choice(run: StepRun, values: Mapping[str, T], default: T) -> T:
     """What the task's `parts` say of the choice that a slot of the step has."""
-    slots = {name: slot.default for name, slot in run.task.slots.items()} | dict(run.step.slots)
-    chosen = (value for value in slots.values() if isinstance(value, str) and value in values)
+    slots = run.task.filled(run.step.slots).values()
+    chosen = (value for value in slots if isinstance(value, str) and value in values)
     return next((values[value] for value in chosen), default)
 
 

@@ -1,7 +1,7 @@
-"""What to expect of an answer: how such answers were judged, and what speaks against this one.
+"""What speaks against an answer, as a `Notice` for each.
 
-Every sentence here is a `Notice`: a caution comes before the first word, a doubt about the finished
-text after the last. The figures that they are held against are the task's `floors`.
+A caution comes before the first word, a doubt about the finished text after the last. The figures
+that they are held against are the task's `floors`.
 """
 
 from __future__ import annotations
@@ -11,34 +11,18 @@ from collections.abc import Iterator, Sequence
 
 import regex
 
-from adapter_store.judged import DataSet, JudgedRecord, judged_records
 from adapter_store.scope import Scope
 from agent import verbatim
 from agent.events import Measured, Notice, StepFinished
+from agent.judged_figures import figure_words
 from agent.step_run import StepRun
 from core.base_languages import languages_of_base, profiles_for
 from tasks import languages
-from tasks.spec import PROBABILITY, Both, TaskSpec
+from tasks.spec import PROBABILITY, TaskSpec
 
 LETTERS, HAN = (8, 9), (4, 3)  # characters of a run that is looked for; runs that make a copy
 COPIED = 0.6  # of a translation's runs stand in its source
 UNSHORTENED = 0.8  # of a summary's, in a text that is hardly longer
-
-
-def measured(run: StepRun) -> tuple[Measured, ...]:
-    """How such steps were judged, the most alike first: by the length of the text, then the least
-    good figure. Empty where nobody judged any.
-    """
-    if run.adapter is None:
-        return ()
-    found = []
-    for record in judged_records(run.fingerprints()):
-        data = record.data_set
-        if data is not None and _speaks_of(data, run):
-            times = abs(math.log2((1 + len(run.content)) / data.characters))
-            one = as_measured(record, data)
-            found.append((round(times), one.value, one))
-    return tuple(one for _, _, one in sorted(found, key=lambda item: item[:2]))
 
 
 def cautions(run: StepRun, figures: Sequence[Measured]) -> Iterator[Notice]:
@@ -91,30 +75,8 @@ def _runs(text: str, size: int) -> list[str]:
     return [text[i : i + size] for i in range(len(text) - size + 1)]
 
 
-def as_measured(record: JudgedRecord, data: DataSet) -> Measured:
-    """A record's figure as an answer has it."""
-    name, figure = record.figure
-    return Measured(
-        figure=name,
-        value=figure.adapter.value,
-        low=figure.adapter.low,
-        high=figure.adapter.high,
-        rows=record.rows,
-        texts=data.texts,
-        base=figure.base.value if figure.base else None,
-        language=data.language,
-    )
-
-
 def _words(text: str) -> str:
     return str(regex.sub(r"[^\p{L}\p{N}]", "", verbatim.without_parts(text).casefold()))
-
-
-def _speaks_of(data: DataSet, run: StepRun) -> bool:
-    slots = _slots(run)
-    if any(slots.get(name) != value for name, value in data.slots.items()):
-        return False
-    return data.language in {None, languages.detect(run.content, data.language or "en")}
 
 
 def _covered(run: StepRun) -> bool:
@@ -125,12 +87,9 @@ def _covered(run: StepRun) -> bool:
     scope = adapters.scope(name)
     own = name in run.task.adapters or adapters.task(name) == run.task.name
     labels = run.labels() if run.task.kind == "choose" else ()
-    return (own or not scope.any_task) and scope.covers(_slots(run), labels, run.content)
-
-
-def _slots(run: StepRun) -> dict[str, object]:
-    filled: dict[str, object] = {name: slot.default for name, slot in run.task.slots.items()}
-    return {**filled, **run.step.slots}
+    return (own or not scope.any_task) and scope.covers(
+        run.task.filled(run.step.slots), labels, run.content
+    )
 
 
 def _unknown_language(run: StepRun) -> Notice | None:
@@ -205,13 +164,3 @@ def _below(run: StepRun, one: Measured) -> Notice:
             "texts_zh": one.texts.zh,
         },
     )
-
-
-def figure_words(name: str, value: float) -> Both:
-    """A figure in words: `BLEU 34`, `right in 79%`, `ROUGE-1 0.36`."""
-    if name == "accuracy":
-        return Both(en=f"right in {value:.0%}", zh=f"正确率 {value:.0%}")
-    known = {"bleu": "BLEU {:.0f}", "chrf": "chrF++ {:.0f}"}
-    rouge = name.upper().replace("_", "-") if name.startswith("rouge") else name.replace("_", " ")
-    shown = known.get(name, rouge + " {:.2f}").format(value)
-    return Both(en=shown, zh=shown)

@@ -9,7 +9,8 @@ from agent import block_writing, long_texts
 from agent.choosing import choose
 from agent.events import Event, Progress, StepFinished, StepStarted
 from agent.fallback import with_fallback
-from agent.quality import cautions, doubts, measured
+from agent.judged_figures import measured
+from agent.quality import cautions, doubts
 from agent.step_run import StepRun
 from agent.writing import write
 from core.errors import InputError

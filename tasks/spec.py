@@ -252,6 +252,10 @@ class TaskSpec(_Strict):
         """The slot for the language of the content, which is detected where nobody names it."""
         return self._slot(lambda slot: slot.type == "language" and slot.default == "detected")
 
+    def filled(self, slots: Mapping[str, SlotValue]) -> dict[str, SlotValue | None]:
+        """A step's slot values, with the default of each slot that has none."""
+        return {name: slot.default for name, slot in self.slots.items()} | dict(slots)
+
     def own_labels(self, slots: Mapping[str, SlotValue]) -> list[str]:
         """The person's own label list among a step's slot values; empty where there is none."""
         labels = slots.get(self.labels_slot or "")

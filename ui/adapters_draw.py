@@ -7,7 +7,7 @@ from html import escape
 
 from agent.events import Measured
 from agent.inventory import AdapterFacts, BaseFacts, PlannerFacts
-from agent.quality import figure_words
+from agent.judged_figures import figure_words
 from agent.turn_record import TurnRecord
 from core.errors import UnknownName
 from tasks import languages

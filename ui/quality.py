@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 from agent.events import Measured
-from agent.quality import figure_words
+from agent.judged_figures import figure_words
 from core.errors import UnknownName
 from tasks import languages
 from tasks.spec import Both, TaskSpec
