@@ -340,7 +340,7 @@ class Conversation(_Data):
             elif turn.reason == "picked":
                 request["plan"] = turn.tasks
             answer: Message = {"role": "assistant", "content": said}
-            if len(turn.steps) > 1:
+            if len(turn.steps) > 1 and not turn.question:
                 answer["results"] = [step.text for step in turn.steps]
             messages += [request, answer]
         return messages
