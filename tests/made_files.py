@@ -79,6 +79,32 @@ def report(pages: int = 2) -> bytes:
     return pdf(made)
 
 
+SENTENCES = (
+    "The ferry left the island before the fog had lifted, and nobody on the pier waved.",
+    "In the kitchen of the old school they kept the letters of forty years in flour tins.",
+    "Her brother counted the lamps along the river twice, and found one fewer each time.",
+    "A good map, said the surveyor, is mostly a list of the places where one was wrong.",
+    "They agreed on the price of the bridge, and then on what to call it.",
+    "By noon the square was full of people who had come to see whether it was true.",
+    "The clock of the town hall struck thirteen, as it had every Tuesday since the flood.",
+)
+
+
+def book(pages: int) -> bytes:
+    """A PDF with 34 lines on each page, some 3,300 characters as in a novel, no two lines alike."""
+    made: list[list[Line]] = []
+    for number in range(1, pages + 1):
+        page: list[Line] = [(72, 810, 9, "The ferry")]
+        if number % 20 == 1:
+            page.append((72, 780, 18, f"Chapter {number // 20 + 1}"))
+        for line in range(34):
+            sentence = SENTENCES[(number * line + line) % len(SENTENCES)]
+            page.append((72, 750 - 20 * line, 9, f"{sentence} It was day {number * 34 + line}."))
+        page.append((290, 40, 9, str(number)))
+        made.append(page)
+    return pdf(made)
+
+
 def locked_pdf() -> bytes:
     """A PDF that wants a password."""
     locked = b"<< /Filter /Standard /V 1 /R 2 /P -44 /O <%s> /U <%s> >>" % (b"ab" * 32, b"cd" * 32)
