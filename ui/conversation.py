@@ -171,6 +171,7 @@ class TurnView(_Data):
     better: str = ""  # the answer that the person would have wanted
     corrects: str = ""  # the routing example this answer follows from, by its id
     seed: int = 0
+    chosen_slots: dict[str, str | list[str]] = {}  # by the person, in place of the plan's
 
     _record: TurnRecord = PrivateAttr(default_factory=TurnRecord)
     _stood: list[StepView] = PrivateAttr(default_factory=list)  # when the answer was gone on with
@@ -339,6 +340,8 @@ class Conversation(_Data):
                 request["task"] = turn.tasks[0]
             elif turn.reason == "picked":
                 request["plan"] = turn.tasks
+            if turn.chosen_slots:
+                request["slots"] = turn.chosen_slots
             answer: Message = {"role": "assistant", "content": said}
             if len(turn.steps) > 1 and not turn.question:
                 answer["results"] = [step.text for step in turn.steps]

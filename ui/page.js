@@ -14,6 +14,7 @@ window.patchbay = (() => {
   const running = patchbayRunning;
   const { raise, rested } = running;
   const DRAWN = 30; // turns at once; see conversation.py
+  const OPEN = ".pb-under details[open], .pb-more[open], .pb-into[open]"; // what Escape closes
 
   let current = versions.fresh(); // the conversation that is open
   let drawn = DRAWN; // so many of its last turns
@@ -253,7 +254,7 @@ window.patchbay = (() => {
 
   // Leaves what is open, else an edit, else the answer that runs.
   function escape() {
-    const open = find(".pb-under details[open], .pb-more[open]");
+    const open = find(OPEN);
     if (open) {
       open.open = false;
       open.querySelector("summary").focus();
@@ -292,8 +293,8 @@ window.patchbay = (() => {
     example: (button) => send({ text: button.dataset.text, attached: [] }),
     retry: () => raise("retry"),
     more: () => raise("more"),
-    reroute: (button) => raise("reroute", { task: button.dataset.task }),
-    pick: (button) => raise("pick", { tasks: button.dataset.tasks }),
+    reroute: (button) => raise("reroute", { task: button.dataset.task, slots: patchbayInto.slots(button) }),
+    pick: (button) => raise("pick", { tasks: button.dataset.tasks, slots: patchbayInto.slots(button) }),
     undo,
     copy: (button) => turnOf(button.dataset.turn) && patchbayCopy.copy(turnOf(button.dataset.turn), button),
     beside: (button) => beside(button, turnOf(button.dataset.turn)),
@@ -342,7 +343,7 @@ window.patchbay = (() => {
     } else if (root.dataset.menu === "open" && !event.target.closest(".pb-list")) {
       menu(false);
     }
-    for (const open of document.querySelectorAll(".pb-under details[open], .pb-more[open]")) {
+    for (const open of document.querySelectorAll(OPEN)) {
       if (!open.contains(event.target)) open.open = false;
     }
   });

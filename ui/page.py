@@ -45,6 +45,7 @@ STYLE_SHEETS = (
     "answers.css",
     "quality.css",
     "better.css",
+    "answer_as.css",
     "narrow.css",
 )
 PAGE_SCRIPTS = (
@@ -63,6 +64,7 @@ PAGE_SCRIPTS = (
     "copy.js",
     "better.js",
     "use.js",
+    "into.js",
     "page.js",
 )
 LATEX: list[dict[str, str | bool]] = [

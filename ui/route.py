@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 
 from core.errors import UnknownName
@@ -46,6 +46,19 @@ def language_phrase(code: str, key: str) -> str:
         name = Both(en=code, zh=code)
     both = words()[key]
     return show(Both(en=both.en.format(name=name.en), zh=both.zh.format(name=name.zh)))
+
+
+def names_of(steps: Sequence[StepView], tasks: Tasks) -> str:
+    """The skills of a plan in their order."""
+    return '<span class="pb-then">→</span>'.join(name_of(step, tasks) for step in steps)
+
+
+def name_of(step: StepView, tasks: Tasks) -> str:
+    """A step's skill, with the language it translates into."""
+    task = tasks.get(step.task)
+    code = task.target_language(step.slots) if task else None
+    more = f' <span class="pb-soft">{language_phrase(code, "route.to")}</span>' if code else ""
+    return f"<strong>{show(task_title(step.task, tasks))}</strong>{more}"
 
 
 def answered_by(step: StepView) -> str:
