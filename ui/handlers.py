@@ -203,6 +203,7 @@ class PageHandlers:
             allowed=visitor.allowed,
             visitor=visitor.name,
             use={task: name or None for task, name in past.use.items()},
+            **past.wishes.model_dump(),
         )
         events = self.agent.answer(
             turn.text,

@@ -134,8 +134,8 @@ window.patchbay = (() => {
 
   // What is being written is kept as a draft of this conversation.
   function setDown() {
-    const { instructions, use } = current.turns.length ? {} : current;
-    const draft = { text: box().value, editing, instructions, use };
+    const { instructions, use, wishes } = current.turns.length ? {} : current;
+    const draft = { text: box().value, editing, instructions, use, wishes };
     if (!drafts.write(current.id, draft)) complain("full", true);
   }
 
@@ -144,7 +144,9 @@ window.patchbay = (() => {
     const draft = drafts.read(id) || {};
     if (draft.instructions) current.instructions = draft.instructions;
     if (draft.use) current.use = draft.use;
+    if (draft.wishes) current.wishes = draft.wishes;
     patchbayUse.show(current.use || {});
+    patchbayWishes.show(current.wishes || {});
     dictate(current.instructions);
     edit(versions.find(current, draft.editing) ? draft.editing : null);
     files.put([]);
@@ -184,12 +186,13 @@ window.patchbay = (() => {
   function dictate(text) {
     const area = find("#pb-own");
     if (document.activeElement !== area) area.value = text;
-    find(".pb-own").dataset.set = String(text.trim() !== "" || patchbayUse.some());
+    find(".pb-own").dataset.set = String(text.trim() !== "" || patchbayUse.some() || patchbayWishes.some());
   }
 
   function instruct() {
     current.instructions = find("#pb-own").value;
     current.use = patchbayUse.chosen();
+    current.wishes = patchbayWishes.chosen();
     dictate(current.instructions);
     if (current.turns.length) keep();
     else setDown();

@@ -65,6 +65,7 @@ PAGE_SCRIPTS = (
     "better.js",
     "use.js",
     "into.js",
+    "wishes.js",
     "page.js",
 )
 LATEX: list[dict[str, str | bool]] = [
@@ -116,6 +117,7 @@ def build_page(
             copies,
             adapters=adapters_by_task(agent),
             untaught=ignores_instructions(agent),
+            longest=agent.limits.max_answer_tokens,
         )
         still("pb-bottom", composer + draw_beside())
         still("pb-top", draw_header(prints.get("base", ""), profile, terms, loaded))

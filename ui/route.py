@@ -67,21 +67,31 @@ def answered_by(step: StepView) -> str:
 
 
 def _row(step: StepView, tasks: Tasks) -> str:
-    task = tasks.get(step.task)
-    pair = [
-        language_phrase(code, key)
-        for code, key in (
-            (task.source_language(step.slots) if task else None, "route.from"),
-            (task.target_language(step.slots) if task else None, "route.to"),
-        )
-        if code
-    ]
-    near = f"<br>{say('route.nearest')}: <q>{escape(step.nearest)}</q>" if step.nearest else ""
-    about = f'<span class="pb-soft">{" ".join(pair)}{near}</span>' if pair or near else ""
+    facts = " ".join(_languages(step, tasks.get(step.task)))
+    drawn = _decoding(step)
+    near = f"{say('route.nearest')}: <q>{escape(step.nearest)}</q>" if step.nearest else ""
+    about = "<br>".join(filter(None, (facts, drawn, near)))
+    soft = f' <span class="pb-soft">{about}</span>' if about else ""
     return (
-        f"<tr><td>{show(task_title(step.task, tasks))} {about}</td>"
+        f"<tr><td>{show(task_title(step.task, tasks))}{soft}</td>"
         f"<td>{percent(step.confidence)}</td><td>{answered_by(step)}</td></tr>"
     )
+
+
+def _languages(step: StepView, task: TaskSpec | None) -> list[str]:
+    pairs = (
+        (task.source_language(step.slots) if task else None, "route.from"),
+        (task.target_language(step.slots) if task else None, "route.to"),
+    )
+    return [language_phrase(code, key) for code, key in pairs if code]
+
+
+def _decoding(step: StepView) -> str:
+    """What the text was drawn with."""
+    if step.temperature is None:
+        return ""
+    most = f" · {say('facts.most', n=f'{step.most:,}')}" if step.most else ""
+    return say("facts.temperature", t=f"{step.temperature:g}") + most
 
 
 def _prints(turn: TurnView) -> str:

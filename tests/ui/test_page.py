@@ -303,7 +303,7 @@ def test_instructions_lead_the_chat_and_stay_with_the_conversation(
     visit: Visit, quick: Any, phone: bool
 ) -> None:
     page = visit(quick, **(PHONE if phone else {}))
-    page.get_by_text("Instructions", exact=True).click()
+    page.get_by_text("Options", exact=True).click()
     own = page.get_by_label("Instructions for this conversation")
     own.fill("Answer as a pirate would.")
     expect(own).to_be_in_viewport(ratio=1)
