@@ -22,9 +22,10 @@ from agent.events import (
 )
 from agent.fallback import with_fallback
 from agent.limits import Limits
-from agent.named_task import Slots, step_of, within_scope
+from agent.named_task import step_of, within_scope
 from agent.options import DEFAULT_OPTIONS, TurnOptions
 from agent.plan import Plan
+from agent.planning.given_slots import Slots, with_slots
 from agent.planning.planner import Planner
 from agent.step_run import Begun, StepRun, TurnContext, step_finished
 from agent.steps import run_step
@@ -79,6 +80,7 @@ class Agent:
         content: str | None = None,
         documents: Sequence[Document] = (),
         picked: Sequence[str] | None = None,
+        slots: Slots | None = None,
         ask: bool = False,
         stop: threading.Event | None = None,
         explain: bool = True,
@@ -95,6 +97,7 @@ class Agent:
                 it is read as instruction.
             documents: files that are content too, after `content`. Steps see their blocks.
             picked: the tasks of the plan that the person picked, of the two that were offered.
+            slots: values that the person chose, for every step whose task has such a slot.
             ask: offer the two likeliest plans where the planner is uncertain, in place of acting:
                 the events are then `Planned` and `Failed` with the kind `AsksBack`.
             stop: set it to end the computation. Closing the iterator does the same.
@@ -116,7 +119,9 @@ class Agent:
         )
         parts = [content, joined(documents)]
         content = "\n\n".join(part for part in parts if part) or None
-        events = self._answer(text, turn, task=task, content=content, picked=picked, ask=ask)
+        events = self._answer(
+            text, turn, task=task, content=content, picked=picked, slots=slots, ask=ask
+        )
         return self._guarded(events, turn)
 
     def perform(
@@ -254,6 +259,7 @@ class Agent:
         task: str | None,
         content: str | None,
         picked: Sequence[str] | None,
+        slots: Slots | None,
         ask: bool,
     ) -> Iterator[Event]:
         text = clean(text)
@@ -264,6 +270,8 @@ class Agent:
             plan = self.planner.plan(text, turn.history, chat, content)
         if picked:
             plan = plan.picked(picked)
+        if slots:
+            plan = with_slots(plan, slots, self.tasks)
         if plan.question:
             yield Planned(plan)
             raise AsksBack(plan.question.message)

@@ -59,15 +59,21 @@ class Measured:
 
 @dataclass(frozen=True)
 class StepStarted:
-    """A step begins. `adapter` None: the base answers with the task's prompt.
+    """A step begins.
 
-    `measured` is how answers like this one were judged, the most alike first.
+    Attributes:
+        adapter: None: the base answers with the task's prompt.
+        measured: how answers like this one were judged, the most alike first.
+        temperature: that its text is drawn with; None where none is written.
+        most: tokens that its text may have; None where pieces of it have limits of their own.
     """
 
     index: int
     step: Step
     adapter: str | None
     measured: tuple[Measured, ...] = ()
+    temperature: float | None = None
+    most: int | None = None
 
 
 @dataclass(frozen=True)

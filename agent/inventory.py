@@ -21,6 +21,7 @@ from agent.planning import artefact
 from core import paths
 from core.base_languages import languages_of_base
 from core.errors import PatchbayError
+from tasks import languages
 from tasks.spec import TaskSpec, conversation_task
 
 if TYPE_CHECKING:
@@ -113,6 +114,35 @@ def adapters_by_task(agent: Agent) -> dict[str, list[str]]:
     for name in agent.engine.adapters.names():
         if task := task_of(name, agent.tasks, agent.engine.adapters):
             found.setdefault(task.name, []).append(name)
+    return found
+
+
+@dataclass(frozen=True)
+class TargetLanguages:
+    """What a task can be asked to answer in, as ISO 639-1 codes.
+
+    Attributes:
+        trained: an adapter of the task was trained for them.
+        others: the base knows them.
+    """
+
+    trained: tuple[str, ...]
+    others: tuple[str, ...]
+
+
+def target_languages(agent: Agent) -> dict[str, TargetLanguages]:
+    """Of every task whose answer's language can be chosen."""
+    serving, found = adapters_by_task(agent), {}
+    known = base_facts(agent).languages or languages.NAMED_ABROAD
+    for task in agent.tasks.values():
+        if slot := task.target_slot:
+            trained: dict[str, None] = {}
+            for name in serving.get(task.name, ()):
+                with suppress(PatchbayError):  # removed just now
+                    scope = agent.engine.adapters.scope(name)
+                    trained |= dict.fromkeys(scope.slots.get(slot, ()))
+            others = tuple(code for code in known if code not in trained)
+            found[task.name] = TargetLanguages(tuple(trained), others)
     return found
 
 

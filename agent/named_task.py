@@ -8,13 +8,12 @@ from dataclasses import replace
 from adapter_store.scope import Scope
 from agent.plan import Step
 from agent.planning import slots
+from agent.planning.given_slots import Slots, checked
 from agent.planning.planner import Planner
 from core.errors import AsksBack, InputError
 from engine.interface import Adapters
 from tasks import languages
 from tasks.spec import Message, SlotValue, TaskSpec
-
-Slots = Mapping[str, SlotValue]
 
 
 def task_of(adapter: str, tasks: Mapping[str, TaskSpec], adapters: Adapters) -> TaskSpec | None:
@@ -46,7 +45,7 @@ def step_of(
             raise AsksBack(plan.question.message)
         return plan.steps[0]
     language = languages.detect(text)
-    values = slots.fill(task, "", language, language) | _checked(task, given)
+    values = slots.fill(task, "", language, language) | checked(task, given)
     task.fills(values)  # raises where a choice is none
     return Step(task.name, 1.0, values, text=text)
 
@@ -79,27 +78,3 @@ def within_scope(step: Step, task: TaskSpec, scope: Scope, said: str, given: Slo
 def _asked_for(language: SlotValue | None, said: str) -> bool:
     target = slots.find_target(said)
     return target is not None and target.code == language
-
-
-def _checked(task: TaskSpec, given: Slots) -> dict[str, SlotValue]:
-    """The values as steps have them.
-
-    Raises:
-        InputError: see `step_of`.
-    """
-    checked: dict[str, SlotValue] = {}
-    for name, value in given.items():
-        slot = task.slots.get(name)
-        if slot is None:
-            there = f"has {', '.join(task.slots)}" if task.slots else "has none"
-            raise InputError(f"The task {task.name!r} has no slot {name!r}; it {there}.")
-        if (slot.type == "labels") != isinstance(value, list):
-            wanted = "a list of labels" if slot.type == "labels" else "one word"
-            raise InputError(f"The slot {name!r} of {task.name!r} is {wanted}, not {value!r}.")
-        if slot.type == "language":
-            code = languages.parse(str(value))
-            if code is None:
-                raise InputError(f"{name}={value!r} is no language. Write its name or code: 'fr'.")
-            value = code  # noqa: PLW2901
-        checked[name] = value
-    return checked

@@ -45,7 +45,7 @@ def _run_once(run: StepRun) -> Iterator[Event]:
         yield from _row(run)
         return
     figures = measured(run)
-    yield StepStarted(run.index, run.step, run.adapter, figures)
+    yield StepStarted(run.index, run.step, run.adapter, figures, *_drawn(run))
     if run.adapter and not run.engine.adapters.loaded(run.adapter):
         yield Progress(run.index, "adapter", 0, 1)
     for number, event in enumerate(_answer(run)):
@@ -54,6 +54,16 @@ def _run_once(run: StepRun) -> Iterator[Event]:
         if isinstance(event, StepFinished):
             yield from doubts(run, event)
         yield event
+
+
+def _drawn(run: StepRun) -> tuple[float | None, int | None]:
+    """The temperature of the step's text, and how many tokens it may have."""
+    if run.task.kind == "choose":
+        return None, None
+    in_pieces = run.task.split != "none" or long_texts.is_long(run)
+    wished = run.turn.options.max_tokens is not None
+    most = min(run.decoding.max_new_tokens, run.tokens_left) if wished or not in_pieces else None
+    return run.decoding.temperature, most
 
 
 def _row(run: StepRun) -> Iterator[Event]:

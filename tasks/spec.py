@@ -36,15 +36,16 @@ class Message(TypedDict):
     """One turn of a conversation.
 
     What the person decided about a user turn goes with it: the `task` they chose, or the tasks of
-    the `plan` they picked. `attached` is the end of its content that came as files: the text to
-    work on, after a blank line. `results` are what each step of an assistant's turn came to, where
-    its content does not tell. `calls` are the assistant's, and `call_id` is the one that a tool's
-    turn is the result of.
+    the `plan` they picked, and the `slots` they chose for it. `attached` is the end of its content
+    that came as files: the text to work on, after a blank line. `results` are what each step of an
+    assistant's turn came to, where its content does not tell. `calls` are the assistant's, and
+    `call_id` is the one that a tool's turn is the result of.
     """
 
     role: Literal["system", "user", "assistant", "tool"]
     content: str
     task: NotRequired[str | None]
+    slots: NotRequired[dict[str, SlotValue]]
     attached: NotRequired[str]
     plan: NotRequired[list[str]]
     results: NotRequired[list[str]]

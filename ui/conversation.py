@@ -11,7 +11,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -20,6 +20,7 @@ from pydantic import (
     PrivateAttr,
     TypeAdapter,
     ValidationError,
+    ValidatorFunctionWrapHandler,
     field_validator,
 )
 
@@ -64,6 +65,8 @@ class StepView(_Data):
     status: Status = "pending"
     adapter: str | None = None
     measured: list[Measured] = []  # how answers like it were judged, the most alike first
+    temperature: float | None = None
+    most: int | None = None  # tokens that its text may have
     text: str = ""
     labels: dict[str, float] = {}
     pieces: list[tuple[str, float]] = []
@@ -89,6 +92,8 @@ class StepView(_Data):
             status=record.status,
             adapter=record.adapter,
             measured=list(record.measured),
+            temperature=record.temperature,
+            most=record.most,
             text=record.text,
             pieces=record.highlights,
             sources=record.sources,
@@ -171,6 +176,7 @@ class TurnView(_Data):
     better: str = ""  # the answer that the person would have wanted
     corrects: str = ""  # the routing example this answer follows from, by its id
     seed: int = 0
+    chosen_slots: dict[str, str | list[str]] = {}  # by the person, in place of the plan's
 
     _record: TurnRecord = PrivateAttr(default_factory=TurnRecord)
     _stood: list[StepView] = PrivateAttr(default_factory=list)  # when the answer was gone on with
@@ -278,6 +284,13 @@ class TurnView(_Data):
                 step.status = "stopped"
 
 
+class Wishes(_Data):
+    """How texts are to be written in a conversation; None is as the task has it."""
+
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+
+
 class Conversation(_Data):
     """The turns that are shown, in order. An empty one has not begun.
 
@@ -291,9 +304,19 @@ class Conversation(_Data):
     id: str = Field(default_factory=new_id)
     instructions: str = Field(default="", max_length=MAX_INSTRUCTIONS)
     use: dict[str, str] = {}
+    wishes: Wishes = Wishes()
     turns: list[TurnView] = []
     drawn: int = Field(default=DRAWN, ge=1, exclude=True)
     unsent: int = Field(default=0, ge=0, exclude=True)
+
+    @field_validator("wishes", mode="wrap")
+    @classmethod
+    def _or_none(cls, wishes: Any, read_as: ValidatorFunctionWrapHandler) -> Any:
+        """What is no wish must not cost the conversation."""
+        try:
+            return read_as(wishes)
+        except ValidationError:
+            return Wishes()
 
     def begin(
         self, text: str, attached: Sequence[AttachmentView] = (), instead_of: TurnView | None = None
@@ -339,6 +362,8 @@ class Conversation(_Data):
                 request["task"] = turn.tasks[0]
             elif turn.reason == "picked":
                 request["plan"] = turn.tasks
+            if turn.chosen_slots:
+                request["slots"] = turn.chosen_slots
             answer: Message = {"role": "assistant", "content": said}
             if len(turn.steps) > 1 and not turn.question:
                 answer["results"] = [step.text for step in turn.steps]

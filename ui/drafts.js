@@ -12,13 +12,14 @@ const patchbayDrafts = (() => {
 
   const tab = (name) => (session ? load(name, null, session) : null);
 
-  // {text, editing, instructions, use}, or nothing.
+  // {text, editing, instructions, use, wishes}, or nothing.
   const read = (id) => tab(key(id)) || load(key(id));
 
   // Whether it is stored.
   function write(id, draft) {
-    const { text, editing, instructions, use = {} } = draft;
-    const value = text || editing || instructions || Object.keys(use).length ? draft : null;
+    const { text, editing, instructions, use, wishes } = draft;
+    const some = text || editing || instructions || Object.keys({ ...use, ...wishes }).length;
+    const value = some ? draft : null;
     if (session) save(key(id), value, session);
     return save(key(id), value);
   }

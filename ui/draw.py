@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any
 
 from agent.step_run import CUT_SHORT
 from tasks.spec import Both, TaskSpec
 from ui import markdown
+from ui.answer_as import Targets, draw_plans, draw_skills
 from ui.bars import draw_bars, percent
 from ui.better import draw_better
 from ui.conversation import Conversation, StepView, TurnView
 from ui.icons import icon
 from ui.quality import draw_notices, expected, sureness
-from ui.route import answered_by, draw_why, language_phrase, task_title
+from ui.route import answered_by, draw_why, name_of, names_of
 from ui.sources import draw_sources
 from ui.translated_files import draw_translated_files
 from ui.versions import draw_earlier, draw_versions
@@ -27,17 +28,27 @@ Tasks = Mapping[str, TaskSpec]
 MAX_REQUEST_SHOWN = 20_000  # characters of a request; the whole of it is still answered
 
 
-def draw_conversation(conversation: Conversation, tasks: Tasks) -> list[GradioMessage]:
-    """The last turns as chat messages; above them, how many more there are."""
+def draw_conversation(
+    conversation: Conversation, tasks: Tasks, targets: Targets
+) -> list[GradioMessage]:
+    """The last turns as chat messages; above them, how many more there are.
+
+    Args:
+        targets: the languages that a task can be asked for in place of its own.
+    """
     shown = conversation.turns[-conversation.drawn :]
     earlier = draw_earlier(conversation.earlier)
     above = [{"role": "assistant", "content": [_html(earlier)]}] if earlier else []
     return above + [
-        message for turn in shown for message in draw_turn(turn, tasks, latest=turn is shown[-1])
+        message
+        for turn in shown
+        for message in draw_turn(turn, tasks, targets, latest=turn is shown[-1])
     ]
 
 
-def draw_turn(turn: TurnView, tasks: Tasks, latest: bool = True) -> list[GradioMessage]:
+def draw_turn(
+    turn: TurnView, tasks: Tasks, targets: Targets, latest: bool = True
+) -> list[GradioMessage]:
     """A request and its answer. Only the latest can be answered again or taken back."""
     asked_back = bool(turn.offers) or turn.error_kind == "AsksBack"  # there is no route to show
     routed, running = bool(turn.steps), turn.status == "running"
@@ -45,7 +56,7 @@ def draw_turn(turn: TurnView, tasks: Tasks, latest: bool = True) -> list[GradioM
     for index, step in enumerate([] if asked_back else turn.steps):
         parts += _step(index, step, turn, tasks)
     if routed or not running:
-        parts.append(_html(_foot(turn, tasks, latest)))
+        parts.append(_html(_foot(turn, tasks, targets, latest)))
     if better := draw_better(turn):
         parts.append(_html(better))  # by itself: the foot changes while somebody writes here
     return [
@@ -108,7 +119,7 @@ def _route(turn: TurnView, tasks: Tasks) -> str:
     if not turn.steps:
         progress = _queue_position(turn.place) if turn.place else say("route.working")
         return f'<div class="pb-route pb-wait"><i></i>{progress}</div>'
-    names = _names(turn.steps, tasks)
+    names = names_of(turn.steps, tasks)
     alone = turn.steps[0] if len(turn.steps) == 1 and turn.by_model else None
     by = f'<span class="pb-soft">{answered_by(alone)}</span>' if alone else ""
     by += expected(alone, tasks.get(alone.task)) if alone and alone.status != "pending" else ""
@@ -124,17 +135,6 @@ def _queue_position(place: int) -> str:
     both, teens = words()["route.line"], place % 100 in {11, 12, 13}
     ending = "th" if teens else {1: "st", 2: "nd", 3: "rd"}.get(place % 10, "th")
     return show(Both(en=both.en.format(place=f"{place}{ending}"), zh=both.zh.format(place=place)))
-
-
-def _names(steps: Sequence[StepView], tasks: Tasks) -> str:
-    return '<span class="pb-then">→</span>'.join(_name(step, tasks) for step in steps)
-
-
-def _name(step: StepView, tasks: Tasks) -> str:
-    task = tasks.get(step.task)
-    code = task.target_language(step.slots) if task else None
-    more = f' <span class="pb-soft">{language_phrase(code, "route.to")}</span>' if code else ""
-    return f"<strong>{show(task_title(step.task, tasks))}</strong>{more}"
 
 
 def _step(index: int, step: StepView, turn: TurnView, tasks: Tasks) -> Iterator[GradioContent]:
@@ -165,25 +165,25 @@ def _step_head(index: int, step: StepView, turn: TurnView, tasks: Tasks) -> str:
     return (
         f'<div class="pb-step" data-status="{step.status}"><i></i>'
         f'<span class="pb-hidden">{say("step.number", n=index + 1)}: </span>'
-        f'{_name(step, tasks)}<span class="pb-number">{percent(step.confidence)}</span>{by}'
+        f'{name_of(step, tasks)}<span class="pb-number">{percent(step.confidence)}</span>{by}'
         f'<span class="pb-state">{say(f"step.{step.status}")}</span>{copy}</div>'
     )
 
 
-def _foot(turn: TurnView, tasks: Tasks, latest: bool) -> str:
+def _foot(turn: TurnView, tasks: Tasks, targets: Targets, latest: bool) -> str:
     if turn.status == "running":
         return (
             f'<div class="pb-working" role="status"><i></i><i></i><i></i>'
             f'<span class="pb-hidden">{say("answer.working")}</span>{_progress(turn)}</div>'
         )
+    again = draw_skills(turn, tasks, targets) if latest and turn.steps else ""
     if turn.offers:
-        return _offers(turn, tasks, latest)
+        return draw_plans(turn, tasks, targets, latest) + _actions(turn, latest) + again
     error = _error(turn, latest) if turn.status == "failed" else ""
     more = _plain_button("more", turn, "end.more") if latest and turn.goes_on else ""
     why = say(f"end.{turn.stopped}") if turn.stopped in CUT_SHORT else ""
     ended = f'<p class="pb-note">{why} {more}</p>' if why else ""
     thanks = f'<p class="pb-note pb-kept">{say("again.kept")}</p>' if turn.corrects else ""
-    again = _again(turn, tasks, [turn.tasks], "again.as") if latest and turn.steps else ""
     return error + ended + thanks + _actions(turn, latest) + again
 
 
@@ -223,26 +223,6 @@ def _detail(message: str, folded: bool) -> str:
     return f'<details class="pb-detail"><summary>{say("error.detail")}</summary>{own}</details>'
 
 
-def _offers(turn: TurnView, tasks: Tasks, latest: bool) -> str:
-    """The two likeliest plans to pick from, in place of an answer, and the other skills."""
-    plans = [[step.task for step in steps] for steps in turn.offers]
-    chips = "".join(
-        f'<button type="button" class="pb-chip" data-act="pick" data-turn="{escape(turn.id)}" '
-        f'data-tasks="{escape(" ".join(plan))}"{"" if latest else " disabled"}>'
-        f"{_names(steps, tasks)}"
-        f'<span class="pb-number">{percent(min(step.confidence for step in steps))}</span></button>'
-        for plan, steps in zip(plans, turn.offers, strict=True)
-    )
-    title = f"pb-which-{escape(turn.id)}"
-    box = (
-        f'<div class="pb-error pb-asks" role="group" aria-labelledby="{title}">'
-        f'<strong id="{title}">{say("which.title")}</strong><p class="pb-chips">{chips}</p>'
-        f'<p class="pb-note">{say("which.kept")}</p></div>'
-    )
-    again = _again(turn, tasks, plans, "which.else") if latest else ""
-    return box + _actions(turn, latest) + again
-
-
 def _plain_button(act: str, turn: TurnView, name: str) -> str:
     return (
         f'<button type="button" class="pb-plain" data-act="{act}" data-turn="{escape(turn.id)}">'
@@ -268,14 +248,3 @@ def _actions(turn: TurnView, latest: bool) -> str:
     shown = f'<span class="pb-cost">{cost}</span>' if turn.status == "done" and turn.tokens else ""
     versions = draw_versions(turn)
     return f'<div class="pb-actions">{versions}{"".join(buttons)}{rated}{shown}</div>'
-
-
-def _again(turn: TurnView, tasks: Tasks, plans: Sequence[Sequence[str]], label: str) -> str:
-    """The skills to answer with in place of those plans, each always in its place."""
-    buttons = "".join(
-        f'<button type="button" class="pb-other" data-act="reroute" data-task="{escape(name)}" '
-        f'data-turn="{escape(turn.id)}"{" disabled" if [name] in plans else ""}>'
-        f"{show(task.title)}</button>"
-        for name, task in tasks.items()
-    )
-    return f'<div class="pb-again"><span>{say(label)}</span>{buttons}</div>'

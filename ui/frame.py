@@ -12,6 +12,7 @@ from tasks.spec import Both, TaskSpec
 from ui.conversation import MAX_INSTRUCTIONS
 from ui.icons import icon
 from ui.use import draw_use
+from ui.wishes import draw_wishes
 from ui.words import LANGUAGES, attributes, phrase, say, show
 
 Loaded = tuple[str, int]
@@ -72,6 +73,7 @@ def draw_composer(
     copied_to: str = "",
     adapters: Mapping[str, Sequence[str]] | None = None,
     untaught: str = "",
+    longest: int = 4096,
 ) -> str:
     """Where requests are written, with the commands of the tasks, and the notice of what is kept.
 
@@ -79,6 +81,7 @@ def draw_composer(
         copied_to: the data set that has a copy, if any.
         adapters: task -> those that can be chosen for it.
         untaught: the chat's adapter, where it was not trained with system prompts like a person's.
+        longest: tokens of an answer at most.
     """
     box = attributes(aria_label="box.label", placeholder="box.placeholder")
     box += ' aria-autocomplete="list" aria-haspopup="listbox" aria-controls="pb-commands"'
@@ -116,7 +119,7 @@ def draw_composer(
 <button type="button" class="pb-plain" data-act="exportthis">{say("chats.this")}</button></span>
 <span class="pb-long">{say("error.long")}</span></p>
 <div class="pb-under"><span class="pb-keys">{say("box.keys")}</span>
-{_instructions(draw_use(tasks, adapters or {}), untaught)}
+{_options(draw_wishes(longest) + draw_use(tasks, adapters or {}), untaught)}
 <details><summary>{short}</summary><p>{show(notice)}</p></details></div>
 </form>"""
 
@@ -156,7 +159,7 @@ def _in_order(tasks: Mapping[str, TaskSpec]) -> list[TaskSpec]:
     return sorted(tasks.values(), key=lambda task: (not task.conversation, task.kind == "choose"))
 
 
-def _instructions(use: str, untaught: str) -> str:
+def _options(more: str, untaught: str) -> str:
     warns = (
         f'<p class="pb-note pb-warn">{say("own.untaught", name=untaught)}</p>' if untaught else ""
     )
@@ -164,7 +167,7 @@ def _instructions(use: str, untaught: str) -> str:
     return f"""<details class="pb-own"><summary>{icon("own")}{say("own.title")}</summary>
 <div><label for="pb-own">{say("own.text")}</label>{warns}
 <textarea id="pb-own" rows="4" dir="auto" maxlength="{MAX_INSTRUCTIONS}" {box}></textarea>
-<span class="pb-soft">{say("own.length", most=MAX_INSTRUCTIONS)}</span>{use}</div></details>"""
+<span class="pb-soft">{say("own.length", most=MAX_INSTRUCTIONS)}</span>{more}</div></details>"""
 
 
 def _card(title: Both, text: Both, examples: Mapping[str, str]) -> str:

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
+from functools import partial
 from typing import Any, Literal
 
 import gradio as gr
@@ -21,6 +22,7 @@ from agent.agent import Agent
 from agent.events import Failed, StepFinished
 from agent.feedback.hub_backup import HubBackup
 from agent.feedback.store import Correction, Feedback, FeedbackError, Rating
+from agent.inventory import target_languages
 from agent.options import TurnOptions
 from agent.step_run import Begun
 from core.access import Keys
@@ -51,7 +53,7 @@ class PageHandlers:
     def open(self, stored: Any, request: gr.Request) -> list[GradioMessage]:
         """Show a conversation, or another version of it."""
         self.stop(request)
-        return draw_conversation(read(stored), self.agent.tasks)
+        return self._drawn(read(stored))
 
     def send(self, stored: Any, event: gr.EventData, request: gr.Request) -> Iterator[Rendered]:
         """Answer a new request, or one that replaces an earlier request and all after it."""
@@ -66,7 +68,7 @@ class PageHandlers:
             turn.attached = read_attached(data.get("attached"))
         except InputError as error:
             turn.apply(Failed(str(error), type(error).__name__))
-            yield self._drawn(conversation, turn)
+            yield self._drawn(conversation), _kept(conversation, turn)
         else:
             yield from self._answer(conversation, turn, request)
 
@@ -76,23 +78,25 @@ class PageHandlers:
         if conversation.turns:
             old = conversation.turns.pop()
             turn = conversation.begin(old.text, old.attached, instead_of=old)
-            turn.corrects = old.corrects
+            turn.corrects, turn.chosen_slots = old.corrects, old.chosen_slots
             task = old.tasks[0] if old.reason == "chosen" and old.tasks else None
             picked = old.tasks if old.reason == "picked" else None
             yield from self._answer(conversation, turn, request, task=task, picked=picked)
 
     def reroute(self, stored: Any, event: gr.EventData, request: gr.Request) -> Iterator[Rendered]:
         """Answer the last request with another task, and keep that as a routing example."""
-        task = str(_data(event).get("task", ""))
-        yield from self._corrected(stored, request, [task], task=task)
+        data = _data(event)
+        task = str(data.get("task", ""))
+        yield from self._corrected(stored, request, data, [task], task=task)
 
     def pick(self, stored: Any, event: gr.EventData, request: gr.Request) -> Iterator[Rendered]:
         """Answer the last request by one of the two plans that were offered, and keep that too."""
-        tasks = str(_data(event).get("tasks", "")).split()
-        yield from self._corrected(stored, request, tasks, picked=tasks)
+        data = _data(event)
+        tasks = str(data.get("tasks", "")).split()
+        yield from self._corrected(stored, request, data, tasks, picked=tasks)
 
     def _corrected(
-        self, stored: Any, request: gr.Request, tasks: list[str], **how: Any
+        self, stored: Any, request: gr.Request, data: dict[str, Any], tasks: list[str], **how: Any
     ) -> Iterator[Rendered]:
         conversation = read(stored)
         if conversation.turns and tasks and set(tasks) <= set(self.agent.tasks):
@@ -100,6 +104,7 @@ class PageHandlers:
             corrects = self._correct(conversation, old, tasks)
             turn = conversation.begin(old.text, old.attached, instead_of=old)
             turn.corrects = corrects
+            turn.chosen_slots = {str(k): str(v) for k, v in (data.get("slots") or {}).items()}
             yield from self._answer(conversation, turn, request, **how)
 
     def more(self, stored: Any, request: gr.Request) -> Iterator[Rendered]:
@@ -121,7 +126,7 @@ class PageHandlers:
             self._correct(past, last, last.tasks)
         elif corrects:
             self._stored(lambda: self.feedback.forget_correction(corrects))
-        return draw_conversation(conversation, self.agent.tasks)
+        return self._drawn(conversation)
 
     def rate(self, stored: Any, event: gr.EventData) -> Rendered:
         """Keep a like or dislike; pressing it again takes it back. To `explain` says what was wrong
@@ -131,7 +136,7 @@ class PageHandlers:
         data = _data(event)
         index = conversation.find(str(data.get("turn", "")))
         if index is None:
-            return draw_conversation(conversation, self.agent.tasks), gr.skip()
+            return self._drawn(conversation), gr.skip()
         turn = conversation.turns[index]
         if data.get("act") == "explain":
             words = {key: str(data.get(key, "")).strip() for key in ("wrong", "better")}
@@ -140,10 +145,10 @@ class PageHandlers:
             wanted: Literal[-1, 1] = 1 if data.get("act") == "like" else -1
             rating: Literal[-1, 0, 1] = 0 if turn.rating == wanted else wanted
             self._rate(turn, rating, wrong=turn.wrong, better=turn.better)
-        return self._drawn(conversation, turn)
+        return self._drawn(conversation), _kept(conversation, turn)
 
-    def _drawn(self, conversation: Conversation, changed: TurnView) -> Rendered:
-        return draw_conversation(conversation, self.agent.tasks), _kept(conversation, changed)
+    def _drawn(self, conversation: Conversation) -> list[GradioMessage]:
+        return draw_conversation(conversation, self.agent.tasks, target_languages(self.agent))
 
     def stop(self, request: gr.Request) -> None:
         """End what runs for this visitor: asked for, or because the page has gone."""
@@ -161,18 +166,19 @@ class PageHandlers:
     ) -> Iterator[Rendered]:
         """Draw the turn while it is answered; `how` goes to the agent."""
         past = conversation.model_copy(update={"turns": conversation.turns[:-1]})
-        before = draw_conversation(conversation, self.agent.tasks)[:-2]
+        before = self._drawn(conversation)[:-2]
+        draw = partial(draw_turn, turn, self.agent.tasks, target_languages(self.agent))
         begun = turn.go_on() if more else None
         kept = time.monotonic()
-        yield before + draw_turn(turn, self.agent.tasks), _kept(conversation, turn)
+        yield before + draw(), _kept(conversation, turn)
         with closing(self._run(turn, past, request, how, begun=begun)) as ticks:
             for _ in ticks:
                 decided = all(step.status == "done" for step in turn.steps)
                 due = decided or time.monotonic() - kept >= KEEP_SECONDS
                 kept = time.monotonic() if due else kept
                 keep = _kept(conversation, turn) if due else gr.skip()
-                yield before + draw_turn(turn, self.agent.tasks), keep
-        yield before + draw_turn(turn, self.agent.tasks), _kept(conversation, turn)
+                yield before + draw(), keep
+        yield before + draw(), _kept(conversation, turn)
 
     def _run(
         self,
@@ -197,11 +203,13 @@ class PageHandlers:
             allowed=visitor.allowed,
             visitor=visitor.name,
             use={task: name or None for task, name in past.use.items()},
+            **past.wishes.model_dump(),
         )
         events = self.agent.answer(
             turn.text,
             past.messages(),
             **how,
+            slots=turn.chosen_slots,
             ask=begun is None,
             documents=turn.documents,
             stop=switch,

@@ -14,6 +14,7 @@ window.patchbay = (() => {
   const running = patchbayRunning;
   const { raise, rested } = running;
   const DRAWN = 30; // turns at once; see conversation.py
+  const OPEN = ".pb-under details[open], .pb-more[open], .pb-into[open]"; // what Escape closes
 
   let current = versions.fresh(); // the conversation that is open
   let drawn = DRAWN; // so many of its last turns
@@ -133,8 +134,8 @@ window.patchbay = (() => {
 
   // What is being written is kept as a draft of this conversation.
   function setDown() {
-    const { instructions, use } = current.turns.length ? {} : current;
-    const draft = { text: box().value, editing, instructions, use };
+    const { instructions, use, wishes } = current.turns.length ? {} : current;
+    const draft = { text: box().value, editing, instructions, use, wishes };
     if (!drafts.write(current.id, draft)) complain("full", true);
   }
 
@@ -143,7 +144,9 @@ window.patchbay = (() => {
     const draft = drafts.read(id) || {};
     if (draft.instructions) current.instructions = draft.instructions;
     if (draft.use) current.use = draft.use;
+    if (draft.wishes) current.wishes = draft.wishes;
     patchbayUse.show(current.use || {});
+    patchbayWishes.show(current.wishes || {});
     dictate(current.instructions);
     edit(versions.find(current, draft.editing) ? draft.editing : null);
     files.put([]);
@@ -183,12 +186,13 @@ window.patchbay = (() => {
   function dictate(text) {
     const area = find("#pb-own");
     if (document.activeElement !== area) area.value = text;
-    find(".pb-own").dataset.set = String(text.trim() !== "" || patchbayUse.some());
+    find(".pb-own").dataset.set = String(text.trim() !== "" || patchbayUse.some() || patchbayWishes.some());
   }
 
   function instruct() {
     current.instructions = find("#pb-own").value;
     current.use = patchbayUse.chosen();
+    current.wishes = patchbayWishes.chosen();
     dictate(current.instructions);
     if (current.turns.length) keep();
     else setDown();
@@ -253,7 +257,7 @@ window.patchbay = (() => {
 
   // Leaves what is open, else an edit, else the answer that runs.
   function escape() {
-    const open = find(".pb-under details[open], .pb-more[open]");
+    const open = find(OPEN);
     if (open) {
       open.open = false;
       open.querySelector("summary").focus();
@@ -292,8 +296,8 @@ window.patchbay = (() => {
     example: (button) => send({ text: button.dataset.text, attached: [] }),
     retry: () => raise("retry"),
     more: () => raise("more"),
-    reroute: (button) => raise("reroute", { task: button.dataset.task }),
-    pick: (button) => raise("pick", { tasks: button.dataset.tasks }),
+    reroute: (button) => raise("reroute", { task: button.dataset.task, slots: patchbayInto.slots(button) }),
+    pick: (button) => raise("pick", { tasks: button.dataset.tasks, slots: patchbayInto.slots(button) }),
     undo,
     copy: (button) => turnOf(button.dataset.turn) && patchbayCopy.copy(turnOf(button.dataset.turn), button),
     beside: (button) => beside(button, turnOf(button.dataset.turn)),
@@ -342,7 +346,7 @@ window.patchbay = (() => {
     } else if (root.dataset.menu === "open" && !event.target.closest(".pb-list")) {
       menu(false);
     }
-    for (const open of document.querySelectorAll(".pb-under details[open], .pb-more[open]")) {
+    for (const open of document.querySelectorAll(OPEN)) {
       if (!open.contains(event.target)) open.open = false;
     }
   });

@@ -45,6 +45,7 @@ STYLE_SHEETS = (
     "answers.css",
     "quality.css",
     "better.css",
+    "answer_as.css",
     "narrow.css",
 )
 PAGE_SCRIPTS = (
@@ -63,6 +64,8 @@ PAGE_SCRIPTS = (
     "copy.js",
     "better.js",
     "use.js",
+    "into.js",
+    "wishes.js",
     "page.js",
 )
 LATEX: list[dict[str, str | bool]] = [
@@ -114,6 +117,7 @@ def build_page(
             copies,
             adapters=adapters_by_task(agent),
             untaught=ignores_instructions(agent),
+            longest=agent.limits.max_answer_tokens,
         )
         still("pb-bottom", composer + draw_beside())
         still("pb-top", draw_header(prints.get("base", ""), profile, terms, loaded))

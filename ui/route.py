@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 
 from core.errors import UnknownName
@@ -48,27 +48,50 @@ def language_phrase(code: str, key: str) -> str:
     return show(Both(en=both.en.format(name=name.en), zh=both.zh.format(name=name.zh)))
 
 
+def names_of(steps: Sequence[StepView], tasks: Tasks) -> str:
+    """The skills of a plan in their order."""
+    return '<span class="pb-then">→</span>'.join(name_of(step, tasks) for step in steps)
+
+
+def name_of(step: StepView, tasks: Tasks) -> str:
+    """A step's skill, with the language it translates into."""
+    task = tasks.get(step.task)
+    code = task.target_language(step.slots) if task else None
+    more = f' <span class="pb-soft">{language_phrase(code, "route.to")}</span>' if code else ""
+    return f"<strong>{show(task_title(step.task, tasks))}</strong>{more}"
+
+
 def answered_by(step: StepView) -> str:
     """The adapter, or that there is none."""
     return say("route.adapter", name=step.adapter) if step.adapter else say("route.base")
 
 
 def _row(step: StepView, tasks: Tasks) -> str:
-    task = tasks.get(step.task)
-    pair = [
-        language_phrase(code, key)
-        for code, key in (
-            (task.source_language(step.slots) if task else None, "route.from"),
-            (task.target_language(step.slots) if task else None, "route.to"),
-        )
-        if code
-    ]
-    near = f"<br>{say('route.nearest')}: <q>{escape(step.nearest)}</q>" if step.nearest else ""
-    about = f'<span class="pb-soft">{" ".join(pair)}{near}</span>' if pair or near else ""
+    facts = " ".join(_languages(step, tasks.get(step.task)))
+    drawn = _decoding(step)
+    near = f"{say('route.nearest')}: <q>{escape(step.nearest)}</q>" if step.nearest else ""
+    about = "<br>".join(filter(None, (facts, drawn, near)))
+    soft = f' <span class="pb-soft">{about}</span>' if about else ""
     return (
-        f"<tr><td>{show(task_title(step.task, tasks))} {about}</td>"
+        f"<tr><td>{show(task_title(step.task, tasks))}{soft}</td>"
         f"<td>{percent(step.confidence)}</td><td>{answered_by(step)}</td></tr>"
     )
+
+
+def _languages(step: StepView, task: TaskSpec | None) -> list[str]:
+    pairs = (
+        (task.source_language(step.slots) if task else None, "route.from"),
+        (task.target_language(step.slots) if task else None, "route.to"),
+    )
+    return [language_phrase(code, key) for code, key in pairs if code]
+
+
+def _decoding(step: StepView) -> str:
+    """What the text was drawn with."""
+    if step.temperature is None:
+        return ""
+    most = f" · {say('facts.most', n=f'{step.most:,}')}" if step.most else ""
+    return say("facts.temperature", t=f"{step.temperature:g}") + most
 
 
 def _prints(turn: TurnView) -> str:

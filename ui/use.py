@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from tasks.spec import TaskSpec
-from ui.words import attributes, phrase, say, show
+from ui.words import option, phrase, say, show
 
 
 def draw_use(tasks: Mapping[str, TaskSpec], adapters: Mapping[str, Sequence[str]]) -> str:
@@ -22,13 +22,8 @@ def draw_use(tasks: Mapping[str, TaskSpec], adapters: Mapping[str, Sequence[str]
 
 
 def _select(task: TaskSpec, names: Sequence[str]) -> str:
-    options = _option("auto", "use.auto")
+    options = option("auto", phrase("use.auto"))
     options += "".join(f'<option value="use:{escape(n)}">{escape(n)}</option>' for n in names)
-    options += _option("use:", "use.none")
+    options += option("use:", phrase("use.none"))
     select = f'<select data-task="{escape(task.name)}">{options}</select>'
     return f"<label>{show(task.title)}{select}</label>"
-
-
-def _option(value: str, key: str) -> str:
-    """An option holds no markup; its label is shown in place of its text."""
-    return f'<option value="{value}" {attributes(label=key)}>{escape(phrase(key).en)}</option>'

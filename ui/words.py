@@ -44,8 +44,21 @@ def say(key: str, **fill: object) -> str:
     return show(phrase(key, **fill))
 
 
-def attributes(**keys: str) -> str:
-    """A `data-words` attribute: the script keeps the named attributes in the chosen language."""
-    values = {name.replace("_", "-"): phrase(key).model_dump() for name, key in keys.items()}
+def attributes(**said: str | Both) -> str:
+    """A `data-words` attribute: the script keeps the named attributes in the chosen language.
+
+    Args:
+        said: attribute -> its phrase, or the key of one in words.yaml.
+    """
+    phrases = {name: phrase(one) if isinstance(one, str) else one for name, one in said.items()}
+    values = {name.replace("_", "-"): both.model_dump() for name, both in phrases.items()}
     first = " ".join(f'{name}="{html.escape(both["en"])}"' for name, both in values.items())
     return f'{first} data-words="{html.escape(json.dumps(values, ensure_ascii=False))}"'
+
+
+def option(value: str, said: Both, selected: bool = False) -> str:
+    """An option of a select. It holds no markup; its label is shown in place of its text."""
+    return (
+        f'<option value="{html.escape(value)}"{" selected" if selected else ""} '
+        f"{attributes(label=said)}>{html.escape(said.en)}</option>"
+    )

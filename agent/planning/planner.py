@@ -15,6 +15,7 @@ from agent.planning.abilities import asks_for_abilities
 from agent.planning.earlier_turns import EarlierTurns
 from agent.planning.features import QUOTED
 from agent.planning.follow_ups import NO_CONTENT, FollowUps
+from agent.planning.given_slots import with_slots
 from agent.planning.patterns import AGAIN
 from agent.planning.reading import Reader, Reading
 from agent.planning.samples import Samples
@@ -87,7 +88,8 @@ class Planner:
             given = clean(attached, MAX_CONTENT) if attached else None
             known = task if task in self.tasks else None
             plan = self._decide(text, before, task=known, given=given)
-            return plan.picked(picked) if picked else plan
+            plan = plan.picked(picked) if picked else plan
+            return with_slots(plan, turn.get("slots", {}), self.tasks)
         except InputError:
             return None
 

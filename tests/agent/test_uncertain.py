@@ -17,9 +17,10 @@ from agent.plan import Plan
 from agent.planning.planner import Planner
 from core.settings import Settings
 from engine.fake import FakeEngine
-from tasks.spec import Message, load_tasks
+from tasks.spec import Message, SlotValue, load_tasks
 
 TEXT = "Summarize this in French: The shop opens at nine. It closes at ten. It is new."
+GERMAN: dict[str, SlotValue] = {"target": "de"}
 
 
 @pytest.fixture
@@ -75,6 +76,35 @@ def test_what_was_picked_or_routed_is_what_a_later_turn_refers_to(unsure: Planne
     (step,) = unsure.plan("and in Spanish?", history).steps
     assert (step.task, step.slots["target"]) == ("translation", "es")
     assert step.text == "The train is late."
+
+
+def test_a_chosen_language_reaches_the_step_and_what_refers_to_it(agent: Agent) -> None:
+    to_german = list(agent.answer(TEXT, picked=["summarization", "translation"], slots=GERMAN))
+    first, second = planned(to_german).steps
+    assert ("target" in first.slots, second.slots["target"]) == (False, "de")
+    (rerouted,) = planned(agent.answer(TEXT, task="translation", slots=GERMAN)).steps
+    assert (rerouted.task, rerouted.slots["target"]) == ("translation", "de")
+    history: list[Message] = [
+        {"role": "user", "content": "It is new.", "task": "translation", "slots": GERMAN},
+        {"role": "assistant", "content": "Es ist neu."},
+    ]
+    (step,) = agent.planner.plan("Now this one: The shop opens at nine.", history).steps
+    assert (step.task, step.slots["target"]) == ("translation", "de")
+
+
+@pytest.mark.parametrize(
+    ("task", "slots", "said"),
+    [
+        ("translation", {"target": "xx-nonsense"}, "no language"),
+        ("sentiment", GERMAN, "No step of sentiment has a slot 'target'"),
+    ],
+)
+def test_a_choice_that_is_none_says_so(
+    agent: Agent, task: str, slots: dict[str, SlotValue], said: str
+) -> None:
+    last = list(agent.answer(TEXT, task=task, slots=slots))[-1]
+    assert isinstance(last, Failed)
+    assert said in last.message
 
 
 def test_the_terminal_says_so(

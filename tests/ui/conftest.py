@@ -23,6 +23,7 @@ from playwright.sync_api import (
 )
 from served import Site, served
 
+from adapter_store.scope import Scope
 from agent.agent import Agent
 from agent.feedback.store import Feedback
 from agent.plan import Plan, Step
@@ -100,7 +101,8 @@ def fake_agent() -> Callable[..., Agent]:
         tasks = load_tasks()
         adapter = {"adapters": ["translation-fake"]}
         tasks["translation"] = tasks["translation"].model_copy(update=adapter)
-        fake = FakeEngine(adapters={"translation-fake": "0123456789ab"}, **engine)
+        scopes = {"translation-fake": Scope(slots={"target": ["fr", "de"]})}
+        fake = FakeEngine(adapters={"translation-fake": "0123456789ab"}, scopes=scopes, **engine)
         return Agent(fake, tasks, WordPlanner(list(tasks)))  # type: ignore[arg-type]
 
     return make

@@ -67,7 +67,7 @@ def test_an_edit_and_its_turn_survive(visit: Visit, quick: Any) -> None:
 
 def test_a_pasted_text_and_instructions_survive(visit: Visit, quick: Any) -> None:
     page = visit(quick)
-    page.get_by_text("Instructions", exact=True).click()
+    page.get_by_text("Options", exact=True).click()
     page.get_by_label("Instructions for this conversation").fill("Be brief.")
     page.locator("#pb-text").focus()
     paste = """() => {

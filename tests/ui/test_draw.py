@@ -13,6 +13,7 @@ from agent.events import (
     StepStarted,
     TextDelta,
 )
+from agent.inventory import TargetLanguages
 from agent.plan import Plan, Step
 from core import errors
 from tasks.spec import load_tasks
@@ -24,6 +25,7 @@ from ui.sources import draw_sources
 from ui.words import words
 
 TASKS = load_tasks()
+TARGETS = {"translation": TargetLanguages(("fr", "de"), ("es",))}
 KINDS = [found for found in vars(errors).values() if isinstance(found, type)]
 KINDS = [found for found in KINDS if issubclass(found, errors.PatchbayError)]
 NASTY = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>"
@@ -33,7 +35,7 @@ def drawn(turn: TurnView, latest: bool = True) -> str:
     """All HTML and Markdown of a turn."""
     return "\n".join(
         part["text"] if part["type"] == "text" else part["value"]
-        for message in draw_turn(turn, TASKS, latest)
+        for message in draw_turn(turn, TASKS, TARGETS, latest)
         for part in message["content"]
     )
 
@@ -81,14 +83,14 @@ def test_languages_are_shown_whatever_their_slots_are_called() -> None:
     slots = {"into": shipped.slots["target"], "from": shipped.slots["source"]}
     tasks = {"translation": shipped.model_copy(update={"slots": slots})}
     step = StepView(task="translation", slots={"into": "fr", "from": "de"})
-    page = str(draw_turn(TurnView(text="request", steps=[step]), tasks))
+    page = str(draw_turn(TurnView(text="request", steps=[step]), tasks, {}))
     for words_ in ("to French", "译成法语", "from German"):
         assert words_ in page
 
 
 def test_only_the_latest_turn_can_be_answered_again() -> None:
     conversation = Conversation(turns=[answered(), answered()])
-    page = str(draw_conversation(conversation, TASKS))
+    page = str(draw_conversation(conversation, TASKS, TARGETS))
     assert page.count('data-act="reroute"') == len(TASKS)
     assert page.count('data-act="undo"') == 1
     assert page.count('data-act="like"') == 2

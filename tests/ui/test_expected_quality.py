@@ -31,7 +31,7 @@ EVERYDAY = Both(en="everyday sentences", zh="日常句子")
 def drawn(turn: TurnView) -> str:
     return "\n".join(
         part["text"] if part["type"] == "text" else part["value"]
-        for part in draw_turn(turn, TASKS)[1]["content"]
+        for part in draw_turn(turn, TASKS, {})[1]["content"]
     )
 
 

@@ -37,9 +37,9 @@ def test_chinese_visitor_reads_chinese(visit: Visit, quick: Any) -> None:
     page = visit(quick, locale="zh-CN")
     expect(page.get_by_role("button", name="新对话")).to_be_visible()
     answer = send(page, "把“图书馆”翻译成法文")
-    expect(answer.locator("summary")).to_contain_text("翻译", use_inner_text=True)
-    expect(answer.locator("summary")).to_contain_text("译成法语", use_inner_text=True)
-    expect(answer.locator("summary")).to_contain_text(
+    expect(answer.locator(".pb-route summary")).to_contain_text("翻译", use_inner_text=True)
+    expect(answer.locator(".pb-route summary")).to_contain_text("译成法语", use_inner_text=True)
+    expect(answer.locator(".pb-route summary")).to_contain_text(
         "适配器 translation-fake", use_inner_text=True
     )
     expect(answer).to_contain_text("图书馆")
@@ -99,10 +99,10 @@ def test_override_answers_again_and_is_kept_as_an_example(visit: Visit, quick: A
     [kept] = [row for row in quick.feedback.corrections() if row not in others]
     assert (kept.request, kept.tasks) == ("The train leaves at nine.", ["summarization"])
     assert kept.instead_of == ["generation"]
-    page.get_by_role("button", name="Translation", exact=True).click()
-    expect(page.locator(".pb-route summary")).to_contain_text("Translation")
+    page.get_by_role("button", name="Sentiment", exact=True).click()
+    expect(page.locator(".pb-route summary")).to_contain_text("Sentiment")
     kept_now = [row for row in quick.feedback.corrections() if row not in others]
-    assert [row.tasks for row in kept_now] == [["translation"]]
+    assert [row.tasks for row in kept_now] == [["sentiment"]]
 
 
 def test_like_is_stored_with_fingerprints_and_can_be_taken_back(visit: Visit, quick: Any) -> None:
@@ -303,7 +303,7 @@ def test_instructions_lead_the_chat_and_stay_with_the_conversation(
     visit: Visit, quick: Any, phone: bool
 ) -> None:
     page = visit(quick, **(PHONE if phone else {}))
-    page.get_by_text("Instructions", exact=True).click()
+    page.get_by_text("Options", exact=True).click()
     own = page.get_by_label("Instructions for this conversation")
     own.fill("Answer as a pirate would.")
     expect(own).to_be_in_viewport(ratio=1)

@@ -141,13 +141,13 @@ def test_a_reroute_and_its_example_can_be_undone(visit: Visit, quick: Any) -> No
     send(page, "The train leaves at ten.")
     chips = page.locator("[data-act=reroute]")
     order = chips.all_inner_texts()
-    for task in ("summarization", "translation"):
+    for task in ("summarization", "sentiment"):
         page.locator(f"[data-act=reroute][data-task={task}]").click()
         expect(page.locator(f"[data-act=reroute][data-task={task}]")).to_be_disabled()
         rested(page)
         assert chips.all_inner_texts() == order  # none moved under the pointer
     route = page.locator(".pb-route summary strong")
-    for skill, kept in (("Translation", "translation"), ("Summary", "summarization")):
+    for skill, kept in (("Sentiment", "sentiment"), ("Summary", "summarization")):
         expect(route).to_contain_text(skill)
         now = [row.tasks for row in quick.feedback.corrections() if row not in before]
         assert now == [[kept]]
