@@ -62,7 +62,11 @@ def run(
         ),
     ] = None,
     labels: Annotated[
-        str, typer.Option(help="own label list, by comma; `drawn` draws lists from the file's own")
+        str,
+        typer.Option(
+            help="own label list, by comma; `drawn` draws lists from the file's own labels; `row` "
+            "takes each row's own list"
+        ),
     ] = "",
     column: Annotated[list[str] | None, typer.Option(help="file column=role")] = None,
     fill: Annotated[

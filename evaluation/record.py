@@ -99,7 +99,9 @@ class RunSettings(_Strict):
         description="encoding, delimiter and sheet of the file, where given",
         exclude_if=lambda form: not form,
     )
-    labels: str = Field(description="own label list by comma, 'drawn', or empty for the task's")
+    labels: str = Field(
+        description="own label list by comma, 'drawn', 'row', or empty for the task's"
+    )
     limit: int | None
     reverse: bool
     rows: int = Field(description="rows judged")

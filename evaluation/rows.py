@@ -20,6 +20,7 @@ from tasks.spec import TaskSpec
 
 REFUSED_SHOWN = 3  # lines named in a message; the count says how many there are
 DRAWN = "drawn"  # the value of --labels that draws a list for each row from the file's own labels
+OWN_LISTS = "row"  # the value of --labels that takes each row's own list, of the column `labels`
 LONGEST_LIST = 10  # labels in a drawn list, the right one included
 
 
@@ -46,7 +47,7 @@ class EvaluationData:
 
     Attributes:
         columns: file column -> role, where the task's own names do not fit.
-        labels: the person's own label list, or `drawn`, or empty for the task's own.
+        labels: the person's own label list, or `drawn`, or `row`, or empty for the task's own.
         limit: rows to draw at random by the seed; all when None.
         reverse: judge the other direction of a translation.
         fills: slot -> value, where no column gives it.
@@ -116,7 +117,9 @@ class EvaluationData:
         """
         if self.labels and task.kind != "choose":
             raise InputError(f"--labels is for tasks that choose; {task.name} writes.")
-        if task.kind != "choose" or self.labels == DRAWN:
+        if self.labels == OWN_LISTS:
+            self._require_lists(rows)
+        if task.kind != "choose" or self.labels in {DRAWN, OWN_LISTS}:
             return [row.answer for row in rows]
         own = {label: label for label in self._own_labels()} if self.labels else {}
         names = own or task_labels(task)
@@ -161,6 +164,17 @@ class EvaluationData:
         say(f"{self.file.name} names no languages. Of those of the adapter they are {named}.")
         return [replace(row, slots={**found, **_given(row.slots)}) for row in rows]
 
+    def _require_lists(self, rows: Sequence[Row]) -> None:
+        """See that each row has a label list with its own answer in it."""
+        for row in rows:
+            if row.answer not in row.labels:
+                listed = ", ".join(row.labels) or "none"
+                raise InputError(
+                    f"{self.file.name}, line {row.line}: the label {row.answer!r} is not in the "
+                    f"row's list ({listed}). Name the column that holds the lists, like "
+                    "--column labels=labels, or mend the row."
+                )
+
     def _own_labels(self) -> tuple[str, ...]:
         own = tuple(dict.fromkeys(filter(None, map(str.strip, self.labels.split(",")))))
         if len(own) < 2:
@@ -169,6 +183,8 @@ class EvaluationData:
 
     def _label_list(self, row: Row, all_labels: Sequence[str]) -> tuple[str, ...]:
         """The label list of the prompt, when it is not the task's own."""
+        if self.labels == OWN_LISTS:
+            return row.labels
         if self.labels != DRAWN:
             return self._own_labels() if self.labels else ()
         if len(all_labels) < 2:
@@ -229,7 +245,7 @@ def layout(columns: Mapping[str, str], task: TaskSpec) -> Layout:
     """
     if not columns:
         return Layout()
-    roles = {"text", "answer", "context", "instruction", "messages", *task.slots}
+    roles = {"text", "answer", "context", "instruction", "messages", "labels", *task.slots}
     for role in columns.values():
         if role not in roles:
             raise UnknownName("role", role, roles)
