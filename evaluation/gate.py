@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from evaluation import baseline, compare, record
 from evaluation.compare import Comparison, FigureComparison
 from evaluation.record import Run
+from evaluation.row_scores import OF_HUNDRED
 
 RULES = Path(__file__).with_name("gate.yaml")
-OF_HUNDRED = {"bleu", "chrf"}  # figures on a scale of 100
 
 
 class Rules(BaseModel):
