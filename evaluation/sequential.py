@@ -58,7 +58,10 @@ class Evidence:
 
 
 def judge(
-    differences: Sequence[float], alpha: float, bound: float = 0.0, least: float | None = None
+    differences: Sequence[float] | Array,
+    alpha: float,
+    bound: float = 0.0,
+    least: float | None = None,
 ) -> Evidence:
     """Say whether the mean difference is above a bound.
 
