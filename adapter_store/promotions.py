@@ -25,7 +25,8 @@ class PromotionEvent(BaseModel):
 
     Attributes:
         fingerprint: of the adapter that was judged; another adapter of that name is not used.
-        evidence: what it won by: figures, rows, data and the adapter it stands before.
+        evidence: what it won by: figures, rows, data and the adapter it stands before; who did it
+            and why (`by`, `why`), where it was said.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -63,7 +64,8 @@ class Promotions:
     def history(self) -> Sequence[PromotionEvent]:
         """Everything that was done, oldest first. Raises as `current`."""
         try:
-            return _read(self.file, self.file.stat().st_mtime_ns)
+            now = self.file.stat()
+            return _read(self.file, (now.st_mtime_ns, now.st_ino, now.st_size))
         except FileNotFoundError:
             return ()
 
@@ -81,8 +83,11 @@ class Promotions:
         )
         return self._add(event)
 
-    def rollback(self, task: str) -> PromotionEvent:
+    def rollback(self, task: str, by: str = "", why: str = "") -> PromotionEvent:
         """Undo the task's last promotion that stands.
+
+        Args:
+            by, why: who does it and what for; kept with it.
 
         Returns:
             the promotion that no longer stands.
@@ -94,7 +99,8 @@ class Promotions:
         if not standing:
             raise InputError(f"No promotion of {task!r} stands: there is nothing to roll back.")
         last = standing[0]
-        self._add(last.model_copy(update={"action": "rollback", "at": _now(), "evidence": {}}))
+        said = {name: text for name, text in {"by": by, "why": why}.items() if text}
+        self._add(last.model_copy(update={"action": "rollback", "at": _now(), "evidence": said}))
         return last
 
     def adapters(self) -> list[str]:
@@ -127,7 +133,8 @@ class Promotions:
 
 
 @lru_cache(maxsize=8)
-def _read(file: Path, changed: int) -> tuple[PromotionEvent, ...]:
+def _read(file: Path, state: tuple[int, ...]) -> tuple[PromotionEvent, ...]:
+    """`state` changes with the file: a clock's tick alone is too coarse for two quick changes."""
     try:
         return tuple(
             PromotionEvent(**event) for event in json.loads(file.read_text(encoding="utf-8"))

@@ -2,7 +2,7 @@
 
 python -m evaluation run --task sentiment --data reviews.jsonl --adapter sentiment-en --output DIR
 python -m evaluation compare BASE_DIR DIR
-python -m evaluation gate DIR BASE_DIR
+python -m evaluation gate DIR BASE_DIR --also DIR_ELSEWHERE BASE_DIR_ELSEWHERE
 python -m evaluation promote DIR BASE_DIR
 python -m evaluation interference sentiment-en
 python -m evaluation harness --tasks arc_easy --adapter sentiment-en
@@ -39,6 +39,7 @@ from tasks.spec import find_task, load_tasks
 
 if TYPE_CHECKING:
     from evaluation.run_plan import RunPlan
+    from evaluation.sequential import Answer
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 STOPPED = "Stopped. Give the same command again; `run` goes on where it was."  # after Ctrl-C
@@ -46,7 +47,16 @@ Profile = Annotated[str | None, typer.Option(help="auto, starter, gpu, or a YAML
 AsJson = Annotated[bool, typer.Option("--json", help="print one JSON object")]
 Candidate = Annotated[Path, typer.Argument(help="folder of the adapter's run")]
 InPlace = Annotated[Path, typer.Argument(help="folder of the run of what the chat uses now")]
+Others = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="--also OTHER_CANDIDATE OTHER_IN_PLACE", show_default=False,
+                   help="folders of two runs over other rows, where it may do no harm"),
+]  # fmt: skip
+# A flag, since no option of typer's takes two values and can be given again.
+Also = Annotated[bool, typer.Option("--also", help="two more folders follow; can be given again")]
 Output = Annotated[Path | None, typer.Option(help="write the JSON there too")]
+# What `gate` ends with. 1 is any error's code too, which leaves standard output empty.
+EXIT_CODES: dict[Answer, int] = {"better": 0, "not better": 1, "not enough evidence": 3}
 
 
 @app.command()
@@ -185,13 +195,23 @@ def prefer(
 
 
 @app.command()
-def gate(candidate: Candidate, in_place: InPlace) -> None:
-    """Say whether an adapter may be promoted, and why."""
+def gate(
+    candidate: Candidate,
+    in_place: InPlace,
+    others: Others = None,
+    also: Also = False,
+    output: Output = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say whether an adapter is better, not better, or how many more rows would tell, and why.
+
+    The exit code is 0, 1 or 3.
+    """
     from evaluation import gate as gates
 
-    verdict = gates.judge(candidate, in_place)
-    print(verdict)
-    raise typer.Exit(0 if verdict.passed else 1)
+    verdict = gates.judge(candidate, in_place, also=_other_runs(others or [], also))
+    _print_record(verdict.record(candidate, in_place), str(verdict), as_json, output)
+    raise typer.Exit(EXIT_CODES[verdict.answer])
 
 
 @app.command()
@@ -211,24 +231,32 @@ def calibrate(
 def promote(
     candidate: Candidate,
     in_place: InPlace,
-    force: Annotated[str, typer.Option(help="why it is promoted though it did not pass")] = "",
+    others: Others = None,
+    also: Also = False,
+    by: Annotated[str, typer.Option(help="who promotes it")] = "",
+    why: Annotated[str, typer.Option(help="what for")] = "",
+    force: Annotated[str, typer.Option(help="why it is promoted though it is not better")] = "",
 ) -> None:
-    """Let the chat use an adapter by default; it takes effect at once, and `rollback` undoes it."""
+    """Let the chat use a better adapter by default, at once; `rollback` undoes it."""
     from evaluation import gate as gates
     from evaluation import promotion
 
-    verdict = gates.judge(candidate, in_place)
+    verdict = gates.judge(candidate, in_place, also=_other_runs(others or [], also))
     print(verdict)
-    promoted = promotion.promote(candidate, in_place, verdict, force)
+    promoted = promotion.promote(candidate, in_place, verdict, force, by=by, why=why)
     aside(f"The chat uses {promoted.adapter} for {promoted.task} from now on.")
 
 
 @app.command()
-def rollback(task: Annotated[str, typer.Argument(help="name of the task")]) -> None:
+def rollback(
+    task: Annotated[str, typer.Argument(help="name of the task")],
+    by: Annotated[str, typer.Option(help="who undoes it")] = "",
+    why: Annotated[str, typer.Option(help="what for")] = "",
+) -> None:
     """Undo the last promotion of a task; it takes effect at once."""
     from adapter_store.promotions import Promotions
 
-    undone = Promotions().rollback(find_task(load_tasks(), task).name)
+    undone = Promotions().rollback(find_task(load_tasks(), task).name, by, why)
     left = ", ".join(event.adapter for event in Promotions().current(undone.task))
     aside(f"{undone.adapter} is no longer promoted. Still promoted: {left or 'none'}.")
 
@@ -353,6 +381,15 @@ def _pairs(option: str, form: str, given: list[str] | None) -> dict[str, str]:
         if not (name and sign and value):
             raise InputError(f"{option} is `{form}`, not {name + sign + value!r}.")
     return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _other_runs(folders: list[Path], also: bool) -> list[tuple[Path, Path]]:
+    if len(folders) % 2 or bool(folders) != also:
+        raise InputError(
+            "Name the folders of the candidate's run and of the run of what is in place, --also "
+            f"and two folders for each other pair. {len(folders)} follow the first two."
+        )
+    return list(zip(folders[::2], folders[1::2], strict=True))
 
 
 @contextmanager

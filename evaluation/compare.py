@@ -83,7 +83,7 @@ def compare(first: Path, second: Path, seed: int = 0) -> Comparison:
         rows=len(one),
         left_out=[row.line for row in record.outcomes(first) if row.line not in lines],
         compared=[compare_figure(name, one, two, seed, task) for name in runs[0].settings.metrics],
-        changed=_changed(runs[0], runs[1]),
+        changed=changed(runs[0], runs[1]),
     )
 
 
@@ -178,7 +178,7 @@ def _verdict(difference: Difference, better: Better) -> Verdict:
     return "better" if (difference.value > 0) == (better == "higher") else "worse"
 
 
-def _changed(first: Run, second: Run) -> dict[str, tuple[Any, Any]]:
+def changed(first: Run, second: Run) -> dict[str, tuple[Any, Any]]:
     """Tasks of another version, other decoding, another base or quantization."""
     a, b = first.settings.model_dump(), second.settings.model_dump()
     for asked in (a, b):

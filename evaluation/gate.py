@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
-from evaluation import baseline, compare, record
+from evaluation import baseline, compare, elsewhere, record, row_scores, sequential
+from evaluation.candidates import Candidates
 from evaluation.compare import Comparison, FigureComparison
+from evaluation.elsewhere import Elsewhere, Pair
+from evaluation.gate_verdict import Check, Gain, GateVerdict
 from evaluation.record import Run
+from evaluation.row_scores import OF_HUNDRED
+from evaluation.sequential import Evidence
 
 RULES = Path(__file__).with_name("gate.yaml")
-OF_HUNDRED = {"bleu", "chrf"}  # figures on a scale of 100
 
 
 class Rules(BaseModel):
@@ -32,32 +36,9 @@ class Rules(BaseModel):
     repetition: float = Field(ge=0, le=1)
     contaminated: float = Field(ge=0, le=1)
     baseline: float = Field(ge=0, le=1)
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing the gate looked at, and what it found."""
-
-    name: str
-    passed: bool
-    reason: str
-
-
-@dataclass(frozen=True)
-class GateVerdict:
-    """Every check of a candidate beside the adapter in place."""
-
-    checks: list[Check]
-    comparison: Comparison
-
-    @property
-    def passed(self) -> bool:
-        """Whether every check passed."""
-        return all(check.passed for check in self.checks)
-
-    def __str__(self) -> str:
-        lines = [f"{'pass' if c.passed else 'FAIL'}  {c.name}: {c.reason}" for c in self.checks]
-        return "\n".join([*lines, "passed" if self.passed else "failed"])
+    alpha: float = Field(gt=0, lt=1)
+    gain: float = Field(ge=0, lt=1)
+    harm: float = Field(gt=0, lt=1)
 
 
 def rules(file: Path = RULES) -> Rules:
@@ -65,61 +46,126 @@ def rules(file: Path = RULES) -> Rules:
     return Rules(**yaml.safe_load(file.read_text(encoding="utf-8")))
 
 
-def judge(candidate: Path, in_place: Path, limits: Rules | None = None) -> GateVerdict:
+def judge(
+    candidate: Path, in_place: Path, limits: Rules | None = None, also: Sequence[Pair] = ()
+) -> GateVerdict:
     """Look at a candidate's run beside that of the adapter in place, over the same rows.
+
+    It is noted that the candidate was judged on these rows: the next one there is asked for more.
 
     Args:
         candidate: folder of the candidate's finished run.
         in_place: folder of the run of what the chat uses now; the bare base where that is it.
         limits: the thresholds; those of gate.yaml by default.
+        also: other pairs, the candidate's run first, over rows where it may do no harm.
 
     Raises:
-        InputError: a folder holds no finished run, or they did not judge the same rows.
+        InputError: a folder holds no finished run, or they did not judge the same rows; a run of
+            `also` judged another adapter; the list of candidates cannot be read or written.
     """
     limits = limits or rules()
     comparison = compare.compare(in_place, candidate)
     new, old = record.read(candidate), record.read(in_place)
+    gain = _gain(candidate, in_place, limits)
+    others = elsewhere.look(also, new, gain.evidence.alpha, limits.harm)
     checks = [
-        _served_alike(comparison),
-        _better(comparison, new, old, limits),
+        _served_alike("same conditions", comparison.changed),
+        _better(comparison, gain, _tokens(new) / _tokens(old), new, limits),
         *_slices(new, old, limits),
         *_calibration(new, limits),
         *_valid(new, candidate, limits),
         *_contamination(new, limits),
         *_baseline(new, limits),
+        *(_harmless(n, other, limits) for n, other in enumerate(others, 1)),
     ]
-    return GateVerdict(checks, comparison)
+    return GateVerdict(checks, comparison, gain, others)
 
 
-def _served_alike(comparison: Comparison) -> Check:
+def _gain(candidate: Path, in_place: Path, limits: Rules) -> Gain:
+    new, old = record.read(candidate), record.read(in_place)
+    first, second = compare.same_rows(in_place, candidate)
+    scores = row_scores.differences(new.primary, first, second)
+    place = Candidates().place(new.settings, old.settings, second)
+    alpha = sequential.spent(limits.alpha, place)
+    return Gain(
+        scores.name,
+        sequential.judge(scores.values, alpha, 0.0, limits.gain),
+        sequential.judge(scores.values, alpha, -limits.margin),
+        place,
+    )
+
+
+def _served_alike(name: str, changed: dict[str, tuple[Any, Any]]) -> Check:
     """Another base, quantization, prompt or decoding would decide in place of the adapter."""
-    if not comparison.changed:
-        return Check("same conditions", True, "base, quantization, task and decoding are the same")
-    shown = "; ".join(f"{n}: {a!r} and {b!r}" for n, (a, b) in comparison.changed.items())
-    return Check("same conditions", False, f"the runs differ in more than the adapter: {shown}")
+    if not changed:
+        return Check(name, True, "base, quantization, task and decoding are the same")
+    shown = "; ".join(f"{n}: {a!r} and {b!r}" for n, (a, b) in changed.items())
+    return Check(name, False, f"the runs differ in more than the adapter: {shown}")
 
 
-def _better(comparison: Comparison, new: Run, old: Run, limits: Rules) -> Check:
+def _better(comparison: Comparison, gain: Gain, tokens: float, new: Run, limits: Rules) -> Check:
+    """The figure must be better at this look, and its rows at all looks."""
     first = comparison.compared[0]
     reason = (
         f"{first.name} {first.first:.4g} → {first.second:.4g}, difference "
         f"{first.difference.value:+.3g} [{first.difference.low:+.3g}, {first.difference.high:+.3g}]"
-        f", p {first.difference.p:.2g}, {comparison.rows} rows"
+        f", p {first.difference.p:.2g}, {comparison.rows} rows; {_seen(gain)}"
     )
-    if first.verdict == "better":
+    shown = gain.evidence.answer
+    cost = f"{tokens:.2f} of its tokens a row"
+    if first.verdict == "better" and shown == "better":
         return Check("better", True, reason)
-    if first.verdict == "worse":
+    if first.verdict == "worse" and shown != "not enough evidence":
         return Check("better", False, f"{reason}: worse than what is in place")
-    share = _tokens(new) / _tokens(old)
-    cost = f"{share:.2f} of its tokens a row"
-    if share <= limits.cheaper and _loss(first, new) <= limits.margin:
+    within = _loss(first, new) <= limits.margin
+    if tokens <= limits.cheaper and within and gain.harmless.answer == "better":
         return Check("better", True, f"{reason}: not worse, and cheaper ({cost})")
+    more = _more_rows(gain, tokens <= limits.cheaper)
+    if more:
+        return Check("better", False, f"{reason}: not enough to tell", more)
     return Check(
         "better",
         False,
-        f"{reason}: no difference shown, and not both within {limits.margin:g} of it and cheaper "
-        f"({cost}). More rows may show one",
+        f"{reason}: no gain of {limits.gain:g}, and not both within {limits.margin:g} of it and "
+        f"cheaper ({cost})",
     )
+
+
+def _more_rows(gain: Gain, cheaper: bool) -> int:
+    """About how many more rows would tell; 0 where it is settled that there is no gain."""
+    if gain.evidence.answer == "better":  # by its rows, and not yet by the figure over all of them
+        return gain.evidence.rows
+    ways = [gain.evidence, gain.harmless] if cheaper else [gain.evidence]
+    return min((way.more_rows for way in ways if way.more_rows), default=0)
+
+
+def _seen(gain: Gain) -> str:
+    return (
+        f"over all looks {_of_rows(gain.score, gain.evidence)}, candidate {gain.candidate} on them"
+    )
+
+
+def _of_rows(score: str, evidence: Evidence) -> str:
+    return (
+        f"{score} {evidence.mean:+.3g} [{evidence.low:+.3g}, {evidence.high:+.3g}] at alpha "
+        f"{evidence.alpha:.2g}"
+    )
+
+
+def _harmless(number: int, other: Elsewhere, limits: Rules) -> Check:
+    name = f"elsewhere {number}, {other.task} on {other.data}"
+    if other.changed:
+        return _served_alike(name, other.changed)
+    if other.failed > limits.failed:
+        return Check(name, False, f"{other.failed:.1%} of the rows have no answer")
+    evidence = other.evidence
+    reason = f"{_of_rows(other.score, evidence)}, {evidence.rows} rows"
+    if evidence.answer == "better":
+        return Check(name, True, f"{reason}: a loss of {limits.harm:g} is ruled out")
+    if evidence.answer == "not better":
+        return Check(name, False, f"{reason}: it loses more than {limits.harm:g} there")
+    reason += f": a loss of {limits.harm:g} is not ruled out"
+    return Check(name, False, reason, evidence.more_rows)
 
 
 def _loss(first: FigureComparison, new: Run) -> float:

@@ -12,12 +12,18 @@ from adapter_store.files import fingerprint_of
 from adapter_store.promotions import PromotionEvent, Promotions
 from core.errors import InputError
 from evaluation import record
-from evaluation.gate import GateVerdict
+from evaluation.gate_verdict import GateVerdict
 from evaluation.record import Run
 
 
 def promote(
-    candidate: Path, in_place: Path, verdict: GateVerdict, force: str = ""
+    candidate: Path,
+    in_place: Path,
+    verdict: GateVerdict,
+    force: str = "",
+    *,
+    by: str = "",
+    why: str = "",
 ) -> PromotionEvent:
     """Let the chat use the adapter of a run by default, calibrated as the run found.
 
@@ -25,10 +31,12 @@ def promote(
         candidate: folder of the run that judged it.
         in_place: folder of the run it was compared with.
         verdict: of the gate on both.
-        force: why it is promoted though the gate failed.
+        force: why it is promoted though the gate did not find it better.
+        by, why: who promotes it, and what for; kept with what it won by.
 
     Raises:
-        InputError: the gate failed, the run judged the bare base, or the adapter has changed since.
+        InputError: the gate did not find it better, the run judged the bare base, or the adapter
+            has changed since.
     """
     run, before = record.read(candidate), record.read(in_place)
     name = run.settings.adapter
@@ -36,10 +44,10 @@ def promote(
         raise InputError(
             f"{candidate} judged {run.settings.judged}; only an adapter can be promoted."
         )
-    if not verdict.passed and not force:
+    if verdict.answer != "better" and not force:
         failed = "; ".join(f"{c.name}: {c.reason}" for c in verdict.checks if not c.passed)
-        raise InputError(f"{name} did not pass the gate ({failed}). To promote it all the same, "
-                         'say why: --force "…".')  # fmt: skip
+        raise InputError(f"{name} did not pass the gate, which says {verdict.answer} ({failed}). "
+                         'To promote it all the same, say why: --force "…".')  # fmt: skip
     folder = find_adapter(name)
     calibration = read_calibration(folder)
     _require_unchanged(run, folder, calibration)
@@ -54,7 +62,8 @@ def promote(
                 rows=run.settings.rows - run.failed,
             ),
         )
-    evidence = _evidence(run, before, verdict) | ({"forced": force} if force else {})
+    said = {"by": by, "why": why, "forced": force}
+    evidence = _evidence(run, before, verdict) | {name: text for name, text in said.items() if text}
     fingerprint = run.settings.fingerprints["adapter"]
     return Promotions().promote(run.settings.task_name, name, fingerprint, evidence)
 
@@ -86,5 +95,8 @@ def _evidence(run: Run, before: Run, verdict: GateVerdict) -> dict[str, Any]:
         "before": before.settings.answered_by,
         "fingerprints": {"won": run.settings.fingerprints, "before": before.settings.fingerprints},
         "figures": {c.name: [c.first, c.second, c.verdict] for c in verdict.comparison.compared},
+        "answer": verdict.answer,
         "checks": [asdict(check) for check in verdict.checks],
+        "gain": asdict(verdict.gain),
+        "others": [asdict(other) for other in verdict.others],
     }

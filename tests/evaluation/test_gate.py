@@ -1,8 +1,9 @@
-"""The gate's every reason; promotion on evidence, forced, and rolled back."""
+"""The gate's every reason and its three answers; promotion on evidence, forced, rolled back."""
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,12 @@ from judging import run_plan, write_rows
 
 from adapter_store.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, CALIBRATION, fingerprint_of
 from adapter_store.promotions import Promotions
+from core import terminal
 from core.errors import InputError
 from engine.fake import FakeEngine
 from engine.interface import ChooseRequest, Delta, Usage, WriteRequest
 from evaluation import baseline, gate, promotion, record, runner
+from evaluation.__main__ import app
 
 LABELS = ["positive", "negative"]
 Runs = tuple[Path, Path]
@@ -73,27 +76,165 @@ def test_a_better_adapter_passes_with_its_reasons(runs: Runs) -> None:
     verdict = gate.judge(*runs)
     assert verdict.passed, str(verdict)
     assert "accuracy 0.5 → 1" in str(verdict)
-    assert str(verdict).endswith("passed")
+    assert str(verdict).endswith("better")
+    assert verdict.answer == "better"
 
 
-def test_a_worse_one_and_an_equal_one_do_not(runs: Runs) -> None:
+def test_a_worse_one_is_not_better_and_an_equal_one_asks_for_rows(runs: Runs) -> None:
     candidate, in_place = runs
     assert "worse than what is in place" in failed(gate.judge(in_place, candidate))["better"]
-    reason = failed(gate.judge(candidate, candidate))["better"]
-    assert "no difference shown" in reason
+    equal = gate.judge(candidate, candidate)
+    assert equal.answer == "not enough evidence"
+    assert 100 < equal.more_rows["better"] < 2000
+    assert str(equal).endswith(f"better: about {equal.more_rows['better']:,} more rows")
 
 
-def test_not_worse_and_cheaper_passes(runs: Runs, tmp_path: Path) -> None:
-    candidate, _ = runs
-    quick = tmp_path / "quick"
-    quick.mkdir()
+def times(folder: Path, count: int) -> None:
+    """The rows of a run, again and again."""
+    file = folder / record.ROWS_FILE
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    more = [
+        {**row, "line": row["line"] + n * len(rows), "text": f"{n} {row['text']}"}
+        for n in range(count)
+        for row in rows
+    ]
+    file.write_text("".join(json.dumps(row) + "\n" for row in more))
+    edit(folder, lambda run: run["asked"].update(rows=len(more)))
+
+
+def copy(folder: Path, to: Path) -> Path:
+    to.mkdir()
     for file in (record.RUN_FILE, record.ROWS_FILE):
-        (quick / file).write_bytes((candidate / file).read_bytes())
+        (to / file).write_bytes((folder / file).read_bytes())
+    return to
+
+
+def test_not_worse_and_cheaper_passes_after_enough_rows(runs: Runs, tmp_path: Path) -> None:
+    candidate, _ = runs
+    quick = copy(candidate, tmp_path / "quick")
     edit(candidate, lambda run: run["cost"].update(tokens=1000))
     edit(quick, lambda run: run["cost"].update(tokens=500))
+    few = gate.judge(quick, candidate)
+    assert few.answer == "not enough evidence"
+    for folder in (quick, candidate):
+        times(folder, 1 + -(-few.more_rows["better"] // 80))
+    edit(candidate, lambda run: run["cost"].update(tokens=10_000))
+    edit(quick, lambda run: run["cost"].update(tokens=5000))
     verdict = gate.judge(quick, candidate)
     assert verdict.passed, str(verdict)
     assert "cheaper (0.50 of its tokens a row)" in str(verdict)
+
+
+def test_equal_ones_are_not_better_after_enough_rows(runs: Runs, tmp_path: Path) -> None:
+    candidate, _ = runs
+    other = copy(candidate, tmp_path / "other")
+    rows = 80 + gate.judge(other, candidate).more_rows["better"]
+    for folder in (other, candidate):
+        times(folder, -(-rows // 80))
+    verdict = gate.judge(other, candidate)
+    assert verdict.answer == "not better"
+    assert "no gain of 0.01" in failed(verdict)["better"]
+    assert verdict.more_rows == {}
+
+
+def test_the_second_candidate_on_the_same_rows_is_asked_for_more(
+    runs: Runs, tmp_path: Path
+) -> None:
+    first = gate.judge(*runs)
+    second = copy(runs[0], tmp_path / "second")
+    edit(second, lambda run: run["asked"]["fingerprints"].update(adapter="another"))
+    assert gate.judge(second, runs[1]).gain.candidate == 2
+    again = gate.judge(*runs)
+    assert first.gain == again.gain
+    assert again.gain.candidate == 1
+    assert gate.judge(second, runs[1]).gain.evidence.alpha < again.gain.evidence.alpha
+
+
+@pytest.mark.parametrize("task", ["sentiment", "classification"])
+def test_rows_that_were_never_judged_begin_anew(runs: Runs, tmp_path: Path, task: str) -> None:
+    gate.judge(*runs)
+    other, base = copy(runs[0], tmp_path / "other"), copy(runs[1], tmp_path / "other-base")
+    for folder in (other, base):
+        times(folder, 1)
+        edit(folder, lambda run: run["asked"].update(task_name=task))
+    edit(other, lambda run: run["asked"]["fingerprints"].update(adapter="another"))
+    assert gate.judge(other, base).gain.candidate == 1
+
+
+def flip(folder: Path, share: float) -> None:
+    """Make a share of the answers wrong."""
+    file = folder / record.ROWS_FILE
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    for row in rows[: round(share * len(rows))]:
+        row["answer"] = "negative" if row["reference"] == "positive" else "positive"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_harm_elsewhere_is_found_ruled_out_or_asked_about(runs: Runs, tmp_path: Path) -> None:
+    same, before = copy(runs[0], tmp_path / "same"), copy(runs[0], tmp_path / "before")
+    pair = (same, before)
+    asked = gate.judge(*runs, also=[pair])
+    assert asked.answer == "not enough evidence"
+    (name,) = asked.more_rows
+    assert name.startswith("elsewhere 1, sentiment on")
+    for folder in pair:
+        times(folder, 1 + -(-asked.more_rows[name] // 80))
+    assert gate.judge(*runs, also=[pair]).answer == "better"
+    flip(same, 0.2)
+    harmed = gate.judge(*runs, also=[pair])
+    assert harmed.answer == "not better"
+    assert "loses more than 0.03" in failed(harmed)[name]
+    with pytest.raises(InputError, match="says not better"):
+        promotion.promote(*runs, harmed)
+
+
+def test_elsewhere_wants_the_same_adapter_conditions_and_answers(
+    runs: Runs, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="judged the bare base, and mine is to be promoted"):
+        gate.judge(*runs, also=[(runs[1], runs[0])])
+    same = copy(runs[0], tmp_path / "same")
+    edit(same, lambda run: run["asked"]["fingerprints"].update(base="another"))
+    assert gate.judge(*runs, also=[(same, runs[1])]).answer == "not better"
+    edit(same, lambda run: run["asked"]["fingerprints"].update(
+        record.read(runs[0]).settings.fingerprints))  # fmt: skip
+    edit(same, lambda run: run.update(failed=20))
+    failures = failed(gate.judge(*runs, also=[(same, runs[1])]))
+    assert list(failures.values()) == ["25.0% of the rows have no answer"]
+
+
+def few_rows(folder: Path, adapter: Path, records: list[dict[str, Any]]) -> Runs:
+    file = write_rows(folder / "few.jsonl", records)
+    engine = Judge({"mine": fingerprint_of(adapter)})
+    for name in ("base", "mine"):
+        plan = run_plan("sentiment", file, None if name == "base" else name)
+        runner.run(plan, engine, folder / f"few-{name}")
+        baseline.add(folder / f"few-{name}", folder)
+    return folder / "few-mine", folder / "few-base"
+
+
+FEW = {
+    "one row": [{"text": "positive odd", "label": "positive"}],
+    "one row of a class": [
+        {"text": f"positive odd {i}", "label": "negative" if i == 7 else "positive"}
+        for i in range(30)
+    ],
+    "all rows alike": [{"text": "positive odd", "label": "positive"}] * 30,
+    "no row on which they differ": [
+        {"text": f"positive even {i}", "label": "positive"} for i in range(30)
+    ],
+    "all wrong": [{"text": f"positive even {i}", "label": "negative"} for i in range(30)],
+}
+
+
+@pytest.mark.parametrize("name", FEW)
+def test_odd_rows_get_a_sentence(tmp_path: Path, adapter: Path, name: str) -> None:
+    verdict = gate.judge(*few_rows(tmp_path, adapter, FEW[name]))
+    assert verdict.answer in {"better", "not better", "not enough evidence"}
+    assert json.loads(json.dumps(verdict.record(tmp_path / "few-mine", tmp_path / "few-base")))
+    if name in {"one row", "no row on which they differ"}:
+        assert verdict.more_rows["better"] > 10
+        assert "more rows" in str(verdict)
 
 
 BREAKS: dict[str, Callable[[dict[str, Any]], object]] = {
@@ -110,7 +251,9 @@ BREAKS: dict[str, Callable[[dict[str, Any]], object]] = {
 @pytest.mark.parametrize("name", BREAKS)
 def test_every_other_reason(runs: Runs, name: str) -> None:
     edit(runs[0], BREAKS[name])
-    assert list(failed(gate.judge(*runs))) == [name]
+    verdict = gate.judge(*runs)
+    assert list(failed(verdict)) == [name]
+    assert verdict.answer == "not better"
 
 
 def test_few_rows_do_not_judge_a_slice(runs: Runs) -> None:
@@ -147,10 +290,14 @@ def test_written_answers_must_be_there_and_vary(tmp_path: Path) -> None:
 def test_promotion_writes_who_won_on_which_rows_and_the_temperature(
     runs: Runs, adapter: Path
 ) -> None:
-    entry = promotion.promote(*runs, gate.judge(*runs))
+    entry = promotion.promote(*runs, gate.judge(*runs), by="Ada", why="it reads reviews better")
     assert [e.adapter for e in Promotions().current("sentiment")] == ["mine"]
     assert entry.evidence["rows"] == 80
     assert entry.evidence["before"] == "base"
+    assert entry.evidence["by"] == "Ada"
+    assert entry.evidence["why"] == "it reads reviews better"
+    assert entry.evidence["answer"] == "better"
+    assert entry.evidence["gain"]["candidate"] == 1
     assert entry.evidence["figures"]["accuracy"] == [0.5, 1.0, "better"]
     heat = json.loads((adapter / CALIBRATION).read_text())
     assert heat["temperature"] == record.read(runs[0]).chosen.temperature.value
@@ -160,7 +307,7 @@ def test_what_failed_is_promoted_only_with_a_reason(runs: Runs) -> None:
     candidate, in_place = runs
     edit(candidate, BREAKS["answers"])
     verdict = gate.judge(candidate, in_place)
-    with pytest.raises(InputError, match=r"did not pass the gate \(answers"):
+    with pytest.raises(InputError, match=r"says not better \(answers"):
         promotion.promote(candidate, in_place, verdict)
     entry = promotion.promote(candidate, in_place, verdict, "the rows are hard to read")
     assert entry.evidence["forced"] == "the rows are hard to read"
@@ -173,3 +320,63 @@ def test_a_changed_adapter_and_the_base_are_not_promoted(runs: Runs, adapter: Pa
     (adapter / ADAPTER_WEIGHTS).write_text("trained again")
     with pytest.raises(InputError, match="has changed since it was judged"):
         promotion.promote(*runs, verdict)
+
+
+def command(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
+    monkeypatch.setattr(sys, "argv", ["evaluation", *map(str, words)])
+    with pytest.raises(SystemExit) as ended:
+        terminal.run(app)
+    return int(ended.value.code or 0)
+
+
+def test_the_command_has_a_code_for_each_answer(
+    runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    candidate, base = runs
+    same = copy(candidate, tmp_path / "same")
+    assert command(monkeypatch, "gate", candidate, base) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "better"
+    assert command(monkeypatch, "gate", base, candidate, "--json") == 1
+    assert json.loads(capsys.readouterr().out)["answer"] == "not better"
+    also = ["--also", same, candidate, "--also", candidate, base]
+    assert command(monkeypatch, "gate", candidate, base, *also, "--json") == 3
+    found = json.loads(capsys.readouterr().out)
+    assert found["answer"] == "not enough evidence"
+    assert [other["evidence"]["answer"] for other in found["others"]] == [
+        "not enough evidence", "better",
+    ]  # fmt: skip
+    assert sum(found["more_rows"].values()) > 50
+    assert command(monkeypatch, "promote", candidate, base, *also) == 1
+    assert "says not enough evidence" in capsys.readouterr().err
+    said = ["--by", "Ada", "--why", "it is better"]
+    assert command(monkeypatch, "promote", candidate, base, *said) == 0
+    assert command(monkeypatch, "rollback", "sentiment", "--by", "Bo", "--why", "a try") == 0
+    last = Promotions().history()[-1]
+    assert (last.action, last.evidence) == ("rollback", {"by": "Bo", "why": "a try"})
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["gate", "nowhere", "nowhere"], "nowhere holds no evaluation run"),
+        (["gate", "mine", "base", "--also", "nowhere", "base"], "holds no evaluation run"),
+        (["gate", "mine", "base", "--also", "mine"], "1 follow the first two"),
+        (["gate", "mine", "base", "mine", "base"], "Name the folders of"),
+        (["promote", "mine", "base", "--also"], "0 follow the first two"),
+    ],
+)
+def test_mistakes_get_a_sentence(
+    runs: Runs, words: list[str], said: str, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(runs[0].parent)
+    assert command(monkeypatch, *words) == 1
+    printed = capsys.readouterr()
+    assert said in printed.err
+    assert printed.out == ""
+
+
+def test_a_damaged_list_of_candidates_is_named(runs: Runs, home: Path) -> None:
+    (home / "candidates.sqlite").write_text("no database, a text that is long enough to be read")
+    with pytest.raises(InputError, match=r"candidates.sqlite, which counts the adapters"):
+        gate.judge(*runs)
