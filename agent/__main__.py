@@ -18,7 +18,7 @@ from typing import Annotated, Any
 
 import typer
 
-from agent.batch.commands import batch
+from agent.batch.commands import batch, time_left
 from agent.cleaning import clean
 from agent.events import (
     Event,
@@ -306,8 +306,9 @@ class _Drawing:
                 self._doubts.append(message)
             case Notice(message=message):
                 aside(message)
-            case Progress(kind=kind, done=done, total=total):
-                aside(PROGRESS[kind].format(done=done, total=total))
+            case Progress(kind=kind, done=done, total=total, seconds_left=left):
+                rest = "" if left is None else f" · {time_left(left)} left"
+                aside(PROGRESS[kind].format(done=done, total=total) + rest)
             case TextDelta(text=text):
                 if not self._stands:
                     print(text, end="", flush=True)

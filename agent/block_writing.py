@@ -12,6 +12,7 @@ from agent.cleaning import clean_or_none
 from agent.events import AT_BEGIN, BlockTexts, Event, Notice, Place, Progress, TextDelta
 from agent.formatting import found_again
 from agent.line_breaks import unbroken
+from agent.pace import Pace
 from agent.step_run import StepRun, finished
 from agent.writing import MANY, OUT_OF_TOKENS, looped_notice, not_kept_notice, write_core
 from documents import Block, framed_together, joined
@@ -44,6 +45,7 @@ class _Written:
 
     text: str
     blocks: list[str]
+    pace: Pace
     place: Place = AT_BEGIN
     usages: list[Usage] = field(default_factory=list)
     done: int = 0  # sentences
@@ -57,19 +59,19 @@ class _Written:
 
 def write_blocks(run: StepRun) -> Iterator[Event]:
     """Yield the events of a step that works on files, behind StepStarted."""
-    done = _Written(run.begun[: run.place.text], _stands(run))
-    if done.text:
-        yield TextDelta(run.index, done.text)
     frames = list(framed_together(run.turn.documents))
     owners = [document for document in run.turn.documents for _ in document.blocks]
     cut = [_cut(run, frame.block) for frame in frames]
-    total = sum(bool(segment.core) for parts in cut for segment in parts)
+    pace = Pace(run.index, sum(bool(segment.core) for parts in cut for segment in parts))
+    done = _Written(run.begun[: run.place.text], _stands(run), pace)
+    if done.text:
+        yield TextDelta(run.index, done.text)
     done.done = sum(bool(one.core) for parts in cut[: len(done.blocks)] for one in parts)
     for number in range(len(done.blocks), len(frames)):
         frame, owner = frames[number], owners[number]
         done.place = Place(number, len(done.text))
         _, broken = unbroken(frame.block)
-        given = broken((yield from _worked_on(run, cut[number], total, done)))
+        given = broken((yield from _worked_on(run, cut[number], done)))
         shown = frame.around(owner.untagged(frame.block, given))
         yield TextDelta(run.index, shown)
         done.text += shown
@@ -92,7 +94,7 @@ def _cut(run: StepRun, block: Block) -> list[segments.Segment]:
 
 
 def _worked_on(
-    run: StepRun, parts: Sequence[segments.Segment], total: int, done: _Written
+    run: StepRun, parts: Sequence[segments.Segment], done: _Written
 ) -> Generator[Event, None, str]:
     """What becomes of a block; as far as it came where `done.ended`."""
     made = ""
@@ -100,8 +102,8 @@ def _worked_on(
         made += part.before
         if part.core:
             done.done += 1
-            if total >= MANY:
-                yield Progress(run.index, "part", done.done, total)
+            if done.pace.total >= MANY:
+                yield done.pace.begins(done.done)
             left = run.tokens_left - sum(usage.tokens for usage in done.usages)
             if left <= 0:
                 done.usages.append(OUT_OF_TOKENS)

@@ -108,12 +108,16 @@ class TextDelta:
 class Progress:
     """What a step that takes long is at: so many `prompt` tokens are read, or `part`s;
     its `adapter` is being loaded; so many `others` are answered at the same time.
+
+    Attributes:
+        seconds_left: until its parts are done; None where that cannot be told.
     """
 
     index: int
     kind: Literal["prompt", "part", "adapter", "others"]
     done: int
     total: int
+    seconds_left: float | None = None
 
 
 @dataclass(frozen=True)

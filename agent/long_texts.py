@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from functools import partial
 from typing import TypeVar
 
 from agent.choosing import probabilities, score_labels
-from agent.events import AT_BEGIN, Event, Notice, Place, Progress, Source, Sources, TextDelta
+from agent.events import AT_BEGIN, Event, Notice, Place, Source, Sources, TextDelta
+from agent.pace import Pace
 from agent.parts import Span, cut, sentences
 from agent.sources import Places
 from agent.step_run import StepRun, finished
@@ -50,18 +51,34 @@ def answer(run: StepRun) -> Iterator[Event]:
     Raises:
         TooLong: there are too many parts.
     """
+    assert run.task.parts
     language = languages.detect(run.content)
     frame = _count(run, "")  # which every count has
-    parts = cut(run.content, language, _most(run), lambda text: _count(run, text) - frame)
-    if len(parts) < (run.task.count(run.step.slots) or 0):
-        parts = list(_of_sentences(run, language))
-    if len(parts) > MAX_PARTS:
+    most = _most(run)
+    count = run.task.count(run.step.slots)
+    in_parts = partial(
+        cut,
+        run.content,
+        language,
+        most,
+        lambda text: _count(run, text) - frame,
+        pieces=count or _of_choice(run, run.task.parts.pieces, 1),
+        exactly=count is not None,
+    )
+    pieces = in_parts(size=_of_choice(run, run.task.parts.shorter, most))
+    if _number(pieces) > MAX_PARTS:
+        pieces = in_parts(size=most)
+    if (parts := _number(pieces)) > MAX_PARTS:
         raise TooLong(
-            f"The text has {len(parts):,} parts of {_most(run):,} tokens; at most {MAX_PARTS:,} "
+            f"The text has {parts:,} parts of {most:,} tokens; at most {MAX_PARTS:,} "
             "are read. Send it in several requests."
         )
     places = Places(run.content, language, _pages(run))
-    yield from (_choose if run.task.kind == "choose" else _write)(run, parts, places)
+    yield from (_choose if run.task.kind == "choose" else _write)(run, pieces, places)
+
+
+def _number(pieces: Sequence[Sequence[Span]]) -> int:
+    return sum(len(piece) for piece in pieces)
 
 
 def _pages(run: StepRun) -> list[tuple[int, int]]:
@@ -76,23 +93,6 @@ def _pages(run: StepRun) -> list[tuple[int, int]]:
     return begins
 
 
-def _of_sentences(run: StepRun, language: str) -> Iterator[Span]:
-    """As many parts as the answer is to have pieces, of whole sentences and about equally long;
-    fewer where there are not so many sentences.
-    """
-    whole = Span(0, len(run.content))
-    found = [one for one in sentences(run.content, whole, language) if one.of(run.content).strip()]
-    wanted = min(run.task.count(run.step.slots) or 1, len(found))
-    begin = 0
-    for number in range(1, wanted + 1):
-        left = wanted - number  # each of the others gets a sentence, too
-        fair = found[begin].begin + (len(run.content) - found[begin].begin) / (left + 1)
-        ends = range(begin + 1, len(found) - left + 1)
-        end = min(ends, key=lambda end: abs(found[end - 1].end - fair)) if left else len(found)
-        yield Span(found[begin].begin, found[end - 1].end)
-        begin = end
-
-
 def _count(run: StepRun, text: str) -> int:
     return run.engine.count_tokens(({"role": "user", "content": text},))
 
@@ -100,8 +100,7 @@ def _count(run: StepRun, text: str) -> int:
 def _most(run: StepRun) -> int:
     """Tokens of a part: as many as the task reads well, and as fit."""
     assert run.task.parts
-    tokens = _of_choice(run, run.task.parts.shorter, run.task.parts.tokens)
-    return max(1, min(tokens, _room(run)))
+    return max(1, min(run.task.parts.tokens, _room(run)))
 
 
 def _room(run: StepRun) -> int:
@@ -121,6 +120,7 @@ class _Written:
     """
 
     text: str
+    pace: Pace
     pieces: list[tuple[Span, Span]] = field(default_factory=list)
     read: int = 0
     tokens: int = 0
@@ -134,21 +134,22 @@ class _Written:
         return last is OUT_OF_TOKENS or (last is not None and last.stopped in {"stop", "time"})
 
 
-def _write(run: StepRun, parts: Sequence[Span], places: Places) -> Iterator[Event]:
+def _write(run: StepRun, pieces: Sequence[Sequence[Span]], places: Places) -> Iterator[Event]:
     assert run.task.parts
+    parts = _number(pieces)
     mark = _of_choice(run, run.task.parts.marks, "")
-    done = _Written(run.begun[: run.place.text], place=run.place)
+    done = _Written(run.begun[: run.place.text], Pace(run.index, parts), place=run.place)
     if done.text:
         yield TextDelta(run.index, done.text)
         done.pieces.append((Span(0, len(done.text)), Span(0, run.place.content)))
     count = run.task.count(run.step.slots)
-    for group in _groups(parts, count or _of_choice(run, run.task.parts.pieces, 1)):
+    for group in pieces:
         source = Span(group[0].begin, group[-1].end)
         if source.end <= run.place.content:  # it was written before
             done.read += len(group)
             continue
         done.place, read = Place(source.begin, len(done.text)), done.read
-        piece = yield from _condensed(run, group, len(parts), done)
+        piece = yield from _condensed(run, group, done)
         if done.cut_short:
             break
         if count and not mark:  # sentences were counted
@@ -167,17 +168,20 @@ def _write(run: StepRun, parts: Sequence[Span], places: Places) -> Iterator[Even
         if used.stopped == "length" and done.tokens >= run.tokens_left:
             done.usages.append(OUT_OF_TOKENS)
             break
-    yield from _end(run, done, len(parts), places)
+    yield from _end(run, done, pieces, places)
 
 
-def _end(run: StepRun, done: _Written, parts: int, places: Places) -> Iterator[Event]:
+def _end(
+    run: StepRun, done: _Written, pieces: Sequence[Sequence[Span]], places: Places
+) -> Iterator[Event]:
     looped = sum(usage.stopped == "loop" for usage in done.usages)
     if looped:
         yield looped_notice(run.index, looped)
     count = run.task.count(run.step.slots)
-    if count and parts < count:  # each is a sentence then
-        message = f"The text has {parts} sentences, too few for {count}."
-        yield Notice(run.index, "fewer", message, {"sentences": parts, "count": count}, after=True)
+    if count and len(pieces) < count:  # each is a sentence then
+        numbers = {"sentences": len(pieces), "count": count}
+        message = f"The text has {len(pieces)} sentences, too few for {count}."
+        yield Notice(run.index, "fewer", message, numbers, after=True)
     usages = [*done.usages[:-1], replace(done.usages[-1], stopped="end")]
     result = finished(run, done.text, done.usages if done.cut_short else usages, place=done.place)
     assert run.task.parts
@@ -190,19 +194,17 @@ def _end(run: StepRun, done: _Written, parts: int, places: Places) -> Iterator[E
         for sentence in sentences(done.text, piece, language)
         if sentence.of(done.text).strip()
     ]
-    yield Sources(run.index, done.read, parts, tuple(found))
+    yield Sources(run.index, done.read, _number(pieces), tuple(found))
 
 
-def _condensed(
-    run: StepRun, group: Sequence[Span], parts: int, done: _Written
-) -> Generator[Event, None, str]:
+def _condensed(run: StepRun, group: Sequence[Span], done: _Written) -> Generator[Event, None, str]:
     """A group of parts as one piece of the answer; unfinished where `done.cut_short` says so."""
     assert run.task.parts
     whole = group[-1].end - group[0].begin >= len(run.content.rstrip())
     alone = whole and not run.task.count(run.step.slots)
     texts: list[str] = []
     for span in group:
-        yield Progress(run.index, "part", done.read + 1, parts)
+        yield done.pace.begins(done.read + 1)
         texts.append(_asked(run, span.of(run.content), run.task.parts.slots, done))
         if done.cut_short:
             return ""
@@ -248,13 +250,6 @@ def _bundles(run: StepRun, texts: Sequence[str]) -> list[list[str]]:
     return bundles
 
 
-def _groups(parts: Sequence[Span], most: int) -> Iterator[Sequence[Span]]:
-    """At most so many runs of neighbours, about equally long."""
-    count = min(most, len(parts))
-    cuts = [round(i * len(parts) / count) for i in range(count + 1)]
-    return (parts[a:b] for a, b in pairwise(cuts))
-
-
 def _of_choice(run: StepRun, values: Mapping[str, T], default: T) -> T:
     """What the task's `parts` say of the choice that a slot of the step has."""
     slots = run.task.filled(run.step.slots).values()
@@ -262,11 +257,13 @@ def _of_choice(run: StepRun, values: Mapping[str, T], default: T) -> T:
     return next((values[value] for value in chosen), default)
 
 
-def _choose(run: StepRun, parts: Sequence[Span], places: Places) -> Iterator[Event]:
+def _choose(run: StepRun, pieces: Sequence[Sequence[Span]], places: Places) -> Iterator[Event]:
+    parts = [part for piece in pieces for part in piece]
     usages: list[Usage] = []
     votes: list[tuple[Source, dict[str, float], int]] = []
+    pace = Pace(run.index, len(parts))
     for number, span in enumerate(parts, 1):
-        yield Progress(run.index, "part", number, len(parts))
+        yield pace.begins(number)
         choice = score_labels(run, span.of(run.content).strip())
         usages.append(choice.usage)
         if choice.usage.stopped != "end":

@@ -10,6 +10,7 @@ from functools import partial
 
 from agent import segments, verbatim
 from agent.events import Event, Notice, Place, Progress, TextDelta
+from agent.pace import Pace
 from agent.step_run import CUT_SHORT, StepRun, finished
 from engine.interface import Delta, PrefillProgress, Usage, WriteReply, WriteRequest
 from tasks.spec import Decoding, Message
@@ -84,6 +85,7 @@ def _write_segments(
     left, core, end, number = run.tokens_left, 0, 0, 0
     every = list(_segments(run))
     total = sum(bool(segment.core) for segment in every)
+    pace = Pace(run.index, total)
     for segment in every:
         number += bool(segment.core)
         core = end + len(segment.before)
@@ -97,7 +99,7 @@ def _write_segments(
                 if not going_on:
                     yield core
                 if total >= MANY:
-                    yield Progress(run.index, "part", number, total)
+                    yield pace.begins(number)
                 if left == 0:
                     yield OUT_OF_TOKENS
                     return

@@ -20,7 +20,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from itertools import accumulate
+from itertools import accumulate, groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,20 +30,20 @@ import typer
 from agent.agent import Agent
 from agent.build import build_agent
 from agent.events import StepFinished
+from agent.options import TurnOptions
 from agent.plan import Step
 from agent.step_run import StepRun, TurnContext
 from agent.steps import run_step
 from core.settings import load_settings
 from core.terminal import aside
 from evaluation.text_metrics import rouge, unsupported
+from tasks.spec import SlotValue
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-TOGETHER = 4  # texts asked about at one time
-FACT = """# The {what}
-
-{name} opened the {what} of the project in {year}. It took {name} three years of talks with the \
-owners of the building before the {what} could be opened, and the people who worked for the \
-project had asked for it all that time. Since {name} opened it in {year}, the {what} has been \
+TOGETHER = 15  # texts asked about at one time
+FACT = """{name} opened the {what} of the project in {year}. It took {name} three years of talks \
+with the owners of the building before the {what} could be opened, and the people who worked for \
+the project had asked for it all that time. Since {name} opened it in {year}, the {what} has been \
 used by everybody who takes part, and no decision of that time has changed the work as much."""
 NAMES = [
     "Quellmann",
@@ -81,7 +82,7 @@ def ask(
     to: Annotated[Path, typer.Option(help="a line for each text")],
     texts: Annotated[int, typer.Option(help="how many long texts")] = 30,
     words: Annotated[int, typer.Option(help="of each text, at least")] = 3200,
-    count: Annotated[int, typer.Option(help="bullets of each summary")] = 24,
+    count: Annotated[int, typer.Option(help="bullets of each summary; 0 asks for none")] = 24,
     profile: Annotated[str, typer.Option()] = "starter",
 ) -> None:
     """Have every text summarized in parts, and its first window at once."""
@@ -141,19 +142,22 @@ def _compose(files: list[Path], count: int, words: int) -> Iterator[LongText]:
         while sum(len(row["document"].split()) for row in documents) < words:
             documents.append(pool[len(documents)])
         blocks = [
-            block
+            (f"# Chapter {number}", block)
             for number, row in enumerate(documents, 1)
-            for block in [f"# Chapter {number}", *row["document"].split("\n\n")]
+            for block in row["document"].split("\n\n")
         ]
-        ends = list(accumulate(len(block.split()) for block in blocks))
+        ends = list(accumulate(len(block.split()) for _, block in blocks))
         names, years = rng.sample(NAMES, 6), rng.sample(range(1801, 1899), 6)
+        whats = rng.sample(WHAT, 6)
         for place in reversed(range(6)):
-            third = place // 2
-            at = bisect_left(ends, ends[-1] * (place + 0.5) / 6)
-            fact = FACT.format(name=names[place], what=WHAT[place], year=years[place])
-            blocks.insert(max(1, at), fact)
-            made.facts.append((names[place], str(years[place]), third))
-        made.text = "\n\n".join(blocks)
+            fact = FACT.format(name=names[place], what=whats[place], year=years[place])
+            at = max(1, bisect_left(ends, ends[-1] * (place + 0.5) / 6))
+            blocks.insert(at, (f"# The {whats[place]}", fact))
+            made.facts.append((names[place], str(years[place]), place // 2))
+        made.text = "\n\n".join(
+            "\n\n".join([heading, *(block for _, block in section)])
+            for heading, section in groupby(blocks, itemgetter(0))
+        )
         made.reference = " ".join(row["summary"] for row in documents)
         yield made
 
@@ -164,13 +168,15 @@ def _answered(agent: Agent, made: LongText, count: int) -> dict[str, Any]:
     window = made.text
     while agent.engine.count_tokens(({"role": "user", "content": window},)) > room:
         window = window[: int(len(window) * 0.97)]
+    slots: dict[str, SlotValue] = {"length": "bullets"}
+    slots |= {"count": str(count)} if count else {}
     run = StepRun(
         engine=agent.engine,
         task=task,
         index=0,
-        step=Step(task.name, 1.0, {"length": "bullets", "count": str(count)}),
+        step=Step(task.name, 1.0, slots),
         content=made.text,
-        turn=TurnContext(explain=False),
+        turn=TurnContext(explain=False, options=TurnOptions(batch="long texts")),
     )
     at_once = replace(run, task=task.model_copy(update={"parts": None}), content=window)
     return {

@@ -132,8 +132,8 @@ class Parts(_Strict):
     Attributes:
         above: a text of no more tokens is read at once, where it fits beside prompt and answer.
         tokens: of a part at most.
-        shorter: choice of a slot -> tokens of a part, and above which there are parts, where the
-            answer is to have pieces.
+        shorter: choice of a slot -> tokens of a part, about, and above which there are parts,
+            where the answer is to have pieces.
         slots: slot -> value, as each part is asked about, and several parts' answers together.
         pieces: choice of a slot -> how many pieces the whole answer has; 1 where it is not named.
         marks: choice of a slot -> what stands before each piece, on a line of its own then.

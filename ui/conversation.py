@@ -79,6 +79,7 @@ class StepView(_Data):
     sources: Sources | None = None
     blocks: BlockTexts | None = None
     progress: tuple[str, int, int] | None = None  # what is counted, how many, of how many
+    seconds_left: float | None = None
 
     @classmethod
     def of(cls, record: StepRecord) -> StepView:
@@ -111,6 +112,7 @@ class StepView(_Data):
         )
         if progress := record.progress:
             view.progress = (progress.kind, progress.done, progress.total)
+            view.seconds_left = progress.seconds_left
         if result:
             view.place = result.place
             view.labels, view.fingerprints = result.labels, result.fingerprints

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any
 
+from agent.batch.commands import time_left
 from agent.step_run import CUT_SHORT
 from tasks.spec import Both, TaskSpec
 from ui import markdown
@@ -189,11 +190,13 @@ def _foot(turn: TurnView, tasks: Tasks, targets: Targets, latest: bool) -> str:
 
 def _progress(turn: TurnView) -> str:
     """How far the step that runs is with what takes long."""
-    counted = next((step.progress for step in turn.steps if step.progress), None)
-    if counted is None:
+    at_work = next((step for step in turn.steps if step.progress), None)
+    if at_work is None or at_work.progress is None:
         return ""
-    kind, done, total = counted
+    kind, done, total = at_work.progress
     said = say(f"progress.{kind}", done=f"{done:,}", total=f"{total:,}")
+    if at_work.seconds_left is not None:
+        said += " · " + say("progress.left", left=time_left(at_work.seconds_left))
     return f'<span class="pb-progress">{said}</span>'
 
 

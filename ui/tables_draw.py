@@ -53,7 +53,7 @@ def draw_progress(kept: KeptTable) -> str:
     if state == "running" and progress.rows_per_second:
         parts.append(say("tables.rate", rate=f"{progress.rows_per_second:.1f}"))
     if state == "running" and progress.seconds_left:
-        parts.append(say("tables.left", left=time_left(progress.seconds_left)))
+        parts.append(say("progress.left", left=time_left(progress.seconds_left)))
     error = f'<p class="pb-table-error">{escape(kept.error)}</p>' if kept.error else ""
     return f"""<div class="pb-progress" data-state="{state}">
 <p role="status">{say(f"tables.state.{state}", position=kept.position)}</p>

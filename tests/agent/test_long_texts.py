@@ -221,6 +221,16 @@ def test_far_too_many_parts_are_refused_with_their_number() -> None:
         list(run_step(work(FakeEngine(), "summarization", "word " * 20_000, tokens=16)))
 
 
+def test_bullets_of_a_book_are_made_of_longer_parts_where_there_would_be_too_many() -> None:
+    run = work(FirstSentence(), "summarization", "Two short words. " * 6000, tokens=400)
+    assert run.task.parts
+    smaller = run.task.parts.model_copy(update={"shorter": {"bullets": 16}})
+    run = replace(run, task=run.task.model_copy(update={"parts": smaller}))
+    events = list(run_step(replace(run, step=Step("summarization", 1.0, {"length": "bullets"}))))
+    assert only(events, Sources)[0].parts == 8 * 6  # 18,000 tokens
+    assert len(only(events, StepFinished)[0].text.splitlines()) == 8
+
+
 def test_a_book_is_not_counted_whole_to_be_found_long() -> None:
     class Counting(FirstSentence):
         longest = 0
