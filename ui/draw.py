@@ -14,17 +14,20 @@ from ui.bars import draw_bars, percent
 from ui.better import draw_better
 from ui.conversation import Conversation, StepView, TurnView
 from ui.icons import icon
+from ui.markdown_pieces import pieces
 from ui.quality import draw_notices, expected, sureness
 from ui.route import answered_by, draw_why, name_of, names_of
 from ui.sources import draw_sources
 from ui.translated_files import draw_translated_files
-from ui.versions import draw_earlier, draw_versions
+from ui.versions import draw_earlier, draw_left_out, draw_versions
 from ui.words import phrase, say, show, words
 
 GradioMessage = dict[str, Any]  # of a chat
 GradioContent = dict[str, Any]  # a part of a message
 Tasks = Mapping[str, TaskSpec]
 
+# Pieces of an answer that are drawn: a browser with a megabyte of Markdown to lay out stands still.
+FIRST_PIECES, MORE_PIECES, LAST_PIECES = 10, 20, 3
 MAX_REQUEST_SHOWN = 20_000  # characters of a request; the whole of it is still answered
 
 
@@ -145,7 +148,7 @@ def _step(index: int, step: StepView, turn: TurnView, tasks: Tasks) -> Iterator[
     if step.labels:
         yield _html(draw_bars(step, tasks.get(step.task)))
     elif step.text and not step.sources:
-        yield _text(markdown.with_table_heads(step.text) if step.blocks else step.text)
+        yield from _written(step, turn)
     if step.sources:
         yield _html(draw_sources(step.sources, step.text, tasks.get(step.task)))
     if step.blocks and step.blocks.texts:
@@ -154,6 +157,25 @@ def _step(index: int, step: StepView, turn: TurnView, tasks: Tasks) -> Iterator[
         yield _html(draw_translated_files(turn, index, language))
     if doubts := draw_notices(step.notices, after=True):
         yield _html(doubts)
+
+
+def _written(step: StepView, turn: TurnView) -> Iterator[GradioContent]:
+    """The text of a step; of a very long one the beginning, as much more as was asked for, and the
+    end.
+    """
+    every = pieces(step.text)
+    head = FIRST_PIECES + MORE_PIECES * turn.unfolded
+    left = every[head:-LAST_PIECES]
+    for piece in every[:head] if left else every:
+        yield _piece(piece, step)
+    if left:
+        yield _html(draw_left_out(turn, every[head : head + MORE_PIECES][: len(left)], left))
+        for piece in every[-LAST_PIECES:]:
+            yield _piece(piece, step)
+
+
+def _piece(text: str, step: StepView) -> GradioContent:
+    return _text(markdown.with_table_heads(text) if step.blocks else text)
 
 
 def _step_head(index: int, step: StepView, turn: TurnView, tasks: Tasks) -> str:
