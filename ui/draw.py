@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 from agent.step_run import CUT_SHORT
+from tasks import languages
 from tasks.spec import Both, TaskSpec
 from ui import markdown
 from ui.answer_as import Targets, draw_plans, draw_skills
@@ -201,7 +202,10 @@ def _foot(turn: TurnView, tasks: Tasks, targets: Targets, latest: bool) -> str:
     again = draw_skills(turn, tasks, targets) if latest and turn.steps else ""
     if turn.offers:
         return draw_plans(turn, tasks, targets, latest) + _actions(turn, latest) + again
-    error = _error(turn, latest) if turn.status == "failed" else ""
+    error = ""
+    if turn.status == "failed":
+        asks = turn.error_kind == "AsksBack"
+        error = _asks(turn, tasks) if asks else _error(turn, latest)
     more = _plain_button("more", turn, "end.more") if latest and turn.goes_on else ""
     why = say(f"end.{turn.stopped}") if turn.stopped in CUT_SHORT else ""
     ended = f'<p class="pb-note">{why} {more}</p>' if why else ""
@@ -223,26 +227,37 @@ def _error(turn: TurnView, latest: bool) -> str:
     key = f"error.{turn.error_kind}"
     advice = phrase(key if key in words() else "error.other")
     # The Chinese sentence says what happened and what to do; English has the error's own message.
-    sentences = Both(en=f"{turn.error} {advice.en}".strip(), zh=advice.zh)
-    asks = turn.error_kind == "AsksBack"
-    detail = _detail(turn.error, folded=not asks) if turn.error else ""
-    retry = _plain_button("retry", turn, "error.again") if latest and not asks else ""
-    look, title = ("pb-error pb-asks", "asks.title") if asks else ("pb-error", "error.title")
+    said = show(Both(en=f"{turn.error} {advice.en}".strip(), zh=advice.zh))
+    own = f'<p lang="en">{escape(turn.error)}</p>'
+    detail = f'<details class="pb-detail"><summary>{say("error.detail")}</summary>{own}</details>'
+    retry = _plain_button("retry", turn, "error.again") if latest else ""
     return (
-        f'<div class="{look}" role="alert"><strong>{say(title)}</strong>'
-        f"<p>{show(sentences)}</p>{detail}"
+        f'<div class="pb-error" role="alert"><strong>{say("error.title")}</strong>'
+        f"<p>{said}</p>{detail if turn.error else ''}"
         f'<p class="pb-choices">{retry}{_plain_button("edit", turn, "error.change")}</p></div>'
     )
 
 
-def _detail(message: str, folded: bool) -> str:
-    """The error's own message on the Chinese page: a question is in the request's language, and
-    everything else in English, behind a press.
-    """
-    own = f'<p class="pb-detail" lang="zh">{escape(message)}</p>'
-    if not folded:
-        return own
-    return f'<details class="pb-detail"><summary>{say("error.detail")}</summary>{own}</details>'
+def _asks(turn: TurnView, tasks: Tasks) -> str:
+    """What is asked back, in the language of the request; all around it is in the page's."""
+    language = "zh" if languages.HAN.search(turn.error) else "en"
+    question = f'<p class="pb-question" dir="auto" lang="{language}">{escape(turn.error)}</p>'
+    helps = turn.asked_back == "help"
+    return (
+        f'<div class="pb-error pb-asks" role="alert"><strong>{say("asks.title")}</strong>'
+        f"{_commands(tasks) if helps else question}"
+        f'<p class="pb-note">{say("asks.help" if helps else "asks.advice")}</p>'
+        f'<p class="pb-choices">{_plain_button("edit", turn, "error.change")}</p></div>'
+    )
+
+
+def _commands(tasks: Tasks) -> str:
+    listed = "".join(
+        f"<li><code>/{escape(name)}</code> {show(task.title)}</li>"
+        for task in tasks.values()
+        for name in dict.fromkeys((*task.commands, task.name))
+    )
+    return f"<ul>{listed}</ul>"
 
 
 def _plain_button(act: str, turn: TurnView, name: str) -> str:
