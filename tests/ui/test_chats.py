@@ -289,4 +289,6 @@ def test_many_conversations_and_a_long_one_stay_quick(visit: Visit, quick: Any) 
     page.locator("#pb-search").fill("")
     page.locator(".pb-chat", has_text="long").click()
     expect(page.locator(".pb-said").last).to_have_text("What now?")
-    assert page.evaluate("slowest") < max(LIMIT, 4 * usual)
+    slowest = page.evaluate("slowest")
+    print(f"The page was at work for {slowest:.0f} ms at a stretch at most.")  # docs/page.md has it
+    assert slowest < max(LIMIT, 4 * usual)

@@ -111,7 +111,9 @@ def test_a_megabyte_freezes_nothing_and_loses_nothing(
     expect(more).to_be_focused()
     expect(box).to_have_value("meanwhile")
     send(page, "and now?")
-    assert page.evaluate("longest") < LIMIT
+    longest = page.evaluate("longest")
+    print(f"The page was at work for {longest:.0f} ms at a stretch at most.")  # docs/page.md has it
+    assert longest < LIMIT
     assert page.evaluate("document.querySelectorAll('*').length") < 20_000
     kept = (
         """async () => (await patchbayStore.open(location.hash.slice(1))).turns[0].steps[0].text"""
