@@ -18,6 +18,9 @@ _WORDS = re.compile(r"[^\W\d_]")
 _ROW = re.compile(r"\s*\|.*\|\s*")  # of a Markdown table
 _TAG = re.compile(r"<(?P<close>/)?(?P<name>[A-Za-z][\w-]*)[^<>\n]*?(?P<lone>/)?>")
 _LAST_TAG = re.compile(r"<[^<>\n]*>\Z")
+_HAN = re.compile(r"[\u3400-\u9fff]+")
+_RUN = re.compile(r"[\u3400-\u9fff]+|[\u3040-\u30ff]|[^\s\u3040-\u30ff\u3400-\u9fff]+|\s+")
+_MARKS = re.compile(r"[\s，。！？；、…“”‘’（）《》【】,.!?;\"]+")  # and no emoticon
 _CELL = re.compile(r"(?:\\.|`[^`\n]*`|[^|\\])+|\\")
 
 
@@ -121,15 +124,34 @@ def _has_partner(tag: re.Match[str], text: str) -> bool:
 
 
 def groups(text: str, most: int) -> list[str]:
-    """Cut a text into at most `most` runs of whole words (characters in CJK), about equal.
+    """Cut a text into at most `most` runs of whole words, about equal.
 
     Joined again they give the text back.
     """
-    words = re.findall(
-        r"\s*(?:[\u3040-\u30ff\u3400-\u9fff]|[^\s\u3040-\u30ff\u3400-\u9fff]+)\s*", text
-    )
+    words = _words(text)
     if not words:
         return [text] if text else []
     count = min(most, len(words))
     cuts = [round(i * len(words) / count) for i in range(count + 1)]
     return ["".join(words[a:b]) for a, b in pairwise(cuts)]
+
+
+def _words(text: str) -> list[str]:
+    """The words of a text, Chinese ones by a dictionary, each with the spaces and marks behind it;
+    none where there is nothing but spaces.
+    """
+    words: list[str] = []
+    for run in _RUN.findall(text):
+        for word in _chinese_words(run) if _HAN.match(run) else [run]:
+            if words and (_MARKS.fullmatch(word) or _MARKS.fullmatch(words[0])):
+                words[-1] += word
+            else:
+                words.append(word)
+    return words if text.strip() else []
+
+
+def _chinese_words(run: str) -> list[str]:
+    import rjieba  # reads its dictionary, half a second
+
+    found: list[str] = rjieba.cut(run)
+    return found

@@ -159,6 +159,7 @@ class TurnView(_Data):
     parent: str = ""
     version: int = Field(default=1, exclude=True)
     versions: int = Field(default=1, exclude=True)
+    unfolded: int = Field(default=0, ge=0, exclude=True)  # so often more of it was asked for
     text: str
     attached: list[AttachmentView] = []
     steps: list[StepView] = []
@@ -204,6 +205,11 @@ class TurnView(_Data):
     def answer(self) -> str:
         """The last step's text that there is."""
         return next((step.text for step in reversed(self.steps) if step.text), "")
+
+    @property
+    def length(self) -> int:
+        """Characters of all its steps' texts."""
+        return sum(len(step.text) for step in self.steps)
 
     @property
     def question(self) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from agent.batch.commands import time_left
 from agent.step_run import CUT_SHORT
+from tasks import languages
 from tasks.spec import Both, TaskSpec
 from ui import markdown
 from ui.answer_as import Targets, draw_plans, draw_skills
@@ -15,17 +16,20 @@ from ui.bars import draw_bars, percent
 from ui.better import draw_better
 from ui.conversation import Conversation, StepView, TurnView
 from ui.icons import icon
+from ui.markdown_pieces import pieces
 from ui.quality import draw_notices, expected, sureness
 from ui.route import answered_by, draw_why, name_of, names_of
 from ui.sources import draw_sources
 from ui.translated_files import draw_translated_files
-from ui.versions import draw_earlier, draw_versions
+from ui.versions import draw_earlier, draw_left_out, draw_versions
 from ui.words import phrase, say, show, words
 
 GradioMessage = dict[str, Any]  # of a chat
 GradioContent = dict[str, Any]  # a part of a message
 Tasks = Mapping[str, TaskSpec]
 
+# Pieces of an answer that are drawn: a browser with a megabyte of Markdown to lay out stands still.
+FIRST_PIECES, MORE_PIECES, LAST_PIECES = 10, 20, 3
 MAX_REQUEST_SHOWN = 20_000  # characters of a request; the whole of it is still answered
 
 
@@ -146,7 +150,7 @@ def _step(index: int, step: StepView, turn: TurnView, tasks: Tasks) -> Iterator[
     if step.labels:
         yield _html(draw_bars(step, tasks.get(step.task)))
     elif step.text and not step.sources:
-        yield _text(markdown.with_table_heads(step.text) if step.blocks else step.text)
+        yield from _written(step, turn)
     if step.sources:
         yield _html(draw_sources(step.sources, step.text, tasks.get(step.task)))
     if step.blocks and step.blocks.texts:
@@ -155,6 +159,25 @@ def _step(index: int, step: StepView, turn: TurnView, tasks: Tasks) -> Iterator[
         yield _html(draw_translated_files(turn, index, language))
     if doubts := draw_notices(step.notices, after=True):
         yield _html(doubts)
+
+
+def _written(step: StepView, turn: TurnView) -> Iterator[GradioContent]:
+    """The text of a step; of a very long one the beginning, as much more as was asked for, and the
+    end.
+    """
+    every = pieces(step.text)
+    head = FIRST_PIECES + MORE_PIECES * turn.unfolded
+    left = every[head:-LAST_PIECES]
+    for piece in every[:head] if left else every:
+        yield _piece(piece, step)
+    if left:
+        yield _html(draw_left_out(turn, every[head : head + MORE_PIECES][: len(left)], left))
+        for piece in every[-LAST_PIECES:]:
+            yield _piece(piece, step)
+
+
+def _piece(text: str, step: StepView) -> GradioContent:
+    return _text(markdown.with_table_heads(text) if step.blocks else text)
 
 
 def _step_head(index: int, step: StepView, turn: TurnView, tasks: Tasks) -> str:
@@ -180,7 +203,10 @@ def _foot(turn: TurnView, tasks: Tasks, targets: Targets, latest: bool) -> str:
     again = draw_skills(turn, tasks, targets) if latest and turn.steps else ""
     if turn.offers:
         return draw_plans(turn, tasks, targets, latest) + _actions(turn, latest) + again
-    error = _error(turn, latest) if turn.status == "failed" else ""
+    error = ""
+    if turn.status == "failed":
+        asks = turn.error_kind == "AsksBack"
+        error = _asks(turn, tasks) if asks else _error(turn, latest)
     more = _plain_button("more", turn, "end.more") if latest and turn.goes_on else ""
     why = say(f"end.{turn.stopped}") if turn.stopped in CUT_SHORT else ""
     ended = f'<p class="pb-note">{why} {more}</p>' if why else ""
@@ -204,26 +230,37 @@ def _error(turn: TurnView, latest: bool) -> str:
     key = f"error.{turn.error_kind}"
     advice = phrase(key if key in words() else "error.other")
     # The Chinese sentence says what happened and what to do; English has the error's own message.
-    sentences = Both(en=f"{turn.error} {advice.en}".strip(), zh=advice.zh)
-    asks = turn.error_kind == "AsksBack"
-    detail = _detail(turn.error, folded=not asks) if turn.error else ""
-    retry = _plain_button("retry", turn, "error.again") if latest and not asks else ""
-    look, title = ("pb-error pb-asks", "asks.title") if asks else ("pb-error", "error.title")
+    said = show(Both(en=f"{turn.error} {advice.en}".strip(), zh=advice.zh))
+    own = f'<p lang="en">{escape(turn.error)}</p>'
+    detail = f'<details class="pb-detail"><summary>{say("error.detail")}</summary>{own}</details>'
+    retry = _plain_button("retry", turn, "error.again") if latest else ""
     return (
-        f'<div class="{look}" role="alert"><strong>{say(title)}</strong>'
-        f"<p>{show(sentences)}</p>{detail}"
+        f'<div class="pb-error" role="alert"><strong>{say("error.title")}</strong>'
+        f"<p>{said}</p>{detail if turn.error else ''}"
         f'<p class="pb-choices">{retry}{_plain_button("edit", turn, "error.change")}</p></div>'
     )
 
 
-def _detail(message: str, folded: bool) -> str:
-    """The error's own message on the Chinese page: a question is in the request's language, and
-    everything else in English, behind a press.
-    """
-    own = f'<p class="pb-detail" lang="zh">{escape(message)}</p>'
-    if not folded:
-        return own
-    return f'<details class="pb-detail"><summary>{say("error.detail")}</summary>{own}</details>'
+def _asks(turn: TurnView, tasks: Tasks) -> str:
+    """What is asked back, in the language of the request; all around it is in the page's."""
+    language = "zh" if languages.HAN.search(turn.error) else "en"
+    question = f'<p class="pb-question" dir="auto" lang="{language}">{escape(turn.error)}</p>'
+    helps = turn.asked_back == "help"
+    return (
+        f'<div class="pb-error pb-asks" role="alert"><strong>{say("asks.title")}</strong>'
+        f"{_commands(tasks) if helps else question}"
+        f'<p class="pb-note">{say("asks.help" if helps else "asks.advice")}</p>'
+        f'<p class="pb-choices">{_plain_button("edit", turn, "error.change")}</p></div>'
+    )
+
+
+def _commands(tasks: Tasks) -> str:
+    listed = "".join(
+        f"<li><code>/{escape(name)}</code> {show(task.title)}</li>"
+        for task in tasks.values()
+        for name in dict.fromkeys((*task.commands, task.name))
+    )
+    return f"<ul>{listed}</ul>"
 
 
 def _plain_button(act: str, turn: TurnView, name: str) -> str:

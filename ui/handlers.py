@@ -35,6 +35,9 @@ log = logging.getLogger(__name__)
 
 REDRAW_SECONDS = 0.06  # text that comes faster is drawn together
 KEEP_SECONDS = 1.0  # so often the browser keeps what there is of an answer
+# Characters for which either is put off by a second: a long answer is slower to draw, and to keep.
+KEPT_IN_SECOND, DRAWN_IN_SECOND = 100_000, 300_000
+LONG_PAUSE = 0.4  # seconds that a drawing waits at most
 Rendered = tuple[list[GradioMessage], Any]  # the chat, and what the browser is to keep of it
 
 
@@ -174,7 +177,8 @@ class PageHandlers:
         with closing(self._run(turn, past, request, how, begun=begun)) as ticks:
             for _ in ticks:
                 decided = all(step.status == "done" for step in turn.steps)
-                due = decided or time.monotonic() - kept >= KEEP_SECONDS
+                pause = KEEP_SECONDS + turn.length / KEPT_IN_SECOND
+                due = decided or time.monotonic() - kept >= pause
                 kept = time.monotonic() if due else kept
                 keep = _kept(conversation, turn) if due else gr.skip()
                 yield before + draw(), keep
@@ -222,7 +226,8 @@ class PageHandlers:
             for event in events:
                 turn.apply(event)
                 # What follows a finished step can take its time.
-                if isinstance(event, StepFinished) or time.monotonic() - drawn >= REDRAW_SECONDS:
+                pause = min(LONG_PAUSE, REDRAW_SECONDS + turn.length / DRAWN_IN_SECOND)
+                if isinstance(event, StepFinished) or time.monotonic() - drawn >= pause:
                     drawn = time.monotonic()
                     yield
         except TooMany as error:

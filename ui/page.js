@@ -18,6 +18,7 @@ window.patchbay = (() => {
 
   let current = versions.fresh(); // the conversation that is open
   let drawn = DRAWN; // so many of its last turns
+  const unfolded = {}; // turn -> how often more of its long answer was asked for
   let sent = null; // text that was sent and not yet taken up
   let editing = null; // the turn that the composer's text replaces
 
@@ -28,7 +29,8 @@ window.patchbay = (() => {
   function shown() {
     const turns = path();
     const unsent = running.answers() ? 0 : Math.max(0, turns.length - drawn);
-    return { ...current, chosen: undefined, drawn, unsent, turns: turns.slice(unsent) };
+    const sent = turns.slice(unsent).map((turn) => ({ ...turn, unfolded: unfolded[turn.id] || 0 }));
+    return { ...current, chosen: undefined, drawn, unsent, turns: sent };
   }
 
   // A turn comes back: when it is taken up, now and then, and when it is answered.
@@ -313,6 +315,12 @@ window.patchbay = (() => {
     earlier: () => {
       drawn += DRAWN;
       redraw();
+    },
+    longer: async ({ dataset: { turn } }) => {
+      unfolded[turn] = (unfolded[turn] || 0) + 1;
+      await redraw();
+      await rested();
+      find(`[data-act=longer][data-turn="${turn}"]`)?.focus({ preventScroll: true });
     },
     edit: (button) => {
       const turn = turnOf(button.dataset.turn);

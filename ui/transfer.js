@@ -26,10 +26,18 @@ const patchbayTransfer = (() => {
       1,
     );
 
+  // A skill as the page calls it; one that is gone, by its name.
+  function titled(task) {
+    const options = [...document.querySelectorAll("#pb-commands [data-names]")];
+    const option = options.find(({ dataset }) => dataset.names.split(" ").includes(task));
+    const language = document.documentElement.dataset.language;
+    return option?.querySelector(`strong [lang=${language}]`).textContent || task;
+  }
+
   function turnAsMarkdown(turn) {
     const files = (turn.attached || []).map(({ document: read }) => `- 📎 ${read.name}`).join("\n");
     const steps = (turn.steps || []).filter(({ text }) => text);
-    const answers = steps.map((step) => `### ${step.task}\n\n${step.text}`).join("\n\n");
+    const answers = steps.map((step) => `### ${titled(step.task)}\n\n${step.text}`).join("\n\n");
     const failed = turn.status === "failed" && !steps.length ? `> ${turn.error}` : "";
     return [`## ${said("you")}`, turn.text, files, "## Patchbay", answers || failed]
       .filter(Boolean)

@@ -1,7 +1,8 @@
-"""Draw the way between the versions of a turn, and to turns that are not drawn."""
+"""Draw the way between the versions of a turn, and to what is not drawn."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 
 from ui.conversation import DRAWN, TurnView
@@ -25,6 +26,18 @@ def draw_earlier(count: int) -> str:
         return ""
     said = say("version.earlier", n=min(count, DRAWN), of=f"{count:,}")
     return f'<p class="pb-earlier"><button type="button" data-act="earlier">{said}</button></p>'
+
+
+def draw_left_out(turn: TurnView, next_pieces: Sequence[str], left: Sequence[str]) -> str:
+    """The button for what is not drawn of a very long answer; while that grows, how much it is."""
+    count = f"{sum(map(len, left)):,}"
+    if turn.status == "running":
+        return f'<p class="pb-earlier pb-left-out">{say("answer.left_out", of=count)}</p>'
+    said = say("answer.show", n=f"{sum(map(len, next_pieces)):,}", of=count)
+    return (
+        f'<p class="pb-earlier pb-left-out"><button type="button" data-act="longer" '
+        f'data-turn="{escape(turn.id)}">{said}</button></p>'
+    )
 
 
 def _arrow(turn: TurnView, name: str, by: int, there: bool) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent import segments
@@ -16,11 +16,27 @@ def test_sentences_join_to_the_text(text: str, language: str) -> None:
     assert all(part.core == part.core.strip() for part in parts)
 
 
+@settings(deadline=None)  # a dictionary is read once
 @given(st.text(max_size=200), st.integers(1, 20))
 def test_groups_join_to_the_text(text: str, most: int) -> None:
     parts = segments.groups(text, most)
     assert "".join(parts) == text
     assert len(parts) <= most
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "备注写明要热饮，还送来加冰的！",
+            ["备注", "写明", "要", "热饮，", "还", "送来", "加冰", "的！"],
+        ),
+        ("iPhone手机很好用 :)", ["iPhone", "手机", "很", "好", "用 ", ":)"]),
+        ("“Hello”, she said.", ["“Hello”, ", "she ", "said."]),
+    ],
+)
+def test_groups_are_of_whole_words(text: str, words: list[str]) -> None:
+    assert segments.groups(text, 12) == words
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def test_failure_is_a_friendly_sentence_and_loses_nothing(visit: Visit, quick: A
     shown = answer.get_by_role("alert").inner_text()
     assert not re.search("[a-z]{3,}", shown)  # wholly in Chinese
     page.get_by_text("详细信息（英文）").click()
-    expect(answer.locator("p.pb-detail")).to_be_visible()
+    expect(answer.locator(".pb-detail p")).to_be_visible()
     answer.get_by_role("button", name="修改请求").click()
     expect(page.locator("#pb-text")).to_have_value(text.strip())
 
