@@ -17,9 +17,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "documents": {"core", "tasks"},
     "engine": {"core", "tasks", "adapter_store"},
     "agent": {"core", "tasks", "adapter_store", "documents", "engine"},
-    "ui": {"core", "tasks", "documents", "agent"},
-    "api": {"core", "tasks", "adapter_store", "documents", "agent", "engine"},
-    "app": {"core", "engine", "agent", "api", "ui"},
+    "workshop": {"core", "tasks", "adapter_store", "agent"},
+    "ui": {"core", "tasks", "documents", "agent", "workshop"},
+    "api": {"core", "tasks", "adapter_store", "documents", "agent", "engine", "workshop"},
+    "app": {"core", "engine", "agent", "workshop", "api", "ui"},
     "finetune": {"core", "tasks", "adapter_store", "engine"},
     "evaluation": {"core", "tasks", "adapter_store", "engine", "agent"},
     "deploy": {"core", "tasks", "adapter_store", "engine", "agent", "api"},
@@ -30,6 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "documents",
         "engine",
         "agent",
+        "workshop",
         "finetune",
         "evaluation",
     },
@@ -39,7 +41,9 @@ HEAVY = {"torch", "transformers", "peft", "accelerate", "bitsandbytes"}
 # Imported when a planner is read, or trained: never on the way to a page.
 _LATER = ("network", "examples", "train", "learn", "word_vectors")
 LATER = {f"agent.planning.{name}" for name in _LATER}
-QUICK_TO_IMPORT = ("core", "tasks", "adapter_store", "documents", "agent", "ui", "api", "app")
+QUICK_TO_IMPORT = (
+    "core", "tasks", "adapter_store", "documents", "agent", "workshop", "ui", "api", "app",
+)  # fmt: skip
 Graph = Mapping[str, set[str]]  # module -> what it imports: our modules, and others' by first name
 
 
