@@ -55,6 +55,8 @@ def _serve(settings: Settings, fake: bool, started: float) -> None:
     from api.server import Server, raise_file_limit
     from engine.starter import starter_named
     from ui.page import as_app, build_page
+    from workshop.usage import UsageStore
+    from workshop.watch import Watcher
 
     start_log(settings.log_words)
     raise_file_limit()
@@ -81,8 +83,9 @@ def _serve(settings: Settings, fake: bool, started: float) -> None:
             backup=backup,
         )
         page = as_app(blocks, agent, keys, settings, feedback=feedback)
+        watcher = Watcher(UsageStore(), roll_back=settings.roll_back, feedback=feedback)
         Server(
-            Api(agent, settings, keys),
+            Api(agent, settings, keys, watcher if settings.watch else None),
             page,
             settings,
             lambda address: _say(f"Ready in {time.perf_counter() - started:.1f} s: {address}"),

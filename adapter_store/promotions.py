@@ -51,15 +51,7 @@ class Promotions:
         Raises:
             InputError: the file is damaged.
         """
-        standing: list[PromotionEvent] = []
-        for event in self.history():
-            if event.task != task:
-                continue
-            if event.action == "promote":
-                standing.append(event)
-            elif standing:
-                standing.pop()
-        return standing[::-1]
+        return _standing(self.history(), task)
 
     def history(self) -> Sequence[PromotionEvent]:
         """Everything that was done, oldest first. Raises as `current`."""
@@ -81,26 +73,39 @@ class Promotions:
             at=_now(),
             evidence=evidence,
         )
-        return self._add(event)
+        with self._locked() as recorded:
+            self._write([*recorded, event])
+        return event
 
-    def rollback(self, task: str, by: str = "", why: str = "") -> PromotionEvent:
+    def rollback(
+        self, task: str, by: str = "", why: str = "", only: str | None = None
+    ) -> PromotionEvent:
         """Undo the task's last promotion that stands.
 
         Args:
             by, why: who does it and what for; kept with it.
+            only: fingerprint that the promotion must have, so that of two who see the same fault
+                one undoes it.
 
         Returns:
             the promotion that no longer stands.
 
         Raises:
-            InputError: there is none.
+            InputError: there is none, or another one than `only`.
         """
-        standing = self.current(task)
-        if not standing:
-            raise InputError(f"No promotion of {task!r} stands: there is nothing to roll back.")
-        last = standing[0]
         said = {name: text for name, text in {"by": by, "why": why}.items() if text}
-        self._add(last.model_copy(update={"action": "rollback", "at": _now(), "evidence": said}))
+        with self._locked() as recorded:
+            standing = _standing(recorded, task)
+            if not standing:
+                raise InputError(f"No promotion of {task!r} stands: there is nothing to roll back.")
+            last = standing[0]
+            if only not in {None, last.fingerprint}:
+                raise InputError(
+                    f"{last.adapter} ({last.fingerprint}) is promoted for {task!r} by now, not "
+                    f"{only}: nothing was rolled back."
+                )
+            undone = {"action": "rollback", "at": _now(), "evidence": said}
+            self._write([*recorded, last.model_copy(update=undone)])
         return last
 
     def adapters(self) -> list[str]:
@@ -112,11 +117,6 @@ class Promotions:
         """Put a history that was kept elsewhere before what is only here. Raises as `current`."""
         with self._locked() as recorded:
             self._write([*history, *(event for event in recorded if event not in history)])
-
-    def _add(self, event: PromotionEvent) -> PromotionEvent:
-        with self._locked() as recorded:
-            self._write([*recorded, event])
-        return event
 
     @contextmanager
     def _locked(self) -> Iterator[Sequence[PromotionEvent]]:
@@ -130,6 +130,19 @@ class Promotions:
         temporary = self.file.with_suffix(".writing")
         temporary.write_text(text + "\n", encoding="utf-8")
         os.replace(temporary, self.file)
+
+
+def _standing(history: Sequence[PromotionEvent], task: str) -> list[PromotionEvent]:
+    """The task's promotions that stand, the latest first."""
+    standing: list[PromotionEvent] = []
+    for event in history:
+        if event.task != task:
+            continue
+        if event.action == "promote":
+            standing.append(event)
+        elif standing:
+            standing.pop()
+    return standing[::-1]
 
 
 @lru_cache(maxsize=8)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import reduce
+
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from agent.agent import Agent
+from agent.agent import Agent, Watch
 from api.auth import guarded
 from api.background_turn import Gone, Turns
 from api.body import BodyLimit, Gunzip
@@ -34,6 +36,8 @@ from api.turn_options import MAX_TOKENS_FIELDS
 from core.access import Keys
 from core.json_values import ValuesLimit
 from core.settings import Settings
+from workshop.recorder import Recorder
+from workshop.watch import Watcher
 
 EXPOSED_HEADERS = ("x-request-id", "Retry-After")  # a page elsewhere may read these
 
@@ -44,15 +48,21 @@ class Api:
     Attributes:
         app: the ASGI app.
         queue: where the answers wait.
-        metrics: counts of the whole process: from now on they watch the agent.
+        metrics: counts of the whole process: from now on they watch the agent, and so does the
+            `watcher`, if there is one.
     """
 
-    def __init__(self, agent: Agent, settings: Settings, keys: Keys) -> None:
+    def __init__(
+        self, agent: Agent, settings: Settings, keys: Keys, watcher: Watcher | None = None
+    ) -> None:
         self.queue = agent.limits.queue
         self._settings = settings
-        self.metrics = Metrics(agent.engine, self.queue)
+        self.metrics = Metrics(agent.engine, self.queue, watcher.store if watcher else None)
         turns = Turns(settings, self.queue)
-        agent.watch = self.metrics.watch
+        watched: list[Watch] = [self.metrics.watch]
+        if watcher:
+            watched.append(Recorder(watcher.store, watcher.after).watch)
+        agent.watch = lambda turn: reduce(lambda events, watch: watch(events), watched, turn)
         self.app = FastAPI(
             title="Patchbay",
             version="1",

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections import Counter as Count
 from collections.abc import Iterable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from agent.events import Event, Failed, Notice, Planned, StepFinished, StepStarted, Waiting
 from agent.fair_queue import FairQueue
 from engine.interface import Engine
+from workshop.alerts import kind_of
+from workshop.usage import UsageError, UsageStore
 
 DURATION_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 300)
 CONFIDENCE_BUCKETS = tuple(round(0.05 * step, 2) for step in range(1, 21))
@@ -21,11 +24,13 @@ STEP_LABELS = ("task", "adapter")
 class Metrics:
     """Counters of one process. Safe to use from many threads; they hold nobody's words."""
 
-    def __init__(self, engine: Engine, queue: FairQueue) -> None:
+    def __init__(self, engine: Engine, queue: FairQueue, usage: UsageStore | None = None) -> None:
         self.registry = CollectorRegistry()
         on = self.registry
         ProcessCollector(registry=on)
         self.registry.register(_Passes(engine))
+        if usage:
+            self.registry.register(_Alerts(usage))
         running = Gauge("patchbay_turns_running", "Turns that run", registry=on)
         running.set_function(lambda: queue.running)
         waiting = Gauge("patchbay_waiting", "Turns that wait in the queue", registry=on)
@@ -103,3 +108,22 @@ class _Passes(Collector):
         count = CounterMetricFamily("patchbay_forward_passes", "Forward passes of the engine")
         count.add_metric([], self._engine.passes)
         yield count
+
+
+class _Alerts(Collector):
+    """The watch's open alerts, read when they are asked for."""
+
+    def __init__(self, usage: UsageStore) -> None:
+        self._usage = usage
+
+    def collect(self) -> Iterable[Metric]:
+        labels = ("kind", "task", "adapter")
+        gauge = GaugeMetricFamily("patchbay_alerts", "Open alerts of the watch", labels=labels)
+        try:
+            alerts = list(self._usage.alerts().values())
+        except UsageError:  # the other figures are wanted all the same; the log has the reason
+            alerts = []
+        counted = Count((kind_of(one), one.task, one.adapter or "base") for one in alerts)
+        for names, count in sorted(counted.items()):
+            gauge.add_metric(names, count)
+        yield gauge

@@ -81,6 +81,10 @@ class Settings(BaseSettings):
     visitor_rate: int = Field(600, ge=1, description="requests a minute of one visitor")
     drain_seconds: float = Field(30.0, ge=0, description="for running answers at the end")
     log_words: bool = Field(False, description="keep visitors' words in the log")
+    watch: bool = Field(True, description="keep a line of numbers, no words, for each answer")
+    roll_back: bool = Field(
+        False, description="undo a promotion when its adapter seems worse than what it replaced"
+    )
     keep_in: str = Field(
         "",
         pattern=r"^$|^\w[\w.-]*/\w[\w.-]*$",

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
+from scipy.stats import norm
 
 from evaluation import baseline, compare, elsewhere, record, row_scores, sequential
 from evaluation.candidates import Candidates
 from evaluation.compare import Comparison, FigureComparison
 from evaluation.elsewhere import Elsewhere, Pair
 from evaluation.gate_verdict import Check, Gain, GateVerdict
-from evaluation.record import Run
+from evaluation.intervals import Better
+from evaluation.record import BaselineComparison, ChoiceReport, Figure, Run
 from evaluation.row_scores import OF_HUNDRED
 from evaluation.sequential import Evidence
 
@@ -117,7 +120,7 @@ def _better(comparison: Comparison, gain: Gain, tokens: float, new: Run, limits:
         return Check("better", True, reason)
     if first.verdict == "worse" and shown != "not enough evidence":
         return Check("better", False, f"{reason}: worse than what is in place")
-    within = _loss(first, new) <= limits.margin
+    within = first.verdict != "worse" and _loss(first, new) <= limits.margin
     if tokens <= limits.cheaper and within and gain.harmless.answer == "better":
         return Check("better", True, f"{reason}: not worse, and cheaper ({cost})")
     more = _more_rows(gain, tokens <= limits.cheaper)
@@ -185,7 +188,7 @@ def _tokens(run: Run) -> float:
 
 def _slices(new: Run, old: Run, limits: Rules) -> Iterator[Check]:
     before = {(s.kind, s.name): s.figure for s in old.slices}
-    worse, looked = [], 0
+    worse, shown, looked = [], False, 0
     for piece in new.slices:
         was = before.get((piece.kind, piece.name))
         if was is None or was.value is None or piece.figure.value is None:
@@ -193,19 +196,29 @@ def _slices(new: Run, old: Run, limits: Rules) -> Iterator[Check]:
         if piece.figure.rows < limits.slice_rows:
             continue
         looked += 1
-        fall = was.value - piece.figure.value
-        if piece.figure.better == "lower":
-            fall = -fall / was.value if was.value else -fall
-        elif new.primary in OF_HUNDRED:
-            fall /= 100
+        fall = _fall(was.value - piece.figure.value, was.value, piece.figure.better, new.primary)
         if fall > limits.slice_margin:
             worse.append(f"{piece.kind} {piece.name}: {was.value:.4g} → {piece.figure.value:.4g}")
+            spread = _fall(_half(was), was.value, was.better, new.primary)
+            shown |= fall - limits.slice_margin > abs(spread)
     if worse:
-        yield Check(
-            "slices", False, f"worse by more than {limits.slice_margin:g}: {'; '.join(worse)}"
-        )
+        reason = f"worse by more than {limits.slice_margin:g}: {'; '.join(worse)}"
+        # A slice's few rows may fall by chance: as many again tell more.
+        yield Check("slices", False, reason, 0 if shown else new.settings.rows)
     elif looked:
         yield Check("slices", True, f"none of {looked} falls by more than {limits.slice_margin:g}")
+
+
+def _fall(fall: float, was: float, better: Better, primary: str) -> float:
+    """As a share, of what it was where less is better."""
+    if better == "lower":
+        return -fall / was if was else -fall
+    return fall / 100 if primary in OF_HUNDRED else fall
+
+
+def _half(figure: Figure) -> float:
+    """Half of the interval; nothing where there is none."""
+    return ((figure.high or 0.0) - (figure.low or 0.0)) / 2
 
 
 def _calibration(new: Run, limits: Rules) -> Iterator[Check]:
@@ -215,7 +228,18 @@ def _calibration(new: Run, limits: Rules) -> Iterator[Check]:
         reason = (
             f"error {error:.3f} at temperature {fitted.value:.2f}, at most {limits.calibration:g}"
         )
-        yield Check("calibration", error <= limits.calibration, reason)
+        passed = error <= limits.calibration
+        by_chance = error - _chance_error(new.chosen) <= limits.calibration
+        more = new.settings.rows if by_chance and not passed else 0
+        yield Check("calibration", passed, reason, more)
+
+
+def _chance_error(chosen: ChoiceReport) -> float:
+    """The calibration error that calibrated probabilities would have on so few rows."""
+    bins = [(one["rows"], one["confidence"]) for one in chosen.reliability]
+    rows = sum(count for count, _ in bins)
+    spread = sum(math.sqrt(2 * n * p * (1 - p) / math.pi) for n, p in bins)
+    return spread / rows if rows else 0.0
 
 
 def _valid(new: Run, folder: Path, limits: Rules) -> Iterator[Check]:
@@ -256,4 +280,14 @@ def _baseline(new: Run, limits: Rules) -> Iterator[Check]:
         beats = found.compared.verdict == "better" and gain >= limits.baseline
         margin = f" by {limits.baseline:g}" if limits.baseline else ""
         says = "" if beats else f"the adapter does not beat it{margin}: "
-        yield Check("baseline", beats, says + baseline.as_sentence(found))
+        more = 0 if beats else _more_for_baseline(found.compared, limits)
+        yield Check("baseline", beats, says + baseline.as_sentence(found), more)
+
+
+def _more_for_baseline(compared: BaselineComparison, limits: Rules) -> int:
+    """About how many more rows show a gain that these hint at; p falls as if it were normal."""
+    gain = compared.difference.value or 0.0
+    if compared.verdict != "no difference shown" or gain <= max(0.0, limits.baseline):
+        return 0
+    share = (norm.isf(compare.SIGNIFICANCE_LEVEL / 2) / max(norm.isf(compared.p / 2), 1e-3)) ** 2
+    return min(sequential.MOST_ROWS, math.ceil(compared.difference.rows * (share - 1)) or 1)

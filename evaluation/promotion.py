@@ -11,7 +11,7 @@ from adapter_store.discovery import find_adapter
 from adapter_store.files import fingerprint_of
 from adapter_store.promotions import PromotionEvent, Promotions
 from core.errors import InputError
-from evaluation import record
+from evaluation import choice_metrics, compare, figures, record
 from evaluation.gate_verdict import GateVerdict
 from evaluation.record import Run
 
@@ -64,6 +64,8 @@ def promote(
         )
     said = {"by": by, "why": why, "forced": force}
     evidence = _evidence(run, before, verdict) | {name: text for name, text in said.items() if text}
+    if run.chosen is not None and verdict.answer == "better":
+        evidence["watch"] = _for_the_watch(candidate, in_place, run.chosen.temperature.value)
     fingerprint = run.settings.fingerprints["adapter"]
     return Promotions().promote(run.settings.task_name, name, fingerprint, evidence)
 
@@ -99,4 +101,21 @@ def _evidence(run: Run, before: Run, verdict: GateVerdict) -> dict[str, Any]:
         "checks": [asdict(check) for check in verdict.checks],
         "gain": asdict(verdict.gain),
         "others": [asdict(other) for other in verdict.others],
+    }
+
+
+def _for_the_watch(candidate: Path, in_place: Path, temperature: float) -> dict[str, float]:
+    """By what the chat sees whether the adapter goes on being better, without labels.
+
+    `bound` is the accuracy of what it replaces. `gap` is by how much it is right more often than
+    its confidence, as it is served, says; `deviation` and `rows` say how well that is known.
+    """
+    before, after = compare.same_rows(in_place, candidate)
+    scores = figures.label_scores(after)
+    gaps = scores.right - choice_metrics.confidence(scores, temperature)
+    return {
+        "bound": figures.statistic("accuracy", before).over_all(),
+        "gap": float(gaps.mean()),
+        "deviation": float(gaps.std()),
+        "rows": len(after),
     }

@@ -110,6 +110,13 @@ def log_evidence(differences: Array, bound: float) -> float:
     return _mixture(_growth(differences, bound).sum(axis=0))
 
 
+def log_evidence_at_looks(differences: Array, bound: float, looks: Array) -> Array:
+    """The same at several looks, (looks,), each at so many of the rows, from the first on."""
+    grown = _growth(differences, bound).cumsum(axis=0)[looks - 1]
+    found: Array = logsumexp(grown, axis=1) - math.log(len(STAKES))
+    return found
+
+
 def spent(alpha: float, candidate: int) -> float:
     """What of alpha the n-th candidate judged on the same rows may use: alpha / (n (n + 1)).
 

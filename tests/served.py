@@ -23,6 +23,7 @@ from api.server import Server
 from core.access import Keys
 from core.settings import Settings
 from ui.page import as_app, build_page
+from workshop.watch import Watcher
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ def served(
     agent: Agent,
     feedback: Feedback | None = None,
     backup: HubBackup | None = None,
+    watcher: Watcher | None = None,
     **changes: Any,
 ) -> Iterator[Site]:
     """Serve the API until the block ends, and the page where there is a place for feedback.
@@ -70,7 +72,7 @@ def served(
     if feedback:
         blocks = build_page(agent, profile="test", feedback=feedback, keys=keys, backup=backup)
         page = as_app(blocks, agent, keys, settings, feedback)
-    api = Api(agent, settings, keys)
+    api = Api(agent, settings, keys, watcher)
     ready = threading.Event()
     server = Server(api, page, settings, lambda address: ready.set())
     thread = threading.Thread(target=server.run, daemon=True)

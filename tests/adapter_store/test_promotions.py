@@ -51,3 +51,22 @@ def test_a_damaged_file_is_named(promotions: Promotions) -> None:
     promotions.file.write_text('[{"action": "promote"}]')
     with pytest.raises(InputError, match=r"promotions\.json is damaged"):
         promotions.current("sentiment")
+
+
+def test_who_and_why_are_kept_and_only_what_was_meant_is_undone(promotions: Promotions) -> None:
+    promotions.promote("sentiment", "one", "f1", {})
+    promotions.promote("sentiment", "two", "f2", {})
+    with pytest.raises(InputError, match=r"two \(f2\) is promoted for 'sentiment' by now, not f1"):
+        promotions.rollback("sentiment", only="f1")
+    promotions.rollback("sentiment", "Ada", "it is rude", only="f2")
+    assert promotions.history()[-1].evidence == {"by": "Ada", "why": "it is rude"}
+    assert names(promotions) == ["one"]
+
+
+def test_no_change_is_missed_however_quick(promotions: Promotions) -> None:
+    other = Promotions(promotions.file)
+    for i in range(50):
+        promotions.promote("sentiment", f"adapter-{i}", f"f{i}", {})
+        assert names(other)[0] == f"adapter-{i}"
+        promotions.rollback("sentiment")
+        assert names(other) == []

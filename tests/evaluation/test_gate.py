@@ -256,6 +256,44 @@ def test_every_other_reason(runs: Runs, name: str) -> None:
     assert verdict.answer == "not better"
 
 
+UNDECIDED: dict[str, Callable[[dict[str, Any]], object]] = {
+    "slices": lambda run: run["slices"][-1]["figure"].update(value=0.43),
+    "calibration": lambda run: (
+        run["chosen"]["temperature"].update(calibration_error_after=0.13),
+        run["chosen"].update(
+            reliability=[{"low": 0.5, "high": 0.6, "rows": 80, "confidence": 0.55, "right": 0.6}]
+        ),
+    ),
+    "baseline": lambda run: run.update(
+        baseline={"status": "measured", "compared": compared_with_baseline(0.1, 0.3)}
+    ),
+}
+
+
+def compared_with_baseline(gain: float, p: float) -> dict[str, Any]:
+    figure = {"value": 0.8, "low": 0.7, "high": 0.9, "rows": 80}
+    difference = {**figure, "value": gain}
+    verdict = "no difference shown" if p > 0.05 else "better" if gain > 0 else "worse"
+    return {"baseline": figure, "adapter": figure, "difference": difference, "p": p,
+            "verdict": verdict}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNDECIDED)
+def test_what_may_be_chance_asks_for_rows(runs: Runs, name: str) -> None:
+    edit(runs[0], UNDECIDED[name])
+    verdict = gate.judge(*runs)
+    assert list(failed(verdict)) == [name]
+    assert verdict.answer == "not enough evidence"
+    assert 80 <= verdict.more_rows[name] < 1000
+
+
+@pytest.mark.parametrize(("gain", "p"), [(-0.1, 0.3), (-0.3, 0.001), (0.0, 1.0)])
+def test_a_baseline_that_is_as_good_is_no_matter_of_rows(runs: Runs, gain: float, p: float) -> None:
+    edit(runs[0], lambda run: run.update(
+        baseline={"status": "measured", "compared": compared_with_baseline(gain, p)}))  # fmt: skip
+    assert gate.judge(*runs).answer == "not better"
+
+
 def test_few_rows_do_not_judge_a_slice(runs: Runs) -> None:
     def small(run: dict[str, Any]) -> None:
         run["slices"][0]["figure"].update(value=0.1, rows=5)
@@ -298,6 +336,9 @@ def test_promotion_writes_who_won_on_which_rows_and_the_temperature(
     assert entry.evidence["why"] == "it reads reviews better"
     assert entry.evidence["answer"] == "better"
     assert entry.evidence["gain"]["candidate"] == 1
+    watch = entry.evidence["watch"]
+    assert (watch["bound"], watch["rows"]) == (0.5, 80)
+    assert -0.2 < watch["gap"] < 0.2
     assert entry.evidence["figures"]["accuracy"] == [0.5, 1.0, "better"]
     heat = json.loads((adapter / CALIBRATION).read_text())
     assert heat["temperature"] == record.read(runs[0]).chosen.temperature.value

@@ -1,0 +1,78 @@
+"""Turns every finished step of a turn into a line of numbers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+
+from agent.events import Event, Planned, StepFinished, StepStarted
+from agent.turn_record import StepRecord, TurnRecord
+from core.errors import PatchbayError
+from tasks import languages
+from workshop.text_numbers import text_numbers
+from workshop.usage import UsageLine, UsageStore
+
+log = logging.getLogger(__name__)
+
+
+class Recorder:
+    """Reads the events of every turn as they pass, see `Agent.watch`.
+
+    Args:
+        store: where the lines go.
+        after: what is done about new lines, when the turn has ended.
+    """
+
+    def __init__(self, store: UsageStore, after: Callable[[list[UsageLine]], None]) -> None:
+        self._store, self._after = store, after
+
+    def watch(self, turn: Iterator[Event]) -> Iterator[Event]:
+        """The same events. A failure here is logged and harms no turn."""
+        record = TurnRecord()
+        try:
+            for event in turn:
+                if isinstance(event, Planned | StepStarted | StepFinished):
+                    record.apply(event)
+                yield event
+        finally:
+            self._keep(record)
+
+    def _keep(self, record: TurnRecord) -> None:
+        try:
+            lines = usage_lines(record)
+            if lines:
+                self._store.add(lines)
+                self._after(lines)
+        except PatchbayError as error:
+            log.warning("%s", error)
+
+
+def usage_lines(record: TurnRecord) -> list[UsageLine]:
+    """A line for each finished step of a turn; none for one without a task."""
+    before, lines = "", []
+    routed = record.plan is not None and record.plan.reason == "router"
+    for step in record.steps:
+        if step.result and step.step.task:
+            text = before if step.step.text is None else step.step.text
+            lines.append(_line(step, step.result, text, step.step.confidence if routed else None))
+            before = step.result.text
+    return lines
+
+
+def _line(step: StepRecord, result: StepFinished, text: str, route: float | None) -> UsageLine:
+    return UsageLine(
+        at=datetime.now(UTC).isoformat(timespec="seconds"),
+        task=step.step.task,
+        language=languages.detect(text),
+        adapter=step.adapter or "",
+        fingerprint=result.fingerprints.get("adapter", ""),
+        choice=bool(result.labels),
+        route=route,
+        confidence=result.probability,
+        prompt_tokens=result.prompt_tokens,
+        tokens=result.tokens,
+        first_token=result.first_token,
+        seconds=result.seconds,
+        **text_numbers(text),
+    )
