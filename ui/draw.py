@@ -15,7 +15,6 @@ from ui.bars import draw_bars, percent
 from ui.better import draw_better
 from ui.conversation import Conversation, StepView, TurnView
 from ui.icons import icon
-from ui.markdown_pieces import pieces
 from ui.quality import draw_notices, expected, sureness
 from ui.route import answered_by, draw_why, name_of, names_of
 from ui.sources import draw_sources
@@ -164,7 +163,7 @@ def _written(step: StepView, turn: TurnView) -> Iterator[GradioContent]:
     """The text of a step; of a very long one the beginning, as much more as was asked for, and the
     end.
     """
-    every = pieces(step.text)
+    every = turn.pieces(step)
     head = FIRST_PIECES + MORE_PIECES * turn.unfolded
     left = every[head:-LAST_PIECES]
     for piece in every[:head] if left else every:
