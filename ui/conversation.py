@@ -30,6 +30,7 @@ from agent.turn_record import StepRecord, TurnRecord
 from core.errors import InputError
 from documents import Document, joined
 from tasks.spec import Both, Message
+from ui.markdown_pieces import Cuts, pieces
 
 Status = Literal["pending", "running", "done", "stopped"]
 MAX_INSTRUCTIONS = 2000  # characters; the page takes no more
@@ -185,6 +186,7 @@ class TurnView(_Data):
     _stood: list[StepView] = PrivateAttr(default_factory=list)  # when the answer was gone on with
     _kept: int = PrivateAttr(default=0)  # so many of them are done
     _spent: tuple[int, float] = PrivateAttr(default=(0, 0.0))
+    _cuts: Cuts = PrivateAttr(default_factory=dict)
 
     @property
     def documents(self) -> list[Document]:
@@ -205,6 +207,10 @@ class TurnView(_Data):
     def answer(self) -> str:
         """The last step's text that there is."""
         return next((step.text for step in reversed(self.steps) if step.text), "")
+
+    def pieces(self, step: StepView) -> list[str]:
+        """A step's text, cut for drawing."""
+        return pieces(step.text, self._cuts)
 
     @property
     def length(self) -> int:

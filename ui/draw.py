@@ -16,7 +16,6 @@ from ui.bars import draw_bars, percent
 from ui.better import draw_better
 from ui.conversation import Conversation, StepView, TurnView
 from ui.icons import icon
-from ui.markdown_pieces import pieces
 from ui.quality import draw_notices, expected, sureness
 from ui.route import answered_by, draw_why, name_of, names_of
 from ui.sources import draw_sources
@@ -165,7 +164,7 @@ def _written(step: StepView, turn: TurnView) -> Iterator[GradioContent]:
     """The text of a step; of a very long one the beginning, as much more as was asked for, and the
     end.
     """
-    every = pieces(step.text)
+    every = turn.pieces(step)
     head = FIRST_PIECES + MORE_PIECES * turn.unfolded
     left = every[head:-LAST_PIECES]
     for piece in every[:head] if left else every:
@@ -200,13 +199,15 @@ def _foot(turn: TurnView, tasks: Tasks, targets: Targets, latest: bool) -> str:
             f'<div class="pb-working" role="status"><i></i><i></i><i></i>'
             f'<span class="pb-hidden">{say("answer.working")}</span>{_progress(turn)}</div>'
         )
+    if turn.asked_back == "help":
+        return _commands(tasks) + _actions(turn, latest)
     again = draw_skills(turn, tasks, targets) if latest and turn.steps else ""
     if turn.offers:
         return draw_plans(turn, tasks, targets, latest) + _actions(turn, latest) + again
     error = ""
     if turn.status == "failed":
         asks = turn.error_kind == "AsksBack"
-        error = _asks(turn, tasks) if asks else _error(turn, latest)
+        error = _asks(turn) if asks else _error(turn, latest)
     more = _plain_button("more", turn, "end.more") if latest and turn.goes_on else ""
     why = say(f"end.{turn.stopped}") if turn.stopped in CUT_SHORT else ""
     ended = f'<p class="pb-note">{why} {more}</p>' if why else ""
@@ -241,15 +242,13 @@ def _error(turn: TurnView, latest: bool) -> str:
     )
 
 
-def _asks(turn: TurnView, tasks: Tasks) -> str:
+def _asks(turn: TurnView) -> str:
     """What is asked back, in the language of the request; all around it is in the page's."""
     language = "zh" if languages.HAN.search(turn.error) else "en"
-    question = f'<p class="pb-question" dir="auto" lang="{language}">{escape(turn.error)}</p>'
-    helps = turn.asked_back == "help"
     return (
         f'<div class="pb-error pb-asks" role="alert"><strong>{say("asks.title")}</strong>'
-        f"{_commands(tasks) if helps else question}"
-        f'<p class="pb-note">{say("asks.help" if helps else "asks.advice")}</p>'
+        f'<p class="pb-question" dir="auto" lang="{language}">{escape(turn.error)}</p>'
+        f'<p class="pb-note">{say("asks.advice")}</p>'
         f'<p class="pb-choices">{_plain_button("edit", turn, "error.change")}</p></div>'
     )
 
@@ -260,7 +259,10 @@ def _commands(tasks: Tasks) -> str:
         for task in tasks.values()
         for name in dict.fromkeys((*task.commands, task.name))
     )
-    return f"<ul>{listed}</ul>"
+    return (
+        f'<div class="pb-error pb-asks" role="status"><strong>{say("commands.label")}</strong>'
+        f'<ul>{listed}</ul><p class="pb-note">{say("asks.help")}</p></div>'
+    )
 
 
 def _plain_button(act: str, turn: TurnView, name: str) -> str:
@@ -284,7 +286,8 @@ def _actions(turn: TurnView, latest: bool) -> str:
             pressed = "true" if turn.rating == rating else "false"
             buttons.append(button(act, turn, f"act.{act}", aria_pressed=pressed))
     rated = f'<span class="pb-soft pb-kept">{say("act.rated")}</span>' if turn.rating else ""
-    cost = say("end.cost", tokens=turn.tokens, seconds=f"{turn.seconds:.1f}")
+    seconds = f"{turn.seconds:.1f}" if turn.seconds >= 0.1 else f"{turn.seconds:.2f}"
+    cost = say("end.cost", tokens=turn.tokens, seconds=seconds)
     shown = f'<span class="pb-cost">{cost}</span>' if turn.status == "done" and turn.tokens else ""
     versions = draw_versions(turn)
     return f'<div class="pb-actions">{versions}{"".join(buttons)}{rated}{shown}</div>'

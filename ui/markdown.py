@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 
 # A fenced block (perhaps still being written), an inline code span, or the mathematics between.
 _CODE = re.compile(
@@ -17,7 +16,6 @@ _DELIMITER = re.compile(r"\|[ :|-]+\|[ ]*")
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
-@lru_cache(maxsize=1024)  # of a long answer that grows only the last piece is another each time
 def safe(text: str) -> str:
     """Markdown that draws the same, except that HTML shows as text and `![](…)` fetches nothing.
 

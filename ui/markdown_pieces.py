@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from typing import NamedTuple
 
 PIECE = 3_000  # characters from which on a piece ends between two blocks
 LONGEST = 12_000  # at which it ends behind a line, or else anywhere
@@ -13,24 +13,44 @@ _BETWEEN = re.compile(r"\n[ \t]*\n(?=[^\s>|*+\-\d`~])")
 _FENCE = re.compile(r"^ {0,3}(?P<marks>`{3,}|~{3,})(?P<language>.*)$", re.MULTILINE)
 
 
-def pieces(text: str) -> list[str]:
+class Cut(NamedTuple):
+    """The first piece of a text, where it ends, and the line of the fence that is open there."""
+
+    end: int
+    piece: str
+    fence: str
+
+
+Cuts = dict[tuple[str, str], Cut]  # by what was cut, and the fence that was open before it
+
+
+def pieces(text: str, known: Cuts | None = None) -> list[str]:
     """Pieces that draw as the whole would, but for what is cut where nothing ends for long.
 
     A fence that is open at an end is closed there, and opened again. While a text grows, all pieces
     but the last stay as they are.
+
+    Args:
+        known: what was cut before, of a text that grows; what is cut now comes to it.
     """
+    known = {} if known is None else known
     found: list[str] = []
     start, fence = 0, ""
-    while cut := _cut(text[start : start + LONGEST + 1], fence):
+    while True:
+        window = text[start : start + LONGEST + 1]
+        cut = known.get((window, fence)) or _cut(window, fence)
+        if cut is None:
+            break
+        if len(window) > LONGEST:  # else it is another one when the text has grown
+            known[window, fence] = cut
         end, piece, fence = cut
         found.append(piece)
         start += end
     return [*found, _whole(text[start:], fence, "")]
 
 
-@lru_cache(maxsize=1024)
-def _cut(window: str, fence: str) -> tuple[int, str, str] | None:
-    """Where the first piece ends, the piece, and the line of the fence that is open behind it.
+def _cut(window: str, fence: str) -> Cut | None:
+    """The first piece; None where there is only one.
 
     Args:
         window: what is to be cut, one character more than the longest piece where there is more.
@@ -39,12 +59,12 @@ def _cut(window: str, fence: str) -> tuple[int, str, str] | None:
     places = [(0, fence), *_fences(window, fence)]
     for between in _BETWEEN.finditer(window, PIECE):
         if not _open_at(places, between.end()):
-            return between.end(), _whole(window[: between.end()], fence, ""), ""
+            return Cut(between.end(), _whole(window[: between.end()], fence, ""), "")
     if len(window) <= LONGEST:
         return None
     end = window.rfind("\n", PIECE, LONGEST) + 1 or LONGEST
     left = _open_at(places, end)
-    return end, _whole(window[:end], fence, left), left
+    return Cut(end, _whole(window[:end], fence, left), left)
 
 
 def _fences(window: str, opened: str) -> list[tuple[int, str]]:

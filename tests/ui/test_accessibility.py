@@ -83,7 +83,18 @@ def disliked(page: Page) -> None:
     expect(page.locator(".pb-better form")).to_be_visible()
 
 
-STATES = (first, chat, compound, bars, question, panel, commands, fault, rename, disliked)
+def language(page: Page) -> None:
+    send(page, "Why is the sky blue?")
+    page.locator(".pb-into summary").click()
+
+
+def options(page: Page) -> None:
+    page.locator(".pb-own summary").click()
+    page.locator(".pb-wishes input").first.fill("99")
+
+
+CHATTING = (first, chat, compound, bars, question, fault, disliked, language)
+STATES = (*CHATTING, panel, commands, rename, options)
 
 
 @pytest.mark.parametrize("look", ["light", "dark", "phone"])

@@ -15,7 +15,7 @@ from playwright.sync_api import Page, expect
 from agent.agent import Agent
 from engine.fake import FakeEngine
 from engine.interface import Delta, Usage, WriteReply
-from ui.markdown_pieces import LONGEST, PIECE, pieces
+from ui.markdown_pieces import LONGEST, PIECE, Cuts, pieces
 
 BLOCKS = (
     "## Heading {n}\n\n",
@@ -44,9 +44,10 @@ def test_pieces_draw_as_the_whole(size: int) -> None:
 
 
 def test_while_a_text_grows_all_pieces_but_the_last_stay() -> None:
-    text, before = markdown(30_000), [""]
+    text, before, known = markdown(30_000), [""], Cuts()
     for end in range(0, len(text), 97):
-        now = pieces(text[:end])
+        now = pieces(text[:end], known)
+        assert now == pieces(text[:end])
         assert now[: len(before) - 1] == before[:-1]
         before = now
 
