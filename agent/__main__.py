@@ -104,7 +104,7 @@ def ask(
                 break
             results = [*(begun.texts[:-1] if begun else ()), *(one.text for one in record.results)]
             last = record.results[-1]
-            begun = Begun.of(results, last.stopped, last.place, _block_texts(record))
+            begun = Begun.of(results, last.stopped, last.place, record.started[-1].blocks)
         if as_json:
             print(json.dumps(_record(record), ensure_ascii=False))
         elif _cut_short(record):

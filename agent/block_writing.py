@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -40,11 +41,13 @@ class _Written:
     Attributes:
         text: as it is shown.
         blocks: as they are written back.
+        sentences: of the block in the making.
         place: where the block in the making begins, in numbers of blocks and characters of text.
     """
 
     text: str
     blocks: list[str]
+    sentences: list[str]
     pace: Pace
     place: Place = AT_BEGIN
     usages: list[Usage] = field(default_factory=list)
@@ -63,7 +66,9 @@ def write_blocks(run: StepRun) -> Iterator[Event]:
     owners = [document for document in run.turn.documents for _ in document.blocks]
     cut = [_cut(run, frame.block) for frame in frames]
     pace = Pace(run.index, sum(bool(segment.core) for parts in cut for segment in parts))
-    done = _Written(run.begun[: run.place.text], _stands(run), pace)
+    stands = (run.begun and run.turn.begun and run.turn.begun.blocks) or BlockTexts(run.index, ())
+    text = run.begun[: run.place.text]
+    done = _Written(text, list(stands.texts), list(stands.sentences), pace)
     if done.text:
         yield TextDelta(run.index, done.text)
     done.done = sum(bool(one.core) for parts in cut[: len(done.blocks)] for one in parts)
@@ -78,11 +83,8 @@ def write_blocks(run: StepRun) -> Iterator[Event]:
         if done.ended:
             break
         done.blocks.append(given)
+        done.sentences = []
     yield from _end(run, [frame.block for frame in frames], done)
-
-
-def _stands(run: StepRun) -> list[str]:
-    return list(run.turn.begun.blocks) if run.turn.begun and run.begun else []
 
 
 def _cut(run: StepRun, block: Block) -> list[segments.Segment]:
@@ -97,20 +99,24 @@ def _worked_on(
     run: StepRun, parts: Sequence[segments.Segment], done: _Written
 ) -> Generator[Event, None, str]:
     """What becomes of a block; as far as it came where `done.ended`."""
-    made = ""
+    made, stand = "", deque(done.sentences)
     for part in parts:
         made += part.before
-        if part.core:
-            done.done += 1
+        done.done += bool(part.core)
+        if part.core and stand:
+            made += stand.popleft()
+        elif part.core:
             if done.pace.total >= MANY:
                 yield done.pace.begins(done.done)
             left = run.tokens_left - sum(usage.tokens for usage in done.usages)
             if left <= 0:
                 done.usages.append(OUT_OF_TOKENS)
                 return made
-            made += yield from _sentence(run, part.core, left, done)
+            sentence = yield from _sentence(run, part.core, left, done)
+            made += sentence
             if done.ended:
                 return made
+            done.sentences.append(sentence)
         made += part.after
     return made
 
@@ -160,7 +166,7 @@ def _end(run: StepRun, blocks: Sequence[Block], done: _Written) -> Iterator[Even
     told = (
         (number, part) for number, loss in enumerate(losses) for part in [*loss.parts, *loss.plain]
     )
-    yield BlockTexts(run.index, tuple(done.blocks), tuple(told))
+    yield BlockTexts(run.index, tuple(done.blocks), tuple(told), tuple(done.sentences))
 
 
 @dataclass(frozen=True)

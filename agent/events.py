@@ -234,11 +234,13 @@ class BlockTexts:
         texts: for each block, in order, what `documents.write` takes in its place; fewer where the
             step was cut short.
         lost: number of a block, from 0, and what of it its text lacks that had to stay.
+        sentences: what became of the first sentences of the block that it was cut short in.
     """
 
     index: int
     texts: tuple[str, ...]
     lost: tuple[tuple[int, str], ...] = ()
+    sentences: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

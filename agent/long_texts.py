@@ -6,6 +6,7 @@ as many as are wanted; what chooses gives each part its vote. No part is left ou
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -116,6 +117,7 @@ class _Written:
     Attributes:
         pieces: where each piece stands in the answer, and the part of the text it was made of.
         tokens: of the pieces.
+        begun: what an answer that is gone on with has of the piece that is next.
         usages: of all that was asked.
     """
 
@@ -124,6 +126,7 @@ class _Written:
     pieces: list[tuple[Span, Span]] = field(default_factory=list)
     read: int = 0
     tokens: int = 0
+    begun: str = ""
     usages: list[Usage] = field(default_factory=list)
     place: Place = AT_BEGIN
 
@@ -142,6 +145,7 @@ def _write(run: StepRun, pieces: Sequence[Sequence[Span]], places: Places) -> It
     if done.text:
         yield TextDelta(run.index, done.text)
         done.pieces.append((Span(0, len(done.text)), Span(0, run.place.content)))
+    done.begun = run.begun[run.place.text :].lstrip().removeprefix(mark)
     count = run.task.count(run.step.slots)
     for group in pieces:
         source = Span(group[0].begin, group[-1].end)
@@ -205,28 +209,34 @@ def _condensed(run: StepRun, group: Sequence[Span], done: _Written) -> Generator
     texts: list[str] = []
     for span in group:
         yield done.pace.begins(done.read + 1)
-        texts.append(_asked(run, span.of(run.content), run.task.parts.slots, done))
+        slots = run.task.parts.slots
+        texts.append(_asked(run, span.of(run.content), slots, done, last=len(group) == 1))
         if done.cut_short:
             return ""
         done.read += 1
     while len(texts) > 1:
         bundles = _bundles(run, texts)
-        last = alone and len(bundles) == 1
-        slots = {} if last else run.task.parts.slots
+        last = len(bundles) == 1
+        slots = {} if alone and last else run.task.parts.slots
         texts = [
-            _asked(run, "\n".join(bundle), slots, done) if len(bundle) > 1 else bundle[0]
+            _asked(run, "\n".join(bundle), slots, done, last) if len(bundle) > 1 else bundle[0]
             for bundle in bundles
             if not done.cut_short
         ]
     return texts[0]
 
 
-def _asked(run: StepRun, text: str, slots: Mapping[str, str], done: _Written) -> str:
-    """What the task answers to a part of the text, or to the answers of several."""
+def _asked(run: StepRun, text: str, slots: Mapping[str, str], done: _Written, last: bool) -> str:
+    """What the task answers to a part of the text, or to the answers of several.
+
+    The last answer for a piece is the piece: it may be begun, and the limit is of it alone.
+    """
     step = replace(run.step, slots={**run.step.slots, **slots})
     asked = replace(run, step=step, content=text, begun="")
-    answer = ""
-    for item in write_core(asked, text.strip(), left=run.tokens_left):
+    answer, left = "", sys.maxsize
+    if last:
+        answer, left, done.begun = done.begun, run.tokens_left, ""
+    for item in write_core(asked, text.strip(), left=left, begun=answer):
         if isinstance(item, Usage):
             done.usages.append(item)
         elif isinstance(item, Delta):

@@ -12,7 +12,7 @@ from typing import Any
 
 from adapter_store.calibration import NOT_CALIBRATED, Calibration
 from agent.adapter_choice import choose_adapter
-from agent.events import AT_BEGIN, Place, StepFinished
+from agent.events import AT_BEGIN, BlockTexts, Place, StepFinished
 from agent.options import DEFAULT_OPTIONS, TurnOptions
 from agent.plan import Step
 from core import fingerprint
@@ -35,15 +35,15 @@ class Begun:
 
     texts: tuple[str, ...]
     place: Place = AT_BEGIN
-    blocks: tuple[str, ...] = ()
+    blocks: BlockTexts | None = None
 
     @classmethod
     def of(
-        cls, texts: Sequence[str], stopped: str, place: Place, blocks: Sequence[str] = ()
+        cls, texts: Sequence[str], stopped: str, place: Place, blocks: BlockTexts | None = None
     ) -> Begun:
         """What to go on from after an answer's steps, and how and where the last of them ended."""
         if stopped in CUT_SHORT:
-            return cls(tuple(texts), place, tuple(blocks))
+            return cls(tuple(texts), place, blocks)
         return cls((*texts, ""))  # it ended before its next step
 
 

@@ -179,16 +179,35 @@ def test_stopped_and_gone_on_with_it_is_the_same_file() -> None:
     (finished,), (made,) = only(events, StepFinished), only(events, BlockTexts)
     assert finished.stopped == "stop"
     assert len(made.texts) == 4
-    begun = Begun.of([finished.text], finished.stopped, finished.place, made.texts)
+    begun = Begun.of([finished.text], finished.stopped, finished.place, made)
     engine = Shouting()
     rest = work(engine, document)
     rest = replace(rest, begun=begun.texts[0], place=begun.place)
     rest = replace(rest, turn=replace(rest.turn, begun=begun))
     went_on = list(run_step(rest))
     whole = list(run_step(work(Shouting(), document)))
-    assert len(engine.calls) == 10
+    assert len(engine.calls) == 9  # no finished sentence is written again
     assert only(went_on, BlockTexts) == only(whole, BlockTexts)
     assert only(went_on, StepFinished)[0].text == only(whole, StepFinished)[0].text
+
+
+def test_a_block_that_is_longer_than_the_limit_is_gone_on_with() -> None:
+    document = read("a.txt", "".join(f"Line {n} is here.\n" for n in range(9)))
+    begun, times = None, 0
+    while times < 20:
+        run = replace(work(Shouting(), document), tokens_left=10)
+        if begun:
+            run = replace(run, begun=begun.texts[0], place=begun.place)
+            run = replace(run, turn=replace(run.turn, begun=begun))
+        events = list(run_step(run))
+        (finished,), (made,) = only(events, StepFinished), only(events, BlockTexts)
+        if finished.stopped == "end":
+            break
+        begun = Begun.of([finished.text], finished.stopped, finished.place, made)
+        times += 1
+    assert times > 2
+    assert made.texts == ("\n".join(f"LINE {n} IS HERE." for n in range(9)),)
+    assert not made.sentences
 
 
 def test_a_limit_of_tokens_ends_it_between_two_sentences() -> None:

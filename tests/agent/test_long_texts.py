@@ -32,7 +32,7 @@ class FirstSentence(FakeEngine):
     def _answer(self, request: WriteRequest | CompletionRequest) -> str:
         assert isinstance(request, WriteRequest)
         text = re.sub(r"#.*", "", request.messages[-1]["content"])
-        return re.split(r"(?<=[.。])", text.strip())[0]
+        return re.split(r"(?<=[.。])", text.strip())[0].removeprefix(request.begun)
 
 
 def work(engine: FakeEngine, task: str, content: str, tokens: int = 100, **slots: str) -> StepRun:
@@ -201,6 +201,23 @@ def test_stop_ends_it_and_says_how_far_it_came() -> None:
     assert only(events, StepFinished)[0].text == only(whole, StepFinished)[0].text
     assert only(events, Sources)[0].read == 24
     assert len(only(events, Progress)) == 18
+
+
+@pytest.mark.parametrize("length", ["bullets", "paragraph", "sentence"])
+def test_a_piece_that_is_longer_than_the_limit_is_gone_on_with_too(length: str) -> None:
+    def answered(begun: Begun | None, most: int) -> StepFinished:
+        run = work(FirstSentence(), "summarization", CHAPTERS, length=length)
+        run = replace(run, tokens_left=most)
+        if begun:
+            run = replace(run, begun=begun.texts[0], place=begun.place)
+        return only(list(run_step(run)), StepFinished)[0]
+
+    whole, last, times = answered(None, 1000), answered(None, 3), 0
+    while last.stopped == "length" and times < 100:
+        last = answered(Begun.of([last.text], last.stopped, last.place), 3)
+        times += 1
+    assert last.text == whole.text
+    assert times > 1
 
 
 def test_a_verdict_is_made_of_the_parts() -> None:
