@@ -1,14 +1,17 @@
 """What one hostile rater of ten does to what is promoted, on real rows.
 
-    python -m benchmarks.hostile_raters sst2/train.jsonl ag_news/train.jsonl --output hostile.json
+    python -m benchmarks.hostile_raters sst2/train.jsonl ag_news/train.jsonl \
+        --output results/hostile-raters.json
 
 Ten raters review rows, one of them gives every row a wrong label: a tenth of the rows for training
 and of those held out. In place is what was trained on `BEFORE` clean rows; the candidate is trained
 on `AFTER` reviewed rows, and promoted where the gate, looking at every 20 of `HELD_OUT` reviewed
-rows, says better. What is then in use is counted on clean rows, with and without the hostile rater.
+rows, says better. What is then in use is counted on clean rows: with nobody hostile, with the
+hostile rater, and with raters left out as a whole whose rows disagree with what the other raters'
+rows predict (exact binomial, p < 0.01 over all raters).
 
 TF-IDF with logistic regression, the evaluation's baseline, is the learner, so that a hundred such
-circles take a minute. A LoRA adapter may bear wrong labels better or worse.
+circles take minutes. A LoRA adapter may bear wrong labels better or worse.
 """
 
 from __future__ import annotations
@@ -18,58 +21,86 @@ import json
 from pathlib import Path
 
 import numpy as np
+from scipy.stats import binomtest
 
 from benchmarks.gate_replays import RULES
 from evaluation import baseline, sequential
 from evaluation.intervals import Array
 from tasks.data_files import read_file
 
-BEFORE, AFTER, HELD_OUT, CLEAN = 100, 400, 400, 1500
+BEFORE, AFTER, HELD_OUT, CLEAN = 40, 400, 600, 1000
 CIRCLES = 100
+RATERS, ODD = 10, 0.01
 LOOKS: Array = np.arange(20, HELD_OUT + 1, 20)
 
 
 def circle(texts: Array, labels: Array, seed: int) -> dict[str, float]:
-    """Accuracy on clean rows of what is in use at the end, and whether that is the candidate."""
+    """For each way: accuracy on clean rows of what is in use at the end, and if it was promoted."""
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(texts))[: BEFORE + AFTER + HELD_OUT + CLEAN]
     before, after, held, clean = np.split(order, np.cumsum([BEFORE, AFTER, HELD_OUT]))
+    raters = rng.integers(0, RATERS, len(texts))
     rated = labels.copy()
-    hostile = order[rng.integers(0, 10, len(order)) == 0]
+    hostile = order[raters[order] == 0]
     names = np.unique(labels)
     moved = rng.integers(1, len(names), len(hostile))
     rated[hostile] = names[(np.searchsorted(names, labels[hostile]) + moved) % len(names)]
     old = baseline.trained(list(texts[before]), list(labels[before]))
-    found = {}
-    for name, given in (("clean", labels), ("hostile", rated)):
-        new = baseline.trained(list(texts[after]), list(given[after]))
-        differences = (new.predict(texts[held]) == given[held]) * 1.0 - (
-            old.predict(texts[held]) == given[held]
+    odd = odd_raters(texts[after], rated[after], raters[after])
+    kept = [rows[~np.isin(raters[rows], odd)] for rows in (after, held)]
+    found = {"found": float(0 in odd), "wrongly left out": float(len([n for n in odd if n]))}
+    ways: list[tuple[str, Array, Array, Array]] = [
+        ("clean", labels, after, held),
+        ("hostile", rated, after, held),
+        ("left out", rated, kept[0], kept[1]),
+    ]
+    for way, given, train, judged in ways:
+        new = baseline.trained(list(texts[train]), list(given[train]))
+        promoted = _promoted(
+            new.predict(texts[judged]) == given[judged], old.predict(texts[judged]) == given[judged]
         )
-        enough = np.log(1 / sequential.spent(RULES.alpha, 1))
-        promoted = bool((sequential.log_evidence_at_looks(differences, 0.0, LOOKS) >= enough).any())
         used = new if promoted else old
-        found[f"{name} promoted"] = float(promoted)
-        found[f"{name} accuracy"] = float((used.predict(texts[clean]) == labels[clean]).mean())
-        found[f"{name} candidate"] = float((new.predict(texts[clean]) == labels[clean]).mean())
+        found[f"{way} promoted"] = float(promoted)
+        found[f"{way} accuracy"] = float((used.predict(texts[clean]) == labels[clean]).mean())
     return found
 
 
+def odd_raters(texts: Array, given: Array, raters: Array) -> list[int]:
+    """Raters who disagree with the others' rows more than the others do, half against half."""
+    against = np.zeros(len(texts), dtype=bool)
+    for half in (0, 1):
+        test = raters % 2 == half
+        model = baseline.trained(list(texts[~test]), list(given[~test]))
+        against[test] = model.predict(texts[test]) != given[test]
+    odd = []
+    for name in range(RATERS):
+        own = raters == name
+        if own.any():
+            rest = (against[~own].sum() + 1) / ((~own).sum() + 2)
+            p = binomtest(int(against[own].sum()), int(own.sum()), rest, "greater").pvalue
+            odd += [name] * bool(p * RATERS < ODD)
+    return odd
+
+
+def _promoted(new: Array, old: Array) -> bool:
+    enough = np.log(1 / sequential.spent(RULES.alpha, 1))
+    looks = LOOKS[len(new) >= LOOKS]
+    evidence = sequential.log_evidence_at_looks(new * 1.0 - old, 0.0, looks)
+    return bool((evidence >= enough).any())
+
+
 def measure(file: Path) -> dict[str, float]:
-    """Means over the circles, and the change with the 95% interval of its mean, in points."""
+    """Means over the circles, and changes in points with the 95% interval of their mean."""
     records = [record for _, record in read_file(file).found if isinstance(record, dict)]
-    texts, labels = (
-        np.array([str(record[name]) for record in records]) for name in ("text", "label")
-    )
+    texts, labels = (np.array([str(row[name]) for row in records]) for name in ("text", "label"))
     circles = [circle(texts, labels, seed) for seed in range(CIRCLES)]
     found = {name: float(np.mean([one[name] for one in circles])) for name in circles[0]}
-    change = 100 * np.array([one["hostile accuracy"] - one["clean accuracy"] for one in circles])
-    half = 1.96 * change.std(ddof=1) / np.sqrt(CIRCLES)
-    return found | {
-        "change, points": float(change.mean()),
-        "low": float(change.mean() - half),
-        "high": float(change.mean() + half),
-    }
+    for way in ("hostile", "left out"):
+        change = 100 * np.array([one[f"{way} accuracy"] - one["clean accuracy"] for one in circles])
+        half = 1.96 * change.std(ddof=1) / np.sqrt(CIRCLES)
+        found[f"{way}: change, points"] = float(change.mean())
+        found[f"{way}: half of its interval"] = float(half)
+    return found
 
 
 def main() -> None:

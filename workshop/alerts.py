@@ -64,3 +64,19 @@ KINDS: dict[str, type[DriftAlert] | type[AccuracyAlert]] = {
 def kind_of(alert: Alert) -> str:
     """`drift` or `accuracy`."""
     return next(name for name, made in KINDS.items() if isinstance(alert, made))
+
+
+def alert_sentence(alert: Alert) -> str:
+    """An alert in English, for a terminal or a log."""
+    who = alert.adapter or "the base"
+    if isinstance(alert, DriftAlert):
+        return (
+            f"{alert.at}: {alert.feature} of the last {alert.requests} answers of {who} in "
+            f"{alert.task} is not what it was (distance {alert.distance:.2f}, by chance up to "
+            f"{alert.bound:.2f})."
+        )
+    undone = " The promotion was undone." if alert.rolled_back else ""
+    return (
+        f"{alert.at}: the accuracy of {who} in {alert.task} is estimated at {alert.estimate:.3f} "
+        f"[{alert.low:.3f}, {alert.high:.3f}], and {alert.bound:.3f} was replaced.{undone}"
+    )

@@ -163,33 +163,44 @@ class UsageStore:
 
     def stream(self, task: str, fingerprint: str) -> Stream | None:
         """One of them; None where it has answered nothing."""
-        found = (
-            one for one in self.streams() if (one.task, one.fingerprint) == (task, fingerprint)
-        )
-        return next(found, None)
+        key = (task, fingerprint)
+        with self._open() as db:
+            last = db.execute(
+                "SELECT adapter, choice FROM lines WHERE (task, fingerprint) = (?, ?) "
+                "ORDER BY number DESC LIMIT 1", key
+            ).fetchone()  # fmt: skip
+            begin, looks = db.execute(
+                "SELECT begin, looks FROM streams WHERE (task, fingerprint) = (?, ?)", key
+            ).fetchone() or (0, 0)
+            (answers,) = db.execute(
+                "SELECT count(*) FROM lines WHERE task = ? AND fingerprint = ? AND number > ?",
+                (*key, begin),
+            ).fetchone()
+        if last is None:
+            return None
+        return Stream(task, last[0], fingerprint, begin, looks, answers, bool(last[1]))
 
-    def numbers(
-        self, stream: Stream, feature: str, *, first: int = 0, skip: int = 0, last: int = 0
-    ) -> list[float]:
-        """Numbers of a feature, oldest first: the first so many, or the last behind `skip`."""
+    def first(self, stream: Stream, feature: str, count: int) -> tuple[list[float], int]:
+        """The first numbers of a feature, oldest first, and the number of the last one's line."""
+        rows = self._numbers(stream, feature, stream.begin, count, "")
+        return [value for _, value in rows], rows[-1][0] if rows else stream.begin
+
+    def latest(self, stream: Stream, feature: str, count: int, after: int = 0) -> list[float]:
+        """The last numbers of a feature, oldest first, of the lines behind the one of a number."""
+        rows = self._numbers(stream, feature, max(after, stream.begin), count, "DESC")
+        return [value for _, value in reversed(rows)]
+
+    def _numbers(
+        self, stream: Stream, feature: str, after: int, count: int, order: str
+    ) -> list[tuple[int, float]]:
         if feature not in FEATURES:
             raise ValueError(feature)
-        lines = (
-            f"FROM lines WHERE task = ? AND fingerprint = ? AND number > ? AND {feature} NOTNULL"
-        )
-        key = (stream.task, stream.fingerprint, stream.begin)
         with self._open() as db:
-            if first:
-                rows = db.execute(
-                    f"SELECT {feature} {lines} ORDER BY number LIMIT ?", (*key, first)
-                ).fetchall()
-            else:
-                (count,) = db.execute(f"SELECT count(*) {lines}", key).fetchone()
-                wanted = max(0, min(last, count - skip))
-                rows = db.execute(
-                    f"SELECT {feature} {lines} ORDER BY number DESC LIMIT ?", (*key, wanted)
-                ).fetchall()[::-1]
-        return [number for (number,) in rows]
+            return db.execute(
+                f"SELECT number, {feature} FROM lines WHERE task = ? AND fingerprint = ? "
+                f"AND number > ? AND {feature} NOTNULL ORDER BY number {order} LIMIT ?",
+                (stream.task, stream.fingerprint, after, count),
+            ).fetchall()
 
     def next_look(self, task: str, fingerprint: str) -> int:
         """The number of a look that is now taken, 1 for the first."""

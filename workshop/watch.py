@@ -15,7 +15,7 @@ from adapter_store.promotions import PromotionEvent, Promotions
 from agent.feedback.store import Feedback
 from workshop import accuracy, drift
 from workshop.accuracy import AccuracyEstimate, Gap
-from workshop.alerts import AccuracyAlert, Alert, DriftAlert
+from workshop.alerts import AccuracyAlert, Alert, DriftAlert, alert_sentence
 from workshop.drift import Drift
 from workshop.text_numbers import text_numbers
 from workshop.usage import FEATURES, DaySums, Stream, UsageLine, UsageStore
@@ -143,7 +143,7 @@ class Watcher:
             alerts += self._too_low(stream, number)
         for alert in alerts:
             self.store.warn(alert)
-            log.warning("%s", alert)
+            log.warning("%s", alert_sentence(alert))
         return alerts
 
     def summary(self, since: str = "") -> Summary:
@@ -179,25 +179,25 @@ class Watcher:
     def _drift(self, stream: Stream, number: int) -> Iterator[Drift]:
         tests = len(FEATURES) * len(drift.WINDOWS)
         for feature in FEATURES:
-            known, skip = self._reference(stream, feature)
-            latest = self.store.numbers(stream, feature, skip=skip, last=drift.WINDOWS[-1])
+            known, after = self._reference(stream, feature)
+            latest = self.store.latest(stream, feature, drift.WINDOWS[-1], after)
             found = drift.look(feature, np.sort(known), latest, number, tests)
             if found:
                 yield found
 
     def _reference(self, stream: Stream, feature: str) -> tuple[list[float], int]:
-        """The reference, and how many lines of the stream are in it: those of the first answers."""
+        """The reference that was given, or the first answers and the number of their last line."""
         given = self.store.reference(stream.task, stream.fingerprint).get(feature)
         if given:
-            return given, 0
-        first = self.store.numbers(stream, feature, first=drift.REFERENCE)
-        return (first, len(first)) if len(first) == drift.REFERENCE else ([], 0)
+            return given, stream.begin
+        first, last = self.store.first(stream, feature, drift.REFERENCE)
+        return (first, last) if len(first) == drift.REFERENCE else ([], last)
 
     def _estimate(self, stream: Stream, number: int) -> AccuracyEstimate | None:
         if not stream.chooses:
             return None
         gap, source = self._gap(stream)
-        latest = self.store.numbers(stream, "confidence", last=accuracy.WINDOW)
+        latest = self.store.latest(stream, "confidence", accuracy.WINDOW)
         return accuracy.estimate(latest, gap, source, number)
 
     def _gap(self, stream: Stream) -> tuple[Gap | None, accuracy.Source]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +14,12 @@ from usage_lines import drawn, line
 
 from adapter_store.promotions import Promotions
 from agent.feedback.store import Feedback, Rating
+from core import terminal
 from workshop import accuracy, drift
 from workshop.alerts import AccuracyAlert, DriftAlert
 from workshop.usage import UsageError, UsageStore
 from workshop.watch import Watcher
+from workshop.watch_commands import app
 
 JUDGED = {"watch": {"bound": 0.7, "gap": 0.0, "deviation": 0.35, "rows": 2000}}
 
@@ -168,3 +172,34 @@ def test_no_words_are_kept(home: Path) -> None:
                  if kind == "TEXT" and name not in {"at", "task", "language", "adapter",
                                                     "fingerprint"}]  # fmt: skip
     assert texts == []
+
+
+def command(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
+    monkeypatch.setattr(sys, "argv", ["workshop", *map(str, words)])
+    with pytest.raises(SystemExit) as ended:
+        terminal.run(app)
+    return int(ended.value.code or 0)
+
+
+def test_the_watch_in_a_terminal(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    assert command(monkeypatch, "watch") == 0
+    assert capsys.readouterr().out == "Nothing was answered yet.\n"
+    Promotions().promote("sentiment", "mine", "abc", JUDGED)
+    watcher = Watcher(UsageStore(), roll_back=True)
+    feed(watcher, 700)
+    feed(watcher, 325, seed=1, length=1.0, confidence=-4.0)
+    assert command(monkeypatch, "watch") == 0
+    said = capsys.readouterr().out
+    assert "length of the last" in said
+    assert "and 0.700 was replaced. The promotion was undone." in said
+    assert "accuracy about 0." in said
+    assert "1,025 answers" in said
+    assert command(monkeypatch, "watch", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {"days", "ratings", "watched", "alerts"} == set(found)
+    for number in found["alerts"]:
+        assert command(monkeypatch, "settle", number) == 0
+    assert command(monkeypatch, "settle", 99) == 1
+    assert "no open alert 99" in capsys.readouterr().err
