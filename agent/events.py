@@ -61,13 +61,15 @@ class Measured:
 class StepStarted:
     """A step begins. `adapter` None: the base answers with the task's prompt.
 
-    `measured` is how answers like this one were judged, the most alike first.
+    `measured` is how answers like this one were judged, the most alike first. `content` is the text
+    that it works on.
     """
 
     index: int
     step: Step
     adapter: str | None
     measured: tuple[Measured, ...] = ()
+    content: str = ""
 
 
 @dataclass(frozen=True)

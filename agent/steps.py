@@ -45,7 +45,7 @@ def _run_once(run: StepRun) -> Iterator[Event]:
         yield from _row(run)
         return
     figures = measured(run)
-    yield StepStarted(run.index, run.step, run.adapter, figures)
+    yield StepStarted(run.index, run.step, run.adapter, figures, run.content)
     if run.adapter and not run.engine.adapters.loaded(run.adapter):
         yield Progress(run.index, "adapter", 0, 1)
     for number, event in enumerate(_answer(run)):

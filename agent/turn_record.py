@@ -33,6 +33,7 @@ class StepRecord:
     Attributes:
         adapter: what answers it; None is the bare base.
         measured: how answers like it were judged, see `StepStarted`.
+        content: the text that it works on.
         text: as much as there is; once it is finished, the whole.
         notices: those about the engine that answers; see `TurnRecord.notices` for all.
         progress: how far it is with what takes long, while it does.
@@ -46,6 +47,7 @@ class StepRecord:
     started: bool = False
     adapter: str | None = None
     measured: tuple[Measured, ...] = ()
+    content: str = ""
     text: str = ""
     notices: list[Notice] = field(default_factory=list)
     highlights: list[tuple[str, float]] = field(default_factory=list)
@@ -110,7 +112,13 @@ class TurnRecord:
     def _start(self, event: StepStarted) -> None:
         """Begin a step, or begin it anew where another engine takes it over."""
         planned = self.steps[event.index].step if self.plan else event.step
-        begun = StepRecord(planned, started=True, adapter=event.adapter, measured=event.measured)
+        begun = StepRecord(
+            planned,
+            started=True,
+            adapter=event.adapter,
+            measured=event.measured,
+            content=event.content,
+        )
         self.steps[event.index : event.index + 1] = [begun]
 
     def _apply_to_step(self, step: StepRecord, event: StepEvent) -> None:

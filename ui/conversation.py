@@ -29,6 +29,7 @@ from agent.turn_record import StepRecord, TurnRecord
 from core.errors import InputError
 from documents import Document, joined
 from tasks.spec import Both, Message
+from ui.kept_steps import StepContent, place_contents
 
 Status = Literal["pending", "running", "done", "stopped"]
 MAX_INSTRUCTIONS = 2000  # characters; the page takes no more
@@ -55,7 +56,12 @@ class NoticeView(_Data):
 
 
 class StepView(_Data):
-    """One step of a plan, as far as it has come."""
+    """One step of a plan, as far as it has come.
+
+    Attributes:
+        content: what it worked on, unless that is the result before it: a place in the request and
+            its files, from one character to another, or the text itself where it is in neither.
+    """
 
     task: str
     confidence: float = 1.0
@@ -64,6 +70,7 @@ class StepView(_Data):
     status: Status = "pending"
     adapter: str | None = None
     measured: list[Measured] = []  # how answers like it were judged, the most alike first
+    content: StepContent = ""
     text: str = ""
     labels: dict[str, float] = {}
     pieces: list[tuple[str, float]] = []
@@ -167,6 +174,7 @@ class TurnView(_Data):
     error_kind: str = ""
     asked_back: str = ""  # about what, in place of an answer
     rating: Literal[-1, 0, 1] = 0
+    consent: bool = False  # and the rating, or the route, is kept as one that may be trained on
     wrong: str = ""  # what was, with a disliked answer
     better: str = ""  # the answer that the person would have wanted
     corrects: str = ""  # the routing example this answer follows from, by its id
@@ -176,6 +184,7 @@ class TurnView(_Data):
     _stood: list[StepView] = PrivateAttr(default_factory=list)  # when the answer was gone on with
     _kept: int = PrivateAttr(default=0)  # so many of them are done
     _spent: tuple[int, float] = PrivateAttr(default=(0, 0.0))
+    _placed: dict[int, StepContent] = PrivateAttr(default_factory=dict)
 
     @property
     def documents(self) -> list[Document]:
@@ -250,6 +259,7 @@ class TurnView(_Data):
             other = plan.alternative.steps if plan.uncertain and plan.alternative else ()
             self.alternative = [StepView.of(StepRecord(step)) for step in other]
         self.steps = self._steps()
+        place_contents(self, self._record, self._placed)
         if finished := self._record.finished:
             self.status, self.stopped = "done", finished.stopped
             tokens, seconds = self._spent

@@ -11,6 +11,7 @@ from tasks.spec import Both, TaskSpec
 from ui import markdown
 from ui.bars import draw_bars, percent
 from ui.better import draw_better
+from ui.consent import draw_consent
 from ui.conversation import Conversation, StepView, TurnView
 from ui.icons import icon
 from ui.quality import draw_notices, expected, sureness
@@ -48,6 +49,8 @@ def draw_turn(turn: TurnView, tasks: Tasks, latest: bool = True) -> list[GradioM
         parts.append(_html(_foot(turn, tasks, latest)))
     if better := draw_better(turn):
         parts.append(_html(better))  # by itself: the foot changes while somebody writes here
+    if consent := draw_consent(turn):
+        parts.append(_html(consent))
     return [
         {"role": "user", "content": [_html(_request(turn))]},
         {"role": "assistant", "content": parts},

@@ -222,7 +222,7 @@ window.patchbay = (() => {
     await rested();
     const other = versions.remove(current, last);
     keep({ gone: [last.id] });
-    await raise("undo", { corrects: last.corrects });
+    await raise("undo", { corrects: last.corrects, ...patchbayConsent.said() });
     if (other || box().value.trim() || files.has()) return;
     write(files.restore(last.attached || [], last.text));
     setDown();
@@ -292,14 +292,15 @@ window.patchbay = (() => {
     example: (button) => send({ text: button.dataset.text, attached: [] }),
     retry: () => raise("retry"),
     more: () => raise("more"),
-    reroute: (button) => raise("reroute", { task: button.dataset.task }),
-    pick: (button) => raise("pick", { tasks: button.dataset.tasks }),
+    reroute: (button) => raise("reroute", { task: button.dataset.task, ...patchbayConsent.said() }),
+    pick: (button) => raise("pick", { tasks: button.dataset.tasks, ...patchbayConsent.said() }),
     undo,
     copy: (button) => turnOf(button.dataset.turn) && patchbayCopy.copy(turnOf(button.dataset.turn), button),
     beside: (button) => beside(button, turnOf(button.dataset.turn)),
     besides,
     download: (button) => download(button, turnOf(button.dataset.turn)),
     ...patchbayBetter.acts,
+    ...patchbayConsent.acts,
     version: turnOver,
     unfold: (button) => {
       const open = button.getAttribute("aria-expanded") !== "true";

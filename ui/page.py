@@ -45,6 +45,7 @@ STYLE_SHEETS = (
     "answers.css",
     "quality.css",
     "better.css",
+    "consent.css",
     "narrow.css",
 )
 PAGE_SCRIPTS = (
@@ -61,6 +62,7 @@ PAGE_SCRIPTS = (
     "scroll.js",
     "running.js",
     "copy.js",
+    "consent.js",
     "better.js",
     "use.js",
     "page.js",
