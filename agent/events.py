@@ -66,6 +66,7 @@ class StepStarted:
         measured: how answers like this one were judged, the most alike first.
         temperature: that its text is drawn with; None where none is written.
         most: tokens that its text may have; None where pieces of it have limits of their own.
+        content: the text that it works on.
     """
 
     index: int
@@ -74,6 +75,7 @@ class StepStarted:
     measured: tuple[Measured, ...] = ()
     temperature: float | None = None
     most: int | None = None
+    content: str = ""
 
 
 @dataclass(frozen=True)

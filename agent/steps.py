@@ -45,7 +45,8 @@ def _run_once(run: StepRun) -> Iterator[Event]:
         yield from _row(run)
         return
     figures = measured(run)
-    yield StepStarted(run.index, run.step, run.adapter, figures, *_drawn(run))
+    drawn = _drawn(run)
+    yield StepStarted(run.index, run.step, run.adapter, figures, *drawn, content=run.content)
     if run.adapter and not run.engine.adapters.loaded(run.adapter):
         yield Progress(run.index, "adapter", 0, 1)
     for number, event in enumerate(_answer(run)):

@@ -33,6 +33,7 @@ class StepRecord:
     Attributes:
         adapter: what answers it; None is the bare base.
         measured: how answers like it were judged, see `StepStarted`; `temperature`, `most` too.
+        content: the text that it works on.
         text: as much as there is; once it is finished, the whole.
         notices: those about the engine that answers; see `TurnRecord.notices` for all.
         progress: how far it is with what takes long, while it does.
@@ -48,6 +49,7 @@ class StepRecord:
     measured: tuple[Measured, ...] = ()
     temperature: float | None = None
     most: int | None = None
+    content: str = ""
     text: str = ""
     notices: list[Notice] = field(default_factory=list)
     highlights: list[tuple[str, float]] = field(default_factory=list)
@@ -119,6 +121,7 @@ class TurnRecord:
             measured=event.measured,
             temperature=event.temperature,
             most=event.most,
+            content=event.content,
         )
         self.steps[event.index : event.index + 1] = [begun]
 

@@ -1,16 +1,10 @@
 // Ratings. Disliking an answer opens a form that asks what was wrong, and for a better answer; it
 // can be left as it is.
 const patchbayBetter = (() => {
-  const { raise, rested } = patchbayRunning;
-  const rate = (turn, act, words = {}) => raise("rate", { turn, act, ...words }, { stops: false });
+  const { raise, drawn } = patchbayRunning;
+  const rate = (turn, act, words = {}) =>
+    raise("rate", { turn, act, ...words, ...patchbayConsent.said() }, { stops: false });
   const formOf = (turn) => document.querySelector(`.pb-better form[data-turn="${turn}"]`);
-
-  // What is drawn anew stands there a moment after the event has come to rest.
-  async function drawn(find) {
-    await rested();
-    for (let frames = 0; frames < 60 && !find(); frames++) await new Promise(requestAnimationFrame);
-    return find();
-  }
 
   async function dislike(button) {
     const { turn } = button.dataset;

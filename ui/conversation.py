@@ -30,6 +30,7 @@ from agent.turn_record import StepRecord, TurnRecord
 from core.errors import InputError
 from documents import Document, joined
 from tasks.spec import Both, Message
+from ui.kept_steps import StepContent, place_contents
 from ui.markdown_pieces import Cuts, pieces
 
 Status = Literal["pending", "running", "done", "stopped"]
@@ -57,7 +58,12 @@ class NoticeView(_Data):
 
 
 class StepView(_Data):
-    """One step of a plan, as far as it has come."""
+    """One step of a plan, as far as it has come.
+
+    Attributes:
+        content: what it worked on, unless that is the result before it: a place in the request and
+            its files, from one character to another, or the text itself where it is in neither.
+    """
 
     task: str
     confidence: float = 1.0
@@ -68,6 +74,7 @@ class StepView(_Data):
     measured: list[Measured] = []  # how answers like it were judged, the most alike first
     temperature: float | None = None
     most: int | None = None  # tokens that its text may have
+    content: StepContent = ""
     text: str = ""
     labels: dict[str, float] = {}
     pieces: list[tuple[str, float]] = []
@@ -176,6 +183,7 @@ class TurnView(_Data):
     error_kind: str = ""
     asked_back: str = ""  # about what, in place of an answer
     rating: Literal[-1, 0, 1] = 0
+    consent: bool = False  # and the rating, or the route, is kept as one that may be trained on
     wrong: str = ""  # what was, with a disliked answer
     better: str = ""  # the answer that the person would have wanted
     corrects: str = ""  # the routing example this answer follows from, by its id
@@ -186,6 +194,7 @@ class TurnView(_Data):
     _stood: list[StepView] = PrivateAttr(default_factory=list)  # when the answer was gone on with
     _kept: int = PrivateAttr(default=0)  # so many of them are done
     _spent: tuple[int, float] = PrivateAttr(default=(0, 0.0))
+    _placed: dict[int, StepContent] = PrivateAttr(default_factory=dict)
     _cuts: Cuts = PrivateAttr(default_factory=dict)
 
     @property
@@ -253,7 +262,8 @@ class TurnView(_Data):
         """Begin to go on with the answer."""
         ended = [step for step in self.steps if step.status == "done"]
         last = ended[-1]
-        begun = Begun.of([step.text for step in ended], last.stopped, last.place, last.blocks)
+        blocks = last.blocks.texts if last.blocks else ()
+        begun = Begun.of([step.text for step in ended], last.stopped, last.place, blocks)
         self._stood, self._kept = self.steps, len(begun.texts) - 1
         self._spent = (self.tokens, self.seconds)
         self._record, self.status = TurnRecord(), "running"
@@ -269,6 +279,7 @@ class TurnView(_Data):
             other = plan.alternative.steps if plan.uncertain and plan.alternative else ()
             self.alternative = [StepView.of(StepRecord(step)) for step in other]
         self.steps = self._steps()
+        place_contents(self, self._record, self._placed)
         if finished := self._record.finished:
             self.status, self.stopped = "done", finished.stopped
             tokens, seconds = self._spent

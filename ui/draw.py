@@ -14,6 +14,7 @@ from ui import markdown
 from ui.answer_as import Targets, draw_plans, draw_skills
 from ui.bars import draw_bars, percent
 from ui.better import draw_better
+from ui.consent import draw_consent
 from ui.conversation import Conversation, StepView, TurnView
 from ui.icons import icon
 from ui.quality import draw_notices, expected, sureness
@@ -63,6 +64,8 @@ def draw_turn(
         parts.append(_html(_foot(turn, tasks, targets, latest)))
     if better := draw_better(turn):
         parts.append(_html(better))  # by itself: the foot changes while somebody writes here
+    if consent := draw_consent(turn):
+        parts.append(_html(consent))
     return [
         {"role": "user", "content": [_html(_request(turn))]},
         {"role": "assistant", "content": parts},

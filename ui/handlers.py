@@ -27,9 +27,12 @@ from agent.options import TurnOptions
 from agent.step_run import Begun
 from core.access import Keys
 from core.errors import InputError, TooMany
+from ui.consent import Rater, rater_of, withdraw
 from ui.conversation import Conversation, TurnView, read, read_attached
 from ui.draw import GradioMessage, draw_conversation, draw_turn
+from ui.kept_steps import kept_steps
 from ui.words import say
+from workshop.review_file import ReviewError
 
 log = logging.getLogger(__name__)
 
@@ -88,18 +91,21 @@ class PageHandlers:
 
     def reroute(self, stored: Any, event: gr.EventData, request: gr.Request) -> Iterator[Rendered]:
         """Answer the last request with another task, and keep that as a routing example."""
-        data = _data(event)
-        task = str(data.get("task", ""))
-        yield from self._corrected(stored, request, data, [task], task=task)
+        task = str(_data(event).get("task", ""))
+        yield from self._corrected(stored, event, request, [task], task=task)
 
     def pick(self, stored: Any, event: gr.EventData, request: gr.Request) -> Iterator[Rendered]:
         """Answer the last request by one of the two plans that were offered, and keep that too."""
-        data = _data(event)
-        tasks = str(data.get("tasks", "")).split()
-        yield from self._corrected(stored, request, data, tasks, picked=tasks)
+        tasks = str(_data(event).get("tasks", "")).split()
+        yield from self._corrected(stored, event, request, tasks, picked=tasks)
 
     def _corrected(
-        self, stored: Any, request: gr.Request, data: dict[str, Any], tasks: list[str], **how: Any
+        self,
+        stored: Any,
+        event: gr.EventData,
+        request: gr.Request,
+        tasks: list[str],
+        **how: Any,
     ) -> Iterator[Rendered]:
         conversation = read(stored)
         if conversation.turns and tasks and set(tasks) <= set(self.agent.tasks):
@@ -107,8 +113,11 @@ class PageHandlers:
             corrects = self._correct(conversation, old, tasks)
             turn = conversation.begin(old.text, old.attached, instead_of=old)
             turn.corrects = corrects
-            turn.chosen_slots = {str(k): str(v) for k, v in (data.get("slots") or {}).items()}
+            slots = _data(event).get("slots") or {}
+            turn.chosen_slots = {str(k): str(v) for k, v in slots.items()}
             yield from self._answer(conversation, turn, request, **how)
+            self._agree(conversation, turn, self._rater(event, request))
+            yield self._rendered(conversation, turn)
 
     def more(self, stored: Any, request: gr.Request) -> Iterator[Rendered]:
         """Go on with the last answer, which was cut short."""
@@ -116,7 +125,7 @@ class PageHandlers:
         if conversation.turns and conversation.turns[-1].goes_on:
             yield from self._answer(conversation, conversation.turns[-1], request, more=True)
 
-    def undo(self, stored: Any, event: gr.EventData) -> list[GradioMessage]:
+    def undo(self, stored: Any, event: gr.EventData, request: gr.Request) -> list[GradioMessage]:
         """Draw what stands after the last turn was taken back.
 
         The routing example that it was is taken back too, to an earlier one of the same request.
@@ -127,28 +136,39 @@ class PageHandlers:
         if corrects and last and last.corrects == corrects:
             past = conversation.model_copy(update={"turns": conversation.turns[:-1]})
             self._correct(past, last, last.tasks)
+            self._agree(conversation, last, self._rater(event, request))
         elif corrects:
             self._stored(lambda: self.feedback.forget_correction(corrects))
         return self._drawn(conversation)
 
-    def rate(self, stored: Any, event: gr.EventData) -> Rendered:
+    def rate(self, stored: Any, event: gr.EventData, request: gr.Request) -> Rendered:
         """Keep a like or dislike; pressing it again takes it back. To `explain` says what was wrong
-        with a disliked answer, and a better one.
+        with a disliked answer, and a better one; to `agree` lets what is rated be trained on, to
+        `withdraw` takes that back.
         """
         conversation = read(stored)
         data = _data(event)
         index = conversation.find(str(data.get("turn", "")))
         if index is None:
             return self._drawn(conversation), gr.skip()
-        turn = conversation.turns[index]
+        turn, rater = conversation.turns[index], self._rater(event, request)
+        if data.get("act") == "withdraw":
+            if self._stored(lambda: withdraw(self.feedback, rater)):
+                turn.consent = False
+            return self._rendered(conversation, turn)
         if data.get("act") == "explain":
             words = {key: str(data.get(key, "")).strip() for key in ("wrong", "better")}
             self._rate(turn, -1, **words)
-        else:
+        elif data.get("act") != "agree":
             wanted: Literal[-1, 1] = 1 if data.get("act") == "like" else -1
             rating: Literal[-1, 0, 1] = 0 if turn.rating == wanted else wanted
             self._rate(turn, rating, wrong=turn.wrong, better=turn.better)
-        return self._drawn(conversation), _kept(conversation, turn)
+        before = conversation.model_copy(update={"turns": conversation.turns[: index + 1]})
+        self._agree(before, turn, rater)
+        return self._rendered(conversation, turn)
+
+    def _rendered(self, conversation: Conversation, changed: TurnView) -> Rendered:
+        return self._drawn(conversation), _kept(conversation, changed)
 
     def _drawn(self, conversation: Conversation) -> list[GradioMessage]:
         return draw_conversation(conversation, self.agent.tasks, target_languages(self.agent))
@@ -267,11 +287,26 @@ class PageHandlers:
         if self._stored(lambda: self.feedback.rate(row)):
             turn.rating, turn.wrong, turn.better = rating, wrong, better
 
+    def _rater(self, event: gr.EventData, request: gr.Request) -> Rater:
+        return rater_of(_data(event), str(request.username) if self.keys else None)
+
+    def _agree(self, conversation: Conversation, turn: TurnView, rater: Rater) -> None:
+        """Keep that the conversation's last turn may be trained on, where the rater has agreed."""
+        rated = bool(turn.rating or turn.corrects)
+        if not (rated and rater.agrees):
+            turn.consent = turn.consent and rated
+            return
+        past = conversation.model_copy(update={"turns": conversation.turns[:-1]})
+        steps = kept_steps(turn, past, self.agent.tasks)
+        turn.consent = self._stored(
+            lambda: self.feedback.agree(turn.id, steps, rater.name, turn.corrects)
+        )
+
     def _stored(self, store: Callable[[], None]) -> bool:
         """Whether feedback could be stored; a visitor is warned where it or its copy was not."""
         try:
             store()
-        except FeedbackError as error:
+        except (FeedbackError, ReviewError) as error:
             log.warning("%s", error)
             gr.Warning(say("error.kept"), title="Patchbay")
             return False

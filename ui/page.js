@@ -228,7 +228,7 @@ window.patchbay = (() => {
     await rested();
     const other = versions.remove(current, last);
     keep({ gone: [last.id] });
-    await raise("undo", { corrects: last.corrects });
+    await raise("undo", { corrects: last.corrects, ...patchbayConsent.said() });
     if (other || box().value.trim() || files.has()) return;
     write(files.restore(last.attached || [], last.text));
     setDown();
@@ -298,14 +298,17 @@ window.patchbay = (() => {
     example: (button) => send({ text: button.dataset.text, attached: [] }),
     retry: () => raise("retry"),
     more: () => raise("more"),
-    reroute: (button) => raise("reroute", { task: button.dataset.task, slots: patchbayInto.slots(button) }),
-    pick: (button) => raise("pick", { tasks: button.dataset.tasks, slots: patchbayInto.slots(button) }),
+    reroute: (button) =>
+      raise("reroute", { task: button.dataset.task, slots: patchbayInto.slots(button), ...patchbayConsent.said() }),
+    pick: (button) =>
+      raise("pick", { tasks: button.dataset.tasks, slots: patchbayInto.slots(button), ...patchbayConsent.said() }),
     undo,
     copy: (button) => turnOf(button.dataset.turn) && patchbayCopy.copy(turnOf(button.dataset.turn), button),
     beside: (button) => beside(button, turnOf(button.dataset.turn)),
     besides,
     download: (button) => download(button, turnOf(button.dataset.turn)),
     ...patchbayBetter.acts,
+    ...patchbayConsent.acts,
     version: turnOver,
     unfold: (button) => {
       const open = button.getAttribute("aria-expanded") !== "true";

@@ -46,6 +46,7 @@ STYLE_SHEETS = (
     "quality.css",
     "better.css",
     "answer_as.css",
+    "consent.css",
     "narrow.css",
 )
 PAGE_SCRIPTS = (
@@ -62,6 +63,7 @@ PAGE_SCRIPTS = (
     "scroll.js",
     "running.js",
     "copy.js",
+    "consent.js",
     "better.js",
     "use.js",
     "into.js",

@@ -49,6 +49,13 @@ const patchbayRunning = (() => {
     while (waiting) await waiting;
   }
 
+  // What is drawn anew stands there a moment after the event has come to rest.
+  async function drawn(find) {
+    await rested();
+    for (let frames = 0; frames < 60 && !find(); frames++) await new Promise(requestAnimationFrame);
+    return find();
+  }
+
   // Raise an event of the bridge: what runs is stopped (or waited for) first.
   async function raise(event, data = {}, { stops = true, first = () => {} } = {}) {
     if (waiting && stops) trigger("stop", {});
@@ -63,6 +70,7 @@ const patchbayRunning = (() => {
   return {
     raise,
     rested,
+    drawn,
     idle,
     stop: () => trigger("stop", {}),
     runs: () => waiting !== null,

@@ -203,6 +203,7 @@ class TablesHandlers:
                 label=kept.corrections[line],
                 instead_of=kept.results[line].text,
                 fingerprint=kept.results[line].fingerprint,
+                slots=kept.facts.assignment.steps[-1].slots,
             )
         )
 

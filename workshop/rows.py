@@ -58,7 +58,8 @@ class ReviewStore:
     def add(self, rows: Iterable[ReviewRow]) -> int:
         """Put rows to be reviewed, and take over what has changed of those that still are.
 
-        A row that is decided stays as it is. One that was withdrawn does not come back.
+        A row that is decided stays as it is. One that was withdrawn does not come back, unless its
+        rater has agreed again since.
 
         Returns:
             how many were not there before.
@@ -71,8 +72,9 @@ class ReviewStore:
         with writing(self.file) as db:
             before = _count(db)
             db.executemany(
-                f"INSERT INTO rows ({', '.join(_GIVEN)}) SELECT {marks} "
-                "WHERE :id NOT IN (SELECT id FROM withdrawn) "
+                f"INSERT INTO rows ({', '.join(_GIVEN)}) SELECT {marks} WHERE NOT EXISTS "
+                "(SELECT 1 FROM withdrawn WHERE id = :id AND "
+                "(:why = 'imported' OR NOT :consent OR withdrawn.at >= :at)) "
                 f"ON CONFLICT (id) DO UPDATE SET {changed} "
                 "WHERE NOT EXISTS "
                 "(SELECT 1 FROM decisions WHERE id = excluded.id AND NOT undone)",
@@ -88,6 +90,12 @@ class ReviewStore:
         """
         with reading(self.file) as db:
             return _get(db, id)
+
+    def known(self, ids: Iterable[str]) -> set[str]:
+        """Those of the ids that there are rows of."""
+        with reading(self.file) as db:
+            sql = "SELECT 1 FROM rows WHERE id = ?"
+            return {id for id in ids if db.execute(sql, (id,)).fetchone()}
 
     def pending(
         self,
@@ -285,7 +293,7 @@ class ReviewStore:
                 adapters |= {adapter for (adapter,) in found}
                 for table in ("rows", "decisions", "marks"):
                     db.execute(f"DELETE FROM {table} WHERE id = ?", (id,))
-                db.execute("INSERT OR IGNORE INTO withdrawn VALUES (?, ?)", (id, now()))
+                db.execute("INSERT OR REPLACE INTO withdrawn VALUES (?, ?)", (id, now()))
         forget_log(self.file)
         return sorted(adapters)
 

@@ -1,7 +1,8 @@
 """Likes, dislikes and route corrections, kept in one SQLite file on this computer.
 
 A correction is a labelled routing example: the request, the tasks the person chose, and what the
-router had chosen. Nothing is kept unless someone presses a button for it.
+router had chosen. Nothing is kept unless someone presses a button for it, and of an answer's steps
+only where they have agreed that it may be used for training.
 """
 
 from __future__ import annotations
@@ -10,19 +11,20 @@ import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from agent.feedback.answered_step import AnsweredStep
 from core import paths
 from core.errors import PatchbayError
+from tasks.spec import SlotValue
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS ratings (
     turn TEXT PRIMARY KEY, at TEXT NOT NULL, rating INTEGER NOT NULL CHECK (rating IN (-1, 1)),
-    request TEXT NOT NULL, answer TEXT NOT NULL, tasks TEXT NOT NULL, fingerprints TEXT NOT NULL,
-    wrong TEXT NOT NULL DEFAULT '', better TEXT NOT NULL DEFAULT ''
+    request TEXT NOT NULL, answer TEXT NOT NULL, tasks TEXT NOT NULL, fingerprints TEXT NOT NULL
 );
 CREATE TABLE IF NOT EXISTS corrections (
     turn TEXT PRIMARY KEY, at TEXT NOT NULL, request TEXT NOT NULL, task TEXT NOT NULL,
@@ -34,16 +36,20 @@ CREATE TABLE IF NOT EXISTS labels (
     label TEXT NOT NULL, instead_of TEXT NOT NULL, fingerprint TEXT NOT NULL
 );
 """
-_ADDED = ("wrong", "better")  # columns that the ratings of an earlier version lack
-
-
+# Columns that the tables of an earlier version lack, and what holds for its rows.
+_CONSENTED: dict[str, str | int] = {"steps": "[]", "rater": "", "consent": 0}
+_ADDED: dict[str, dict[str, str | int]] = {
+    "ratings": {"wrong": "", "better": "", **_CONSENTED},
+    "corrections": _CONSENTED,
+    "labels": {"slots": "{}"},
+}
 _TABLES = ("ratings", "corrections", "labels")
 # The columns `task` and `follows` of a correction hold task names in order, a blank between them.
 # Columns that hold a list or an object, by table:
 _AS_JSON = {
-    "ratings": ("tasks", "fingerprints"),
-    "corrections": ("instead_of", "fingerprints"),
-    "labels": (),
+    "ratings": ("tasks", "fingerprints", "steps"),
+    "corrections": ("instead_of", "fingerprints", "steps"),
+    "labels": ("slots",),
 }
 TableRow = dict[str, Any]  # by column
 
@@ -62,6 +68,10 @@ class Rating:
         tasks: the plan's tasks in order.
         fingerprints: what made the answer.
         wrong, better: what was wrong with a disliked answer, and a better one, where it was said.
+        steps: those of the answer, with consent only.
+        rater: a random id of a browser, or who has logged in; empty: not known.
+        consent: the rater has agreed that it is used for training.
+        at: when it was given; set by the store.
     """
 
     turn: str
@@ -72,6 +82,10 @@ class Rating:
     fingerprints: Mapping[str, str]
     wrong: str = ""
     better: str = ""
+    steps: tuple[AnsweredStep, ...] = ()
+    rater: str = ""
+    consent: bool = False
+    at: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -83,6 +97,8 @@ class Correction:
         instead_of: the tasks the router had planned, with its `confidence`.
         follows: the tasks of the turn before; empty for a first request.
         fingerprints: what made the answer that was rejected.
+        steps: those of the answer by the chosen tasks, with consent only.
+        rater, consent, at: as a rating's.
     """
 
     turn: str
@@ -92,6 +108,10 @@ class Correction:
     confidence: float
     follows: Sequence[str]
     fingerprints: Mapping[str, str]
+    steps: tuple[AnsweredStep, ...] = ()
+    rater: str = ""
+    consent: bool = False
+    at: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -102,6 +122,8 @@ class LabelledText:
         turn: id of the table and its row; a second label for it replaces the first.
         instead_of: the label that was answered.
         fingerprint: of what answered.
+        slots: the label list of the person's own, where there is one.
+        at: as a rating's.
     """
 
     turn: str
@@ -110,6 +132,8 @@ class LabelledText:
     label: str
     instead_of: str
     fingerprint: str
+    slots: Mapping[str, SlotValue] = field(default_factory=dict)
+    at: str = field(default="", compare=False)
 
 
 class Feedback:
@@ -127,18 +151,7 @@ class Feedback:
         with self._open() as db:
             db.execute("DELETE FROM ratings WHERE turn = ?", (rating.turn,))
             if rating.rating:
-                row = (
-                    rating.turn,
-                    _now(),
-                    rating.rating,
-                    rating.request,
-                    rating.answer,
-                    _json(list(rating.tasks)),
-                    _json(dict(rating.fingerprints)),
-                    rating.wrong,
-                    rating.better,
-                )
-                db.execute("INSERT INTO ratings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+                _insert(db, "ratings", rating)
 
     def correct(self, correction: Correction) -> None:
         """Keep a routing example. A second choice for the same turn replaces the first one's tasks.
@@ -146,22 +159,12 @@ class Feedback:
         Raises:
             FeedbackError: the file cannot be written.
         """
-        row = (
-            correction.turn,
-            _now(),
-            correction.request,
-            " ".join(correction.tasks),
-            _json(list(correction.instead_of)),
-            correction.confidence,
-            " ".join(correction.follows),
-            _json(dict(correction.fingerprints)),
-        )
         with self._open() as db:
-            db.execute(
-                "INSERT INTO corrections VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
-                "ON CONFLICT (turn) DO UPDATE SET at = excluded.at, task = excluded.task",
-                row,
-            )
+            _insert(
+                db, "corrections", correction,
+                "ON CONFLICT (turn) DO UPDATE SET at = excluded.at, task = excluded.task, "
+                "steps = excluded.steps, rater = excluded.rater, consent = excluded.consent",
+            )  # fmt: skip
 
     def forget_correction(self, turn: str) -> None:
         """Take a routing example back. Raises as `rate`."""
@@ -170,56 +173,59 @@ class Feedback:
 
     def label(self, labelled: LabelledText) -> None:
         """Keep a training row. Raises as `rate`."""
-        row = (
-            labelled.turn, _now(), labelled.task, labelled.text, labelled.label,
-            labelled.instead_of, labelled.fingerprint,
-        )  # fmt: skip
         with self._open() as db:
-            db.execute("INSERT OR REPLACE INTO labels VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+            db.execute("DELETE FROM labels WHERE turn = ?", (labelled.turn,))
+            _insert(db, "labels", labelled)
+
+    def agree(
+        self, turn: str, steps: Sequence[AnsweredStep], rater: str, corrects: str = ""
+    ) -> None:
+        """Keep that a rating may be trained on, with the steps of the answer. Raises as `rate`.
+
+        Args:
+            turn: the answer's, as it was rated.
+            corrects: the routing example that the answer follows from, by its turn.
+        """
+        kept = _json([step.model_dump() for step in steps])
+        with self._open() as db:
+            for table, key in (("ratings", turn), ("corrections", corrects)):
+                db.execute(
+                    f"UPDATE {table} SET at = ?, steps = ?, rater = ?, consent = 1 WHERE turn = ?",
+                    (_now(), kept, rater, key),
+                )
+
+    def withdraw(self, rater: str) -> None:
+        """Take a rater's consent back: the ratings and routes stay, as of one who never agreed,
+        and nothing of the answers' steps. Raises as `rate`.
+        """
+        with self._open() as db:
+            for table in ("ratings", "corrections"):
+                db.execute(
+                    f"UPDATE {table} SET steps = '[]', consent = 0 WHERE rater = ?", (rater,)
+                )
 
     def labelled(self) -> list[LabelledText]:
         """All training rows, oldest first. Raises as `rate`."""
-        columns = "turn, task, text, label, instead_of, fingerprint"
-        with self._open() as db:
-            rows = db.execute(f"SELECT {columns} FROM labels ORDER BY at").fetchall()
-        return [LabelledText(*row) for row in rows]
+        return [LabelledText(**row) for row in self._read("labels")]
 
     def ratings(self) -> list[Rating]:
         """All ratings, oldest first. Raises as `rate`."""
-        columns = "turn, rating, request, answer, tasks, fingerprints, wrong, better"
-        with self._open() as db:
-            rows = db.execute(f"SELECT {columns} FROM ratings ORDER BY at").fetchall()
-        return [
-            Rating(
-                turn=turn,
-                rating=rating,
-                request=request,
-                answer=answer,
-                tasks=json.loads(tasks),
-                fingerprints=json.loads(fingerprints),
-                wrong=wrong,
-                better=better,
-            )
-            for turn, rating, request, answer, tasks, fingerprints, wrong, better in rows
-        ]
+        return [Rating(**_with_steps(row)) for row in self._read("ratings")]
 
     def corrections(self) -> list[Correction]:
         """All routing examples, oldest first. Raises as `rate`."""
-        columns = "turn, request, task, instead_of, confidence, follows, fingerprints"
-        with self._open() as db:
-            rows = db.execute(f"SELECT {columns} FROM corrections ORDER BY at").fetchall()
         return [
             Correction(
-                turn=turn,
-                request=request,
-                tasks=task.split(),
-                instead_of=json.loads(instead_of),
-                confidence=confidence,
-                follows=follows.split(),
-                fingerprints=json.loads(fingerprints),
+                tasks=row.pop("task").split(),
+                **_with_steps(row) | {"follows": row["follows"].split()},
             )
-            for turn, request, task, instead_of, confidence, follows, fingerprints in rows
+            for row in self._read("corrections")
         ]
+
+    def _read(self, table: str) -> list[TableRow]:
+        with self._open() as db:
+            db.row_factory = sqlite3.Row
+            return _rows(db, table)
 
     def export(self) -> dict[str, list[TableRow]]:
         """All rows of each table, oldest first, as they were at one moment. Raises as `rate`."""
@@ -233,11 +239,12 @@ class Feedback:
         with self._open() as db:
             for table in _TABLES:
                 columns = _columns(db, table)
-                marks = ", ".join("?" * len(columns))
+                marks, added = ", ".join("?" * len(columns)), _ADDED[table]
                 db.executemany(
-                    f"INSERT INTO {table} VALUES ({marks}) ON CONFLICT (turn) DO NOTHING",
+                    f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks}) "
+                    "ON CONFLICT (turn) DO NOTHING",
                     [
-                        [_cell(row.get(name, "" if name in _ADDED else None)) for name in columns]
+                        [_cell(row.get(name, added.get(name))) for name in columns]
                         for row in exported.get(table, ())
                     ],
                 )
@@ -258,13 +265,17 @@ class Feedback:
 
 
 def _migrate(db: sqlite3.Connection) -> None:
-    """Add what the table of an earlier version lacks; its rows stay as they are."""
-    if set(_ADDED) <= set(_columns(db, "ratings")):
+    """Add what the tables of an earlier version lack; their rows stay as they are."""
+    if all(set(_ADDED[table]) <= set(_columns(db, table)) for table in _TABLES):
         return
     db.execute("BEGIN IMMEDIATE")  # another process may be about to do the same
-    for name in _ADDED:
-        if name not in _columns(db, "ratings"):
-            db.execute(f"ALTER TABLE ratings ADD COLUMN {name} TEXT NOT NULL DEFAULT ''")
+    for table, added in _ADDED.items():
+        for name, value in added.items():
+            if name not in _columns(db, table):
+                kind = "INTEGER" if isinstance(value, int) else "TEXT"
+                db.execute(
+                    f"ALTER TABLE {table} ADD COLUMN {name} {kind} NOT NULL DEFAULT '{value}'"
+                )
     db.commit()
 
 
@@ -280,8 +291,30 @@ def _rows(db: sqlite3.Connection, table: str) -> list[TableRow]:
     ]
 
 
+def _insert(
+    db: sqlite3.Connection, table: str, kept: Rating | Correction | LabelledText, more: str = ""
+) -> None:
+    values = vars(kept) | {"at": _now()}
+    if isinstance(kept, Rating | Correction):
+        values |= {"steps": [step.model_dump() for step in kept.steps]}
+    if isinstance(kept, Correction):
+        values |= {"task": " ".join(kept.tasks), "follows": " ".join(kept.follows)}
+    columns = _columns(db, table)
+    marks = ", ".join("?" * len(columns))
+    db.execute(
+        f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks}) {more}",
+        [_cell(values[name]) for name in columns],
+    )
+
+
+def _with_steps(row: TableRow) -> TableRow:
+    steps = tuple(AnsweredStep(**step) for step in row["steps"])
+    return row | {"steps": steps, "consent": bool(row["consent"])}
+
+
 def _cell(value: Any) -> Any:
-    return _json(value) if isinstance(value, list | dict) else value
+    value = dict(value) if isinstance(value, Mapping) else value
+    return _json(value) if isinstance(value, list | tuple | dict) else value
 
 
 def _now() -> str:

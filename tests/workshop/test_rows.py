@@ -130,6 +130,7 @@ def test_bad_calls_say_what_is_wrong(store: ReviewStore) -> None:
     store.add([row("a")])
     with pytest.raises(UnknownName, match="no row to review named 'b'"):
         store.decide("b", "positive", by="owner")
+    assert store.known(["a", "b"]) == {"a"}
     with pytest.raises(UnknownName):
         store.decline("b", by="owner")
     with pytest.raises(InputError, match="is empty"):
@@ -170,7 +171,8 @@ def test_taking_consent_back_deletes_the_words_and_names_the_adapters(store: Rev
     store.mark_used(["c"], "mine-2", "f2")
     assert store.withdraw("r") == ["mine-1"]
     assert ids(store.pending()) == ["c"]
-    assert store.add([row("a", rater="r")]) == 0, "it does not come back"
+    before = row("a", rater="r", at="2026-01-01T00:00:00.000+00:00")
+    assert store.add([before]) == 0, "it does not come back"
     assert store.used("mine-1") == ["a", "c"]
     for file in store.file.parent.iterdir():
         assert secret.encode() not in file.read_bytes(), file.name
