@@ -262,8 +262,7 @@ class TurnView(_Data):
         """Begin to go on with the answer."""
         ended = [step for step in self.steps if step.status == "done"]
         last = ended[-1]
-        blocks = last.blocks.texts if last.blocks else ()
-        begun = Begun.of([step.text for step in ended], last.stopped, last.place, blocks)
+        begun = Begun.of([step.text for step in ended], last.stopped, last.place, last.blocks)
         self._stood, self._kept = self.steps, len(begun.texts) - 1
         self._spent = (self.tokens, self.seconds)
         self._record, self.status = TurnRecord(), "running"
