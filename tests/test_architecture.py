@@ -31,6 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "documents",
         "engine",
         "agent",
+        "workshop",
         "finetune",
         "evaluation",
     },

@@ -17,6 +17,7 @@ from evaluation import baseline, gate, record, report, runner
 from evaluation.record import Run
 from evaluation.training_rows import training_rows
 from tasks.rows import Layout, drawn, read, split
+from tasks.text_classifier import terms
 
 NEWS = REPOSITORY / "finetune" / "rows" / "news.jsonl"
 GOOD = ["warm", "funny", "charming", "bright"]
@@ -182,11 +183,11 @@ def test_rows_of_our_own_ship(tmp_path: Path, home: Path) -> None:
 
 
 def test_words_and_chinese_characters() -> None:
-    assert baseline.terms("Not good at all") == [
+    assert terms("Not good at all") == [
         "not", "good", "at", "all", "not good", "good at", "at all",
     ]  # fmt: skip
-    assert {"好", "好看", "不好看"} <= {*baseline.terms("不好看")}
-    assert baseline.terms("an 好 one") == ["an", "one", "an one"]
+    assert {"好", "好看", "不好看"} <= {*terms("不好看")}
+    assert terms("an 好 one") == ["an", "one", "an one"]
 
 
 def test_where_there_is_none(tmp_path: Path, home: Path) -> None:
