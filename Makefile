@@ -41,8 +41,8 @@ define install
 	$(1)/pip install --quiet $(2)
 endef
 
-.venv/run: requirements.txt | .venv/bin/python
-	$(call install,$(BIN),-r requirements.txt)
+.venv/run: requirements.txt constraints.txt pyproject.toml | .venv/bin/python
+	$(call install,$(BIN),-c constraints.txt -e '.[workshop]')
 	@touch $@
 
 .venv/dev: requirements.txt constraints.txt pyproject.toml | .venv/bin/python

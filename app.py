@@ -55,6 +55,7 @@ def _serve(settings: Settings, fake: bool, started: float) -> None:
     from api.server import Server, raise_file_limit
     from engine.starter import starter_named
     from ui.page import as_app, build_page
+    from workshop.rows import ReviewStore
     from workshop.usage import UsageStore
     from workshop.watch import Watcher
 
@@ -83,7 +84,12 @@ def _serve(settings: Settings, fake: bool, started: float) -> None:
             backup=backup,
         )
         page = as_app(blocks, agent, keys, settings, feedback=feedback)
-        watcher = Watcher(UsageStore(), roll_back=settings.roll_back, feedback=feedback)
+        watcher = Watcher(
+            UsageStore(),
+            roll_back=settings.roll_back,
+            reviewed=ReviewStore().done,
+            feedback=feedback,
+        )
         Server(
             Api(agent, settings, keys, watcher if settings.watch else None),
             page,

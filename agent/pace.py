@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from agent.events import Progress
 
-SURE = 5.0  # seconds of work, before which nothing is said of the rest
+SURE_SECONDS, SURE_PARTS = 5.0, 2  # of work, before which nothing is said of the rest
 
 
 class Pace:
@@ -24,5 +24,6 @@ class Pace:
         if not self._first:
             self._first, self._began = number, now
         done, elapsed = number - self._first, now - self._began
-        left = elapsed / done * (self.total - number + 1) if done and elapsed >= SURE else None
+        sure = done >= SURE_PARTS and elapsed >= SURE_SECONDS
+        left = elapsed / done * (self.total - number + 1) if sure else None
         return Progress(self._index, "part", number, self.total, left)

@@ -18,6 +18,7 @@ _HEADING = re.compile(r"#{1,6}\s+(?P<words>.*\S)")
 Count = Callable[[str], int]
 # How many fair shares of a text off the fairest place a part may begin, to begin with it.
 HEADING, PARAGRAPH, LINE, SENTENCE, WORD, HEADED = 0.0, 0.4, 0.5, 0.6, 1.0, 2.0
+FULL = 0.9  # of what a part may have at most, so that there is a choice of where it ends
 
 
 @dataclass(frozen=True)
@@ -89,26 +90,33 @@ class _Shares:
         self._rough = [atom.rough for atom in atoms]
         self._ends = [0, *accumulate(atom.tokens for atom in atoms)]
 
-    def divided(self, begin: int, end: int, shares: int) -> Iterator[tuple[int, int]]:
-        """So many runs of about as many tokens, or as many as there are atoms."""
+    def divided(
+        self, begin: int, end: int, shares: int, most: float = math.inf
+    ) -> Iterator[tuple[int, int]]:
+        """So many runs of about as many tokens, or as many as there are atoms; of at most `most`
+        tokens where that can be.
+        """
         shares = min(shares, end - begin)
         if shares < 2:
             yield from [(begin, end)] * shares
             return
         left, tokens = shares // 2, self._tokens(begin, end)
         place = self._ends[begin] + tokens * left / shares
+        room = range(begin + left, end - (shares - left) + 1)
+        first, last = self._ends[end] - (shares - left) * most, self._ends[begin] + left * most
         at = min(
-            range(begin + left, end - (shares - left) + 1),
+            [i for i in room if first <= self._ends[i] <= last] or room,
             key=lambda i: abs(self._ends[i] - place) * shares / max(1, tokens) + self._rough[i],
         )
-        yield from self.divided(begin, at, left)
-        yield from self.divided(at, end, shares - left)
+        yield from self.divided(begin, at, left, most)
+        yield from self.divided(at, end, shares - left, most)
 
     def parts(self, begin: int, end: int, size: int, most: int) -> Iterator[tuple[int, int]]:
         """Runs of about `size` tokens and at most `most`; an atom alone may have more."""
         tokens = self._tokens(begin, end)
-        shares = max(1, round(tokens / size), math.ceil(tokens / most))
-        for a, b in self.divided(begin, end, shares):
+        fewest = math.ceil(tokens / most / FULL) if tokens > most else 1
+        shares = max(fewest, round(tokens / size))
+        for a, b in self.divided(begin, end, shares, most):
             whole = b - a == 1 or self._tokens(a, b) <= most
             yield from [(a, b)] if whole else self.parts(a, b, size, most)
 

@@ -4,15 +4,14 @@ machine (DNS rebinding), and would read what only this machine's visitors should
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.errors import ApiError
+from core.hosts import LOCAL_NAMES, is_loopback, name_of
 
-LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 MISDIRECTED = 421
 MAX_SHOWN = 100  # characters of a name that was asked for
 
@@ -41,18 +40,3 @@ class KnownHosts:
                     "unknown_host",
                 ).response
         await app(scope, receive, send)
-
-
-def is_loopback(address: str) -> bool:
-    """Whether only this machine can reach the address."""
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return address == "localhost"
-
-
-def name_of(host: str) -> str:
-    """A Host header without its port, in lower case: `[::1]:7860` is `::1`."""
-    if host.startswith("["):
-        return host[1:].partition("]")[0].casefold()
-    return host.partition(":")[0].rstrip(".").casefold()

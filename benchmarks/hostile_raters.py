@@ -24,9 +24,10 @@ import numpy as np
 from scipy.stats import binomtest
 
 from benchmarks.gate_replays import RULES
-from evaluation import baseline, sequential
+from evaluation import sequential
 from evaluation.intervals import Array
 from tasks.data_files import read_file
+from tasks.text_classifier import classifier
 
 BEFORE, AFTER, HELD_OUT, CLEAN = 40, 400, 600, 1000
 CIRCLES = 100
@@ -45,7 +46,7 @@ def circle(texts: Array, labels: Array, seed: int) -> dict[str, float]:
     names = np.unique(labels)
     moved = rng.integers(1, len(names), len(hostile))
     rated[hostile] = names[(np.searchsorted(names, labels[hostile]) + moved) % len(names)]
-    old = baseline.trained(list(texts[before]), list(labels[before]))
+    old = classifier().fit(texts[before], labels[before])
     odd = odd_raters(texts[after], rated[after], raters[after])
     kept = [rows[~np.isin(raters[rows], odd)] for rows in (after, held)]
     found = {"found": float(0 in odd), "wrongly left out": float(len([n for n in odd if n]))}
@@ -55,7 +56,7 @@ def circle(texts: Array, labels: Array, seed: int) -> dict[str, float]:
         ("left out", rated, kept[0], kept[1]),
     ]
     for way, given, train, judged in ways:
-        new = baseline.trained(list(texts[train]), list(given[train]))
+        new = classifier().fit(texts[train], given[train])
         promoted = _promoted(
             new.predict(texts[judged]) == given[judged], old.predict(texts[judged]) == given[judged]
         )
@@ -70,7 +71,7 @@ def odd_raters(texts: Array, given: Array, raters: Array) -> list[int]:
     against = np.zeros(len(texts), dtype=bool)
     for half in (0, 1):
         test = raters % 2 == half
-        model = baseline.trained(list(texts[~test]), list(given[~test]))
+        model = classifier().fit(texts[~test], given[~test])
         against[test] = model.predict(texts[test]) != given[test]
     odd = []
     for name in range(RATERS):

@@ -95,6 +95,10 @@ class Settings(BaseSettings):
         (), description="who may then come in, users or organisations; without any, everyone"
     )
 
+    owners: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="whose keys or logins open the workshop; on 127.0.0.1 without keys: you"
+    )
+
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
 
     @field_validator("api_keys")
@@ -104,7 +108,7 @@ class Settings(BaseSettings):
             raise ValueError("two names have the same key")
         return keys
 
-    @field_validator("hf_users", "allowed_hosts", "cors_origins", mode="before")
+    @field_validator("hf_users", "owners", "allowed_hosts", "cors_origins", mode="before")
     @classmethod
     def _names_in_a_line(cls, names: object) -> object:
         if isinstance(names, str):

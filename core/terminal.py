@@ -8,6 +8,9 @@ from typing import NoReturn
 import typer
 
 from core.errors import PatchbayError, UnknownName
+from core.paths import REPOSITORY
+
+OURS = {folder.name for folder in REPOSITORY.iterdir()}  # a missing module of ours is a fault
 
 
 def aside(line: str) -> None:
@@ -18,7 +21,8 @@ def aside(line: str) -> None:
 def run(app: typer.Typer, stopped: str = "") -> None:
     """Run a command line.
 
-    An expected error is one line on standard error and exit code 1, or 2 for an unknown name.
+    An expected error, and a package that is not installed, is one line on standard error and exit
+    code 1, or 2 for an unknown name.
 
     Args:
         app: the commands.
@@ -28,6 +32,15 @@ def run(app: typer.Typer, stopped: str = "") -> None:
         app()
     except (PatchbayError, OSError) as error:
         _end(f"error: {error}", 2 if isinstance(error, UnknownName) else 1)
+    except ModuleNotFoundError as error:
+        if not error.name or error.name.partition(".")[0] in OURS:
+            raise
+        _end(
+            f"error: the package {error.name!r} is not installed. Training and evaluation want "
+            "more packages than the chat. In a clone: pip install -c constraints.txt "
+            "-e '.[workshop]'; as a command: pipx install '.[workshop]'",
+            1,
+        )
     except KeyboardInterrupt:
         _end(stopped, 130)
 

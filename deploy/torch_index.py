@@ -87,6 +87,8 @@ def unreachable(address: str, seconds: float = SECONDS) -> str:
                 found[0] = ""
         except (OSError, ValueError) as error:
             reason = getattr(error, "reason", error)  # urllib's own errors wrap another
+            if isinstance(reason, TimeoutError):
+                return  # both clocks run out at once
             found[0] = str(getattr(reason, "strerror", None) or reason)
 
     asking = threading.Thread(target=ask, daemon=True)

@@ -5,22 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.pipeline import Pipeline
 
 from adapter_store.discovery import find_adapter
 from evaluation import compare, figures, record
 from evaluation.intervals import mean
 from evaluation.record import Baseline, BaselineComparison, Figure, Outcome, Run
 from evaluation.training_rows import NoTrainingRows, training_rows
-from tasks import languages
 from tasks.spec import TaskSpec, find_task, load_tasks
+from tasks.text_classifier import classifier
 
 NAME = "TF-IDF with logistic regression"
-INVERSE_REGULARIZATION = 10.0  # of the logistic regression; one value for every task
-_words = TfidfVectorizer(ngram_range=(1, 2)).build_analyzer()
-_characters = TfidfVectorizer(analyzer="char", ngram_range=(1, 3)).build_analyzer()
 
 
 def add(folder: Path, data_folder: Path) -> Run:
@@ -74,7 +69,7 @@ def _measured(
             f"Of the labels offered ({', '.join(offered)}) the training rows have "
             f"{', '.join(known) or 'none'}: {NAME} cannot choose among labels it never saw.",
         )
-    answers = _answers(trained(rows.texts, rows.labels), judged)
+    answers = _answers(classifier().fit(rows.texts, rows.labels), judged)
     baseline = Baseline(
         status="measured",
         training_rows=len(rows.texts),
@@ -84,22 +79,6 @@ def _measured(
         compared=_compared(answers, judged, run.settings.seed),
     )
     return baseline, answers
-
-
-def terms(text: str) -> list[str]:
-    """What is counted: one and two words, or one to three characters where most are Han."""
-    han = 2 * len(languages.HAN.findall(text)) > len(text)
-    counted: list[str] = (_characters if han else _words)(text)
-    return counted
-
-
-def trained(texts: Sequence[str], labels: Sequence[str]) -> Pipeline:
-    """TF-IDF of the terms with logistic regression: the same for the same rows."""
-    model = make_pipeline(
-        TfidfVectorizer(analyzer=terms, sublinear_tf=True),
-        LogisticRegression(C=INVERSE_REGULARIZATION, max_iter=1000, random_state=0),
-    )
-    return model.fit(texts, labels)
 
 
 def _answers(model: Pipeline, judged: Sequence[Outcome]) -> list[Outcome]:

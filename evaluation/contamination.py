@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from datasketch import MinHash, MinHashLSH
 
 from adapter_store.discovery import find_adapter
 from adapter_store.files import RECIPE_FILE
@@ -18,15 +17,9 @@ from core.errors import AdapterError, InputError
 from evaluation import figures
 from evaluation.intervals import Statistic
 from evaluation.record import Contamination, Outcome
-from evaluation.rows import layout
-from tasks import languages
-from tasks.rows import duplicate_key, read
+from tasks.near_texts import NearTexts
+from tasks.rows import layout_of, read
 from tasks.spec import TaskSpec
-
-SHINGLE, HAN_SHINGLE = 5, 2  # characters; a Han character says as much as two or three letters
-NEAR_SIMILARITY = 0.8  # Jaccard similarity of shingles from which two texts are nearly the same
-CANDIDATE_SIMILARITY = 0.5  # and from which MinHash, which only estimates it, lets them be compared
-PERMUTATIONS = 64
 
 
 class TrainingTexts:
@@ -35,12 +28,7 @@ class TrainingTexts:
     def __init__(self, texts: Iterable[str], files: dict[str, str]) -> None:
         """`files` is name -> SHA-256, for the record."""
         self._files = files
-        self._texts = list({duplicate_key(text) for text in texts} - {""})
-        self._exact = set(self._texts)
-        self._near = MinHashLSH(threshold=CANDIDATE_SIMILARITY, num_perm=PERMUTATIONS)
-        shingled = [shingles(text) for text in self._texts]
-        for i, sketch in enumerate(_sketches(shingled)):
-            self._near.insert(i, sketch)
+        self._texts = NearTexts(texts)
 
     @classmethod
     def of(cls, files: Sequence[Path], columns: dict[str, str], task: TaskSpec) -> TrainingTexts:
@@ -52,27 +40,14 @@ class TrainingTexts:
         texts: list[str] = []
         hashes = {}
         for file in files:
-            for row in read(file, layout(columns, task), task).rows:
+            for row in read(file, layout_of(columns, task), task).rows:
                 texts += [row.text] if task.kind == "choose" else [row.text, row.answer]
             hashes[f"{file.absolute().parent.name}/{file.name}"] = fingerprint.sha256_file(file)
         return cls(texts, hashes)
 
     def find(self, texts: Sequence[str]) -> list[str]:
-        """For each text `exact`, `near` or an empty string.
-
-        Candidates come from MinHash (Broder 1997) and are then compared shingle by shingle.
-        """
-        keys = [duplicate_key(text) for text in texts]
-        shingled = [shingles(text) for text in keys]
-        kinds = []
-        for own, parts, sketch in zip(keys, shingled, _sketches(shingled), strict=True):
-            if own in self._exact:
-                kinds.append("exact")
-            elif any(self._alike(parts, i) for i in self._near.query(sketch)):
-                kinds.append("near")
-            else:
-                kinds.append("")
-        return kinds
+        """For each text `exact`, `near` or an empty string."""
+        return [found.kind if found else "" for found in self._texts.find(texts)]
 
     def contamination_of(
         self, outcomes: Sequence[Outcome], primary: Statistic, seed: int
@@ -86,21 +61,6 @@ class TrainingTexts:
         }
         without = figures.figure(primary.of(clean), seed) if clean else None
         return Contamination(files=self._files, **lines, without=without)
-
-    def _alike(self, parts: set[bytes], place: int) -> bool:
-        other = shingles(self._texts[place])
-        return len(parts & other) / len(parts | other) >= NEAR_SIMILARITY
-
-
-def shingles(plain: str) -> set[bytes]:
-    """Every run of five characters, of two where most are Han; of a shorter text, the text."""
-    size = HAN_SHINGLE if 2 * len(languages.HAN.findall(plain)) > len(plain) else SHINGLE
-    return {plain[i : i + size].encode() for i in range(max(1, len(plain) - size + 1))}
-
-
-def _sketches(shingled: Iterable[set[bytes]]) -> Iterable[MinHash]:
-    sketches: Iterable[MinHash] = MinHash.generator(shingled, num_perm=PERMUTATIONS, seed=1)
-    return sketches
 
 
 def refuse_training_file(adapter: str, file: Path) -> None:

@@ -230,7 +230,8 @@ def _calibration(new: Run, limits: Rules) -> Iterator[Check]:
         )
         passed = error <= limits.calibration
         by_chance = error - _chance_error(new.chosen) <= limits.calibration
-        more = new.settings.rows if by_chance and not passed else 0
+        few = max(0, limits.slice_rows - new.settings.rows)
+        more = max(few, new.settings.rows if by_chance else 0) if not passed else 0
         yield Check("calibration", passed, reason, more)
 
 
@@ -286,7 +287,9 @@ def _baseline(new: Run, limits: Rules) -> Iterator[Check]:
 
 def _more_for_baseline(compared: BaselineComparison, limits: Rules) -> int:
     """About how many more rows show a gain that these hint at; p falls as if it were normal."""
-    gain = compared.difference.value or 0.0
+    gain, rows = compared.difference.value or 0.0, compared.difference.rows
+    if compared.verdict != "worse" and rows < limits.slice_rows:  # too few to say it is as good
+        return limits.slice_rows - rows
     if compared.verdict != "no difference shown" or gain <= max(0.0, limits.baseline):
         return 0
     share = (norm.isf(compare.SIGNIFICANCE_LEVEL / 2) / max(norm.isf(compared.p / 2), 1e-3)) ** 2

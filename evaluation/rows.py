@@ -10,12 +10,12 @@ from pathlib import Path
 
 from agent.planning import slots
 from core import fingerprint
-from core.errors import InputError, UnknownName
+from core.errors import InputError
 from tasks import languages
 from tasks.data_files import FileForm
 from tasks.label_names import coding, label_of, task_labels
 from tasks.row_languages import guessed, language_slots
-from tasks.rows import Layout, Row, Table, exchanged, read
+from tasks.rows import Layout, Row, Table, exchanged, layout_of, read
 from tasks.spec import TaskSpec
 
 REFUSED_SHOWN = 3  # lines named in a message; the count says how many there are
@@ -83,7 +83,7 @@ class EvaluationData:
         Raises:
             InputError: there are none, or one of them cannot be judged; nothing is left out.
         """
-        known = layout(self.columns, task).model_copy(
+        known = layout_of(self.columns, task).model_copy(
             update={"fills": self.fills, "answers": self.answers, **asdict(self.form)}
         )
         table = read(self.file, known, task)
@@ -235,22 +235,6 @@ def _drawn_rows(table: Table, data: EvaluationData) -> list[Row]:
         return table.rows
     drawn = random.Random(data.seed).sample(table.rows, limit)
     return sorted(drawn, key=lambda row: row.line)
-
-
-def layout(columns: Mapping[str, str], task: TaskSpec) -> Layout:
-    """The task's own columns, but for the roles that others are named for.
-
-    Raises:
-        UnknownName: a column is given a role that the task does not have.
-    """
-    if not columns:
-        return Layout()
-    roles = {"text", "answer", "context", "instruction", "messages", "labels", *task.slots}
-    for role in columns.values():
-        if role not in roles:
-            raise UnknownName("role", role, roles)
-    left = {name: role for name, role in task.columns.items() if role not in columns.values()}
-    return Layout(columns={**left, **columns})
 
 
 def _require_prompt(task: TaskSpec, row: EvaluationRow) -> None:

@@ -55,6 +55,8 @@ def training_rows(
 ) -> TrainingRows:
     """The rows of an adapter's training whose label is offered, drawn as the training drew them.
 
+    Those of an adapter that it was started from are left out where they are not here, with a note.
+
     Args:
         adapter: its folder, with the run record (hashes, rows) and the recipe (files, columns).
         offered: labels of the evaluation. The task's own may have their other names in the files.
@@ -64,8 +66,15 @@ def training_rows(
     """
     names = {**task_labels(task), **{label: label for label in offered}}
     recipe, found = contamination.recipe_or_empty(adapter), TrainingRows()
-    for data_set, source in _sources(adapter, recipe):
-        rows = _rows(data_set, source, recipe, task, data_folder)
+    own, absent = len(contamination.run_record_or_empty(adapter).data), list[DataSetRecord]()
+    for number, (data_set, source) in enumerate(_sources(adapter, recipe)):
+        try:
+            rows = _rows(data_set, source, recipe, task, data_folder)
+        except NoTrainingRows:
+            if number < own:
+                raise
+            absent.append(data_set)
+            continue
         if len(rows) != data_set.train_rows or (data_set.refused and source.get("take")):
             found.notes.append(
                 f"Of {data_set.name} it read {len(rows):,} rows, the adapter's training "
@@ -77,6 +86,13 @@ def training_rows(
             if label in offered:
                 found.texts.append(row.text)
                 found.labels.append(label)
+    if absent:
+        count = sum(one.train_rows for one in absent)
+        named = ", ".join(one.name for one in absent)
+        found.notes.append(
+            f"{count:,} rows of what it was started from ({named}) are not here: the baseline "
+            "learns without them."
+        )
     return found
 
 

@@ -145,8 +145,11 @@ class Recipe(_Strict):
     gradient_checkpointing: bool = Field(False, description="less memory, a third more time")
     checkpoint_minutes: float = Field(5.0, gt=0)
     threads: int | None = Field(None, ge=1)
-    log_with: list[Literal["tensorboard", "trackio", "mlflow", "wandb"]] = Field(
+    log_with: list[Literal["tensorboard", "jsonl", "trackio", "mlflow", "wandb"]] = Field(
         ["tensorboard"], description="trackers that are shown the curves"
+    )
+    samples: int = Field(
+        0, ge=0, le=20, description="validation rows that are answered at every evaluation"
     )
     seed: int = 0
     search: dict[str, Range | list[Any]] = Field(
@@ -167,7 +170,7 @@ class Recipe(_Strict):
 
     def settled(self) -> dict[str, Any]:
         """What decides the adapter, JSON-able, without this machine's folders and trackers."""
-        values = self.model_dump(mode="json", exclude={"data_folder", "log_with"})
+        values = self.model_dump(mode="json", exclude={"data_folder", "log_with", "samples"})
         for source in values["data"]:
             for file in ("path", "validation"):
                 source[file] = source[file] and self._portable(source[file])

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 from accelerate import Accelerator
 from accelerate.tracking import GeneralTracker, TensorBoardTracker, filter_trackers
@@ -13,6 +17,40 @@ from core import paths
 from core.errors import SettingsError
 from finetune.recipe import Recipe, flat
 
+OURS = ("jsonl",)  # trackers that need no package
+CURVES = "curves.jsonl"
+
+
+class JsonLinesTracker(GeneralTracker):  # type: ignore[misc]
+    """A line of JSON for everything that is logged: its `step`, the `time` (Unix, seconds), values.
+
+    A run that is gone on with appends; of two lines about a step the later one holds.
+    """
+
+    name = "jsonl"
+    requires_logging_directory = True
+    main_process_only = True
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.file = folder / CURVES
+        super().__init__()
+
+    @property
+    def tracker(self) -> Path:
+        """The file."""
+        return self.file
+
+    def store_init_configuration(self, values: dict[str, Any]) -> None:
+        """The recipe stands in the adapter's folder."""
+
+    def log(self, values: dict[str, Any], step: int | None = None, **more: Any) -> None:
+        """Write values down."""
+        written = {"step": step, "time": round(time.time(), 3), **values}
+        line = json.dumps(written, ensure_ascii=False)
+        with self.file.open("a", encoding="utf-8") as lines:
+            lines.write(line + "\n")
+
 
 def require(recipe: Recipe) -> None:
     """See that the recipe's trackers are installed; Accelerate would pass over one that is not.
@@ -20,7 +58,7 @@ def require(recipe: Recipe) -> None:
     Raises:
         SettingsError: one is not.
     """
-    for name in recipe.log_with:
+    for name in set(recipe.log_with) - set(OURS):
         if importlib.util.find_spec(name) is None:
             raise SettingsError(
                 f"log_with={name}: it is not installed. `pip install {name}`, or name another with "
@@ -32,8 +70,9 @@ def require(recipe: Recipe) -> None:
 def tracking(accelerator: Accelerator, recipe: Recipe, began: str, step: int = 0) -> Iterator[str]:
     """Have `accelerator.log` reach the recipe's trackers meanwhile; the main process's alone.
 
-    TensorBoard's files of a run stand in `logs/NAME/BEGAN` of the person's folder and stay there.
-    The others keep theirs where they are set up to: the adapter is the project, `began` the run.
+    The files of TensorBoard and of `jsonl` stand in `logs/NAME/BEGAN` of the person's folder, and
+    stay there. The others keep theirs where they are set up to: the adapter is the project, `began`
+    the run.
 
     Args:
         began: when the run began, the same when it is gone on with.
@@ -43,7 +82,10 @@ def tracking(accelerator: Accelerator, recipe: Recipe, began: str, step: int = 0
         how to look at them; empty without TensorBoard.
     """
     logs = paths.user_dir() / "logs"
-    chosen: list[str | GeneralTracker] = [one for one in recipe.log_with if one != "tensorboard"]
+    own = {"tensorboard", *OURS}
+    chosen: list[str | GeneralTracker] = [one for one in recipe.log_with if one not in own]
+    if "jsonl" in recipe.log_with:
+        chosen.append(JsonLinesTracker(logs / recipe.name / began))
     if shown := "tensorboard" in recipe.log_with:
         purge = {"purge_step": step + 1} if step else {}
         chosen.append(TensorBoardTracker(f"{recipe.name}/{began}", str(logs), **purge))

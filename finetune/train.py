@@ -16,7 +16,17 @@ from tqdm import tqdm
 
 from core import paths
 from core.errors import SettingsError
-from finetune import checks, data, distributed, model, preview, record, resumption, trackers
+from finetune import (
+    checks,
+    data,
+    distributed,
+    model,
+    preview,
+    record,
+    resumption,
+    samples,
+    trackers,
+)
 from finetune.errors import TrainingError, explained_errors
 from finetune.examples import Example, ExampleEncoder
 from finetune.model import AnswerLoss, Batch, TrainableModel, collate
@@ -125,6 +135,7 @@ class Trainer:
         loss = AnswerLoss(trainable.model, fuse=not self.sharded)  # fused layers hold whole weights
         self.stream = data.stream(recipe, data_sets, encoder)
         self.validation = data.validation(recipe, data_sets, encoder)
+        self.sampled = list(itertools.chain.from_iterable(self.validation))[: recipe.samples]
         fragile = self.sharded and recipe.quantization == "nf4"
         before = self._value(loss, self.validation[0]) if fragile else 0.0
         head = trainable.model.get_output_embeddings().weight
@@ -145,6 +156,7 @@ class Trainer:
         batches = prefetched(map(self._collated, drawn), self.accelerator.device)
         if state.before is None and state.step == 0:
             state.before = round(self._validation_loss(), 6)
+            self._log_validation(state.before)
         saved_at = time.monotonic()
         with self._bar() as bar, distributed.agreeing_on_stops(self.accelerator) as agree:
             try:
@@ -281,12 +293,16 @@ class Trainer:
         better = loss < state.best
         state.evaluations.append((state.step, round(loss, 6)))
         state.stale = 0 if better else state.stale + 1
-        self.accelerator.log({"loss/validation": loss}, step=state.step)
+        self._log_validation(loss)
         if self.recipe.patience and better:
             adapter = self.adapter()
             if self.accelerator.is_main_process:
                 self.run_folder.save_best(adapter)
         return bool(self.recipe.patience) and state.stale >= (self.recipe.patience or 0)
+
+    def _log_validation(self, loss: float) -> None:
+        answers = samples.answers(self.trainable, self.sampled) if self.sampled else {}
+        self.accelerator.log({"loss/validation": loss, **answers}, step=self.state.step)
 
     def _validation_loss(self) -> float:
         """The mean over the validation rows, nats an answer token, the same in all processes."""
@@ -349,7 +365,8 @@ class Trainer:
         )
         bar.update()
         rate = self.optimizer.param_groups[0]["lr"]
-        self.accelerator.log({"loss/train": state.losses[-1], "rate": rate}, step=state.step)
+        done = {"rows": state.rows, "seconds": round(state.seconds, 3), "steps": state.total or 0}
+        self.accelerator.log({"loss/train": state.losses[-1], "rate": rate, **done}, state.step)
 
 
 class _BatchStream(IterableDataset[Batch]):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import regex
 from pydantic import BaseModel, ConfigDict, Field
 
-from core.errors import InputError
+from core.errors import InputError, UnknownName
 from core.yaml_text import Text
 from tasks import hub_data, nested
 from tasks.data_files import FileForm, read_file
@@ -127,6 +127,22 @@ def split(rows: list[Row], share: float, seed: int) -> tuple[list[Row], list[Row
     cut = max(1, round(len(rows) * share))
     mixed = random.Random(seed).sample(rows, len(rows))
     return mixed[cut:], mixed[:cut]
+
+
+def layout_of(columns: Mapping[str, str], task: TaskSpec) -> Layout:
+    """The task's own columns, but for the roles that others are named for.
+
+    Raises:
+        UnknownName: a column is given a role that the task does not have.
+    """
+    if not columns:
+        return Layout()
+    roles = {"text", "answer", "context", "instruction", "messages", "labels", *task.slots}
+    for role in columns.values():
+        if role not in roles:
+            raise UnknownName("role", role, roles)
+    left = {name: role for name, role in task.columns.items() if role not in columns.values()}
+    return Layout(columns={**left, **columns})
 
 
 def read(path: Path, layout: Layout, task: TaskSpec | None = None) -> Table:

@@ -47,6 +47,8 @@ def mount_beside(
     name: Name | None,
     looks: Mapping[str, Any],
     max_upload_bytes: int = 0,
+    scripts: Iterable[str] = (),
+    guards: Iterable[Middleware] = (),
 ) -> None:
     """Add a page to the app that the chat's page is mounted on after it.
 
@@ -55,6 +57,8 @@ def mount_beside(
         name: who is logged in; None where nobody need be.
         looks: what is the same for all pages, see `gr.mount_gradio_app`.
         max_upload_bytes: of a file that Gradio takes.
+        scripts: its own, behind those of all such pages.
+        guards: what a request passes before anything else, in place of the way to the login.
     """
     page.queue(default_concurrency_limit=None, api_open=False)
 
@@ -63,8 +67,8 @@ def mount_beside(
         """As people write it."""
         return RedirectResponse(f"{path.strip('/')}/")
 
-    kwargs: dict[str, Any] = {"middleware": [Middleware(Shield)]}
-    if name:
+    kwargs: dict[str, Any] = {"middleware": [Middleware(Shield), *guards]}
+    if name and not guards:
         kwargs["middleware"].append(Middleware(ToLogin, name=name, path=path))
     if max_upload_bytes:
         kwargs["max_body_size"] = max_upload_bytes + 1_000_000
@@ -74,7 +78,7 @@ def mount_beside(
         path,
         auth_dependency=name,
         max_file_size=max_upload_bytes,
-        head=head(style_sheets, BESIDE_SCRIPTS),
+        head=head(style_sheets, (*BESIDE_SCRIPTS, *scripts)),
         app_kwargs=kwargs,
         **looks,
     )

@@ -115,10 +115,17 @@ window.patchbay = (() => {
     if (typed) write(typed);
     patchbayScroll.watch();
     chats.refresh();
+    showDoor();
     await rested();
     root.dataset.ready = "true";
     resize();
     if (!matchMedia("(pointer: coarse)").matches) box().focus(); // a phone would open its keyboard
+  }
+
+  // The way to what belongs to the owner alone; nobody else is shown one.
+  async function showDoor() {
+    const answer = await fetch("workshop-door").catch(() => null);
+    find(".pb-owner").hidden = !(answer?.ok && (await answer.json()).open);
   }
 
   // --- composer ----------------------------------------------------------------------------

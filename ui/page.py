@@ -30,9 +30,11 @@ from ui.frame import draw_composer, draw_header, draw_welcome
 from ui.handlers import PageHandlers
 from ui.login import Gate, Login
 from ui.mounting import UI_FOLDER, head, name_in, still
+from ui.owner import owner_by
 from ui.safety import Shield
 from ui.tables_app import mount_tables
 from ui.translated_files import draw_beside
+from ui.workshop_page import mount_workshop
 
 STYLE_SHEETS = (
     "style.css",
@@ -185,6 +187,10 @@ def as_app(
     logged_in = login.name if login else name_in(host) if keys else None
     mount_tables(host, agent, feedback, keys, profile=settings.profile, name=logged_in, looks=looks)
     mount_adapters(host, agent, keys, profile=settings.profile, name=logged_in, looks=looks)
+    mount_workshop(
+        host, agent, feedback, profile=settings.profile, looks=looks,
+        owner=owner_by(logged_in, settings.owners, settings.host),
+    )  # fmt: skip
     gr.mount_gradio_app(
         host,
         page,

@@ -25,6 +25,7 @@ from workshop.review_row import ReviewRow, Why
 
 UNSURE = 0.6  # a label with a lower probability is unsure, where the task has no floor
 RANDOM_SHARE = 0.1  # of a table's rows, or of a file's, drawn to be judged on
+RATED_SHARE = 0.25  # of rated answers: there are few, and liked and disliked ones are one sample
 
 
 @dataclass
@@ -40,7 +41,10 @@ class Collected:
 
 
 def of_feedback(feedback: Feedback, tasks: Mapping[str, TaskSpec]) -> Collected:
-    """Disliked answers, routes that were chosen anew, labels that were corrected in tables.
+    """Rated answers, routes that were chosen anew, labels that were corrected in tables.
+
+    A share of the rated ones, liked and disliked, is held out: what answered them is right on some
+    and wrong on others, as it is.
 
     Of what was said without consent there is the request alone, to be looked at.
 
@@ -49,8 +53,7 @@ def of_feedback(feedback: Feedback, tasks: Mapping[str, TaskSpec]) -> Collected:
     """
     found = Collected()
     for rating in feedback.ratings():
-        if rating.rating == -1:
-            _of_rating(rating, tasks, found)
+        _of_rating(rating, tasks, found)
     for correction in feedback.corrections():
         _of_correction(correction, tasks, found)
     for labelled in feedback.labelled():
@@ -129,17 +132,19 @@ def is_drawn(id: str, share: float) -> bool:
 
 
 def _of_rating(rating: Rating, tasks: Mapping[str, TaskSpec], found: Collected) -> None:
-    last = len(rating.tasks) - 1
-    if not rating.consent:
+    last, liked = len(rating.tasks) - 1, rating.rating == 1
+    if not rating.consent and not liked:
         _unagreed("rating", rating, rating.tasks, "disliked", tasks, found)
     for index, step, task in _usable(rating.steps, tasks, found):
         better = rating.better if index == last else ""
         if better and task.kind == "choose":
             better = label_of(better, _names(task, step)) or ""
         others = [label for label in step.labels if label != step.answer]
-        why: Why = "corrected" if better else "disliked"
-        suggested = better or (others[0] if others else "")
-        found.rows.append(_row(f"rating:{rating.turn}:{index}", rating, step, why, suggested))
+        why: Why = "liked" if liked else "corrected" if better else "disliked"
+        suggested = step.answer if liked else better or (others[0] if others else "")
+        id = f"rating:{rating.turn}:{index}"
+        row = _row(id, rating, step, why, suggested)
+        found.rows.append(row.model_copy(update={"held_out": is_drawn(id, RATED_SHARE)}))
 
 
 def _of_correction(correction: Correction, tasks: Mapping[str, TaskSpec], found: Collected) -> None:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from tasks.spec import SlotValue, TaskSpec
 from workshop.review_file import now
 
-Why = Literal["disliked", "corrected", "rerouted", "unsure", "random", "imported"]
+Why = Literal["liked", "disliked", "corrected", "rerouted", "unsure", "random", "imported"]
 Status = Literal["pending", "done", "declined"]
 
 
@@ -25,8 +25,8 @@ class ReviewRow(BaseModel):
         labels: label -> probability (0 to 1), the likeliest first; empty where a text is written.
         adapter: what answered; empty: the bare base, or nothing did.
         fingerprint: of what made the answer.
-        why: the row is here because it was `disliked`, `corrected`, `rerouted` to this task,
-            `unsure` (a low probability), drawn at `random`, or `imported`.
+        why: the row is here because it was `liked`, `disliked`, `corrected`, `rerouted` to this
+            task, `unsure` (a low probability), drawn at `random`, or `imported`.
         suggested: the right answer as far as anything says it.
         rater: who gave the row; empty where that is not known.
         consent: whether it may be used for training.

@@ -22,7 +22,11 @@ import typer
 
 from core import terminal
 
-GROUPS = {"finetune": "Rows in, an adapter out.", "evaluation": "Adapter in, evidence out."}
+GROUPS = {
+    "finetune": "Rows in, an adapter out.",
+    "evaluation": "Adapter in, evidence out.",
+    "workshop": "From answers to a better adapter.",
+}
 
 
 def command_line(word: str = "") -> typer.Typer:

@@ -244,7 +244,7 @@ def test_bullets_of_a_book_are_made_of_longer_parts_where_there_would_be_too_man
     smaller = run.task.parts.model_copy(update={"shorter": {"bullets": 16}})
     run = replace(run, task=run.task.model_copy(update={"parts": smaller}))
     events = list(run_step(replace(run, step=Step("summarization", 1.0, {"length": "bullets"}))))
-    assert only(events, Sources)[0].parts == 8 * 6  # 18,000 tokens
+    assert only(events, Sources)[0].parts == 8 * 7  # 18,000 tokens
     assert len(only(events, StepFinished)[0].text.splitlines()) == 8
 
 

@@ -16,7 +16,8 @@ def test_the_rest_takes_as_long_as_what_is_done_did() -> None:
 
 
 def test_parts_that_stood_before_count_for_nothing() -> None:
-    times = iter([0.0, 10.0])
+    times = iter([0.0, 10.0, 20.0])
     pace = Pace(0, 100, lambda: next(times))
     assert pace.begins(91).seconds_left is None
-    assert pace.begins(92).seconds_left == 90
+    assert pace.begins(92).seconds_left is None
+    assert pace.begins(93).seconds_left == 80

@@ -109,6 +109,12 @@ def test_every_third_of_a_text_has_as_many_pieces(pieces: int, most: int) -> Non
     assert [round(end) for end in ends] == ([1, 2] if pieces > 2 else [round(e) for e in ends])
 
 
+def test_parts_are_nearly_as_long_as_they_may_be() -> None:
+    """Pages that are a third longer than a part: not two parts each."""
+    text = "\n\n".join("Seven words are in this sentence, truly. " * 13 for _ in range(60))
+    assert len(parts_of(text, "en", 70)) <= 1.2 * count(text) / 70
+
+
 def test_what_fits_is_counted_once() -> None:
     counted: list[str] = []
 

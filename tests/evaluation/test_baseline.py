@@ -17,6 +17,7 @@ from evaluation import baseline, gate, record, report, runner
 from evaluation.record import Run
 from evaluation.training_rows import training_rows
 from tasks.rows import Layout, drawn, read, split
+from tasks.text_classifier import terms
 
 NEWS = REPOSITORY / "finetune" / "rows" / "news.jsonl"
 GOOD = ["warm", "funny", "charming", "bright"]
@@ -182,11 +183,11 @@ def test_rows_of_our_own_ship(tmp_path: Path, home: Path) -> None:
 
 
 def test_words_and_chinese_characters() -> None:
-    assert baseline.terms("Not good at all") == [
+    assert terms("Not good at all") == [
         "not", "good", "at", "all", "not good", "good at", "at all",
     ]  # fmt: skip
-    assert {"好", "好看", "不好看"} <= {*baseline.terms("不好看")}
-    assert baseline.terms("an 好 one") == ["an", "one", "an one"]
+    assert {"好", "好看", "不好看"} <= {*terms("不好看")}
+    assert terms("an 好 one") == ["an", "one", "an one"]
 
 
 def test_where_there_is_none(tmp_path: Path, home: Path) -> None:
@@ -209,6 +210,23 @@ def test_where_there_is_none(tmp_path: Path, home: Path) -> None:
     assert run.baseline is not None
     assert run.baseline.status == "not applicable"
     assert not (folder / record.BASELINE_FILE).exists()
+
+
+def test_it_learns_without_rows_of_a_warm_start_that_are_not_here(
+    tmp_path: Path, home: Path
+) -> None:
+    adapter = put_adapter(home, tmp_path / "data", learnt())
+    values = json.loads((adapter / "run.json").read_text())
+    before = {"name": "old films", "train_rows": 900, "sha256": {"old.jsonl": "0" * 64}}
+    values["start"] = {
+        "name": "older", "data": [before], "recipe": {"data": [{"path": "old.jsonl"}]}
+    }  # fmt: skip
+    (adapter / "run.json").write_text(json.dumps(values))
+    run = baseline.add(judged(tmp_path, UNNAMED), tmp_path / "data")
+    assert run.baseline is not None
+    assert (run.baseline.status, run.baseline.training_rows) == ("measured", 40)
+    [note] = run.baseline.notes
+    assert note.startswith("900 rows of what it was started from (old films) are not here")
 
 
 def reason(folder: Path, data: Path) -> str:

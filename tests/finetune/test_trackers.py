@@ -36,7 +36,7 @@ def test_tensorboard_shows_a_run_that_is_done(recipe_file: Path) -> None:
     assert steps == list(range(1, record["steps"] + 1))
     judged = events.Scalars("loss/validation")
     shown = [(one.step, pytest.approx(one.value, abs=1e-5)) for one in judged]
-    assert [tuple(pair) for pair in record["evaluations"]] == shown
+    assert [(0, record["loss_before"]), *map(tuple, record["evaluations"])] == shown
     assert events.Scalars("rate")[0].value > 0
     assert f"The curves: tensorboard --logdir {paths.user_dir() / 'logs'}" in said
     assert not list(folder.glob("**/*tfevents*")), "an adapter's folder holds an adapter"
@@ -59,6 +59,27 @@ def test_a_run_that_is_gone_on_with_is_one_curve(
             train.run(load_recipe(str(recipe_file), ["name=stopped"]))
     train.run(load_recipe(str(recipe_file), ["name=stopped"]), resume=True)
     assert [one.step for one in curves("stopped").Scalars("loss/train")] == [1, 2, 3, 4, 5, 6]
+
+
+def test_lines_of_json_show_losses_and_answers(recipe_file: Path) -> None:
+    given = ["name=mine", "log_with=jsonl", "samples=2"]
+    folder = train.run(load_recipe(str(recipe_file), given))
+    record = json.loads((folder / "run.json").read_text())
+    (file,) = (paths.user_dir() / "logs" / "mine").glob("*/curves.jsonl")
+    lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    steps = [line for line in lines if "loss/train" in line]
+    assert [line["step"] for line in steps] == list(range(1, record["steps"] + 1))
+    assert all(line["steps"] == record["steps"] for line in steps)
+    assert [line["rows"] for line in steps] == sorted(line["rows"] for line in steps)
+    judged = [line for line in lines if "loss/validation" in line]
+    assert len(judged) == 1 + len(record["evaluations"])
+    for line in judged:
+        for number in (1, 2):
+            said, arrow, right = line[f"sample/{number}"].partition(" ← ")
+            assert arrow
+            assert right
+            assert isinstance(said, str)
+    assert not list(folder.glob("**/curves.jsonl")), "an adapter's folder holds an adapter"
 
 
 def test_nobody_need_watch(recipe_file: Path) -> None:

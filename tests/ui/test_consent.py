@@ -85,7 +85,8 @@ def test_consent_is_asked_once_kept_with_the_rating_and_taken_back(
     row = kept()[-1]
     assert (row.consent, row.rater, row.better) == (True, rater, "Bonne nuit")
     found = [r for r in collect.of_feedback(quick.feedback, load_tasks()).rows if r.rater == rater]
-    assert [(r.suggested, r.consent) for r in found] == [("Bonne nuit", True)]
+    assert [(r.why, r.consent) for r in found] == [("liked", True), ("corrected", True)]
+    assert found[1].suggested == "Bonne nuit"
     store = ReviewStore()
     store.add(found)
     store.mark_used([found[0].id], "mine-1", "f")

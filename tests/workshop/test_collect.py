@@ -92,7 +92,25 @@ def test_what_was_withdrawn_comes_back_only_when_it_is_agreed_to_again(
     assert store.add(rows(feedback).values()) == 1
 
 
-def test_likes_are_no_rows_and_what_cannot_be_one_is_counted(feedback: Feedback) -> None:
+def test_liked_answers_are_rows_and_a_quarter_of_the_rated_ones_is_held_out(
+    feedback: Feedback,
+) -> None:
+    for number in range(200):
+        rating = Rating(f"t{number}", (1, -1)[number % 2], "request", "answer", ["translation"], {})
+        feedback.rate(rating)
+        feedback.agree(f"t{number}", [WRITTEN], "me")
+    found = list(rows(feedback).values())
+    assert {row.why for row in found} == {"liked", "disliked"}
+    assert {row.suggested for row in found if row.why == "liked"} == {WRITTEN.answer}
+    held = [row.why for row in found if row.held_out]
+    assert 25 < len(held) < 75
+    assert 10 < held.count("liked") < 40
+    assert [row.id for row in rows(feedback).values() if row.held_out] == [
+        row.id for row in found if row.held_out
+    ]
+
+
+def test_what_cannot_be_a_row_is_counted(feedback: Feedback) -> None:
     feedback.rate(Rating("like", 1, "request", "answer", ["translation"], {}))
     disliked(feedback, "t", replace_step(content=""), replace_step(alone=False))
     disliked(feedback, "gone", replace_step(task="gone"))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -27,7 +29,7 @@ SECRET = "a most unusual word, zyzzyva"
 
 
 def lines(store: UsageStore) -> list[UsageLine]:
-    with store._open() as db:
+    with closing(sqlite3.connect(store.file)) as db:
         names = ", ".join(UsageLine.__dataclass_fields__)
         return [UsageLine(*row) for row in db.execute(f"SELECT {names} FROM lines")]
 

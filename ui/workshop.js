@@ -1,0 +1,97 @@
+// The workshop: what is pressed goes to the server with what is shown, which draws the tab anew.
+const patchbayWorkshop = (() => {
+  const EVERY = 2000; // ms between two looks at a job that runs
+  let raise = null;
+  let waiting = false;
+  let row = null; // id of the row that is under review
+  let asked = null; // the same when the server was asked last
+  let next = null; // what is done after that
+
+  const panel = () => document.querySelector(".pb-workshop");
+  const view = () => JSON.parse(panel()?.dataset.view ?? "{}");
+  const form = () => document.querySelector(".pb-review form");
+  const typing = (element) => element?.closest("textarea, input:not([type=radio], [type=checkbox]), select");
+
+  // Values of `data-set-NAME` change what is shown.
+  function changed(element) {
+    const shown = view();
+    for (const [name, value] of Object.entries(element.dataset)) {
+      if (name.startsWith("set")) shown[name.slice(3).toLowerCase()] = value;
+    }
+    return shown;
+  }
+
+  // While the server is at work nothing else is done, but what is meant for a row that is drawn already.
+  function act(data, shown = view()) {
+    if (!raise) return;
+    if (waiting) {
+      if (form() && form().dataset.id !== asked) next = [data, shown];
+      return;
+    }
+    waiting = true;
+    asked = form()?.dataset.id;
+    panel()?.setAttribute("aria-busy", "true");
+    raise({ ...data, view: shown });
+  }
+
+  function done() {
+    waiting = false;
+    panel()?.removeAttribute("aria-busy");
+    // What was chosen or typed for another row stays in fields that Gradio only changes.
+    if (row !== form()?.dataset.id) form()?.reset();
+    row = form()?.dataset.id;
+    patchbayLooks.speak(); // names of what was drawn anew
+    if (next) act(...next);
+    next = null;
+  }
+
+  function fields(element, button) {
+    const data = {};
+    for (const [name, value] of new FormData(element, button)) {
+      data[name] = name in data ? [data[name], value].flat() : value;
+    }
+    return data;
+  }
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("button[data-do]");
+    if (!button) return;
+    if (event.detail) button.blur(); // pressed by pointer: Enter is for the row then
+    act({ do: button.dataset.do, id: button.dataset.id, job: button.dataset.job, task: button.dataset.task },
+      changed(button));
+  });
+
+  document.addEventListener("submit", (event) => {
+    const element = event.target.closest("form[data-do]");
+    if (!element) return;
+    event.preventDefault();
+    act({ do: element.dataset.do, id: element.dataset.id, job: element.dataset.job,
+      ...fields(element, event.submitter) });
+  });
+
+  document.addEventListener("keydown", (event) => {
+    if (!form() || event.ctrlKey || event.metaKey || event.altKey) {
+      if (form() && event.key === "Enter" && (event.ctrlKey || event.metaKey)) form().requestSubmit();
+      return;
+    }
+    const inside = typing(event.target);
+    if (event.key === "Escape" && inside) return void inside.blur();
+    if (inside || event.target.closest("button, summary, a") && event.key === "Enter") return;
+    if (/^[1-9]$/.test(event.key)) {
+      const choice = form().querySelectorAll("input[type=radio]")[Number(event.key) - 1];
+      if (choice) choice.checked = true;
+    } else if (event.key === "Enter") form().requestSubmit();
+    else if (event.key === "e" || event.key === "E") form().querySelector("textarea")?.focus();
+    else if (event.key === "x" || event.key === "X") form().querySelector("[data-do=decline]").click();
+    else if (event.key === "z" || event.key === "Z") form().querySelector("[data-do=undo]").click();
+    else return;
+    event.preventDefault();
+  });
+
+  setInterval(() => {
+    const live = document.querySelector(".pb-job[data-live=true]");
+    if (live && !typing(document.activeElement) && !document.hidden) act({ do: "look" });
+  }, EVERY);
+
+  return { connect: (call) => (raise = call), done };
+})();

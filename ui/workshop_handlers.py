@@ -1,0 +1,296 @@
+"""What the events of the workshop call: each does one thing, and the tab is drawn anew."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Mapping
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import pandas as pd
+
+from agent.agent import Agent
+from agent.feedback.store import Feedback
+from core.errors import InputError, PatchbayError
+from tasks.label_names import label_of, task_labels
+from tasks.rows import layout_of
+from tasks.spec import Both, TaskSpec, find_task
+from ui.words import phrase, say, show
+from ui.workshop_jobs import draw_judge, draw_train
+from ui.workshop_review import draw_review
+from ui.workshop_view import TABS, View, read_view
+from ui.workshop_watch import draw_watch
+from workshop.adapters import (
+    adapters_of,
+    in_place,
+    rollback,
+    standing_fingerprint,
+    task_name,
+)
+from workshop.collect import of_feedback
+from workshop.curves import read_curves
+from workshop.exchange import read_annotated
+from workshop.intake import own_labels, take_in
+from workshop.jobs import JobFolder, Jobs
+from workshop.judging import plan_judging
+from workshop.order import put_in_order
+from workshop.promoting import promote
+from workshop.rows import ReviewStore
+from workshop.selection import select
+from workshop.similar import look_over
+from workshop.training import TrainingWish, free_name, learnt_texts, plan_training
+from workshop.usage import UsageStore
+from workshop.watch import Watcher
+
+Done = tuple[View, Both | None]  # what is shown then, and what is said
+PLOT_COLUMNS = ["step", "loss", "of"]
+NOTES_SHOWN = 5  # of a file's
+
+
+class WorkshopHandlers:
+    """One for all owners.
+
+    Args:
+        by: who asks, for the record.
+    """
+
+    def __init__(
+        self,
+        agent: Agent,
+        feedback: Feedback,
+        by: Callable[[gr.Request], str],
+        store: ReviewStore | None = None,
+        jobs: Jobs | None = None,
+    ) -> None:
+        self.agent, self.feedback, self._by = agent, feedback, by
+        self.store, self.jobs = store or ReviewStore(), jobs or Jobs()
+        self.watcher = Watcher(UsageStore(), reviewed=self.store.done, feedback=feedback)
+        self._acts: dict[str, Callable[[View, Mapping[str, Any], str], Done]] = {
+            "look": lambda view, data, by: (view, None),
+            "accept": self._accept,
+            "decline": self._decline,
+            "undo": self._undo,
+            "several": self._several,
+            "collect": self._collect,
+            "check": self._check,
+            "start": self._start,
+            "resume": self._start,
+            "stop": self._stop,
+            "judge": self._judge,
+            "promote": self._promote,
+            "rollback": self._rollback,
+            "settle": self._settle,
+        }
+
+    def act(self, event: gr.EventData, request: gr.Request) -> list[Any]:
+        """Do what was asked for, and draw what is shown then."""
+        data: dict[str, Any] = event._data if isinstance(event._data, dict) else {}
+        view = read_view(data.get("view"))
+        said: Both | None = None
+        fault = ""
+        try:
+            act = self._acts.get(str(data.get("do")), self._acts["look"])
+            view, said = act(view, data, self._by(request))
+        except PatchbayError as error:
+            fault = str(error)
+        return self._drawn(view, said, fault)
+
+    def show(self) -> list[Any]:
+        """The page as it opens."""
+        return self._drawn(View(), None, "")
+
+    def _drawn(self, view: View, said: Both | None, fault: str) -> list[Any]:
+        try:
+            body = self._tab(view)
+        except PatchbayError as error:
+            body, fault = "", fault or str(error)
+        notice = f'<p class="pb-note" role="status">{show(said)}</p>' if said else ""
+        if fault:
+            notice = f'<p class="pb-table-error" role="alert">{escape(fault)}</p>'
+        tabs = "".join(
+            f'<button type="button" role="tab" class="pb-tab" data-do="look" data-set-tab="{tab}" '
+            f'data-set-job="" aria-selected="{str(tab == view.tab).lower()}">{say(f"tab.{tab}")}'
+            "</button>"
+            for tab in TABS
+        )
+        shown = escape(json.dumps(view.model_dump(), ensure_ascii=False))
+        panel = (
+            f'<div class="pb-workshop" data-view="{shown}"><div role="tablist" class="pb-tablist">'
+            f'{tabs}</div>{notice}<div role="tabpanel">{body}</div></div>'
+        )
+        return [panel, self._plot(view), gr.update(visible=view.tab == "review")]
+
+    def _tab(self, view: View) -> str:
+        if view.tab == "review":
+            return draw_review(self.store, self.agent.tasks, view)
+        if view.tab == "train":
+            return self._train_tab(view)
+        if view.tab == "judge":
+            return self._judge_tab(view)
+        return draw_watch(self.watcher.summary(), self.agent.tasks)
+
+    def _train_tab(self, view: View) -> str:
+        task = self._task(view)
+        return draw_train(
+            self.agent.tasks, select(self.store, task), self._starts(task), free_name(task.name),
+            view, self._of("train", task.name),
+        )  # fmt: skip
+
+    def _judge_tab(self, view: View) -> str:
+        own = {one.job.adapter for one in self._of("train")}
+        candidates = [
+            (name, task.name, now)
+            for task in self.agent.tasks.values()
+            for name in adapters_of(task.name)
+            if name in own and name != (now := self._in_place(task))
+        ]
+        held = {
+            task: len(select(self.store, self.agent.tasks[task]).held_out)
+            for _, task, _ in candidates
+        }
+        return draw_judge(self.agent.tasks, candidates[::-1], held, view, self._of("judge"))
+
+    def _plot(self, view: View) -> Any:
+        jobs = self._of("train", self._task(view).name) if view.tab == "train" else []
+        chosen = next(
+            (one for one in jobs if one.folder.name == view.job), jobs[0] if jobs else None
+        )
+        curves = read_curves(chosen.job.adapter) if chosen else None
+        if curves is None or not curves.train:
+            return gr.update(visible=False)
+        lines = [(step, loss, "training") for step, loss in curves.train]
+        lines += [(step, loss, "validation") for step, loss in curves.validation]
+        return gr.update(visible=True, value=pd.DataFrame(lines, columns=PLOT_COLUMNS))
+
+    def _accept(self, view: View, data: Mapping[str, Any], by: str) -> Done:
+        self.store.decide(str(data.get("id", "")), str(data.get("right", "")), by)
+        return view.but(row=""), None
+
+    def _decline(self, view: View, data: Mapping[str, Any], by: str) -> Done:
+        self.store.decline(str(data.get("id", "")), by)
+        return view.but(row=""), None
+
+    def _undo(self, view: View, data: Mapping[str, Any], by: str) -> Done:
+        undone = self.store.undo(by)
+        return view.but(row=undone or ""), phrase("review.undone" if undone else "review.nothing")
+
+    def _several(self, view: View, data: Mapping[str, Any], by: str) -> Done:
+        wanted = {"search": str(data.get("search", "")), "why": data.get("why") or None, "row": ""}
+        view = read_view(view.model_dump() | wanted)
+        ids = data.get("ids", ())
+        for id in [ids] if isinstance(ids, str) else ids:
+            row = self.store.get(str(id))
+            if data.get("act") == "accept":
+                self.store.decide(row.id, row.suggested or row.answer, by)
+            elif data.get("act") == "decline":
+                self.store.decline(row.id, by)
+        return view, None
+
+    def _collect(self, view: View, data: Mapping[str, Any], by: str) -> Done:
+        rows = of_feedback(self.feedback, self.agent.tasks).rows
+        return view, self._added(self.store.add(rows), {row.task for row in rows})
+
+    def _added(self, count: int, tasks: Collection[str]) -> Both:
+        """Mark and order the rows of tasks that new ones came to."""
+        for task in tasks if count else ():
+            look_over(self.store, self.agent.tasks[task])
+            put_in_order(self.store, task)
+        return phrase("review.collected", count=count)
+
+    def take_file(self, file: str | None, agreed: bool, shown: str) -> list[Any]:
+        """Put the texts of a file into the queue of the task that is shown."""
+        view, said, fault = read_view(json.loads(shown or "{}")), None, ""
+        try:
+            task = self.agent.tasks.get(view.task)
+            if task is None:
+                raise InputError(phrase("review.which").en)
+            texts, notes = read_annotated(Path(file or ""), task, layout_of({}, task))
+            names, answers = task_labels(task), {text.right or text.suggested for text in texts}
+            foreign = [one for one in answers - {""} if label_of(one, names) is None]
+            own = own_labels(texts, task) if task.labels_slot and foreign else {}
+            taken = take_in(self.store, texts, task, slots=own, consent=agreed)
+            said = self._added(taken.added, {task.name})
+            fault = "; ".join(notes[:NOTES_SHOWN])
+        except PatchbayError as error:
+            fault = str(error)
+        return [*self._drawn(view, said, fault), None]  # the same file may be taken again
+
+    def _check(self, view: View, data: Mapping[str, Any], by: str) -> Done:
+        task = self.agent.tasks.get(str(data.get("task"))) or self._task(view)
+        wish = TrainingWish(
+            name=str(data.get("name", "")),
+            start=str(data.get("start", "")),
+            epochs=_number(data, "epochs"),
+            learning_rate=_number(data, "learning_rate"),
+            base=self._base(),
+        )
+        found = plan_training(self.jobs, select(self.store, task), wish, by)
+        self.jobs.start(found.folder.name)
+        return view.but(task=task.name, job=found.folder.name), None
+
+    def _start(self, view: View, data: Mapping[str, Any], by: str) -> Done:
+        self.jobs.start(str(data.get("job", "")), release=data.get("do") == "start")
+        return view.but(job=str(data["job"])), None
+
+    def _stop(self, view: View, data: Mapping[str, Any], by: str) -> Done:
+        self.jobs.stop(str(data.get("job", "")))
+        return view, None
+
+    def _judge(self, view: View, data: Mapping[str, Any], by: str) -> Done:
+        name = str(data.get("adapter", ""))
+        task = find_task(self.agent.tasks, task_name(name))
+        chosen = select(self.store, task)
+        found = plan_judging(self.jobs, chosen, name, self._in_place(task), by)
+        self.jobs.start(found.folder.name)
+        return view.but(job=found.folder.name, adapter=name), None
+
+    def _promote(self, view: View, data: Mapping[str, Any], by: str) -> Done:
+        found = self.jobs.get(str(data.get("job", "")))
+        promote(found, by, str(data.get("why", "")))
+        self._learn_reference(found.job.adapter, self.agent.tasks[found.job.task])
+        return view, phrase("judge.promoted", adapter=found.job.adapter, task=found.job.task)
+
+    def _learn_reference(self, adapter: str, task: TaskSpec) -> None:
+        """Requests are compared with what the adapter has learnt from then on."""
+        texts = learnt_texts(self.jobs, adapter, task)
+        self.watcher.learn_reference(task.name, standing_fingerprint(task.name), texts)
+
+    def _rollback(self, view: View, data: Mapping[str, Any], by: str) -> Done:
+        return view, phrase("judge.back", adapter=rollback(str(data.get("task", ""))))
+
+    def _settle(self, view: View, data: Mapping[str, Any], by: str) -> Done:
+        self.watcher.store.settle(int(_number(data, "id")))
+        return view, None
+
+    def _task(self, view: View) -> TaskSpec:
+        counts = self.store.counts()
+        most = max(counts, key=lambda name: counts[name]["done"], default="")
+        name = view.task or most
+        return self.agent.tasks.get(name) or next(iter(self.agent.tasks.values()))
+
+    def _of(self, kind: str, task: str | None = None) -> list[JobFolder]:
+        jobs = [one for one in self.jobs.all() if one.job.kind == kind]
+        return [one for one in jobs if task is None or one.job.task == task]
+
+    def _in_place(self, task: TaskSpec) -> str:
+        adapters = self.agent.engine.adapters
+        names = adapters.names()
+        return in_place(task, names, [name for name in names if adapters.scope(name).any_task])
+
+    def _starts(self, task: TaskSpec) -> list[str]:
+        """Adapters of a task that a training can go on from, the one in place first."""
+        now, found = self._in_place(task), adapters_of(task.name)
+        return sorted(found, key=lambda name: name != now)
+
+    def _base(self) -> str:
+        base = self.agent.engine.fingerprints().get("base", "")
+        return "smollm2" if "smollm2" in base.lower() else "starter"
+
+
+def _number(data: Mapping[str, Any], name: str) -> float:
+    try:
+        return float(str(data.get(name, "")))
+    except ValueError as error:
+        raise InputError(f"{name} must be a number, not {data.get(name)!r}.") from error

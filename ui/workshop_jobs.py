@@ -1,0 +1,309 @@
+"""Draw trainings and judgings: what is chosen, how far they are, what came of them."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from agent.batch.commands import time_left
+from tasks.spec import TaskSpec
+from ui.bars import label_title
+from ui.words import attributes, say, show
+from ui.workshop_view import View
+from workshop.adapters import history, standing
+from workshop.curves import read_curves
+from workshop.jobs import LIVE, JobFolder, State
+from workshop.selection import TRAINING, Selection
+from workshop.training import TrainingWish
+from workshop.verdict import changed_rows, read_verdict
+
+LINES = re.compile(r"\blines? [\d, …]+")
+NUMBER = re.compile(r"\d+")
+CHANGED_SHOWN = 40
+EARLIER_SHOWN = 20
+
+
+def draw_train(
+    tasks: Mapping[str, TaskSpec],
+    chosen: Selection,
+    starts: Sequence[str],
+    name: str,
+    view: View,
+    jobs: Sequence[JobFolder],
+) -> str:
+    """The tab for trainings.
+
+    Args:
+        chosen: the reviewed rows of the task that is trained.
+        starts: adapters that it can go on from, the likeliest first.
+        name: for the new adapter.
+    """
+    task, wish, counts = chosen.task, TrainingWish(), chosen.counts()
+    counted = ""
+    if labels := counts.get("label"):
+        said = ", ".join(
+            f"{show(label_title(label, task))} {count}" for label, count in labels.items()
+        )
+        counted = f'<p class="pb-soft">{say("train.labels")}: {said}</p>'
+    options = "".join(f'<option value="{escape(one)}">{escape(one)}</option>' for one in starts)
+    options += f'<option value="" lang="en">{escape("from nothing")}</option>'
+    return f"""{_task_select(tasks, task)}
+<p>{say("train.rows", train=len(chosen.training), held=len(chosen.held_out))}</p>{counted}
+<form data-do="check" autocomplete="off" class="pb-wish-form">
+<input type="hidden" name="task" value="{escape(task.name)}">
+<label>{say("train.start")}<select name="start">{options}</select></label>
+<label>{say("train.name")}<input name="name" value="{escape(name)}" maxlength="60"></label>
+<label>{say("train.epochs")}<input name="epochs" type="number" min="1" max="50" step="1"
+ value="{wish.epochs:g}"></label>
+<label>{say("train.rate")}<input name="learning_rate" value="{wish.learning_rate:g}"></label>
+<p class="pb-acts"><button type="submit" class="pb-chip pb-first">{say("train.check")}</button>
+<span class="pb-soft">{_memory()}</span></p></form>
+{_jobs(jobs, view)}"""
+
+
+def draw_judge(
+    tasks: Mapping[str, TaskSpec],
+    candidates: Sequence[tuple[str, str, str]],
+    held: Mapping[str, int],
+    view: View,
+    jobs: Sequence[JobFolder],
+) -> str:
+    """The tab for judgings.
+
+    Args:
+        candidates: adapter, its task, the adapter in place of that task ("" is the bare base).
+        held: task -> reviewed rows kept to judge on.
+    """
+    if not candidates:
+        body = f'<p class="pb-note">{say("judge.none")}</p>'
+    else:
+        options = "".join(
+            f'<option value="{escape(one)}"{" selected" if one == view.adapter else ""}>'
+            f"{escape(one)} ({escape(task)}: {escape(now or 'base')}, {held.get(task, 0)})</option>"
+            for one, task, now in candidates
+        )
+        body = f"""<form data-do="judge" autocomplete="off" class="pb-wish-form">
+<label>{say("judge.adapter")}<select name="adapter">{options}</select></label>
+<p class="pb-acts"><button type="submit" class="pb-chip pb-first">{say("judge.run")}</button></p>
+</form>"""
+    return f"{body}{_jobs(jobs, view)}{_history(tasks)}"
+
+
+def _task_select(tasks: Mapping[str, TaskSpec], task: TaskSpec) -> str:
+    chips = "".join(
+        f'<button type="button" class="pb-chip" data-do="look" data-set-task="{escape(name)}" '
+        f'aria-pressed="{str(name == task.name).lower()}">{show(one.title)}</button>'
+        for name, one in tasks.items()
+    )
+    return f'<p class="pb-acts">{chips}</p>'
+
+
+def _memory() -> str:
+    try:
+        size = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # Windows says it another way
+        return ""
+    return say("train.memory", memory=f"{size / 1e9:.0f}")
+
+
+def _jobs(jobs: Sequence[JobFolder], view: View) -> str:
+    """The job that is looked at, and the earlier ones."""
+    if not jobs:
+        return ""
+    chosen = next((one for one in jobs if one.folder.name == view.job), jobs[0])
+    items = "".join(
+        f'<li><button type="button" class="pb-plain" data-do="look" '
+        f'data-set-job="{escape(one.folder.name)}">{_title(one)}</button> <span class="pb-soft">'
+        f"{say(f'job.status.{one.state.status}')}, {escape(_time(one.job.at))}</span></li>"
+        for one in jobs[:EARLIER_SHOWN]
+    )
+    return f"""{_job(chosen)}<details class="pb-earlier-jobs">
+<summary>{say("job.earlier")}</summary><ul>{items}</ul></details>"""
+
+
+def _time(at: str) -> str:
+    """A time in UTC as people read it."""
+    return at[:16].replace("T", " ")
+
+
+def _title(found: JobFolder) -> str:
+    job = found.job
+    if job.kind == "train":
+        return say("job.train", adapter=job.adapter)
+    if job.in_place:
+        return say("job.judge", adapter=job.adapter, in_place=job.in_place)
+    return f"{escape(job.adapter)} · {say('job.base')}"
+
+
+def _job(found: JobFolder) -> str:
+    job, state = found.job, found.state
+    live = "true" if state.status in LIVE else "false"
+    problem = (
+        f'<p class="pb-table-error" role="alert">{escape(state.problem)}</p>'
+        if state.problem
+        else ""
+    )
+    body = _training(found, state) if job.kind == "train" else _judging(found, state)
+    log = f"<pre>{escape(found.log())}</pre>"
+    shown = f'<details class="pb-log"><summary>{say("job.log")}</summary>{log}</details>'
+    if job.kind == "train" and state.status == "ready":
+        shown = _findings(found)
+    return f"""<section class="pb-facts pb-job" data-live="{live}" data-job="{escape(job.id)}">
+<h3>{_title(found)}</h3><p role="status" class="pb-soft">{say(f"job.status.{state.status}")} ·
+{say("job.rows", count=len(job.rows))} · {escape(job.by)}, {escape(_time(job.at))}</p>{problem}
+{body}<p class="pb-acts">{_acts(found, state)}</p>{shown}</section>"""
+
+
+def _acts(found: JobFolder, state: State) -> str:
+    """What can be done with a job now."""
+    name = escape(found.folder.name)
+    job = found.job
+    acts = []
+    if state.status in LIVE:
+        acts.append(("stop", "job.stop", ""))
+    elif state.status == "ready":
+        acts.append(("start", "train.run", " pb-first"))
+    elif state.status in {"stopped", "interrupted", "failed"}:
+        acts.append(("resume", "job.resume", ""))
+    elif job.kind == "train":
+        return (
+            f'<button type="button" class="pb-chip pb-first" data-do="look" data-set-tab="judge" '
+            f'data-set-adapter="{escape(job.adapter)}" data-set-job="">{say("train.next")}</button>'
+        )
+    return "".join(
+        f'<button type="button" class="pb-chip{look}" data-do="{do}" data-job="{name}">'
+        f"{say(words)}</button>"
+        for do, words, look in acts
+    )
+
+
+def _training(found: JobFolder, state: State) -> str:
+    curves = read_curves(found.job.adapter)
+    if not curves.step and not curves.validation:
+        return ""
+    pace = ""
+    if curves.steps and state.status == "running":
+        left = time_left(curves.seconds_left) if curves.seconds_left is not None else "…"
+        rate = f"{curves.rows_per_second:.1f}"
+        said = say("train.pace", step=curves.step, steps=curves.steps, left=left, rows=rate)
+        pace = f'<progress max="{curves.steps}" value="{curves.step}"></progress><p>{said}</p>'
+    samples = "".join(
+        f"<li>{' → '.join(f'<span dir=auto>{escape(one)}</span>' for one in answers)}</li>"
+        for answers in curves.samples.values()
+    )
+    shown = f"<h4>{say('train.samples')}</h4><ul>{samples}</ul>" if samples else ""
+    return f'<div class="pb-progress">{pace}</div>{shown}'
+
+
+def _findings(found: JobFolder) -> str:
+    """What `finetune check` said, with links to the rows that it names."""
+    log = found.log()
+    estimate = next((line for line in log.splitlines() if line.startswith("estimate:")), "")
+    lines = _reported(log)
+    rows = found.folder / TRAINING
+    records = rows.read_text(encoding="utf-8").splitlines() if rows.is_file() else []
+    items = "".join(
+        f'<li id="pb-line-{number}" dir="auto">{escape(line)}</li>'
+        for number, line in enumerate(records, 1)
+    )
+    linked = LINES.sub(
+        lambda part: NUMBER.sub(r'<a href="#pb-line-\g<0>">\g<0></a>', part[0]), escape(lines)
+    )
+    return (
+        f'<p class="pb-estimate">{escape(estimate)} <span class="pb-soft">{_memory()}</span></p>'
+        f'<div class="pb-log"><pre>{linked}</pre></div>'
+        f'<details class="pb-log"><summary>{say("train.file")}</summary><ol>{items}</ol></details>'
+    )
+
+
+def _reported(log: str) -> str:
+    """Of the check's log what it says of the reviewed rows."""
+    lines = log.splitlines()
+    begin = next((n for n, line in enumerate(lines) if line.startswith("reviewed rows")), 0)
+    end = next((n for n in range(begin + 1, len(lines)) if not lines[n].startswith(" ")), None)
+    return "\n".join(lines[begin:end])
+
+
+def _judging(found: JobFolder, state: State) -> str:
+    verdict = read_verdict(found.folder)
+    if verdict is None:
+        bar = f'<progress max="{len(found.job.commands)}" value="{state.done}"></progress>'
+        return f'<div class="pb-progress">{bar}</div>'
+    answer = {"better": "judge.better", "not better": "judge.worse"}.get(
+        str(verdict.get("answer")), "judge.unknown"
+    )
+    more = max((verdict.get("more_rows") or {"": 0}).values())
+    wanted = f" · {say('judge.more', rows=more)}" if more else ""
+    checks = "".join(
+        f'<li class="{"pb-good" if check["passed"] else "pb-warn"}">{escape(check["name"])}: '
+        f"{escape(check['reason'])}</li>"
+        for check in verdict.get("checks", ())
+    )
+    return f"""<p class="pb-verdict"><b>{say(answer)}</b>{wanted}</p>
+<h4>{say("judge.checks")}</h4><ul>{checks}</ul>{_changed(found)}{_promote(found, verdict)}"""
+
+
+def _changed(found: JobFolder) -> str:
+    rows = changed_rows(found.folder)
+    if not rows:
+        return ""
+    heads = "".join(
+        f"<th>{say(f'judge.{key}')}</th>" for key in ("text", "right", "before", "after")
+    )
+    lines = "".join(
+        f'<tr class="{"pb-worse" if row.change < 0 else ""}">'
+        + "".join(
+            f'<td dir="auto">{escape(value)}</td>'
+            for value in (row.text, row.right, row.before, row.after)
+        )
+        + "</tr>"
+        for row in rows[:CHANGED_SHOWN]
+    )
+    return (
+        f"<h4>{say('judge.changed')} ({len(rows)})</h4>"
+        f'<div class="pb-scroll"><table><thead><tr>{heads}</tr></thead>'
+        f"<tbody>{lines}</tbody></table></div>"
+    )
+
+
+def _promote(found: JobFolder, verdict: Mapping[str, Any]) -> str:
+    name = escape(found.folder.name)
+    why = ""
+    if verdict.get("answer") != "better":
+        box = attributes(aria_label="judge.why", placeholder="judge.why")
+        why = f'<input name="why" maxlength="500" required {box}>'
+    return (
+        f'<form data-do="promote" data-job="{name}" autocomplete="off"><p class="pb-acts">{why}'
+        f'<button type="submit" class="pb-chip pb-first">{say("judge.promote")}</button></p></form>'
+    )
+
+
+def _history(tasks: Mapping[str, TaskSpec]) -> str:
+    events = history()
+    if not events:
+        return ""
+    items = "".join(
+        "<li>"
+        + say(
+            f"judge.event.{event.action}",
+            at=_time(event.at),
+            adapter=event.adapter,
+            task=event.task,
+            by=event.evidence.get("by", ""),
+        )
+        + "</li>"
+        for event in events
+    )
+    buttons = "".join(
+        f'<button type="button" class="pb-chip" data-do="rollback" data-task="{escape(name)}">'
+        f"{say('judge.rollback')}: {escape(adapter)}</button>"
+        for name in tasks
+        if (adapter := standing(name))
+    )
+    return (
+        f'<section class="pb-facts"><h3>{say("judge.history")}</h3><ul>{items}</ul>'
+        f'<p class="pb-acts">{buttons}</p></section>'
+    )

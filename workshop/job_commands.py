@@ -1,0 +1,106 @@
+"""The commands for trainings and judgings: what the page does, in a terminal."""
+
+from __future__ import annotations
+
+import getpass
+from typing import Annotated
+
+import typer
+
+from adapter_store.discovery import finished_adapters
+from core.terminal import aside
+from tasks.spec import find_task, load_tasks
+from workshop import promoting
+from workshop.adapters import for_any_task, in_place, rollback, task_name
+from workshop.jobs import JobFolder, Jobs
+from workshop.judging import plan_judging
+from workshop.rows import ReviewStore
+from workshop.selection import select
+from workshop.training import TrainingWish, plan_training
+from workshop.verdict import read_verdict
+
+app = typer.Typer()
+Id = Annotated[str, typer.Argument(help="id of a job; `jobs` lists them")]
+Task = Annotated[str, typer.Argument(help="name of the task")]
+
+
+@app.command()
+def train(
+    task: Task,
+    name: Annotated[str, typer.Option(help="of the new adapter; by default the task's")] = "",
+    from_nothing: Annotated[bool, typer.Option(help="go on from no adapter")] = False,
+    go_on_from: Annotated[str, typer.Option(help="by default the one in place")] = "",
+    epochs: Annotated[float, typer.Option(min=1, max=50)] = TrainingWish().epochs,
+    learning_rate: Annotated[float, typer.Option(min=1e-6)] = TrainingWish().learning_rate,
+) -> None:
+    """Check the reviewed rows of a task and the training of them; `start ID` trains."""
+    spec = find_task(load_tasks(), task)
+    start = "" if from_nothing else go_on_from or _in_place(spec.name)
+    wish = TrainingWish(name=name, start=start, epochs=epochs, learning_rate=learning_rate)
+    _begin(plan_training(Jobs(), select(ReviewStore(), spec), wish, getpass.getuser()))
+
+
+@app.command()
+def judge(
+    adapter: Annotated[str, typer.Argument(help="a finished adapter's name")],
+    beside: Annotated[str, typer.Option(help="by default the one in place; base is none")] = "",
+) -> None:
+    """Judge an adapter beside the one in place, on the reviewed rows that were kept for it."""
+    task = find_task(load_tasks(), task_name(adapter))
+    other = "" if beside == "base" else beside or _in_place(task.name)
+    _begin(plan_judging(Jobs(), select(ReviewStore(), task), adapter, other, getpass.getuser()))
+
+
+@app.command()
+def jobs() -> None:
+    """List trainings and judgings, the latest first."""
+    for one in Jobs().all():
+        job, state = one.job, one.state
+        verdict = read_verdict(one.folder) if job.kind == "judge" else None
+        found = f": {verdict['answer']}" if verdict else f": {state.problem}" * bool(state.problem)
+        print(f"{job.id}  {job.kind}  {job.adapter}  {state.status}{found}")
+
+
+@app.command()
+def log(job: Id) -> None:
+    """Print the end of what a job's commands said."""
+    print(Jobs().get(job).log())
+
+
+@app.command()
+def start(job: Id) -> None:
+    """Let a job go on: past its check, or from where it was stopped."""
+    Jobs().start(job, release=True)
+    aside(f"{job} runs. `python -m workshop log {job}` shows how far it is.")
+
+
+@app.command()
+def stop(job: Id) -> None:
+    """Stop a job; a training saves a checkpoint, from which `start` goes on."""
+    Jobs().stop(job)
+
+
+@app.command()
+def promote(
+    job: Id,
+    why: Annotated[str, typer.Option(help="the reason, where it was not found better")] = "",
+) -> None:
+    """Let the chat use the adapter that a job judged."""
+    aside(promoting.promote(Jobs().get(job), getpass.getuser(), why))
+
+
+@app.command("rollback")
+def undo_promotion(task: Task) -> None:
+    """Take a task's last promotion back; a running chat follows at once."""
+    aside(f"{rollback(find_task(load_tasks(), task).name)} is no longer promoted.")
+
+
+def _in_place(task: str) -> str:
+    return in_place(find_task(load_tasks(), task), finished_adapters(), for_any_task())
+
+
+def _begin(found: JobFolder) -> None:
+    name = found.folder.name
+    Jobs().start(name)
+    print(name)
+    aside(f"It runs beside. `python -m workshop log {name}` shows how far it is.")

@@ -1,0 +1,40 @@
+"""Put a judged adapter to use, by `evaluation promote`."""
+
+from __future__ import annotations
+
+import subprocess
+
+from core import paths
+from core.errors import InputError, PatchbayError
+from workshop.jobs import JobFolder, python_module
+from workshop.judging import data_sets, gate_arguments
+
+SECONDS = 120  # that `evaluation promote` may take; it reads two small files
+
+
+def promote(found: JobFolder, by: str, why: str = "") -> str:
+    """Let the chat use the adapter that a job judged.
+
+    Args:
+        by: who says so.
+        why: the reason, where the gate did not find it better.
+
+    Returns:
+        what the command said.
+
+    Raises:
+        InputError: the job is not finished.
+        PatchbayError: the command refused, with its reason.
+    """
+    if found.state.status != "finished" or found.job.kind != "judge":
+        raise InputError("Only a finished judging can be promoted on.")
+    arguments = gate_arguments(found.folder, data_sets(found.folder))
+    given = ["--by", by, *(["--force", why] if why.strip() else [])]
+    done = subprocess.run(
+        python_module(["evaluation", "promote", *arguments, *given]),
+        cwd=paths.REPOSITORY, capture_output=True, text=True, timeout=SECONDS, check=False,
+    )  # fmt: skip
+    said = [line for line in done.stderr.splitlines() if line.strip()]
+    if done.returncode:
+        raise PatchbayError(said[-1].removeprefix("error: ") if said else done.stdout.strip())
+    return said[-1] if said else ""

@@ -1,0 +1,150 @@
+"""A training of reviewed rows, as a job: `finetune check`, a look by a person, `finetune run`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+from adapter_store.discovery import ADAPTER_ID, adapter_folders
+from core import paths
+from core.errors import InputError, SettingsError
+from tasks.rows import Layout, read
+from tasks.spec import TaskSpec
+from workshop.jobs import Command, Job, JobFolder, Jobs, now, require_modules
+from workshop.row_files import columns_of, write_rows
+from workshop.selection import Selection
+from workshop.shipped_rows import shipped_rows
+
+LEAST_ROWS = 8  # to learn from
+FEW_ROWS = 200  # fewer are learnt in smaller steps, so that there are enough of them
+AGAIN = 3  # rows that ship are learnt again for each reviewed one, so that what was learnt stays
+LEAST_AGAIN, MOST_AGAIN = 240, 800
+RECIPE = "recipe.yaml"
+
+
+class TrainingWish(BaseModel):
+    """What a person chooses of a training; the rest is as here.
+
+    Attributes:
+        name: of the adapter; by default the task's with a number.
+        start: the finished adapter to go on from; "" begins from nothing.
+        epochs: times that each row is seen.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = ""
+    start: str = ""
+    epochs: float = Field(4, gt=0, le=50)
+    learning_rate: float = Field(1e-4, gt=0, le=1e-2)
+    base: str = "starter"
+
+
+def plan_training(jobs: Jobs, chosen: Selection, wish: TrainingWish, by: str) -> JobFolder:
+    """Write the files of a training, and keep it as a job that waits after the check.
+
+    Args:
+        chosen: the reviewed rows.
+        by: who begins it.
+
+    Raises:
+        InputError: there are too few rows.
+        SettingsError: the name is taken, or none.
+    """
+    require_modules()
+    task, rows = chosen.task, chosen.training
+    if len(rows) < LEAST_ROWS:
+        raise InputError(
+            f"There are {len(rows)} reviewed rows to learn from, and {LEAST_ROWS} are the least. "
+            "Review more; those drawn at random are kept to judge on."
+        )
+    name = wish.name.strip() or free_name(task.name)
+    if not re.fullmatch(ADAPTER_ID, name):
+        raise SettingsError(f"{name!r} is no name for an adapter: letters, digits, -, _ and dots.")
+    if name in adapter_folders():
+        raise SettingsError(f"There is an adapter {name!r} already. Choose another name.")
+    job_id = jobs.new_id()
+    folder = jobs.path(job_id)
+    chosen.write(folder)
+    data = [chosen.data_source() | {"licence": "its owner's, not published"}]
+    data += _again(folder, task, wish.start, len(rows))
+    recipe = {
+        "name": name,
+        "task": task.name,
+        "base": wish.base,
+        "data": data,
+        "data_folder": str(folder),
+        "epochs": wish.epochs,
+        "learning_rate": wish.learning_rate,
+        "batch": 8 if len(rows) < FEW_ROWS else 16,
+        "batch_tokens": 3000,
+        "max_tokens": 512,
+        "log_with": ["tensorboard", "jsonl"],
+        "samples": 3,
+        **({"start": wish.start} if wish.start else {}),
+    }
+    (folder / RECIPE).write_text(yaml.safe_dump(recipe, allow_unicode=True, sort_keys=False))
+    own = paths.user_dir() / "adapters"
+    recipe_file = str(folder / RECIPE)
+    commands = (
+        Command(arguments=("finetune", "check", recipe_file)),
+        Command(
+            arguments=("finetune", "run", recipe_file),
+            made=str(own / name),
+            checkpoint=str(own / f".{name}.run" / "checkpoint.pt"),
+            go_on="--resume",
+        ),
+    )
+    return jobs.add(
+        Job(
+            id=job_id, kind="train", task=task.name, adapter=name, in_place=wish.start,
+            rows=tuple(row.id for row in rows), by=by, at=now(), commands=commands, hold=1,
+        )
+    )  # fmt: skip
+
+
+def learnt_texts(jobs: Jobs, adapter: str, task: TaskSpec) -> list[str]:
+    """The texts that a job trained an adapter on; none where no job did."""
+    for found in jobs.all():
+        if found.job.kind == "train" and found.job.adapter == adapter:
+            recipe = yaml.safe_load((found.folder / RECIPE).read_text(encoding="utf-8"))
+            files = [
+                (found.folder / source["path"], Layout(columns=source.get("columns", {})))
+                for source in recipe["data"]
+            ]
+            return [row.text for file, layout in files for row in read(file, layout, task).rows]
+    return []
+
+
+def free_name(task: str) -> str:
+    """A name for an adapter of a task that none has yet."""
+    taken = {*adapter_folders(), *(one.name[1:-4] for one in _unfinished())}
+    return next(name for n in range(1, 100_000) if (name := f"{task}-own-{n}") not in taken)
+
+
+def _unfinished() -> list[Path]:
+    return list((paths.user_dir() / "adapters").glob(".*.run"))
+
+
+def _again(folder: Path, task: TaskSpec, start: str, count: int) -> list[dict[str, Any]]:
+    """Rows that the adapter to go on from has learnt, as far as they ship."""
+    if not start:
+        return []
+    rows, _ = shipped_rows(adapter_folders()[start], task)
+    rows = rows[: min(MOST_AGAIN, max(LEAST_AGAIN, AGAIN * count))]
+    found = []
+    for labels in sorted({one.labels for one in rows}):  # a file has one kind of label list
+        chosen = [one.row for one in rows if one.labels == labels]
+        source = {
+            "path": write_rows(folder / f"again-{labels}.jsonl", chosen).name,
+            "columns": columns_of(chosen),
+            "name": f"rows that {start} has learnt",
+            "licence": "Apache-2.0",
+            "attribution": "Written for Patchbay.",
+        }
+        found.append(source | ({} if labels == "task" else {"labels": labels}))
+    return found
