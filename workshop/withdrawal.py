@@ -1,4 +1,4 @@
-"""Consent that is taken back: the words go from the queue and from the files of trainings."""
+"""Consent that is taken back: the words go from the queue, from trainings and judgings."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import json
 import os
 from collections.abc import Iterable, Set
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from workshop.review_row import Status
 from workshop.rows import ReviewStore
 from workshop.selection import HELD_OUT, TRAINING
+
+REPORT = "report.html"  # of a run of `evaluation`
 
 
 def withdraw(store: ReviewStore, rater: str = "", ids: Iterable[str] = ()) -> list[str]:
@@ -29,15 +31,36 @@ def withdraw(store: ReviewStore, rater: str = "", ids: Iterable[str] = ()) -> li
             gone |= {row.id for row in store.find(status, rater=rater)}
     for name in (TRAINING, HELD_OUT):
         for file in store.file.parent.glob(f"jobs/*/{name}"):
-            _without(file, gone)
+            words = {
+                value
+                for record in _without(file, "id", gone)
+                for value in record.values()
+                if isinstance(value, str)
+            }
+            if words and name == HELD_OUT:
+                _from_runs(file.parent, words)
     return store.withdraw(rater, gone)  # last: what is cut off before can be done again
 
 
-def _without(file: Path, gone: Set[str]) -> None:
-    """Leave those rows out of a file; one that has none of them stays as it is."""
+def _from_runs(job: Path, words: Set[str]) -> None:
+    """Leave texts out of what a judging kept of its rows; its reports, which show some, go."""
+    for run in job.glob(f"{Path(HELD_OUT).stem}-*"):
+        for file in run.glob("*.jsonl"):
+            _without(file, "text", words)
+        (run / REPORT).unlink(missing_ok=True)
+
+
+def _without(file: Path, name: str, gone: Set[str]) -> list[dict[str, Any]]:
+    """Leave records with such a value out of a file; one that has none stays as it is.
+
+    Returns:
+        those records.
+    """
     lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
-    kept = [line for line in lines if json.loads(line).get("id") not in gone]
+    records = [(line, json.loads(line)) for line in lines]
+    kept = [line for line, record in records if record.get(name) not in gone]
     if len(kept) < len(lines):
         beside = file.with_name(f".{file.name}.writing")
         beside.write_text("".join(kept), encoding="utf-8")
         os.replace(beside, file)
+    return [record for _, record in records if record.get(name) in gone]
