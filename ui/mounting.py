@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from fastapi import FastAPI
+from fastapi import FastAPI, HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -48,7 +48,7 @@ def mount_beside(
     looks: Mapping[str, Any],
     max_upload_bytes: int = 0,
     scripts: Iterable[str] = (),
-    guards: Iterable[Middleware] = (),
+    guards: Sequence[Middleware] = (),
 ) -> None:
     """Add a page to the app that the chat's page is mounted on after it.
 
@@ -63,8 +63,10 @@ def mount_beside(
     page.queue(default_concurrency_limit=None, api_open=False)
 
     @host.get(path)
-    def without_slash() -> Response:
+    def without_slash(request: Request) -> Response:
         """As people write it."""
+        if guards and name and name(request) is None:
+            raise HTTPException(404)
         return RedirectResponse(f"{path.strip('/')}/")
 
     kwargs: dict[str, Any] = {"middleware": [Middleware(Shield), *guards]}

@@ -281,7 +281,8 @@ class WorkshopHandlers:
 
     def _starts(self, task: TaskSpec) -> list[str]:
         """Adapters of a task that a training can go on from, the one in place first."""
-        now, found = self._in_place(task), adapters_of(task.name)
+        now, available = self._in_place(task), self.agent.engine.adapters.names()
+        found = [name for name in adapters_of(task.name) if name in available]
         return sorted(found, key=lambda name: name != now)
 
     def _base(self) -> str:

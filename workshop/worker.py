@@ -22,6 +22,7 @@ from workshop.rows import ReviewStore
 
 PR_SET_PDEATHSIG = 1  # of prctl(2)
 STOP_SECONDS = 120  # that a command may take to save what it has
+LOOK_SECONDS = 5  # more than somebody takes who looks whether there is a worker
 EVERY = 0.2  # seconds between two looks at a command that runs
 
 
@@ -39,7 +40,7 @@ class Worker:
             InputError: another process works on it.
         """
         try:
-            self.found.lock.acquire(blocking=False)
+            self.found.lock.acquire(timeout=LOOK_SECONDS)
         except Timeout:
             name = self.found.folder.name
             raise InputError(f"Another process works on {name} already.") from None
@@ -136,8 +137,6 @@ def _give_way() -> None:
     """Have this process, and what it starts, run where the chat does not want to."""
     with suppress(OSError):
         os.nice(19)
-    with suppress(OSError, AttributeError):
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     with suppress(OSError):  # Linux shares a processor out among sessions before it looks at these
         Path("/proc/self/autogroup").write_text("19", encoding="ascii")
 
