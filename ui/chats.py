@@ -18,7 +18,7 @@ def draw_list() -> str:
 <button type="button" class="pb-new" data-act="fresh">{icon("plus")}{say("chats.new")}</button>
 <a class="pb-tables" href="tables/">{icon("table")}{say("tables.link")}</a>
 <a class="pb-tables" href="adapters/">{icon("plug")}{say("adapters.link")}</a>
-<a class="pb-tables pb-owner" href="workshop/" hidden>{icon("own")}{say("workshop.link")}</a>
+<a class="pb-tables pb-owner" href="workshop/">{icon("own")}{say("workshop.link")}</a>
 <input type="search" id="pb-search" autocomplete="off" dir="auto" {find}>
 <p class="pb-unfound" role="status" hidden>{say("chats.unfound")}</p>
 <div class="pb-chats"></div>

@@ -125,7 +125,7 @@ window.patchbay = (() => {
   // The way to what belongs to the owner alone; nobody else is shown one.
   async function showDoor() {
     const answer = await fetch("workshop-door").catch(() => null);
-    find(".pb-owner").hidden = !(answer?.ok && (await answer.json()).open);
+    if (answer?.ok && (await answer.json()).open) root.dataset.owner = "true";
   }
 
   // --- composer ----------------------------------------------------------------------------

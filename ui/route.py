@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from urllib.parse import quote
 
 from core.errors import UnknownName
 from tasks import languages
@@ -74,8 +75,16 @@ def _row(step: StepView, tasks: Tasks) -> str:
     soft = f' <span class="pb-soft">{about}</span>' if about else ""
     return (
         f"<tr><td>{show(task_title(step.task, tasks))}{soft}</td>"
-        f"<td>{percent(step.confidence)}</td><td>{answered_by(step)}</td></tr>"
+        f"<td>{percent(step.confidence)}</td><td>{answered_by(step)}{_evidence(step)}</td></tr>"
     )
+
+
+def _evidence(step: StepView) -> str:
+    """The way to how the adapter was trained and judged, for whom the workshop is open."""
+    if not step.adapter:
+        return ""
+    place = f"workshop/#{quote(step.adapter)}"
+    return f' <a class="pb-owner" href="{escape(place)}">{say("route.evidence")}</a>'
 
 
 def _languages(step: StepView, task: TaskSpec | None) -> list[str]:

@@ -93,5 +93,12 @@ const patchbayWorkshop = (() => {
     if (live && !typing(document.activeElement) && !document.hidden) act({ do: "look" });
   }, EVERY);
 
-  return { connect: (call) => (raise = call), done };
+  // An answer's route leads here by the name of its adapter.
+  function begin() {
+    document.documentElement.dataset.ready = "true";
+    const adapter = decodeURIComponent(location.hash.slice(1));
+    if (adapter) act({ do: "look" }, { ...view(), tab: "judge", adapter });
+  }
+
+  return { connect: (call) => (raise = call), begin, done };
 })();

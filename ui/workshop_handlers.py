@@ -150,7 +150,12 @@ class WorkshopHandlers:
             task: len(select(self.store, self.agent.tasks[task]).held_out)
             for _, task, _ in candidates
         }
-        return draw_judge(self.agent.tasks, candidates[::-1], held, view, self._of("judge"))
+        jobs = self._of("judge")
+        wanted = [one for one in jobs if one.job.adapter == view.adapter]
+        training = [one for one in self._of("train") if one.job.adapter == view.adapter]
+        return draw_judge(
+            self.agent.tasks, candidates[::-1], held, view, wanted or jobs, training[:1]
+        )
 
     def _plot(self, view: View) -> Any:
         jobs = self._of("train", self._task(view).name) if view.tab == "train" else []

@@ -70,12 +70,14 @@ def draw_judge(
     held: Mapping[str, int],
     view: View,
     jobs: Sequence[JobFolder],
+    training: Sequence[JobFolder],
 ) -> str:
     """The tab for judgings.
 
     Args:
         candidates: adapter, its task, the adapter in place of that task ("" is the bare base).
         held: task -> reviewed rows kept to judge on.
+        training: of the adapter that is asked about, if a job trained it.
     """
     if not candidates:
         body = f'<p class="pb-note">{say("judge.none")}</p>'
@@ -89,7 +91,23 @@ def draw_judge(
 <label>{say("judge.adapter")}<select name="adapter">{options}</select></label>
 <p class="pb-acts"><button type="submit" class="pb-chip pb-first">{say("judge.run")}</button></p>
 </form>"""
-    return f"{body}{_jobs(jobs, view)}{_history(tasks)}"
+    return f"{body}{_origin(view.adapter, training)}{_jobs(jobs, view)}{_history(tasks)}"
+
+
+def _origin(adapter: str, training: Sequence[JobFolder]) -> str:
+    """Where the adapter that is asked about comes from."""
+    if not adapter:
+        return ""
+    name = f"<b>{escape(adapter)}</b>"
+    if not training:
+        return f'<p>{name}: <a href="../adapters/">{say("judge.elsewhere")}</a></p>'
+    job = training[0].job
+    return (
+        f"<p>{name}: {say('judge.trained', rows=len(job.rows), by=job.by, at=_time(job.at))} "
+        f'<button type="button" class="pb-plain" data-do="look" data-set-tab="train" '
+        f'data-set-task="{escape(job.task)}" data-set-job="{escape(job.id)}">'
+        f"{say('judge.training')}</button></p>"
+    )
 
 
 def _task_select(tasks: Mapping[str, TaskSpec], task: TaskSpec) -> str:

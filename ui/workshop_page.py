@@ -57,7 +57,7 @@ def build_workshop_page(agent: Agent, feedback: Feedback, profile: str) -> gr.Bl
         bridge = gr.HTML(None, elem_id="pb-bridge", html_template="", js_on_load=BRIDGE)
         drawn = [panel, losses, files]
         shown = page.load(handlers.show, None, drawn, **quiet)
-        shown.then(None, js="() => { document.documentElement.dataset.ready = 'true' }")
+        shown.then(None, js="() => patchbayWorkshop.begin()")
         acted = bridge.act(  # type: ignore[attr-defined]  # Gradio makes events of any name
             handlers.act, None, drawn, concurrency_limit=None, **quiet
         )

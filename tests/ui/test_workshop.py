@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browse import PHONE
+from browse import PHONE, send
 from playwright.sync_api import Page, expect
 from test_accessibility import violations
 
@@ -137,6 +137,16 @@ def test_a_file_of_texts_is_taken_into_the_queue(
     assert {row.suggested for row in found} == {"positive", "negative"}
     assert 0 < sum(row.held_out for row in found) < 20
     assert all(row.consent for row in found)
+
+
+def test_a_route_leads_to_how_its_adapter_was_judged(visit: Visit, site: Any) -> None:
+    page = visit(site)
+    answer = send(page, "Translate this: good morning")
+    answer.locator(".pb-route summary").click()
+    answer.get_by_role("link", name="how it was judged").click()
+    page.wait_for_selector("html[data-ready]")
+    expect(page.get_by_role("tab", name="Judge")).to_have_attribute("aria-selected", "true")
+    expect(page.locator(".pb-workshop")).to_contain_text("translation-fake: not trained here")
 
 
 def test_axe_finds_nothing(visit: Visit, site: Any, store: ReviewStore) -> None:
