@@ -62,7 +62,7 @@ def answer(run: StepRun) -> Iterator[Event]:
         run.content,
         language,
         most,
-        lambda text: _count(run, text) - frame,
+        count=lambda text: _count(run, text) - frame,
         pieces=count or _of_choice(run, run.task.parts.pieces, 1),
         exactly=count is not None,
     )
@@ -219,7 +219,9 @@ def _condensed(run: StepRun, group: Sequence[Span], done: _Written) -> Generator
         last = len(bundles) == 1
         slots = {} if alone and last else run.task.parts.slots
         texts = [
-            _asked(run, "\n".join(bundle), slots, done, last) if len(bundle) > 1 else bundle[0]
+            _asked(run, "\n".join(bundle), slots, done=done, last=last)
+            if len(bundle) > 1
+            else bundle[0]
             for bundle in bundles
             if not done.cut_short
         ]

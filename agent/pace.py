@@ -26,4 +26,4 @@ class Pace:
         done, elapsed = number - self._first, now - self._began
         sure = done >= SURE_PARTS and elapsed >= SURE_SECONDS
         left = elapsed / done * (self.total - number + 1) if sure else None
-        return Progress(self._index, "part", number, self.total, left)
+        return Progress(self._index, "part", number, self.total, seconds_left=left)

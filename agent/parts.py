@@ -71,10 +71,10 @@ def cut(
     total = sum(tokens for _, tokens in counted)
     size = min(size or most, most)
     wanted = pieces if exactly else min(pieces, max(1, math.ceil(total / size)))
-    smaller = partial(_smaller, text, language, most, count)
-    atoms = smaller(counted, min(size, total / wanted))
+    smaller = partial(_smaller, text, language, most=most, count=count)
+    atoms = smaller(counted=counted, whole=min(size, total / wanted))
     if len(atoms) < wanted:
-        atoms = smaller(counted, 0)
+        atoms = smaller(counted=counted, whole=0)
     shares = _Shares(atoms)
     begins = [0, *(atom.span.begin for atom in atoms[1:]), len(text)]
     return [

@@ -45,8 +45,11 @@ def _run_once(run: StepRun) -> Iterator[Event]:
         yield from _row(run)
         return
     figures = measured(run)
-    drawn = _drawn(run)
-    yield StepStarted(run.index, run.step, run.adapter, figures, *drawn, content=run.content)
+    temperature, most = _drawn(run)
+    yield StepStarted(
+        run.index, run.step, run.adapter, figures,
+        temperature=temperature, most=most, content=run.content,
+    )  # fmt: skip
     if run.adapter and not run.engine.adapters.loaded(run.adapter):
         yield Progress(run.index, "adapter", 0, 1)
     for number, event in enumerate(_answer(run)):

@@ -52,7 +52,7 @@ def draw_skills(turn: TurnView, tasks: Tasks, targets: Targets) -> str:
 
 def _skill_into(task: TaskSpec, turn: TurnView, tasks: Tasks, targets: Targets) -> str:
     act = f'data-act="reroute" data-task="{escape(task.name)}"'
-    return _into(show(task.title), act, task, turn.steps, targets)
+    return _into(show(task.title), act, task, steps=turn.steps, targets=targets)
 
 
 def _plan_into(steps: Sequence[StepView], tasks: Tasks, targets: Targets) -> str:
@@ -63,7 +63,7 @@ def _plan_into(steps: Sequence[StepView], tasks: Tasks, targets: Targets) -> str
     titles = [show(task_title(step.task, tasks)) for step in steps]
     name = f"{'<span>→</span>'.join(titles)} {say('into.another')}"
     act = f'data-act="pick" data-tasks="{escape(_joined(steps))}"'
-    return _into(name, act, writing[0], steps, targets)
+    return _into(name, act, writing[0], steps=steps, targets=targets)
 
 
 def _into(name: str, act: str, task: TaskSpec, steps: Sequence[StepView], targets: Targets) -> str:

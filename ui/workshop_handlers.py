@@ -99,9 +99,9 @@ class WorkshopHandlers:
 
     def show(self) -> list[Any]:
         """The page as it opens."""
-        return self._drawn(View(), None, "")
+        return self._drawn(View())
 
-    def _drawn(self, view: View, said: Both | None, fault: str) -> list[Any]:
+    def _drawn(self, view: View, said: Both | None = None, fault: str = "") -> list[Any]:
         try:
             body = self._tab(view)
         except PatchbayError as error:
@@ -134,9 +134,13 @@ class WorkshopHandlers:
     def _train_tab(self, view: View) -> str:
         task = self._task(view)
         return draw_train(
-            self.agent.tasks, select(self.store, task), self._starts(task), free_name(task.name),
-            view, self._of("train", task.name),
-        )  # fmt: skip
+            self.agent.tasks,
+            select(self.store, task),
+            self._starts(task),
+            name=free_name(task.name),
+            view=view,
+            jobs=self._of("train", task.name),
+        )
 
     def _judge_tab(self, view: View) -> str:
         own = {one.job.adapter for one in self._of("train")}
@@ -154,7 +158,12 @@ class WorkshopHandlers:
         wanted = [one for one in jobs if one.job.adapter == view.adapter]
         training = [one for one in self._of("train") if one.job.adapter == view.adapter]
         return draw_judge(
-            self.agent.tasks, candidates[::-1], held, view, wanted or jobs, training[:1]
+            self.agent.tasks,
+            candidates[::-1],
+            held,
+            view=view,
+            jobs=wanted or jobs,
+            training=training[:1],
         )
 
     def _plot(self, view: View) -> Any:
@@ -247,7 +256,7 @@ class WorkshopHandlers:
         name = str(data.get("adapter", ""))
         task = find_task(self.agent.tasks, task_name(name))
         chosen = select(self.store, task)
-        found = plan_judging(self.jobs, chosen, name, self._in_place(task), by)
+        found = plan_judging(self.jobs, chosen, name, in_place=self._in_place(task), by=by)
         self.jobs.start(found.folder.name)
         return view.but(job=found.folder.name, adapter=name), None
 

@@ -59,7 +59,7 @@ def build_workshop_page(agent: Agent, feedback: Feedback, profile: str) -> gr.Bl
         shown = page.load(handlers.show, None, drawn, **quiet)
         shown.then(None, js="() => patchbayWorkshop.begin()")
         acted = bridge.act(  # type: ignore[attr-defined]  # Gradio makes events of any name
-            handlers.act, None, drawn, concurrency_limit=None, **quiet
+            handlers.act, outputs=drawn, concurrency_limit=None, **quiet
         )
         taken = upload.upload(
             handlers.take_file, [upload, agreed, view], [*drawn, upload], js=WITH_VIEW, **quiet
