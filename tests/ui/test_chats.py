@@ -178,7 +178,7 @@ def test_files_go_out_and_come_in_elsewhere(visit: Visit, quick: Any, tmp_path: 
     markdown.value.save_as(tmp_path / "a.md")
     text = (tmp_path / "a.md").read_text(encoding="utf-8")
     assert text.startswith("# Summarize and translate <b>this</b>\n\n## You\n\n")
-    assert "### translation\n\n[translation-fake] [base] Summarize" in text
+    assert "### Translation\n\n[translation-fake] [base] Summarize" in text
     with page.expect_download() as whole:
         page.get_by_role("button", name="Export all").click()
     whole.value.save_as(tmp_path / "a.json")
