@@ -24,16 +24,17 @@ from ui.workshop_view import TABS, View, read_view
 from ui.workshop_watch import draw_watch
 from workshop.adapters import (
     adapters_of,
+    by_task,
     in_place,
     rollback,
-    standing_fingerprint,
+    standing,
     task_name,
 )
 from workshop.collect import of_feedback
 from workshop.curves import read_curves
 from workshop.exchange import read_annotated
 from workshop.intake import own_labels, take_in
-from workshop.jobs import JobFolder, Jobs
+from workshop.jobs import Jobs
 from workshop.judging import plan_judging
 from workshop.order import put_in_order
 from workshop.promoting import promote
@@ -139,35 +140,34 @@ class WorkshopHandlers:
             self._starts(task),
             name=free_name(task.name),
             view=view,
-            jobs=self._of("train", task.name),
+            jobs=self.jobs.of("train", task.name),
         )
 
     def _judge_tab(self, view: View) -> str:
-        own = {one.job.adapter for one in self._of("train")}
+        trained, found = {one.job.adapter for one in self.jobs.of("train")}, by_task()
         candidates = [
             (name, task.name, now)
             for task in self.agent.tasks.values()
-            for name in adapters_of(task.name)
-            if name in own and name != (now := self._in_place(task))
+            for now in [self._in_place(task)]
+            for name in found.get(task.name, ())
+            if name in trained and name != now
         ]
         held = {
             task: len(select(self.store, self.agent.tasks[task]).held_out)
-            for _, task, _ in candidates
+            for task in {task for _, task, _ in candidates}
         }
-        jobs = self._of("judge")
-        wanted = [one for one in jobs if one.job.adapter == view.adapter]
-        training = [one for one in self._of("train") if one.job.adapter == view.adapter]
+        wanted = self.jobs.of("judge", adapter=view.adapter or None)
         return draw_judge(
             self.agent.tasks,
             candidates[::-1],
             held,
             view=view,
-            jobs=wanted or jobs,
-            training=training[:1],
+            jobs=wanted or self.jobs.of("judge"),
+            training=self.jobs.of("train", adapter=view.adapter)[:1],
         )
 
     def _plot(self, view: View) -> Any:
-        jobs = self._of("train", self._task(view).name) if view.tab == "train" else []
+        jobs = self.jobs.of("train", self._task(view).name) if view.tab == "train" else []
         chosen = next(
             (one for one in jobs if one.folder.name == view.job), jobs[0] if jobs else None
         )
@@ -268,8 +268,10 @@ class WorkshopHandlers:
 
     def _learn_reference(self, adapter: str, task: TaskSpec) -> None:
         """Requests are compared with what the adapter has learnt from then on."""
-        texts = learnt_texts(self.jobs, adapter, task)
-        self.watcher.learn_reference(task.name, standing_fingerprint(task.name), texts)
+        event = standing(task.name)
+        if event and event.adapter == adapter:
+            texts = learnt_texts(self.jobs, adapter, task)
+            self.watcher.learn_reference(task.name, event.fingerprint, texts)
 
     def _rollback(self, view: View, data: Mapping[str, Any], by: str) -> Done:
         return view, phrase("judge.back", adapter=rollback(str(data.get("task", ""))))
@@ -283,10 +285,6 @@ class WorkshopHandlers:
         most = max(counts, key=lambda name: counts[name]["done"], default="")
         name = view.task or most
         return self.agent.tasks.get(name) or next(iter(self.agent.tasks.values()))
-
-    def _of(self, kind: str, task: str | None = None) -> list[JobFolder]:
-        jobs = [one for one in self.jobs.all() if one.job.kind == kind]
-        return [one for one in jobs if task is None or one.job.task == task]
 
     def _in_place(self, task: TaskSpec) -> str:
         adapters = self.agent.engine.adapters

@@ -317,9 +317,9 @@ def _history(tasks: Mapping[str, TaskSpec]) -> str:
     )
     buttons = "".join(
         f'<button type="button" class="pb-chip" data-do="rollback" data-task="{escape(name)}">'
-        f"{say('judge.rollback')}: {escape(adapter)}</button>"
+        f"{say('judge.rollback')}: {escape(event.adapter)}</button>"
         for name in tasks
-        if (adapter := standing(name))
+        if (event := standing(name))
     )
     return (
         f'<section class="pb-facts"><h3>{say("judge.history")}</h3><ul>{items}</ul>'

@@ -24,8 +24,15 @@ def in_place(task: TaskSpec, available: Collection[str], any_task: Collection[st
 
 def adapters_of(task: str) -> list[str]:
     """The finished adapters of a task, by name."""
-    found = finished_adapters()
-    return [name for name, folder in found.items() if read_run_record(folder).task_name == task]
+    return by_task().get(task, [])
+
+
+def by_task() -> dict[str, list[str]]:
+    """Task -> its finished adapters, by name."""
+    found: dict[str, list[str]] = {}
+    for name, folder in finished_adapters().items():
+        found.setdefault(read_run_record(folder).task_name, []).append(name)
+    return found
 
 
 def for_any_task() -> list[str]:
@@ -46,16 +53,9 @@ def task_name(adapter: str) -> str:
     return read_run_record(found[adapter]).task_name
 
 
-def standing(task: str) -> str:
-    """The adapter of the task's last promotion that stands; "" where none does."""
-    events = Promotions().current(task)
-    return events[0].adapter if events else ""
-
-
-def standing_fingerprint(task: str) -> str:
-    """Of the adapter of the task's last promotion that stands."""
-    events = Promotions().current(task)
-    return events[0].fingerprint if events else ""
+def standing(task: str) -> PromotionEvent | None:
+    """The task's last promotion that stands."""
+    return next(iter(Promotions().current(task)), None)
 
 
 def history() -> list[PromotionEvent]:

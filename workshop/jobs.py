@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -112,9 +113,9 @@ class JobFolder:
         self.folder = folder
         self.lock = FileLock(folder / WORKER_LOCK)
 
-    @property
+    @cached_property
     def job(self) -> Job:
-        """What is to be done.
+        """What is to be done; it never changes.
 
         Raises:
             InputError: the file is damaged.
@@ -204,6 +205,18 @@ class Jobs:
         )
         return [JobFolder(folder) for folder in sorted(found, reverse=True)]
 
+    def of(
+        self, kind: Kind, task: str | None = None, adapter: str | None = None
+    ) -> list[JobFolder]:
+        """Those of a kind, the latest first: of a task, of an adapter that is trained or judged."""
+        return [
+            one
+            for one in self.all()
+            if one.job.kind == kind
+            and task in {None, one.job.task}
+            and adapter in {None, one.job.adapter}
+        ]
+
     def start(self, name: str, release: bool = False) -> None:
         """Have a process of its own begin a job, or go on with it.
 
@@ -233,7 +246,7 @@ class Jobs:
         )
         with (found.folder / LOG).open("ab") as log:
             subprocess.Popen(
-                [sys.executable, "-m", "workshop.worker", str(found.folder)],
+                python_module(["workshop.worker", str(found.folder)]),
                 cwd=paths.REPOSITORY,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -13,10 +13,11 @@ from tasks.spec import TaskSpec
 from workshop.adapters import adapters_of
 from workshop.jobs import Command, Job, JobFolder, Jobs, now, require_modules
 from workshop.row_files import columns_of, write_rows
+from workshop.selection import HELD_OUT as HELD_OUT_FILE
 from workshop.selection import Selection
 from workshop.shipped_rows import shipped_rows
 
-HELD_OUT, VERDICT = "held-out", "verdict.json"
+HELD_OUT, VERDICT = Path(HELD_OUT_FILE).stem, "verdict.json"
 SHIPPED_MOST, SHIPPED_LEAST = 600, 30  # rows of a language that stand for what has been learnt
 SHIPPED_LANGUAGES = ("en", "zh")
 TOGETHER = 8  # rows asked about at one time
@@ -58,15 +59,16 @@ def plan_judging(jobs: Jobs, chosen: Selection, adapter: str, in_place: str, by:
             ),
             *(("--labels", labels) if labels != "task" else ()),
         ]
+    trainings = jobs.of("train", adapter=adapter)
     # Where the baseline finds the rows that the adapter was trained on.
-    trained_in = next((one.folder for one in jobs.all() if _trained(one.job, adapter)), folder)
-    data_folder = ("--data-folder", str(trained_in))
+    data_folder = ("--data-folder", str(trainings[0].folder if trainings else folder))
     commands = [
         _run(folder, task, name, (*options, *data_folder), side, judged)
         for name, options in sets.items()
         for side, judged in zip(RUNS, (adapter, in_place or NO_ADAPTER), strict=True)
     ]
-    commands.append(gate_command(folder, list(sets)))
+    gate = ("evaluation", "gate", *gate_arguments(folder, list(sets)), "--json")
+    commands.append(Command(arguments=gate, output=VERDICT, passes=(0, 1, 3)))
     return jobs.add(
         Job(
             id=job_id, kind="judge", task=task.name, adapter=adapter, in_place=in_place,
@@ -88,12 +90,6 @@ def data_sets(folder: Path) -> list[str]:
     return sorted(found, key=lambda name: name != HELD_OUT)
 
 
-def gate_command(folder: Path, names: Sequence[str]) -> Command:
-    """Compare the runs, and keep the verdict."""
-    arguments = ("evaluation", "gate", *gate_arguments(folder, names), "--json")
-    return Command(arguments=arguments, output=VERDICT, passes=(0, 1, 3))
-
-
 def _run(
     folder: Path, task: TaskSpec, name: str, options: Sequence[str], side: str, judged: str
 ) -> Command:
@@ -106,10 +102,6 @@ def _run(
     )  # fmt: skip
 
 
-def _trained(job: Job, adapter: str) -> bool:
-    return job.kind == "train" and job.adapter == adapter
-
-
 def _shipped(task: TaskSpec, in_place: str) -> dict[tuple[str, str], list[Row]]:
     """Rows that the adapter in place has learnt and a new one learns none of: (name, label lists)
     -> rows of a language.
@@ -117,15 +109,12 @@ def _shipped(task: TaskSpec, in_place: str) -> dict[tuple[str, str], list[Row]]:
     if in_place not in adapters_of(task.name):  # none, or one that answers for any task
         return {}
     _, kept = shipped_rows(adapter_folders()[in_place], task)
-    found = {}
-    for language in SHIPPED_LANGUAGES:
-        for labels in ("task", "row"):
-            rows = [
-                one.row
-                for one in kept
-                if one.labels == labels and languages.detect(one.row.text) == language
-            ]
-            if len(rows) >= SHIPPED_LEAST:
-                kind = "" if labels == "task" else "-lists"
-                found[f"shipped-{language}{kind}", labels] = rows[:SHIPPED_MOST]
-    return found
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for one in kept:
+        if one.labels != "sampled":  # whose lists a training draws anew
+            groups.setdefault((languages.detect(one.row.text), one.labels), []).append(one.row)
+    return {
+        (f"shipped-{language}{'' if labels == 'task' else '-lists'}", labels): rows[:SHIPPED_MOST]
+        for (language, labels), rows in sorted(groups.items())
+        if language in SHIPPED_LANGUAGES and len(rows) >= SHIPPED_LEAST
+    }

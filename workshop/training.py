@@ -70,30 +70,16 @@ def plan_training(jobs: Jobs, chosen: Selection, wish: TrainingWish, by: str) ->
     job_id = jobs.new_id()
     folder = jobs.path(job_id)
     chosen.write(folder)
-    data = [chosen.data_source() | {"licence": "its owner's, not published"}]
-    data += _again(folder, task, wish.start, len(rows))
-    recipe = {
-        "name": name,
-        "task": task.name,
-        "base": wish.base,
-        "data": data,
-        "data_folder": str(folder),
-        "epochs": wish.epochs,
-        "learning_rate": wish.learning_rate,
-        "batch": 8 if len(rows) < FEW_ROWS else 16,
-        "batch_tokens": 3000,
-        "max_tokens": 512,
-        "log_with": ["tensorboard", "jsonl"],
-        "samples": 3,
-        **({"start": wish.start} if wish.start else {}),
-    }
-    (folder / RECIPE).write_text(yaml.safe_dump(recipe, allow_unicode=True, sort_keys=False))
+    recipe = folder / RECIPE
+    settled = yaml.safe_dump(
+        _recipe(chosen, wish, name, folder), allow_unicode=True, sort_keys=False
+    )
+    recipe.write_text(settled, encoding="utf-8")
     own = paths.user_dir() / "adapters"
-    recipe_file = str(folder / RECIPE)
     commands = (
-        Command(arguments=("finetune", "check", recipe_file)),
+        Command(arguments=("finetune", "check", str(recipe))),
         Command(
-            arguments=("finetune", "run", recipe_file),
+            arguments=("finetune", "run", str(recipe)),
             made=str(own / name),
             checkpoint=str(own / f".{name}.run" / "checkpoint.pt"),
             go_on="--resume",
@@ -107,27 +93,44 @@ def plan_training(jobs: Jobs, chosen: Selection, wish: TrainingWish, by: str) ->
     )  # fmt: skip
 
 
+def _recipe(chosen: Selection, wish: TrainingWish, name: str, folder: Path) -> dict[str, Any]:
+    """What `finetune` is told; the files of rows that it names are in the folder."""
+    count = len(chosen.training)
+    reviewed = chosen.data_source() | {"licence": "its owner's, not published"}
+    recipe = {
+        "name": name,
+        "task": chosen.task.name,
+        "base": wish.base,
+        "data": [reviewed, *_again(folder, chosen.task, wish.start, count)],
+        "data_folder": str(folder),
+        "epochs": wish.epochs,
+        "learning_rate": wish.learning_rate,
+        "batch": 8 if count < FEW_ROWS else 16,
+        "batch_tokens": 3000,
+        "max_tokens": 512,
+        "log_with": ["tensorboard", "jsonl"],
+        "samples": 3,
+    }
+    return recipe | ({"start": wish.start} if wish.start else {})
+
+
 def learnt_texts(jobs: Jobs, adapter: str, task: TaskSpec) -> list[str]:
     """The texts that a job trained an adapter on; none where no job did."""
-    for found in jobs.all():
-        if found.job.kind == "train" and found.job.adapter == adapter:
-            recipe = yaml.safe_load((found.folder / RECIPE).read_text(encoding="utf-8"))
-            files = [
-                (found.folder / source["path"], Layout(columns=source.get("columns", {})))
-                for source in recipe["data"]
-            ]
-            return [row.text for file, layout in files for row in read(file, layout, task).rows]
+    for found in jobs.of("train", adapter=adapter)[:1]:
+        recipe = yaml.safe_load((found.folder / RECIPE).read_text(encoding="utf-8"))
+        files = [
+            (found.folder / source["path"], Layout(columns=source.get("columns", {})))
+            for source in recipe["data"]
+        ]
+        return [row.text for file, layout in files for row in read(file, layout, task).rows]
     return []
 
 
 def free_name(task: str) -> str:
     """A name for an adapter of a task that none has yet."""
-    taken = {*adapter_folders(), *(one.name[1:-4] for one in _unfinished())}
+    unfinished = (paths.user_dir() / "adapters").glob(".*.run")
+    taken = {*adapter_folders(), *(one.name[1:-4] for one in unfinished)}
     return next(name for n in range(1, 100_000) if (name := f"{task}-own-{n}") not in taken)
-
-
-def _unfinished() -> list[Path]:
-    return list((paths.user_dir() / "adapters").glob(".*.run"))
 
 
 def _again(folder: Path, task: TaskSpec, start: str, count: int) -> list[dict[str, Any]]:
