@@ -19,6 +19,7 @@ from tasks.rows import layout_of
 from tasks.spec import Both, TaskSpec, find_task
 from ui.words import phrase, say, show
 from ui.workshop_jobs import draw_judge, draw_train
+from ui.workshop_refusal import draw_refusal
 from ui.workshop_review import draw_review
 from ui.workshop_view import TABS, View, read_view
 from ui.workshop_watch import draw_watch
@@ -38,6 +39,7 @@ from workshop.jobs import Jobs
 from workshop.judging import plan_judging
 from workshop.order import put_in_order
 from workshop.promoting import promote
+from workshop.refusal import Refusal
 from workshop.rows import ReviewStore
 from workshop.selection import select
 from workshop.similar import look_over
@@ -90,26 +92,28 @@ class WorkshopHandlers:
         data: dict[str, Any] = event._data if isinstance(event._data, dict) else {}
         view = read_view(data.get("view"))
         said: Both | None = None
-        fault = ""
+        fault: PatchbayError | None = None
         try:
             act = self._acts.get(str(data.get("do")), self._acts["look"])
             view, said = act(view, data, self._by(request))
         except PatchbayError as error:
-            fault = str(error)
+            fault = error
         return self._drawn(view, said, fault)
 
     def show(self) -> list[Any]:
         """The page as it opens."""
         return self._drawn(View())
 
-    def _drawn(self, view: View, said: Both | None = None, fault: str = "") -> list[Any]:
+    def _drawn(
+        self, view: View, said: Both | None = None, fault: PatchbayError | None = None
+    ) -> list[Any]:
         try:
             body = self._tab(view)
         except PatchbayError as error:
-            body, fault = "", fault or str(error)
+            body, fault = "", fault or error
         notice = f'<p class="pb-note" role="status">{show(said)}</p>' if said else ""
         if fault:
-            notice = f'<p class="pb-table-error" role="alert">{escape(fault)}</p>'
+            notice += draw_refusal(fault)
         tabs = "".join(
             f'<button type="button" role="tab" class="pb-tab" data-do="look" data-set-tab="{tab}" '
             f'data-set-job="" aria-selected="{str(tab == view.tab).lower()}">{say(f"tab.{tab}")}'
@@ -215,31 +219,28 @@ class WorkshopHandlers:
 
     def take_file(self, file: str | None, agreed: bool, shown: str) -> list[Any]:
         """Put the texts of a file into the queue of the task that is shown."""
-        view, said, fault = read_view(json.loads(shown or "{}")), None, ""
+        view, said = read_view(json.loads(shown or "{}")), None
+        fault: PatchbayError | None = None
         try:
             task = self.agent.tasks.get(view.task)
             if task is None:
-                raise InputError(phrase("review.which").en)
+                raise Refusal("which", "Choose the skill first that the texts are for.")
             texts, notes = read_annotated(Path(file or ""), task, layout_of({}, task))
             names, answers = task_labels(task), {text.right or text.suggested for text in texts}
             foreign = [one for one in answers - {""} if label_of(one, names) is None]
             own = own_labels(texts, task) if task.labels_slot and foreign else {}
             taken = take_in(self.store, texts, task, slots=own, consent=agreed)
             said = self._added(taken.added, {task.name})
-            fault = "; ".join(notes[:NOTES_SHOWN])
+            fault = InputError("; ".join(notes[:NOTES_SHOWN])) if notes else None
         except PatchbayError as error:
-            fault = str(error)
+            fault = error
         return [*self._drawn(view, said, fault), None]  # the same file may be taken again
 
     def _check(self, view: View, data: Mapping[str, Any], by: str) -> Done:
         task = self.agent.tasks.get(str(data.get("task"))) or self._task(view)
-        wish = TrainingWish(
-            name=str(data.get("name", "")),
-            start=str(data.get("start", "")),
-            epochs=_number(data, "epochs"),
-            learning_rate=_number(data, "learning_rate"),
-            base=self._base(),
-        )
+        fields = ("name", "start", "epochs", "learning_rate")
+        given = {name: data[name] for name in fields if name in data}
+        wish = TrainingWish.read({**given, "base": self._base()})
         found = plan_training(self.jobs, select(self.store, task), wish, by)
         self.jobs.start(found.folder.name)
         return view.but(task=task.name, job=found.folder.name), None
@@ -277,7 +278,7 @@ class WorkshopHandlers:
         return view, phrase("judge.back", adapter=rollback(str(data.get("task", ""))))
 
     def _settle(self, view: View, data: Mapping[str, Any], by: str) -> Done:
-        self.watcher.store.settle(int(_number(data, "id")))
+        self.watcher.store.settle(int(data["id"]))
         return view, None
 
     def _task(self, view: View) -> TaskSpec:
@@ -300,10 +301,3 @@ class WorkshopHandlers:
     def _base(self) -> str:
         base = self.agent.engine.fingerprints().get("base", "")
         return "smollm2" if "smollm2" in base.lower() else "starter"
-
-
-def _number(data: Mapping[str, Any], name: str) -> float:
-    try:
-        return float(str(data.get(name, "")))
-    except ValueError as error:
-        raise InputError(f"{name} must be a number, not {data.get(name)!r}.") from error

@@ -49,7 +49,7 @@ def draw_train(
         )
         counted = f'<p class="pb-soft">{say("train.labels")}: {said}</p>'
     options = "".join(f'<option value="{escape(one)}">{escape(one)}</option>' for one in starts)
-    options += f'<option value="" lang="en">{escape("from nothing")}</option>'
+    options += f'<option value="" {attributes(label="train.nothing")}></option>'
     return f"""{_task_select(tasks, task)}
 <p>{say("train.rows", train=len(chosen.training), held=len(chosen.held_out))}</p>{counted}
 <form data-do="check" autocomplete="off" class="pb-wish-form">

@@ -24,7 +24,8 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from core import paths
-from core.errors import InputError, SetupError, UnknownName
+from core.errors import InputError, UnknownName
+from workshop.refusal import Refusal
 
 JOB, STATE, LOG, WORKER_LOCK, RUNNING_LOCK = "job.json", "state.json", "log.txt", ".worker", ".runs"
 BEGIN_SECONDS = 30  # that a process takes at most to come up
@@ -225,14 +226,14 @@ class Jobs:
 
         Raises:
             UnknownName: as `get`.
-            InputError: it runs already, or is finished.
+            Refusal: it runs already, or is finished.
         """
         found = self.get(name)
         state = found.state
         if state.status in LIVE:
-            raise InputError(f"{name} is {state.status} already.")
+            raise Refusal("live", "The job {name} runs already, or waits for its turn.", name=name)
         if state.status == "finished":
-            raise InputError(f"{name} is finished. Begin a new one.")
+            raise Refusal("finished", "The job {name} is finished. Begin a new one.", name=name)
         found.write(
             state.model_copy(
                 update={
@@ -266,13 +267,15 @@ def require_modules() -> None:
     """See that what jobs run is here.
 
     Raises:
-        SetupError: it is not; a Space holds what the page needs and no more.
+        Refusal: it is not; a Space holds what the page needs and no more.
     """
     absent = [name for name in ("finetune", "evaluation") if find_spec(name) is None]
     if absent:
-        raise SetupError(
-            f"{' and '.join(absent)} is not here: this copy only chats, as a Space does. Review "
-            "here, write the rows with `python -m workshop export`, and train them in a clone."
+        raise Refusal(
+            "chats_only",
+            "{absent} is not here: this copy only chats, as a Space does. Review here, write the "
+            "rows with `python -m workshop export`, and train them in a clone.",
+            absent=" and ".join(absent),
         )
 
 

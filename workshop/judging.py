@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from adapter_store.discovery import adapter_folders, find_adapter
-from core.errors import InputError
 from tasks import languages
 from tasks.rows import Row
 from tasks.spec import TaskSpec
 from workshop.adapters import adapters_of
 from workshop.jobs import Command, Job, JobFolder, Jobs, now, require_modules
+from workshop.refusal import Refusal
 from workshop.row_files import columns_of, write_rows
 from workshop.selection import HELD_OUT as HELD_OUT_FILE
 from workshop.selection import Selection
@@ -33,17 +33,18 @@ def plan_judging(jobs: Jobs, chosen: Selection, adapter: str, in_place: str, by:
         in_place: the adapter that answers now; "" is the bare base.
 
     Raises:
-        InputError: there are no rows, or both are the same adapter.
+        Refusal: there are no rows, or both are the same adapter.
     """
     require_modules()
     find_adapter(adapter)
     if adapter == in_place:
-        raise InputError(f"{adapter} is in place already. Judge another beside it.")
+        raise Refusal("in_place", "{name} is in place already. Judge another.", name=adapter)
     task, rows = chosen.task, chosen.held_out
     if not rows:
-        raise InputError(
+        raise Refusal(
+            "no_rows",
             "There are no reviewed rows to judge on. Those drawn at random are kept for it: "
-            "collect some, and review them."
+            "collect some, and review them.",
         )
     job_id = jobs.new_id()
     folder = jobs.path(job_id)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import subprocess
 
 from core import paths
-from core.errors import InputError, PatchbayError
+from core.errors import PatchbayError
 from workshop.jobs import JobFolder, python_module
 from workshop.judging import data_sets, gate_arguments
+from workshop.refusal import Refusal
 
 SECONDS = 120  # that `evaluation promote` may take; it reads two small files
 
@@ -23,11 +24,11 @@ def promote(found: JobFolder, by: str, why: str = "") -> str:
         what the command said.
 
     Raises:
-        InputError: the job is not finished.
+        Refusal: the job is not finished.
         PatchbayError: the command refused, with its reason.
     """
     if found.state.status != "finished" or found.job.kind != "judge":
-        raise InputError("Only a finished judging can be promoted on.")
+        raise Refusal("unfinished", "Only what a finished judging found can be put to use.")
     arguments = gate_arguments(found.folder, data_sets(found.folder))
     given = ["--by", by, *(["--force", why] if why.strip() else [])]
     done = subprocess.run(

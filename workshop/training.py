@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from adapter_store.discovery import ADAPTER_ID, adapter_folders
 from core import paths
-from core.errors import InputError, SettingsError
 from tasks.rows import Layout, read
 from tasks.spec import TaskSpec
 from workshop.jobs import Command, Job, JobFolder, Jobs, now, require_modules
+from workshop.refusal import Refusal
 from workshop.row_files import columns_of, write_rows
 from workshop.selection import Selection
 from workshop.shipped_rows import shipped_rows
@@ -43,6 +44,25 @@ class TrainingWish(BaseModel):
     learning_rate: float = Field(1e-4, gt=0, le=1e-2)
     base: str = "starter"
 
+    @classmethod
+    def read(cls, values: Mapping[str, object]) -> TrainingWish:
+        """A wish as a person wrote it.
+
+        Raises:
+            Refusal: a number is none, or too small or large.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise Refusal(
+                "number",
+                "{name} is {value}: {problem}.",
+                name=str(first["loc"][0]),
+                value=str(first["input"]),
+                problem=first["msg"],
+            ) from error
+
 
 def plan_training(jobs: Jobs, chosen: Selection, wish: TrainingWish, by: str) -> JobFolder:
     """Write the files of a training, and keep it as a job that waits after the check.
@@ -52,21 +72,25 @@ def plan_training(jobs: Jobs, chosen: Selection, wish: TrainingWish, by: str) ->
         by: who begins it.
 
     Raises:
-        InputError: there are too few rows.
-        SettingsError: the name is taken, or none.
+        Refusal: there are too few rows; the name is taken, or none.
     """
     require_modules()
     task, rows = chosen.task, chosen.training
     if len(rows) < LEAST_ROWS:
-        raise InputError(
-            f"There are {len(rows)} reviewed rows to learn from, and {LEAST_ROWS} are the least. "
-            "Review more; those drawn at random are kept to judge on."
+        raise Refusal(
+            "few_rows",
+            "There are {count} reviewed rows to learn from, and {least} are the least. Review "
+            "more; those drawn at random are kept to judge on.",
+            count=len(rows),
+            least=LEAST_ROWS,
         )
     name = wish.name.strip() or free_name(task.name)
     if not re.fullmatch(ADAPTER_ID, name):
-        raise SettingsError(f"{name!r} is no name for an adapter: letters, digits, -, _ and dots.")
+        raise Refusal(
+            "name", "{name} is no name for an adapter: letters, digits, -, _ and dots.", name=name
+        )
     if name in adapter_folders():
-        raise SettingsError(f"There is an adapter {name!r} already. Choose another name.")
+        raise Refusal("taken", "There is an adapter {name} already. Choose another.", name=name)
     job_id = jobs.new_id()
     folder = jobs.path(job_id)
     chosen.write(folder)

@@ -168,7 +168,16 @@ def test_what_cannot_be_done_is_said(
     tabs = ("训练", "评测") if look else ("Train", "Judge")
     page.get_by_role("tab", name=tabs[0]).click()
     page.locator("form[data-do=check] [type=submit]").click()
-    expect(page.get_by_role("alert")).to_contain_text("8 are the least")
+    said = "至少需要 8 条" if look else "8 are the least"
+    expect(page.get_by_role("alert")).to_contain_text(said, use_inner_text=True)
+    other = "are the least" if look else "至少需要"
+    expect(page.get_by_role("alert")).not_to_contain_text(other, use_inner_text=True)
+    page.locator("form[data-do=check] [name=epochs]").evaluate(
+        "one => { one.max = 99; one.value = 60 }"
+    )
+    page.locator("form[data-do=check] [type=submit]").click()
+    said = "“60”不合适" if look else "epochs is 60"
+    expect(page.get_by_role("alert")).to_contain_text(said, use_inner_text=True)
     page.get_by_role("tab", name=tabs[1]).click()
     expect(page.locator(".pb-note")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -101,7 +101,7 @@ def test_stopped_it_saves_and_goes_on_from_there(jobs: Jobs, tmp_path: Path) -> 
     found = put(jobs, command(tmp_path, "one"), command(tmp_path, "two", seconds=30))
     jobs.start(found.folder.name)
     assert eventually(lambda: f"begun {tmp_path / 'two'}" in found.log(), seconds=60)
-    with pytest.raises(InputError, match="running already"):
+    with pytest.raises(InputError, match="runs already"):
         jobs.start(found.folder.name)
     jobs.stop(found.folder.name)
     assert ended(found) == "stopped"
