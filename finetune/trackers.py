@@ -52,6 +52,13 @@ class JsonLinesTracker(GeneralTracker):  # type: ignore[misc]
             lines.write(line + "\n")
 
 
+def log_here(accelerator: Accelerator, words: dict[str, str], step: int) -> None:
+    """Log what holds words of the rows: to the file on this machine, as a tracker may publish."""
+    for tracker in accelerator.trackers:
+        if isinstance(tracker, JsonLinesTracker):
+            tracker.log(words, step)
+
+
 def require(recipe: Recipe) -> None:
     """See that the recipe's trackers are installed; Accelerate would pass over one that is not.
 

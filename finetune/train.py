@@ -135,6 +135,11 @@ class Trainer:
         loss = AnswerLoss(trainable.model, fuse=not self.sharded)  # fused layers hold whole weights
         self.stream = data.stream(recipe, data_sets, encoder)
         self.validation = data.validation(recipe, data_sets, encoder)
+        if recipe.samples and self.sharded:
+            raise SettingsError(
+                f"samples={recipe.samples}: a base that is split over processes answers none. "
+                "Leave it out."
+            )
         self.sampled = list(itertools.chain.from_iterable(self.validation))[: recipe.samples]
         fragile = self.sharded and recipe.quantization == "nf4"
         before = self._value(loss, self.validation[0]) if fragile else 0.0
@@ -301,8 +306,10 @@ class Trainer:
         return bool(self.recipe.patience) and state.stale >= (self.recipe.patience or 0)
 
     def _log_validation(self, loss: float) -> None:
-        answers = samples.answers(self.trainable, self.sampled) if self.sampled else {}
-        self.accelerator.log({"loss/validation": loss, **answers}, step=self.state.step)
+        self.accelerator.log({"loss/validation": loss}, step=self.state.step)
+        if self.sampled and self.accelerator.is_main_process:
+            answers = samples.answers(self.trainable, self.sampled)
+            trackers.log_here(self.accelerator, answers, self.state.step)
 
     def _validation_loss(self) -> float:
         """The mean over the validation rows, nats an answer token, the same in all processes."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from core import paths
 
 CURVES = "curves.jsonl"  # as finetune's `jsonl` tracker writes it
+SAMPLE = "sample/"  # before the number of a row that is answered
 RECENT = 20  # steps that the pace is taken over
 
 
@@ -39,6 +41,16 @@ def read_curves(adapter: str) -> Curves:
     return _read(files[-1]) if files else Curves()
 
 
+def forget_samples(adapter: str) -> None:
+    """Leave the answers to rows out of what all trainings of that name logged."""
+    for file in (paths.user_dir() / "logs" / adapter).glob(f"*/{CURVES}"):
+        lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = "".join(line for line in lines if SAMPLE not in line)
+        beside = file.with_suffix(".writing")
+        beside.write_text(kept, encoding="utf-8")
+        os.replace(beside, file)
+
+
 def _read(file: Path) -> Curves:
     train: dict[int, float] = {}
     validation: dict[int, float] = {}
@@ -55,7 +67,7 @@ def _read(file: Path) -> Curves:
         if "loss/validation" in line:
             validation[line["step"]] = line["loss/validation"]
         for name, answer in line.items():
-            if name.startswith("sample/") and answer not in samples.setdefault(name, [])[-1:]:
+            if name.startswith(SAMPLE) and answer not in samples.setdefault(name, [])[-1:]:
                 samples[name].append(answer)
     if not steps:
         return Curves([], sorted(validation.items()), samples)

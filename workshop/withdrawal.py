@@ -8,6 +8,8 @@ from collections.abc import Iterable, Set
 from pathlib import Path
 from typing import Any, get_args
 
+from workshop.curves import forget_samples
+from workshop.jobs import JOB, LOG, JobFolder
 from workshop.review_row import Status
 from workshop.rows import ReviewStore
 from workshop.selection import HELD_OUT, TRAINING
@@ -31,23 +33,25 @@ def withdraw(store: ReviewStore, rater: str = "", ids: Iterable[str] = ()) -> li
             gone |= {row.id for row in store.find(status, rater=rater)}
     for name in (TRAINING, HELD_OUT):
         for file in store.file.parent.glob(f"jobs/*/{name}"):
-            words = {
-                value
-                for record in _without(file, "id", gone)
-                for value in record.values()
-                if isinstance(value, str)
-            }
-            if words and name == HELD_OUT:
-                _from_runs(file.parent, words)
+            if lost := _without(file, "id", gone):
+                words = {one for record in lost for one in record.values() if isinstance(one, str)}
+                _from_job(JobFolder(file.parent), words)
     return store.withdraw(rater, gone)  # last: what is cut off before can be done again
 
 
-def _from_runs(job: Path, words: Set[str]) -> None:
-    """Leave texts out of what a judging kept of its rows; its reports, which show some, go."""
-    for run in job.glob(f"{Path(HELD_OUT).stem}-*"):
+def _from_job(found: JobFolder, words: Set[str]) -> None:
+    """Leave texts out of what a job made of its rows. What shows some of them goes as a whole: the
+    log, refused rows, reports, sample answers.
+    """
+    (found.folder / LOG).unlink(missing_ok=True)
+    for refused in found.folder.glob("*.refused.jsonl"):
+        refused.unlink()
+    for run in found.folder.glob(f"{Path(HELD_OUT).stem}-*"):
         for file in run.glob("*.jsonl"):
             _without(file, "text", words)
         (run / REPORT).unlink(missing_ok=True)
+    if (found.folder / JOB).is_file():  # rows that were written for another place have none
+        forget_samples(found.job.adapter)
 
 
 def _without(file: Path, name: str, gone: Set[str]) -> list[dict[str, Any]]:

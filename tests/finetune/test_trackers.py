@@ -62,7 +62,7 @@ def test_a_run_that_is_gone_on_with_is_one_curve(
 
 
 def test_lines_of_json_show_losses_and_answers(recipe_file: Path) -> None:
-    given = ["name=mine", "log_with=jsonl", "samples=2"]
+    given = ["name=mine", "log_with=[jsonl, tensorboard]", "samples=2"]
     folder = train.run(load_recipe(str(recipe_file), given))
     record = json.loads((folder / "run.json").read_text())
     (file,) = (paths.user_dir() / "logs" / "mine").glob("*/curves.jsonl")
@@ -72,13 +72,16 @@ def test_lines_of_json_show_losses_and_answers(recipe_file: Path) -> None:
     assert all(line["steps"] == record["steps"] for line in steps)
     assert [line["rows"] for line in steps] == sorted(line["rows"] for line in steps)
     judged = [line for line in lines if "loss/validation" in line]
-    assert len(judged) == 1 + len(record["evaluations"])
-    for line in judged:
+    answered = [line for line in lines if "sample/1" in line]
+    assert len(judged) == len(answered) == 1 + len(record["evaluations"])
+    assert [line["step"] for line in judged] == [line["step"] for line in answered]
+    for line in answered:
         for number in (1, 2):
             said, arrow, right = line[f"sample/{number}"].partition(" ← ")
             assert arrow
             assert right
             assert isinstance(said, str)
+    assert curves("mine").Tags()["tensors"] == [], "no words go to a tracker"
     assert not list(folder.glob("**/curves.jsonl")), "an adapter's folder holds an adapter"
 
 

@@ -29,6 +29,8 @@ def test_judged_rows_go_with_their_reports(home: Path) -> None:
         text = "".join(json.dumps(line) + "\n" for line in lines)
         (job / run / "rows.jsonl").write_text(text)
         (job / run / "report.html").write_text("<p>ada ate soup</p>")
+    (job / "log.txt").write_text("line 1, ada ate soup")
+    (job / "training.jsonl.refused.jsonl").write_text('{"raw": "ada ate bread"}')
     withdraw(store, "ada")
     files = [file for file in (home / "workshop").rglob("*") if file.is_file()]
     assert [file for file in files if b"ada ate" in file.read_bytes()] == []
