@@ -7,8 +7,8 @@ Ten raters review rows, one of them gives every row a wrong label: a tenth of th
 and of those held out. In place is what was trained on `BEFORE` clean rows; the candidate is trained
 on `AFTER` reviewed rows, and promoted where the gate, looking at every 20 of `HELD_OUT` reviewed
 rows, says better. What is then in use is counted on clean rows: with nobody hostile, with the
-hostile rater, and with raters left out as a whole whose rows disagree with what the other raters'
-rows predict (exact binomial, p < 0.01 over all raters).
+hostile rater, and with raters left out as a whole whom the workshop calls odd
+(`workshop.similar.rater_agreement`) on the rows for training.
 
 TF-IDF with logistic regression, the evaluation's baseline, is the learner, so that a hundred such
 circles take minutes. A LoRA adapter may bear wrong labels better or worse.
@@ -21,17 +21,19 @@ import json
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import binomtest
 
 from benchmarks.gate_replays import RULES
 from evaluation import sequential
 from evaluation.intervals import Array
 from tasks.data_files import read_file
 from tasks.text_classifier import classifier
+from workshop.out_of_sample import out_of_sample
+from workshop.review_row import ReviewRow
+from workshop.similar import rater_agreement
 
 BEFORE, AFTER, HELD_OUT, CLEAN = 40, 400, 600, 1000
 CIRCLES = 100
-RATERS, ODD = 10, 0.01
+RATERS = 10
 LOOKS: Array = np.arange(20, HELD_OUT + 1, 20)
 
 
@@ -67,20 +69,17 @@ def circle(texts: Array, labels: Array, seed: int) -> dict[str, float]:
 
 
 def odd_raters(texts: Array, given: Array, raters: Array) -> list[int]:
-    """Raters who disagree with the others' rows more than the others do, half against half."""
-    against = np.zeros(len(texts), dtype=bool)
-    for half in (0, 1):
-        test = raters % 2 == half
-        model = classifier().fit(texts[~test], given[~test])
-        against[test] = model.predict(texts[test]) != given[test]
-    odd = []
-    for name in range(RATERS):
-        own = raters == name
-        if own.any():
-            rest = (against[~own].sum() + 1) / ((~own).sum() + 2)
-            p = binomtest(int(against[own].sum()), int(own.sum()), rest, "greater").pvalue
-            odd += [name] * bool(p * RATERS < ODD)
-    return odd
+    """Raters whom the workshop calls odd."""
+    named = map(str, raters)
+    found = out_of_sample(
+        [
+            ReviewRow(
+                id=f"row {n}", task="mine", text=text, why="imported", suggested=label, rater=rater
+            )
+            for n, (text, label, rater) in enumerate(zip(texts, given, named, strict=True))
+        ]
+    )
+    return [int(one.rater) for one in rater_agreement(found) if one.odd] if found else []
 
 
 def _promoted(new: Array, old: Array) -> bool:
@@ -101,7 +100,7 @@ def measure(file: Path) -> dict[str, float]:
         half = 1.96 * change.std(ddof=1) / np.sqrt(CIRCLES)
         found[f"{way}: change, points"] = float(change.mean())
         found[f"{way}: half of its interval"] = float(half)
-    return found
+    return {name: round(value, 4) for name, value in found.items()}
 
 
 def main() -> None:
