@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agent.batch.journal import Journal, RowResult
-from agent.batch.table import read_table
+from agent.batch.journal import BatchSettings, Journal, RowResult
+from agent.batch.table import TableRow, read_table
 from agent.cleaning import clean
 from agent.feedback.answered_step import AnsweredStep
 from agent.feedback.store import Correction, Feedback, LabelledText, Rating
@@ -67,7 +67,7 @@ def of_feedback(feedback: Feedback, tasks: Mapping[str, TaskSpec]) -> Collected:
 def of_table(
     file: Path,
     journal: Path,
-    tasks: Mapping[str, TaskSpec],
+    task: TaskSpec,
     *,
     form: FileForm | None = None,
     consent: bool = False,
@@ -77,11 +77,12 @@ def of_table(
 
     Args:
         journal: of that work, `OUTPUT.journal`.
+        task: that the table was worked on with.
         consent: whoever the texts are from agrees that they are used for training.
         share: of the rows, drawn by their ids: the same ones whenever it is collected.
 
     Raises:
-        InputError: the table is not the one that was worked on, or several steps were done.
+        InputError: the table is not the one that was worked on, or not with that task alone.
     """
     kept = Journal(journal)
     settings = kept.read()
@@ -90,40 +91,54 @@ def of_table(
     table = read_table(file, form or FileForm(**settings.form, sheet=settings.sheet))
     if table.sha256 != settings.sha256:
         raise InputError(f"{file} is not the table of {journal}, or it has changed since.")
-    if len(settings.assignment.steps) > 1:
-        raise InputError(
-            f"{journal} did several steps, and what the last one worked on is not kept. Collect "
-            "from a table that one step was done with."
-        )
-    task, found = tasks[settings.assignment.steps[0].task], Collected()
+    _require_alone(task, settings, journal)
+    found = Collected()
     for line in table.rows:
         result = kept.results.get(line.line)
         if result is None or result.error:
             found.passed_over["there is no answer"] += 1
             continue
-        text = clean(line.text(settings.column))
         id = f"table:{settings.sha256[:12]}:{settings.column}:{task.name}:{line.line}"
         held_out = is_drawn(id, share)
         if not (held_out or _is_unsure(result, task)):
             found.passed_over["the answer is sure"] += 1
             continue
-        found.rows.append(
-            ReviewRow(
-                id=id,
-                task=task.name,
-                text=text,
-                slots=settings.assignment.plan(text, tasks).steps[0].slots,
-                answer=result.text,
-                labels=result.labels,
-                adapter="" if result.adapter == "base" else result.adapter,
-                fingerprint=result.fingerprint,
-                why="random" if held_out else "unsure",
-                suggested=result.text,
-                consent=consent,
-                held_out=held_out,
-            )
-        )
+        row = _of_line(id, line, result, task, settings)
+        why: Why = "random" if held_out else "unsure"
+        more = {"why": why, "held_out": held_out, "consent": consent}
+        found.rows.append(row.model_copy(update=more))
     return found
+
+
+def _require_alone(task: TaskSpec, settings: BatchSettings, journal: Path) -> None:
+    """Raises InputError: the table was worked on with several steps, or with another task."""
+    done = [step.task for step in settings.assignment.steps]
+    if len(done) > 1:
+        raise InputError(
+            f"{journal} did several steps, and what the last one worked on is not kept. Collect "
+            "from a table that one step was done with."
+        )
+    if done != [task.name]:
+        raise InputError(f"{journal} is of the task {done[0]!r}, not of {task.name!r}.")
+
+
+def _of_line(
+    id: str, line: TableRow, result: RowResult, task: TaskSpec, settings: BatchSettings
+) -> ReviewRow:
+    """A line of a table, as an unsure one."""
+    text = clean(line.text(settings.column))
+    return ReviewRow(
+        id=id,
+        task=task.name,
+        text=text,
+        slots=settings.assignment.plan(text, {task.name: task}).steps[0].slots,
+        answer=result.text,
+        labels=result.labels,
+        adapter="" if result.adapter == "base" else result.adapter,
+        fingerprint=result.fingerprint,
+        why="unsure",
+        suggested=result.text,
+    )
 
 
 def is_drawn(id: str, share: float) -> bool:

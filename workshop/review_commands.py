@@ -80,11 +80,10 @@ def add(
     sheet: Annotated[str | None, typer.Option(help="of a workbook")] = None,
 ) -> None:
     """Put the texts of a file into the queue, labelled or not; Label Studio's and Argilla's too."""
-    tasks, store = load_tasks(), ReviewStore()
-    spec = find_task(tasks, task)
+    spec, store = find_task(load_tasks(), task), ReviewStore()
     if results:
         form = FileForm(encoding, delimiter, sheet) if encoding or delimiter or sheet else None
-        found = collecting.of_table(file, results, tasks, form=form, consent=consent, share=share)
+        found = collecting.of_table(file, results, spec, form=form, consent=consent, share=share)
         print(f"{store.add(found.rows):,} new rows")
         _say(found.passed_over)
         return

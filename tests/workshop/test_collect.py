@@ -161,8 +161,8 @@ def worked_on(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 def test_a_table_gives_its_unsure_rows_and_a_random_share(worked_on: tuple[Path, Path]) -> None:
-    found = collect.of_table(*worked_on, TASKS, consent=True)
-    again = collect.of_table(*worked_on, TASKS, consent=True)
+    found = collect.of_table(*worked_on, TASKS["sentiment"], consent=True)
+    again = collect.of_table(*worked_on, TASKS["sentiment"], consent=True)
     held_out = {row.id for row in found.rows if row.held_out}
     assert held_out == {row.id for row in again.rows if row.held_out}
     assert 4 <= len(held_out) <= 24
@@ -171,7 +171,7 @@ def test_a_table_gives_its_unsure_rows_and_a_random_share(worked_on: tuple[Path,
         assert row.suggested == row.answer == next(iter(row.labels))
         assert row.held_out or max(row.labels.values()) < TASKS["sentiment"].floors["probability"]
     assert len(found.rows) + found.passed_over["the answer is sure"] == 120
-    everything = collect.of_table(*worked_on, TASKS, share=1)
+    everything = collect.of_table(*worked_on, TASKS["sentiment"], share=1)
     assert len(everything.rows) == 120
     assert not everything.rows[0].consent
 
@@ -182,6 +182,8 @@ def test_another_table_than_was_worked_on_is_refused(
     other = tmp_path / "reviews.csv"
     other.write_text("review\nelse\n")
     with pytest.raises(InputError, match="not the table of"):
-        collect.of_table(other, worked_on[1], TASKS)
+        collect.of_table(other, worked_on[1], TASKS["sentiment"])
     with pytest.raises(InputError, match="does not exist"):
-        collect.of_table(worked_on[0], tmp_path / "no.journal", TASKS)
+        collect.of_table(worked_on[0], tmp_path / "no.journal", TASKS["sentiment"])
+    with pytest.raises(InputError, match="of the task 'sentiment', not of 'classification'"):
+        collect.of_table(*worked_on, TASKS["classification"])
