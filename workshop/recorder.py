@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 from agent.events import Event, Planned, StepFinished, StepStarted
@@ -19,16 +21,21 @@ log = logging.getLogger(__name__)
 class Recorder:
     """Reads the events of every turn as they pass, see `Agent.watch`.
 
+    Lines are written and looked at by a thread of its own, so that no request waits for a slow
+    disk, a locked file or a look. The process ends when they are written.
+
     Args:
         store: where the lines go.
-        after: what is done about new lines, when the turn has ended.
+        after: what is done about new lines, when they are written.
     """
 
     def __init__(self, store: UsageStore, after: Callable[[list[UsageLine]], None]) -> None:
         self._store, self._after = store, after
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="usage")
+        self._lock, self._unwritten = threading.Lock(), list[UsageLine]()
 
     def watch(self, turn: Iterator[Event]) -> Iterator[Event]:
-        """The same events. A failure here is logged and harms no turn."""
+        """The same events. A failure to write lines is logged and harms no turn."""
         record = TurnRecord()
         try:
             for event in turn:
@@ -36,16 +43,23 @@ class Recorder:
                     record.apply(event)
                 yield event
         finally:
-            self._keep(record)
+            if lines := usage_lines(record):
+                with self._lock:
+                    self._unwritten += lines
+                self._writer.submit(self._write)
 
-    def _keep(self, record: TurnRecord) -> None:
+    def _write(self) -> None:
+        """Write all lines that came while the ones before were written."""
+        with self._lock:
+            lines, self._unwritten = self._unwritten, []
+        if not lines:
+            return
         try:
-            lines = usage_lines(record)
-            if lines:
-                self._store.add(lines)
-                self._after(lines)
-        except PatchbayError as error:
-            log.warning("%s", error)
+            self._store.add(lines)
+            self._after(lines)
+        except Exception as error:  # nobody waits for what it raises
+            known = isinstance(error, PatchbayError)
+            log.warning("%s", error, exc_info=None if known else error)
 
 
 def usage_lines(record: TurnRecord) -> list[UsageLine]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from polling import eventually
 from served import served
 from usage_lines import line
 
@@ -29,6 +30,7 @@ SECRET = "a most unusual word, zyzzyva"
 
 
 def lines(store: UsageStore) -> list[UsageLine]:
+    store.days()  # makes the file
     with closing(sqlite3.connect(store.file)) as db:
         names = ", ".join(UsageLine.__dataclass_fields__)
         return [UsageLine(*row) for row in db.execute(f"SELECT {names} FROM lines")]
@@ -51,6 +53,7 @@ def test_every_step_is_a_line_and_none_of_its_words(agent: Agent) -> None:
     list(agent.answer("/translate fr Good morning, how are you today?"))
     list(agent.answer("Translate to French, then tell the sentiment: I love it here.",
                       explain=False))  # fmt: skip
+    assert eventually(lambda: len(lines(store)) == 4)
     found = lines(store)
     assert [one.task for one in found] == ["sentiment", "translation", "translation", "sentiment"]
     first, second, *_ = found
@@ -70,7 +73,9 @@ def test_questions_back_and_failures_are_no_answers(agent: Agent) -> None:
     watched(agent, Watcher(store))
     list(agent.answer("/help"))
     list(agent.answer("/translate fr"))
-    assert not store.file.exists() or lines(store) == []
+    list(agent.answer("/sentiment a good film", explain=False))
+    assert eventually(lambda: lines(store))
+    assert [one.task for one in lines(store)] == ["sentiment"], "lines are written in order"
 
 
 def test_a_turn_that_is_left_is_closed_and_one_with_a_damaged_file_answers(agent: Agent) -> None:
@@ -80,9 +85,39 @@ def test_a_turn_that_is_left_is_closed_and_one_with_a_damaged_file_answers(agent
     next(turn)
     turn.close()
     list(agent.answer("/sentiment a good film", explain=False))
+    assert eventually(lambda: lines(store))
     assert len(lines(store)) == 1
     store.file.write_text("no database " * 100)
     assert isinstance(list(agent.answer("/sentiment a good film"))[-1], Finished)
+
+
+def test_no_request_waits_for_a_locked_file(agent: Agent) -> None:
+    store = UsageStore()
+    watched(agent, Watcher(store))
+    store.add([line()])
+    with closing(sqlite3.connect(store.file, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        begun = time.monotonic()
+        for _ in range(3):
+            list(agent.answer("/sentiment a good film", explain=False))
+        assert time.monotonic() - begun < 5, "SQLite waits ten seconds for a lock"
+        other.execute("COMMIT")
+    assert eventually(lambda: len(lines(store)) == 4), "nothing was lost"
+
+
+def test_what_fails_after_the_lines_is_logged_and_the_next_ones_are_written(
+    agent: Agent, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = UsageStore()
+
+    def full(lines: list[UsageLine]) -> None:
+        raise OSError("No space left on device")
+
+    agent.watch = Recorder(store, full).watch
+    assert isinstance(list(agent.answer("/sentiment a good film"))[-1], Finished)
+    assert eventually(lambda: "No space left on device" in caplog.text)
+    list(agent.answer("/sentiment a good film"))
+    assert eventually(lambda: len(lines(store)) == 2)
 
 
 def test_a_rollback_drops_no_request_and_takes_effect_at_once(agent: Agent) -> None:
@@ -94,25 +129,29 @@ def test_a_rollback_drops_no_request_and_takes_effect_at_once(agent: Agent) -> N
     answered: list[tuple[float, str | None]] = []
     failed: list[Failed] = []
 
-    def ask(count: int) -> None:
-        for _ in range(count):
+    def ask(others: int) -> None:
+        until = time.monotonic() + 20
+        while others and time.monotonic() < until:
             for event in agent.answer("/sentiment a good film", explain=False):
                 if isinstance(event, StepStarted):
                     answered.append((time.monotonic(), event.adapter))
+                    others -= event.adapter == "sentiment-en"
                 if isinstance(event, Failed):
                     failed.append(event)
 
-    askers = [threading.Thread(target=ask, args=(110,)) for _ in range(4)]
+    askers = [threading.Thread(target=ask, args=(10,)) for _ in range(4)]
     for asker in askers:
         asker.start()
     for asker in askers:
         asker.join()
     assert failed == []
-    assert len(answered) == 440
     by_mine = [at for at, name in answered if name == "mine"]
     by_other = [at for at, name in answered if name == "sentiment-en"]
-    assert 300 <= len(by_mine) < 440
+    assert len(by_mine) + len(by_other) == len(answered)
+    assert len(by_mine) >= 300
+    assert len(by_other) == 40
     assert max(by_mine) - min(by_other) < 2, "requests that had begun, and no more"
+    assert eventually(watcher.store.alerts)
     (alert,) = watcher.store.alerts().values()
     assert getattr(alert, "rolled_back", False)
 
@@ -130,7 +169,7 @@ def test_alerts_are_in_the_metrics(agent: Agent) -> None:
         text = httpx.get(f"{site.address}/metrics").text
         assert 'patchbay_alerts{adapter="base",kind="drift",task="sentiment"} 1.0' in text
         assert 'patchbay_step_seconds_count{adapter="sentiment-en",task="sentiment"} 1.0' in text
-        assert len(lines(watcher.store)) == 2
+        assert eventually(lambda: len(lines(watcher.store)) == 2)
         watcher.store.file.write_text("no database " * 100)
         assert httpx.get(f"{site.address}/metrics").status_code == 200
 
