@@ -10,6 +10,7 @@ import typer
 
 from core.terminal import aside
 from workshop.alerts import alert_sentence
+from workshop.rows import ReviewStore
 from workshop.usage import UsageStore
 from workshop.watch import Summary, Watched, Watcher
 
@@ -22,7 +23,7 @@ def watch(
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
 ) -> None:
     """Show what was answered by day, drift, estimated accuracy and open alerts."""
-    summary = Watcher(UsageStore()).summary(since)
+    summary = Watcher(UsageStore(), reviewed=ReviewStore().done).summary(since)
     if as_json:
         print(json.dumps(asdict(summary), ensure_ascii=False))
     else:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from reviewing import row
 from usage_lines import drawn, line
 
 from adapter_store.promotions import Promotions
@@ -17,6 +18,7 @@ from agent.feedback.store import Feedback, Rating
 from core import terminal
 from workshop import accuracy, drift
 from workshop.alerts import AccuracyAlert, DriftAlert
+from workshop.rows import ReviewStore
 from workshop.usage import UsageError, UsageStore
 from workshop.watch import Watcher
 from workshop.watch_commands import app
@@ -195,10 +197,18 @@ def test_the_watch_in_a_terminal(
     assert "length of the last" in said
     assert "and 0.700 was replaced. The promotion was undone." in said
     assert "accuracy about 0." in said
+    assert "by confidence alone" in said, "it is promoted no more"
     assert "1,025 answers" in said
     assert command(monkeypatch, "watch", "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert {"days", "ratings", "watched", "alerts"} == set(found)
+    store, labels = ReviewStore(), {"positive": 0.8, "negative": 0.2}
+    answered = {"answer": "positive", "labels": labels, "fingerprint": "abc", "held_out": True}
+    store.add(row(f"r{n}", **answered) for n in range(accuracy.LEAST_REVIEWED))
+    for n in range(accuracy.LEAST_REVIEWED):
+        store.decide(f"r{n}", ("positive", "negative")[n % 2], by="me")
+    assert command(monkeypatch, "watch") == 0
+    assert "by reviewed rows" in capsys.readouterr().out
     for number in found["alerts"]:
         assert command(monkeypatch, "settle", number) == 0
     assert command(monkeypatch, "settle", 99) == 1
