@@ -21,7 +21,7 @@ def draw_review(store: ReviewStore, tasks: Mapping[str, TaskSpec], view: View) -
     """The tab."""
     counts = store.counts()
     task = view.task or None
-    found = store.pending(task, LISTED, why=view.why, containing=view.search)
+    found = store.find("pending", task, LISTED, why=view.why, containing=view.search)
     rows = [row for row in found if row.task in tasks]
     chosen = next((row for row in rows if row.id == view.row), rows[0] if rows else None)
     marks = store.marks([row.id for row in rows])

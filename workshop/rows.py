@@ -97,24 +97,9 @@ class ReviewStore:
             sql = "SELECT 1 FROM rows WHERE id = ?"
             return {id for id in ids if db.execute(sql, (id,)).fetchone()}
 
-    def pending(
-        self,
-        task: str | None = None,
-        limit: int | None = None,
-        *,
-        offset: int = 0,
-        why: Why | None = None,
-        rater: str | None = None,
-        containing: str = "",
-    ) -> list[ReviewRow]:
-        """Rows to be reviewed, in the order by worth; without those of raters who are left out.
-
-        Args:
-            containing: words of the text or the answer, in capitals or not.
-        """
-        return self.find(
-            "pending", task, limit, offset=offset, why=why, rater=rater, containing=containing
-        )
+    def pending(self, task: str | None = None) -> list[ReviewRow]:
+        """Rows to be reviewed, in the order by worth; without those of raters who are left out."""
+        return self.find("pending", task)
 
     def done(self, task: str | None = None) -> list[ReviewRow]:
         """Rows that were accepted, the last one first; without those of raters left out."""
@@ -126,12 +111,17 @@ class ReviewStore:
         task: str | None = None,
         limit: int | None = None,
         *,
-        offset: int = 0,
         why: Why | None = None,
         rater: str | None = None,
         containing: str = "",
     ) -> list[ReviewRow]:
-        """As `pending`, of any status; those that were decided come the last decided first."""
+        """Rows of a status, in the order by worth; those decided come the last decided first.
+
+        Args:
+            limit: so many at most.
+            rater: only theirs; without it, none of raters who are left out.
+            containing: words of the text or the answer, in capitals or not.
+        """
         where = ["coalesce(decided.status, 'pending') = :status"]
         where += ["rows.rater NOT IN (SELECT rater FROM left_out)"] if rater is None else []
         where += [
@@ -142,13 +132,12 @@ class ReviewStore:
         if containing:
             where.append("(instr(folded(rows.text), :words) OR instr(folded(rows.answer), :words))")
         values = {
-            "status": status, "task": task, "why": why, "rater": rater, "offset": offset,
+            "status": status, "task": task, "why": why, "rater": rater,
             "words": containing.casefold(), "limit": -1 if limit is None else limit,
         }  # fmt: skip
         with reading(self.file) as db:
             found = db.execute(
-                f"{_SELECT} WHERE {' AND '.join(where)} ORDER BY {_ORDER[status]} "
-                "LIMIT :limit OFFSET :offset",
+                f"{_SELECT} WHERE {' AND '.join(where)} ORDER BY {_ORDER[status]} LIMIT :limit",
                 values,
             )
             return [_row(one) for one in found]

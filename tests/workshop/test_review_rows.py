@@ -89,11 +89,11 @@ def test_rows_are_found_by_what_they_are(store: ReviewStore) -> None:
         row("c", rater="x", answer="SOUP"), row("d"),
     ])  # fmt: skip
     assert ids(store.pending("sentiment")) == ["a", "c", "d"]
-    assert ids(store.pending(limit=2, offset=1)) == ["b", "c"]
-    assert ids(store.pending(why="corrected")) == ["b"]
-    assert ids(store.pending(rater="x")) == ["c"]
-    assert ids(store.pending(containing="grosse s")) == ["a"]
-    assert ids(store.pending("sentiment", containing="soup")) == ["c", "d"]
+    assert ids(store.find("pending", limit=2)) == ["a", "b"]
+    assert ids(store.find("pending", why="corrected")) == ["b"]
+    assert ids(store.find("pending", rater="x")) == ["c"]
+    assert ids(store.find("pending", containing="grosse s")) == ["a"]
+    assert ids(store.find("pending", "sentiment", containing="soup")) == ["c", "d"]
     store.decide("d", "negative", by="o")
     store.decide("a", "negative", by="o")
     assert ids(store.done()) == ["a", "d"]
@@ -154,7 +154,7 @@ def test_a_rater_is_left_out_as_a_whole_and_taken_in_again(store: ReviewStore) -
     store.decide("c", "positive", by="owner")
     store.leave_out("hostile")
     assert (ids(store.pending()), store.done()) == (["b"], [])
-    assert ids(store.pending(rater="hostile")) == ["a"], "who asks for them sees them"
+    assert ids(store.find("pending", rater="hostile")) == ["a"], "who asks for them sees them"
     assert store.left_out() == ["hostile"]
     store.leave_out("hostile", out=False)
     assert ids(store.done()) == ["c"]
