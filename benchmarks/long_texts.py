@@ -17,9 +17,8 @@ import json
 import random
 from bisect import bisect_left
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import accumulate, groupby
 from operator import itemgetter
 from pathlib import Path
@@ -28,14 +27,12 @@ from typing import Annotated, Any
 import typer
 
 from agent.agent import Agent
-from agent.build import build_agent
 from agent.events import StepFinished
 from agent.options import TurnOptions
 from agent.plan import Step
 from agent.step_run import StepRun, TurnContext
 from agent.steps import run_step
-from core.settings import load_settings
-from core.terminal import aside
+from benchmarks.kept_answers import answer_all
 from evaluation.text_metrics import rouge, unsupported
 from tasks.spec import SlotValue
 
@@ -86,17 +83,8 @@ def ask(
     profile: Annotated[str, typer.Option()] = "starter",
 ) -> None:
     """Have every text summarized in parts, and its first window at once."""
-    done = len(to.read_text(encoding="utf-8").splitlines()) if to.exists() else 0
-    made = list(_compose(rows, texts, words))[done:]
-    agent = build_agent(load_settings(profile=profile), aside)
-    with (
-        closing(agent),
-        to.open("a", encoding="utf-8") as out,
-        ThreadPoolExecutor(TOGETHER) as pool,
-    ):
-        for answered in pool.map(lambda text: _answered(agent, text, count), made):
-            out.write(json.dumps(answered, ensure_ascii=False) + "\n")
-            out.flush()
+    made = list(_compose(rows, texts, words))
+    answer_all(made, to, profile, partial(_answered, count=count), TOGETHER)
 
 
 @app.command()

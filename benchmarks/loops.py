@@ -18,8 +18,6 @@ import json
 import random
 import re
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
@@ -29,13 +27,11 @@ import typer
 
 from agent import segments
 from agent.agent import Agent
-from agent.build import build_agent
 from agent.options import TurnOptions
 from agent.plan import Step
 from agent.step_run import StepRun, TurnContext
 from agent.writing import write_core
-from core.settings import load_settings
-from core.terminal import aside
+from benchmarks.kept_answers import answer_all
 from engine.interface import Delta, Usage
 from engine.loop_guard import LoopGuard
 from tasks import languages
@@ -58,17 +54,8 @@ def ask(
     profile: Annotated[str, typer.Option()] = "starter",
 ) -> None:
     """Answer rows without the guard, and note where it would have ended each."""
-    done = len(to.read_text(encoding="utf-8").splitlines()) if to.exists() else 0
-    drawn = list(_drawn(files))[:rows][done:]
-    agent = build_agent(load_settings(profile=profile), aside)
-    with (
-        closing(agent),
-        to.open("a", encoding="utf-8") as out,
-        ThreadPoolExecutor(TOGETHER) as pool,
-    ):
-        for line in pool.map(partial(_answered, agent, bare=bare), drawn):
-            out.write(json.dumps(line, ensure_ascii=False) + "\n")
-            out.flush()
+    drawn = list(_drawn(files))[:rows]
+    answer_all(drawn, to, profile, partial(_answered, bare=bare), TOGETHER)
 
 
 @app.command()

@@ -15,7 +15,6 @@ import json
 import random
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -24,13 +23,11 @@ import typer
 
 from agent import segments, verbatim
 from agent.agent import Agent
-from agent.build import build_agent
 from agent.formatting import found_again
 from agent.plan import Step
 from agent.step_run import StepRun, TurnContext
 from agent.writing import write_core
-from core.settings import load_settings
-from core.terminal import aside
+from benchmarks.kept_answers import answer_all
 from documents import read_file
 from engine.interface import Delta
 
@@ -47,19 +44,9 @@ def ask(
     profile: Annotated[str, typer.Option()] = "starter",
 ) -> None:
     """Translate the sentences."""
-    done = len(to.read_text(encoding="utf-8").splitlines()) if to.exists() else 0
     pool = sorted({core for file in files for core in _marked(file)})
-    drawn = random.Random(11).sample(pool, min(sentences, len(pool)))[done:]
-    agent = build_agent(load_settings(profile=profile), aside)
-    with closing(agent), to.open("a", encoding="utf-8") as out:
-        for core in drawn:
-            asked = partial(_translated, agent, core, to=language)
-            first = asked(again=False)
-            second = asked(again=True) if verbatim.lost(core, first) else first
-            third = found_again(core, second, partial(_translated, agent, to=language, again=False))
-            line = {"source": core, "first": first, "second": second, "third": third}
-            out.write(json.dumps(line, ensure_ascii=False) + "\n")
-            out.flush()
+    drawn = random.Random(11).sample(pool, min(sentences, len(pool)))
+    answer_all(drawn, to, profile, partial(_three_ways, to=language))
 
 
 @app.command()
@@ -90,6 +77,14 @@ def _kinds(parts: list[str]) -> Counter[str]:
     """How many there are of each kind."""
     found = (next(verbatim.parts(f"]{part}"), None) for part in parts)
     return Counter(part.kind if part else "number" for part in found)
+
+
+def _three_ways(agent: Agent, core: str, *, to: str) -> dict[str, str]:
+    asked = partial(_translated, agent, to=to)
+    first = asked(core, again=False)
+    second = asked(core, again=True) if verbatim.lost(core, first) else first
+    third = found_again(core, second, partial(asked, again=False))
+    return {"source": core, "first": first, "second": second, "third": third}
 
 
 def _translated(agent: Agent, core: str, *, to: str, again: bool) -> str:
