@@ -45,14 +45,15 @@ def _run_once(run: StepRun) -> Iterator[Event]:
         yield from _row(run)
         return
     figures = measured(run)
-    temperature, most = _drawn(run)
+    in_parts = long_texts.is_long(run)  # counts tokens: once
+    temperature, most = _drawn(run, in_parts)
     yield StepStarted(
         run.index, run.step, run.adapter, figures,
         temperature=temperature, most=most, content=run.content,
     )  # fmt: skip
     if run.adapter and not run.engine.adapters.loaded(run.adapter):
         yield Progress(run.index, "adapter", 0, 1)
-    for number, event in enumerate(_answer(run)):
+    for number, event in enumerate(_answer(run, in_parts)):
         if number == 0:  # the engine is there; else what stands in for it has its own
             yield from cautions(run, figures)
         if isinstance(event, StepFinished):
@@ -60,11 +61,11 @@ def _run_once(run: StepRun) -> Iterator[Event]:
         yield event
 
 
-def _drawn(run: StepRun) -> tuple[float | None, int | None]:
+def _drawn(run: StepRun, in_parts: bool) -> tuple[float | None, int | None]:
     """The temperature of the step's text, and how many tokens it may have."""
     if run.task.kind == "choose":
         return None, None
-    in_pieces = run.task.split != "none" or long_texts.is_long(run)
+    in_pieces = in_parts or run.task.split != "none"
     wished = run.turn.options.max_tokens is not None
     most = min(run.decoding.max_new_tokens, run.tokens_left) if wished or not in_pieces else None
     return run.decoding.temperature, most
@@ -75,14 +76,14 @@ def _row(run: StepRun) -> Iterator[Event]:
     probability has a column of its own.
     """
     yield StepStarted(run.index, run.step, run.adapter)
-    for event in _answer(run):
+    for event in _answer(run, long_texts.is_long(run)):
         if isinstance(event, StepFinished) and run.task.kind == "write":
             yield from doubts(run, event)
         yield event
 
 
-def _answer(run: StepRun) -> Iterator[Event]:
-    if long_texts.is_long(run):
+def _answer(run: StepRun, in_parts: bool) -> Iterator[Event]:
+    if in_parts:
         return long_texts.answer(run)
     if block_writing.works_on_files(run):
         return block_writing.write_blocks(run)
