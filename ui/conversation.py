@@ -61,8 +61,7 @@ class StepView(_Data):
     """One step of a plan, as far as it has come.
 
     Attributes:
-        content: what it worked on, unless that is the result before it: a place in the request and
-            its files, from one character to another, or the text itself where it is in neither.
+        content: what it worked on, or where that stands; empty where it is the result before it.
     """
 
     task: str
@@ -268,8 +267,12 @@ class TurnView(_Data):
         self._record, self.status = TurnRecord(), "running"
         return begun
 
-    def apply(self, event: Event) -> None:
-        """Take in what the agent says next."""
+    def apply(self, event: Event, past: Sequence[TurnView] = ()) -> None:
+        """Take in what the agent says next.
+
+        Args:
+            past: the turns before this one.
+        """
         self._record.apply(event)
         self.place = self._record.position
         if plan := self._record.plan:
@@ -278,7 +281,7 @@ class TurnView(_Data):
             other = plan.alternative.steps if plan.uncertain and plan.alternative else ()
             self.alternative = [StepView.of(StepRecord(step)) for step in other]
         self.steps = self._steps()
-        place_contents(self, self._record, self._placed)
+        place_contents(self, past, self._record, self._placed)
         if finished := self._record.finished:
             self.status, self.stopped = "done", finished.stopped
             tokens, seconds = self._spent

@@ -244,7 +244,7 @@ class PageHandlers:
         try:
             self.agent.limits.count_request(visitor.name)
             for event in events:
-                turn.apply(event)
+                turn.apply(event, past.turns)
                 # What follows a finished step can take its time.
                 pause = min(LONG_PAUSE, REDRAW_SECONDS + turn.length / DRAWN_IN_SECOND)
                 if isinstance(event, StepFinished) or time.monotonic() - drawn >= pause:
