@@ -9,6 +9,8 @@ from core.errors import NotAllowed
 from engine.interface import Grammar, Tools
 from tasks.spec import Decoding
 
+MAX_TEMPERATURE = 2  # that a request may ask for, as OpenAI's API has it
+
 
 @dataclass(frozen=True)
 class TurnOptions:

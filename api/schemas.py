@@ -19,6 +19,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from agent.cleaning import MAX_CHARACTERS
+from agent.options import MAX_TEMPERATURE
 from api.request_body import RequestBody
 from api.tool_schemas import NamedTool, OfferedTool, PastCall
 from core.errors import InputError
@@ -307,7 +308,7 @@ Ignored = Annotated[str, Field(max_length=200)]
 class Sampling(RequestBody):
     """How texts are drawn. What is left out comes from the task that answers."""
 
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=MAX_TEMPERATURE)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
     top_k: Annotated[int, Field(ge=-1, le=1_000_000), WHOLE_NUMBER] | None = None
     min_p: Annotated[float, Field(ge=0, le=1)] | None = None

@@ -25,6 +25,7 @@ from pydantic import (
 )
 
 from agent.events import AT_BEGIN, BlockTexts, Event, Measured, Place, Sources
+from agent.options import MAX_TEMPERATURE
 from agent.step_run import CUT_SHORT, Begun
 from agent.turn_record import StepRecord, TurnRecord
 from core.errors import InputError
@@ -313,7 +314,7 @@ class TurnView(_Data):
 class Wishes(_Data):
     """How texts are to be written in a conversation; None is as the task has it."""
 
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=MAX_TEMPERATURE)] | None = None
     max_tokens: Annotated[int, Field(ge=1)] | None = None
 
 

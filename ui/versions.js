@@ -102,5 +102,5 @@ const patchbayVersions = (() => {
   const words = (conversation) =>
     conversation.turns.map((turn) => `${turn.text}\n${answer(turn)}`).join("\n").toLowerCase();
 
-  return { newId, fresh, upgraded, path, find, siblings, put, step, remove, merged, title, words, answer };
+  return { newId, fresh, upgraded, path, find, put, step, remove, merged, title, words, answer };
 })();

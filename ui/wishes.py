@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from agent.options import MAX_TEMPERATURE
 from ui.words import attributes, say
-
-HOTTEST = 2  # as the API has it
 
 
 def draw_wishes(longest: int) -> str:
@@ -13,10 +12,9 @@ def draw_wishes(longest: int) -> str:
     Args:
         longest: tokens of an answer at most.
     """
-    return (
-        f'<fieldset class="pb-wishes"><legend>{say("wishes.title")}</legend>'
-        f"{_box('temperature', 0, HOTTEST, '0.1')}{_box('max_tokens', 1, longest, '1')}</fieldset>"
-    )
+    boxes = _box("temperature", 0, MAX_TEMPERATURE, "0.1") + _box("max_tokens", 1, longest, "1")
+    legend = f"<legend>{say('wishes.title')}</legend>"
+    return f'<fieldset class="pb-wishes">{legend}{boxes}</fieldset>'
 
 
 def _box(name: str, least: int, most: int, step: str) -> str:

@@ -21,7 +21,6 @@ from agent.planning.features import Features
 EMBEDDING, WIDTH, HIDDEN = 64, 96, 96
 DILATIONS = (1, 2, 4, 8, 16, 1, 2, 4)
 GLOBAL_AFTER = 4  # how many convolutions come before the view of the whole
-MAX_STEPS = 5
 BEAM = 4
 
 
