@@ -11,6 +11,7 @@ from typing import Any
 import gradio as gr
 
 from agent.feedback.store import Feedback
+from ui.buttons import plain_button
 from ui.conversation import TurnView
 from ui.words import say
 from workshop import withdrawal
@@ -61,16 +62,9 @@ def draw_consent(turn: TurnView) -> str:
         "no": (("agree", "consent.change"),),
     }
     shown = "".join(
-        f'<p class="pb-consent-{state}">{say(f"consent.{state}")} {_buttons(turn, buttons)}</p>'
-        for state, buttons in states.items()
+        f'<p class="pb-consent-{state}">{say(f"consent.{state}")} '
+        f"{' '.join(plain_button(act, turn, name) for act, name in acts)}</p>"
+        for state, acts in states.items()
     )
     kept = str(turn.consent).lower()
     return f'<div class="pb-consent" data-turn="{escape(turn.id)}" data-kept="{kept}">{shown}</div>'
-
-
-def _buttons(turn: TurnView, buttons: tuple[tuple[str, str], ...]) -> str:
-    return " ".join(
-        f'<button type="button" class="pb-plain" data-act="{act}" data-turn="{escape(turn.id)}">'
-        f"{say(name)}</button>"
-        for act, name in buttons
-    )

@@ -14,6 +14,7 @@ from ui import markdown
 from ui.answer_as import Targets, draw_plans, draw_skills
 from ui.bars import draw_bars, percent
 from ui.better import draw_better
+from ui.buttons import icon_button, plain_button
 from ui.consent import draw_consent
 from ui.conversation import Conversation, StepView, TurnView
 from ui.icons import icon
@@ -72,16 +73,6 @@ def draw_turn(
     ]
 
 
-def button(act: str, turn: TurnView, name: str, **more: str) -> str:
-    """An icon button; its name is its tooltip, too."""
-    done = f'<span class="pb-tip pb-done">{say("act.copied")}</span>' if act == "copy" else ""
-    extra = "".join(f' {key.replace("_", "-")}="{escape(value)}"' for key, value in more.items())
-    return (
-        f'<button type="button" class="pb-act" data-act="{act}" data-turn="{escape(turn.id)}"'
-        f'{extra}>{icon(act)}<span class="pb-tip">{say(name)}</span>{done}</button>'
-    )
-
-
 def _html(text: str) -> GradioContent:
     props = {"apply_default_css": False}
     return {
@@ -99,7 +90,7 @@ def _text(text: str) -> GradioContent:
 
 def _request(turn: TurnView) -> str:
     shown = turn.text[:MAX_REQUEST_SHOWN] + ("…" if len(turn.text) > MAX_REQUEST_SHOWN else "")
-    edit = button("edit", turn, "act.edit")
+    edit = icon_button("edit", turn, "act.edit")
     who = f'<span class="pb-hidden">{say("you.said")}: </span>'
     # What may need scrolling can be reached by the tab key.
     reach = ' tabindex="0"' if len(shown) > 400 or shown.count("\n") > 8 else ""
@@ -187,7 +178,7 @@ def _step_head(index: int, step: StepView, turn: TurnView, tasks: Tasks) -> str:
     by = f'<span class="pb-soft">{answered_by(step)}</span>' if begun else ""
     by += expected(step, tasks.get(step.task)) if begun else ""
     done = step.status == "done" and step.text
-    copy = button("copy", turn, "act.copy.step", data_step=str(index)) if done else ""
+    copy = icon_button("copy", turn, "act.copy.step", data_step=str(index)) if done else ""
     return (
         f'<div class="pb-step" data-status="{step.status}"><i></i>'
         f'<span class="pb-hidden">{say("step.number", n=index + 1)}: </span>'
@@ -211,7 +202,7 @@ def _foot(turn: TurnView, tasks: Tasks, targets: Targets, latest: bool) -> str:
     if turn.status == "failed":
         asks = turn.error_kind == "AsksBack"
         error = _asks(turn) if asks else _error(turn, latest)
-    more = _plain_button("more", turn, "end.more") if latest and turn.goes_on else ""
+    more = plain_button("more", turn, "end.more") if latest and turn.goes_on else ""
     why = say(f"end.{turn.stopped}") if turn.stopped in CUT_SHORT else ""
     ended = f'<p class="pb-note">{why} {more}</p>' if why else ""
     thanks = f'<p class="pb-note pb-kept">{say("again.kept")}</p>' if turn.corrects else ""
@@ -237,11 +228,11 @@ def _error(turn: TurnView, latest: bool) -> str:
     said = show(Both(en=f"{turn.error} {advice.en}".strip(), zh=advice.zh))
     own = f'<p lang="en">{escape(turn.error)}</p>'
     detail = f'<details class="pb-detail"><summary>{say("error.detail")}</summary>{own}</details>'
-    retry = _plain_button("retry", turn, "error.again") if latest else ""
+    retry = plain_button("retry", turn, "error.again") if latest else ""
     return (
         f'<div class="pb-error" role="alert"><strong>{say("error.title")}</strong>'
         f"<p>{said}</p>{detail if turn.error else ''}"
-        f'<p class="pb-choices">{retry}{_plain_button("edit", turn, "error.change")}</p></div>'
+        f'<p class="pb-choices">{retry}{plain_button("edit", turn, "error.change")}</p></div>'
     )
 
 
@@ -252,7 +243,7 @@ def _asks(turn: TurnView) -> str:
         f'<div class="pb-error pb-asks" role="alert"><strong>{say("asks.title")}</strong>'
         f'<p class="pb-question" dir="auto" lang="{language}">{escape(turn.error)}</p>'
         f'<p class="pb-note">{say("asks.advice")}</p>'
-        f'<p class="pb-choices">{_plain_button("edit", turn, "error.change")}</p></div>'
+        f'<p class="pb-choices">{plain_button("edit", turn, "error.change")}</p></div>'
     )
 
 
@@ -268,26 +259,19 @@ def _commands(tasks: Tasks) -> str:
     )
 
 
-def _plain_button(act: str, turn: TurnView, name: str) -> str:
-    return (
-        f'<button type="button" class="pb-plain" data-act="{act}" data-turn="{escape(turn.id)}">'
-        f"{say(name)}</button>"
-    )
-
-
 def _actions(turn: TurnView, latest: bool) -> str:
     buttons = []
     if turn.answer:
         every = len([step for step in turn.steps if step.text]) > 1
-        buttons.append(button("copy", turn, "act.copy.all" if every else "act.copy"))
+        buttons.append(icon_button("copy", turn, "act.copy.all" if every else "act.copy"))
     if latest and not turn.offers and turn.error_kind != "AsksBack":  # it would ask the same again
-        buttons.append(button("retry", turn, "act.retry"))
+        buttons.append(icon_button("retry", turn, "act.retry"))
     if latest:
-        buttons.append(button("undo", turn, "act.undo"))
+        buttons.append(icon_button("undo", turn, "act.undo"))
     if turn.answer and turn.status == "done":
         for act, rating in (("like", 1), ("dislike", -1)):
             pressed = "true" if turn.rating == rating else "false"
-            buttons.append(button(act, turn, f"act.{act}", aria_pressed=pressed))
+            buttons.append(icon_button(act, turn, f"act.{act}", aria_pressed=pressed))
     rated = f'<span class="pb-soft pb-kept">{say("act.rated")}</span>' if turn.rating else ""
     seconds = f"{turn.seconds:.1f}" if turn.seconds >= 0.1 else f"{turn.seconds:.2f}"
     cost = say("end.cost", tokens=turn.tokens, seconds=seconds)
