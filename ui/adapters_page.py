@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
@@ -141,16 +141,14 @@ def mount_adapters(
     *,
     profile: str,
     name: Name | None,
-    looks: Mapping[str, Any],
 ) -> None:
     """Add the page to the app that the chat's page is mounted on after it.
 
     Args:
         name: who is logged in; None where nobody need be.
-        looks: as in `mount_beside`.
     """
     page = build_adapters_page(agent, keys, profile)
-    mount_beside(host, page, PATH, style_sheets=STYLE_SHEETS, name=name, looks=looks)
+    mount_beside(host, page, PATH, style_sheets=STYLE_SHEETS, name=name)
 
 
 def _label(key: str, language: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,17 @@ from ui.safety import Shield
 UI_FOLDER = Path(__file__).parent
 # Of a page beside the chat: storage of settings, the header's switches.
 BESIDE_SCRIPTS = ("store.js", "looks.js", "tables.js")
+FONTS = ["system-ui", "-apple-system", "Segoe UI", "Noto Sans", "PingFang SC", "Microsoft YaHei"]
+# Of all pages, see `gr.mount_gradio_app`.
+LOOKS: dict[str, Any] = {
+    "show_error": False,
+    "footer_links": [],
+    "run_history": False,
+    "enable_monitoring": False,
+    "ssr_mode": False,
+    "pwa": False,
+    "theme": gr.themes.Base(font=FONTS, font_mono=["ui-monospace", "monospace"]),
+}
 Name = Callable[[Request], str | None]
 
 
@@ -45,7 +56,6 @@ def mount_beside(
     *,
     style_sheets: Iterable[str],
     name: Name | None,
-    looks: Mapping[str, Any],
     max_upload_bytes: int = 0,
     scripts: Iterable[str] = (),
     guards: Sequence[Middleware] = (),
@@ -55,7 +65,6 @@ def mount_beside(
     Args:
         path: its address, without a slash at the end.
         name: who is logged in; None where nobody need be.
-        looks: what is the same for all pages, see `gr.mount_gradio_app`.
         max_upload_bytes: of a file that Gradio takes.
         scripts: its own, behind those of all such pages.
         guards: what a request passes before anything else, in place of the way to the login.
@@ -82,7 +91,7 @@ def mount_beside(
         max_file_size=max_upload_bytes,
         head=head(style_sheets, (*BESIDE_SCRIPTS, *scripts)),
         app_kwargs=kwargs,
-        **looks,
+        **LOOKS,
     )
 
 

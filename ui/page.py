@@ -29,7 +29,7 @@ from ui.endpoints import add_endpoints
 from ui.frame import draw_composer, draw_header, draw_welcome
 from ui.handlers import PageHandlers
 from ui.login import Gate, Login
-from ui.mounting import UI_FOLDER, head, name_in, still
+from ui.mounting import LOOKS, UI_FOLDER, head, name_in, still
 from ui.owner import owner_by
 from ui.safety import Shield
 from ui.tables_app import mount_tables
@@ -81,7 +81,6 @@ LATEX: list[dict[str, str | bool]] = [
 MAX_SESSIONS = 32
 MAX_GRADIO_EVENTS = 10_000  # events of Gradio's own queue, which our limits keep short
 OTHER_THREADS = 40  # for all that does not wait, as many as Gradio takes by itself
-FONTS = ["system-ui", "-apple-system", "Segoe UI", "Noto Sans", "PingFang SC", "Microsoft YaHei"]
 # The script calls these by name through the bridge; Gradio finds them as quoted words.
 BRIDGE = """patchbay.connect(trigger,
     ['send', 'retry', 'reroute', 'pick', 'more', 'undo', 'rate', 'open', 'stop']);
@@ -175,22 +174,12 @@ def as_app(
     if login:
         login.attach(host)
         guards.append(Middleware(Gate, login=login))
-    looks: dict[str, Any] = {
-        "show_error": False,
-        "footer_links": [],
-        "run_history": False,
-        "enable_monitoring": False,
-        "ssr_mode": False,
-        "pwa": False,
-        "theme": gr.themes.Base(font=FONTS, font_mono=["ui-monospace", "monospace"]),
-    }
     logged_in = login.name if login else name_in(host) if keys else None
-    mount_tables(host, agent, feedback, keys, profile=settings.profile, name=logged_in, looks=looks)
-    mount_adapters(host, agent, keys, profile=settings.profile, name=logged_in, looks=looks)
-    mount_workshop(
-        host, agent, feedback, profile=settings.profile, looks=looks,
-        owner=owner_by(logged_in, settings.owners, settings.host),
-    )  # fmt: skip
+    profile = settings.profile
+    mount_tables(host, agent, feedback, keys, profile=profile, name=logged_in)
+    mount_adapters(host, agent, keys, profile=profile, name=logged_in)
+    owner = owner_by(logged_in, settings.owners, settings.host)
+    mount_workshop(host, agent, feedback, profile=profile, owner=owner)
     gr.mount_gradio_app(
         host,
         page,
@@ -202,7 +191,7 @@ def as_app(
         favicon_path=UI_FOLDER / "icon.svg",
         head=head(STYLE_SHEETS, PAGE_SCRIPTS),
         app_kwargs={"middleware": guards, "routes": [attach_route(agent), rewrite_route(agent)]},
-        **looks,
+        **LOOKS,
     )
     return host
 

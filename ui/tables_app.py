@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from fastapi import FastAPI, HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -38,13 +35,11 @@ def mount_tables(
     *,
     profile: str,
     name: Name | None,
-    looks: Mapping[str, Any],
 ) -> None:
     """Add the page and its downloads to the app that the chat's page is mounted on after it.
 
     Args:
         name: who is logged in; None where nobody need be.
-        looks: as in `mount_beside`.
     """
     tables = KeptTables(agent, paths.user_dir() / "tables")
     tables.sweep()
@@ -65,7 +60,6 @@ def mount_tables(
         PATH,
         style_sheets=STYLE_SHEETS,
         name=name,
-        looks=looks,
         max_upload_bytes=MAX_TABLE_BYTES,
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
@@ -76,13 +75,11 @@ def mount_workshop(
     *,
     profile: str,
     owner: Owner,
-    looks: Mapping[str, Any],
 ) -> None:
     """Add the page to the app that the chat's page is mounted on after it.
 
     Args:
         owner: who of those that ask may come in.
-        looks: as in `mount_beside`.
     """
 
     @host.get(DOOR)
@@ -97,7 +94,6 @@ def mount_workshop(
         style_sheets=STYLE_SHEETS,
         scripts=SCRIPTS,
         name=owner,
-        looks=looks,
         guards=[Middleware(OwnersOnly, owner=owner)],
         max_upload_bytes=MAX_FILE_BYTES,
     )
