@@ -2,10 +2,10 @@
 const patchbayWorkshop = (() => {
   const EVERY = 2000; // ms between two looks at a job that runs
   let raise = null;
-  let waiting = false;
-  let row = null; // id of the row that is under review
-  let asked = null; // the same when the server was asked last
+  let doing = null; // what the server is at work on
+  let asked = null; // which drawing it was asked from
   let next = null; // what is done after that
+  let row = null; // id of the row that is under review
 
   const panel = () => document.querySelector(".pb-workshop");
   const view = () => JSON.parse(panel()?.dataset.view ?? "{}");
@@ -21,28 +21,31 @@ const patchbayWorkshop = (() => {
     return shown;
   }
 
-  // While the server is at work nothing else is done, but what is meant for a row that is drawn already.
+  // What is pressed while the server is at work is done after it, unless it is for what that work is
+  // about to change: Enter twice is not meant for a row that nobody has seen.
   function act(data, shown = view()) {
     if (!raise) return;
-    if (waiting) {
-      if (form() && form().dataset.id !== asked) next = [data, shown];
+    const drawing = panel()?.dataset.drawing;
+    if (doing) {
+      if (doing === "look" || drawing !== asked) next = [data, shown];
       return;
     }
-    waiting = true;
-    asked = form()?.dataset.id;
+    doing = data.do;
+    asked = drawing;
     panel()?.setAttribute("aria-busy", "true");
     raise({ ...data, view: shown });
   }
 
   function done() {
-    waiting = false;
+    doing = null;
     panel()?.removeAttribute("aria-busy");
     // What was chosen or typed for another row stays in fields that Gradio only changes.
     if (row !== form()?.dataset.id) form()?.reset();
     row = form()?.dataset.id;
     patchbayLooks.speak(); // names of what was drawn anew
-    if (next) act(...next);
+    const then = next;
     next = null;
+    if (then) act(...then);
   }
 
   function fields(element, button) {
@@ -90,7 +93,7 @@ const patchbayWorkshop = (() => {
 
   setInterval(() => {
     const live = document.querySelector(".pb-job[data-live=true]");
-    if (live && !typing(document.activeElement) && !document.hidden) act({ do: "look" });
+    if (live && !doing && !typing(document.activeElement) && !document.hidden) act({ do: "look" });
   }, EVERY);
 
   // An answer's route leads here by the name of its adapter.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Collection, Mapping
 from html import escape
@@ -70,6 +71,7 @@ class WorkshopHandlers:
         self.agent, self.feedback, self._by = agent, feedback, by
         self.store, self.jobs = store or ReviewStore(), jobs or Jobs()
         self.watcher = Watcher(UsageStore(), reviewed=self.store.done, feedback=feedback)
+        self._drawings = itertools.count()  # tells the page which drawing it shows
         self._acts: dict[str, Callable[[View, Mapping[str, Any], str], Done]] = {
             "look": lambda view, data, by: (view, None),
             "accept": self._accept,
@@ -122,8 +124,9 @@ class WorkshopHandlers:
         )
         shown = escape(json.dumps(view.model_dump(), ensure_ascii=False))
         panel = (
-            f'<div class="pb-workshop" data-view="{shown}"><div role="tablist" class="pb-tablist">'
-            f'{tabs}</div>{notice}<div role="tabpanel">{body}</div></div>'
+            f'<div class="pb-workshop" data-view="{shown}" data-drawing="{next(self._drawings)}">'
+            f'<div role="tablist" class="pb-tablist">{tabs}</div>{notice}'
+            f'<div role="tabpanel">{body}</div></div>'
         )
         return [panel, self._plot(view), gr.update(visible=view.tab == "review")]
 

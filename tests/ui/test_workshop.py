@@ -149,6 +149,14 @@ def test_a_route_leads_to_how_its_adapter_was_judged(visit: Visit, site: Any) ->
     expect(page.locator(".pb-workshop")).to_contain_text("translation-fake: not trained here")
 
 
+def test_what_is_pressed_while_the_page_looks_is_done_after_it(visit: Visit, site: Any) -> None:
+    page = workshop(visit(site), site)
+    page.route("**/queue/join*", lambda route: (page.wait_for_timeout(500), route.continue_()))
+    page.get_by_role("tab", name="Train").click()
+    page.get_by_role("tab", name="Watch").click()
+    expect(page.get_by_role("tab", name="Watch")).to_have_attribute("aria-selected", "true")
+
+
 def test_axe_finds_nothing(visit: Visit, site: Any, store: ReviewStore) -> None:
     store.add(review_row(f"r{n}", f"Row {n}") for n in range(3))
     page = workshop(visit(site), site)
