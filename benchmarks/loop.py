@@ -17,6 +17,7 @@ import os
 import random
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,11 +25,11 @@ import typer
 
 from core.terminal import aside
 from evaluation import record
-from tasks.spec import find_task, load_tasks
+from tasks.spec import TaskSpec, find_task, load_tasks
 from workshop.jobs import JobFolder, Jobs
 from workshop.judging import HELD_OUT, plan_judging
 from workshop.rows import ReviewRow, ReviewStore
-from workshop.selection import select
+from workshop.selection import Selection, select
 from workshop.training import TrainingWish, plan_training
 from workshop.verdict import read_verdict
 from workshop.worker import Worker
@@ -65,24 +66,29 @@ def main(
         output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
+def reviewed(pairs: Sequence[tuple[str, str]], held_out: int, task: TaskSpec) -> Selection:
+    """Texts with their right labels as reviewed rows; the first are held out."""
+    store, labels = ReviewStore(), sorted({label for _, label in pairs})
+    rows = [
+        ReviewRow(
+            id=f"row-{n}", task=task.name, text=text, suggested=label, consent=True,
+            slots={task.labels_slot: labels} if task.labels_slot else {},
+            why="random" if n < held_out else "imported", held_out=n < held_out,
+        )
+        for n, (text, label) in enumerate(pairs)
+    ]  # fmt: skip
+    store.add(rows)
+    for row in rows:
+        store.decide(row.id, row.suggested, "benchmark")
+    return select(store, task)
+
+
 def _circle(drawn: list[tuple[str, str]], held_out: int, task: str, start: str) -> dict[str, Any]:
-    spec, labels = find_task(load_tasks(), task), sorted({label for _, label in drawn})
-    slots = {spec.labels_slot: labels} if spec.labels_slot else {}
+    spec = find_task(load_tasks(), task)
     with tempfile.TemporaryDirectory() as home:
         os.environ["PATCHBAY_HOME"] = home
-        store, jobs = ReviewStore(), Jobs()
-        reviewed = [
-            ReviewRow(
-                id=f"row-{n}", task=task, text=text, slots=slots, suggested=label, consent=True,
-                why="random" if n < held_out else "imported", held_out=n < held_out,
-            )
-            for n, (text, label) in enumerate(drawn)
-        ]  # fmt: skip
-        store.add(reviewed)
-        for row in reviewed:
-            store.decide(row.id, row.suggested, "benchmark")
+        jobs, chosen = Jobs(), reviewed(drawn, held_out, spec)
         began = time.perf_counter()
-        chosen = select(store, spec)
         training = _done(plan_training(jobs, chosen, TrainingWish(start=start), "benchmark"))
         trained = time.perf_counter()
         judging = _done(plan_judging(jobs, chosen, training.job.adapter, start, "benchmark"))
