@@ -10,9 +10,7 @@ process of its own, as from the page; its folder is a temporary one.
 from __future__ import annotations
 
 import json
-import os
 import statistics
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -24,7 +22,7 @@ import typer
 from agent.agent import Agent
 from agent.build import build_agent
 from agent.events import StepFinished, TextDelta
-from benchmarks.loop import reviewed
+from benchmarks.loop import own_home, reviewed
 from core.settings import load_settings
 from core.terminal import aside
 from tasks.spec import load_tasks
@@ -54,8 +52,7 @@ def main(
     """Print medians, and their ratio."""
     known = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()[:rows]]
     agent = build_agent(load_settings(profile="starter"), aside)
-    with closing(agent), tempfile.TemporaryDirectory() as home:
-        os.environ["PATCHBAY_HOME"] = home
+    with closing(agent), own_home():
         jobs = Jobs()
         chosen = reviewed([(row[text], row[label]) for row in known], 10, load_tasks()[task])
         found = plan_training(jobs, chosen, TrainingWish(start=task, epochs=9), "benchmark")
