@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from itertools import chain
 
 from adapter_store.promotions import Promotions
@@ -17,8 +17,12 @@ def choose_adapter(
     slots: Mapping[str, SlotValue],
     labels: Iterable[str],
     text: str,
+    conversation: str = "",
+    allowed: Collection[str] | None = None,
 ) -> str | None:
     """The first promoted adapter, or else default one, that fits the base and such a step.
+
+    Before these comes one on trial, in its share of the conversations.
 
     Where the task has none, one that was trained to answer for any task does. A promotion holds for
     the very weights that were judged.
@@ -28,14 +32,23 @@ def choose_adapter(
         slots: the step's slot values.
         labels: the labels its prompt shows; none for a `write` task.
         text: its content.
+        conversation: tells conversations apart; nothing is tried where it is empty.
+        allowed: adapters that may be tried; None is all of them.
 
     Raises:
         InputError: the promotions file is damaged.
     """
-    available = set(adapters.names())
+    available, promotions = set(adapters.names()), Promotions()
+    trial = promotions.trial(task.name)
+    tried = (
+        [trial]
+        if trial and conversation and (allowed is None or trial.adapter in allowed)
+        and trial.tries(conversation)
+        else []
+    )  # fmt: skip
     promoted = [
         entry.adapter
-        for entry in Promotions().current(task.name)
+        for entry in [*tried, *promotions.current(task.name)]
         if entry.adapter in available and adapters.fingerprint(entry.adapter) == entry.fingerprint
     ]
     filled = task.filled(slots)

@@ -116,6 +116,7 @@ class Agent:
             options=options,
             documents=documents,
             begun=begun,
+            conversation=_conversation(options.visitor, history, text),
         )
         parts = [content, joined(documents)]
         content = "\n\n".join(part for part in parts if part) or None
@@ -356,6 +357,12 @@ class Agent:
         before = plan.steps[index - 1]
         written = self.tasks[before.task].kind == "write"
         return results[-1].text if written else plan.steps[0].text or results[-1].text
+
+
+def _conversation(visitor: str, history: Sequence[Message], text: str) -> str:
+    """A conversation's own name: who began it, and with what."""
+    asked = (message["content"] for message in history if message["role"] == "user")
+    return f"{visitor}\n{next(asked, text)}"
 
 
 def _stands(plan: Plan, begun: Begun | None) -> tuple[str, ...]:

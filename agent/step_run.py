@@ -53,6 +53,7 @@ class TurnContext:
 
     Attributes:
         documents: those whose text the first step's content ends with.
+        conversation: tells conversations apart; empty where the turn is of none.
     """
 
     history: Sequence[Message] = ()
@@ -61,6 +62,7 @@ class TurnContext:
     options: TurnOptions = DEFAULT_OPTIONS
     begun: Begun | None = None
     documents: Sequence[Document] = ()
+    conversation: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,8 @@ class StepRun:
             slots=self.step.slots,
             labels=self.labels() if self.task.kind == "choose" else (),
             text=self.content,
+            conversation=self.turn.conversation,
+            allowed=options.allowed,
         )
 
     @property

@@ -27,7 +27,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from evaluation import gate, sequential
+from core import sequential
+from evaluation import gate
 from evaluation.intervals import Array
 
 REPLAYS = 1000

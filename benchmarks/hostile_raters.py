@@ -8,7 +8,7 @@ and of those held out. In place is what was trained on `BEFORE` clean rows; the 
 on `AFTER` reviewed rows, and promoted where the gate, looking at every 20 of `HELD_OUT` reviewed
 rows, says better. What is then in use is counted on clean rows: with nobody hostile, with the
 hostile rater, and with raters left out as a whole whom the workshop calls odd
-(`workshop.similar.rater_agreement`) on the rows for training.
+(`workshop.similar.rater_agreement`).
 
 TF-IDF with logistic regression, the evaluation's baseline, is the learner, so that a hundred such
 circles take minutes. A LoRA adapter may bear wrong labels better or worse.
@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.gate_replays import RULES
-from evaluation import sequential
+from core import sequential
 from evaluation.intervals import Array
 from tasks.data_files import read_file
 from tasks.text_classifier import classifier
@@ -49,7 +49,8 @@ def circle(texts: Array, labels: Array, seed: int) -> dict[str, float]:
     moved = rng.integers(1, len(names), len(hostile))
     rated[hostile] = names[(np.searchsorted(names, labels[hostile]) + moved) % len(names)]
     old = classifier().fit(texts[before], labels[before])
-    odd = odd_raters(texts[after], rated[after], raters[after])
+    looked_at = np.concatenate([after, held])
+    odd = odd_raters(texts[looked_at], rated[looked_at], raters[looked_at])
     kept = [rows[~np.isin(raters[rows], odd)] for rows in (after, held)]
     found = {"found": float(0 in odd), "wrongly left out": float(len([n for n in odd if n]))}
     ways: list[tuple[str, Array, Array, Array]] = [

@@ -28,6 +28,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import typer
 
 from adapter_store.discovery import find_adapter
+from adapter_store.promotions import MOST_SHARE
 from adapter_store.run_record import read_run_record
 from core import terminal
 from core.errors import InputError, SetupError
@@ -38,8 +39,8 @@ from tasks.data_files import FileForm
 from tasks.spec import find_task, load_tasks
 
 if TYPE_CHECKING:
+    from core.sequential import Answer
     from evaluation.run_plan import RunPlan
-    from evaluation.sequential import Answer
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 STOPPED = "Stopped. Give the same command again; `run` goes on where it was."  # after Ctrl-C
@@ -236,6 +237,10 @@ def promote(
     by: Annotated[str, typer.Option(help="who promotes it")] = "",
     why: Annotated[str, typer.Option(help="what for")] = "",
     force: Annotated[str, typer.Option(help="why it is promoted though it is not better")] = "",
+    share: Annotated[
+        float,
+        typer.Option(min=0, max=MOST_SHARE, help="of the conversations, as a trial; 0 is all"),
+    ] = 0,
 ) -> None:
     """Let the chat use a better adapter by default, at once; `rollback` undoes it."""
     from evaluation import gate as gates
@@ -243,8 +248,9 @@ def promote(
 
     verdict = gates.judge(candidate, in_place, also=_other_runs(others or [], also))
     print(verdict)
-    promoted = promotion.promote(candidate, in_place, verdict, force, by=by, why=why)
-    aside(f"The chat uses {promoted.adapter} for {promoted.task} from now on.")
+    promoted = promotion.promote(candidate, in_place, verdict, force, by=by, why=why, share=share)
+    where = f" in {share:.0%} of the conversations" if share else ""
+    aside(f"The chat uses {promoted.adapter} for {promoted.task}{where} from now on.")
 
 
 @app.command()
@@ -253,7 +259,7 @@ def rollback(
     by: Annotated[str, typer.Option(help="who undoes it")] = "",
     why: Annotated[str, typer.Option(help="what for")] = "",
 ) -> None:
-    """Undo the last promotion of a task; it takes effect at once."""
+    """Undo the trial or the last promotion of a task; it takes effect at once."""
     from adapter_store.promotions import Promotions
 
     undone = Promotions().rollback(find_task(load_tasks(), task).name, by, why)

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core import sequential
 from core.errors import InputError
-from evaluation import compare, record, row_scores, sequential
+from core.sequential import Evidence
+from evaluation import compare, record, row_scores
 from evaluation.record import Run
-from evaluation.sequential import Evidence
 
 Pair = tuple[Path, Path]  # folders of the candidate's run, and of the run of what is in place
 

@@ -11,7 +11,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field
 from scipy.stats import norm
 
-from evaluation import baseline, compare, elsewhere, record, row_scores, sequential
+from core import sequential
+from core.sequential import Evidence
+from evaluation import baseline, compare, elsewhere, record, row_scores
 from evaluation.candidates import Candidates
 from evaluation.compare import Comparison, FigureComparison
 from evaluation.elsewhere import Elsewhere, Pair
@@ -19,7 +21,6 @@ from evaluation.gate_verdict import Check, Gain, GateVerdict
 from evaluation.intervals import Better
 from evaluation.record import BaselineComparison, ChoiceReport, Figure, Run
 from evaluation.row_scores import OF_HUNDRED
-from evaluation.sequential import Evidence
 
 RULES = Path(__file__).with_name("gate.yaml")
 

@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from evaluation import sequential
+from core import sequential
+from core.sequential import Answer, Evidence
 from evaluation.compare import Comparison
 from evaluation.elsewhere import Elsewhere
-from evaluation.sequential import Answer, Evidence
 
 
 @dataclass(frozen=True)

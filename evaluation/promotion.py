@@ -24,6 +24,7 @@ def promote(
     *,
     by: str = "",
     why: str = "",
+    share: float = 0,
 ) -> PromotionEvent:
     """Let the chat use the adapter of a run by default, calibrated as the run found.
 
@@ -33,6 +34,8 @@ def promote(
         verdict: of the gate on both.
         force: why it is promoted though the gate did not find it better.
         by, why: who promotes it, and what for; kept with what it won by.
+        share: of the conversations that it answers, as a trial; 0 is all of them. What a trial
+            needs is no more than not to be found worse.
 
     Raises:
         InputError: the gate did not find it better, the run judged the bare base, or the adapter
@@ -44,7 +47,8 @@ def promote(
         raise InputError(
             f"{candidate} judged {run.settings.judged}; only an adapter can be promoted."
         )
-    if verdict.answer != "better" and not force:
+    fit = ("better", "not enough evidence") if share else ("better",)
+    if verdict.answer not in fit and not force:
         failed = "; ".join(f"{c.name}: {c.reason}" for c in verdict.checks if not c.passed)
         raise InputError(f"{name} did not pass the gate, which says {verdict.answer} ({failed}). "
                          'To promote it all the same, say why: --force "…".')  # fmt: skip
@@ -67,7 +71,7 @@ def promote(
     if run.chosen is not None and verdict.answer == "better":
         evidence["watch"] = _for_the_watch(candidate, in_place, run.chosen.temperature.value)
     fingerprint = run.settings.fingerprints["adapter"]
-    return Promotions().promote(run.settings.task_name, name, fingerprint, evidence)
+    return Promotions().promote(run.settings.task_name, name, fingerprint, evidence, share)
 
 
 def _require_unchanged(run: Run, folder: Path, calibration: Calibration) -> None:

@@ -39,12 +39,13 @@ from workshop.intake import own_labels, take_in
 from workshop.jobs import Jobs
 from workshop.judging import plan_judging
 from workshop.order import put_in_order
-from workshop.promoting import promote
+from workshop.promoting import promote, read_share
 from workshop.refusal import Refusal
 from workshop.rows import ReviewStore
 from workshop.selection import select
 from workshop.similar import look_over
 from workshop.training import TrainingWish, free_name, learnt_texts, plan_training
+from workshop.trials import trials
 from workshop.usage import UsageStore
 from workshop.watch import Watcher
 
@@ -85,6 +86,7 @@ class WorkshopHandlers:
             "stop": self._stop,
             "judge": self._judge,
             "promote": self._promote,
+            "try": self._try,
             "rollback": self._rollback,
             "settle": self._settle,
         }
@@ -171,6 +173,7 @@ class WorkshopHandlers:
             view=view,
             jobs=wanted or self.jobs.of("judge"),
             training=self.jobs.of("train", adapter=view.adapter)[:1],
+            on_trial=trials(self.feedback),
         )
 
     def _plot(self, view: View) -> Any:
@@ -270,6 +273,13 @@ class WorkshopHandlers:
         self._learn_reference(found.job.adapter, self.agent.tasks[found.job.task])
         return view, phrase("judge.promoted", adapter=found.job.adapter, task=found.job.task)
 
+    def _try(self, view: View, data: Mapping[str, Any], by: str) -> Done:
+        found = self.jobs.get(str(data.get("job", "")))
+        share = read_share(str(data.get("share", "")))
+        promote(found, by, str(data.get("why", "")), share)
+        names = {"adapter": found.job.adapter, "task": found.job.task}
+        return view, phrase("judge.tried", share=f"{100 * share:.0f}", **names)
+
     def _learn_reference(self, adapter: str, task: TaskSpec) -> None:
         """Requests are compared with what the adapter has learnt from then on."""
         event = standing(task.name)
@@ -278,7 +288,8 @@ class WorkshopHandlers:
             self.watcher.learn_reference(task.name, event.fingerprint, texts)
 
     def _rollback(self, view: View, data: Mapping[str, Any], by: str) -> Done:
-        return view, phrase("judge.back", adapter=rollback(str(data.get("task", ""))))
+        undone = rollback(str(data.get("task", "")), by, str(data.get("id") or "") or None)
+        return view, phrase("judge.back", adapter=undone)
 
     def _settle(self, view: View, data: Mapping[str, Any], by: str) -> Done:
         self.watcher.store.settle(int(data["id"]))

@@ -12,12 +12,14 @@ from agent.batch.commands import time_left
 from tasks.spec import TaskSpec
 from ui.bars import label_title
 from ui.words import attributes, say, show
+from ui.workshop_trials import draw_trials, draw_try
 from ui.workshop_view import View
 from workshop.adapters import history, standing
 from workshop.curves import read_curves
 from workshop.jobs import LIVE, JobFolder, State
 from workshop.selection import TRAINING, Selection
 from workshop.training import TrainingWish
+from workshop.trials import Trial
 from workshop.verdict import changed_rows, read_verdict
 
 LINES = re.compile(r"\blines? [\d, …]+")
@@ -71,6 +73,7 @@ def draw_judge(
     view: View,
     jobs: Sequence[JobFolder],
     training: Sequence[JobFolder],
+    on_trial: Sequence[Trial],
 ) -> str:
     """The tab for judgings.
 
@@ -91,7 +94,8 @@ def draw_judge(
 <label>{say("judge.adapter")}<select name="adapter">{options}</select></label>
 <p class="pb-acts"><button type="submit" class="pb-chip pb-first">{say("judge.run")}</button></p>
 </form>"""
-    return f"{body}{_origin(view.adapter, training)}{_jobs(jobs, view)}{_history(tasks)}"
+    origin = _origin(view.adapter, training)
+    return f"{draw_trials(on_trial)}{body}{origin}{_jobs(jobs, view)}{_history(tasks)}"
 
 
 def _origin(adapter: str, training: Sequence[JobFolder]) -> str:
@@ -260,8 +264,9 @@ def _judging(found: JobFolder, state: State) -> str:
         f"{escape(check['reason'])}</li>"
         for check in verdict.get("checks", ())
     )
+    acts = _promote(found, verdict) + draw_try(found, verdict)
     return f"""<p class="pb-verdict"><b>{say(answer)}</b>{wanted}</p>
-<h4>{say("judge.checks")}</h4><ul>{checks}</ul>{_changed(found)}{_promote(found, verdict)}"""
+<h4>{say("judge.checks")}</h4><ul>{checks}</ul>{_changed(found)}{acts}"""
 
 
 def _changed(found: JobFolder) -> str:
@@ -316,7 +321,8 @@ def _history(tasks: Mapping[str, TaskSpec]) -> str:
         for event in events
     )
     buttons = "".join(
-        f'<button type="button" class="pb-chip" data-do="rollback" data-task="{escape(name)}">'
+        f'<button type="button" class="pb-chip" data-do="rollback" data-task="{escape(name)}" '
+        f'data-id="{escape(event.fingerprint)}">'
         f"{say('judge.rollback')}: {escape(event.adapter)}</button>"
         for name in tasks
         if (event := standing(name))

@@ -63,13 +63,17 @@ def history() -> list[PromotionEvent]:
     return list(Promotions().history())[::-1]
 
 
-def rollback(task: str) -> str:
-    """Take a task's last promotion back; a running chat follows at once.
+def rollback(task: str, by: str, only: str | None = None) -> str:
+    """Take a task's trial or last promotion back; a running chat follows at once.
+
+    Args:
+        by: who does it.
+        only: fingerprint of what is meant, where that is known.
 
     Returns:
-        the adapter that is no longer promoted.
+        the adapter that is no longer in use.
 
     Raises:
-        InputError: none stands.
+        InputError: none stands, or another one than is meant.
     """
-    return Promotions().rollback(task).adapter
+    return Promotions().rollback(task, by, only=only).adapter

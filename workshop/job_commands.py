@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from adapter_store.discovery import finished_adapters
+from agent.feedback.store import Feedback
 from core.terminal import aside
 from tasks.spec import find_task, load_tasks
 from workshop import promoting
@@ -17,6 +18,7 @@ from workshop.judging import plan_judging
 from workshop.rows import ReviewStore
 from workshop.selection import select
 from workshop.training import TrainingWish, plan_training
+from workshop.trials import trials as all_trials
 from workshop.verdict import read_verdict
 
 app = typer.Typer()
@@ -89,10 +91,31 @@ def promote(
     aside(promoting.promote(Jobs().get(job), getpass.getuser(), why))
 
 
+@app.command("try")
+def try_out(
+    job: Id,
+    share: Annotated[str, typer.Option(help="of the conversations")] = "0.2",
+    why: Annotated[str, typer.Option(help="the reason, where it was found not better")] = "",
+) -> None:
+    """Let the chat use the adapter that a job judged in a share of the conversations."""
+    aside(promoting.promote(Jobs().get(job), getpass.getuser(), why, promoting.read_share(share)))
+
+
+@app.command()
+def trials() -> None:
+    """List the trials, with what the ratings say; `rollback` ends one, `promote` too."""
+    for one in all_trials(Feedback()):
+        event, evidence = one.event, one.evidence
+        said = ", ".join(f"{s.adapter} liked {s.liked} of {s.rated}" for s in (one.new, one.old))
+        more = f", about {evidence.more_rows} more ratings of each" if evidence.more_rows else ""
+        print(f"{event.task}  {event.share:.0%}  {said}: {evidence.answer}{more}")
+
+
 @app.command("rollback")
 def undo_promotion(task: Task) -> None:
-    """Take a task's last promotion back; a running chat follows at once."""
-    aside(f"{rollback(find_task(load_tasks(), task).name)} is no longer promoted.")
+    """Take a task's trial or last promotion back; a running chat follows at once."""
+    undone = rollback(find_task(load_tasks(), task).name, getpass.getuser())
+    aside(f"{undone} is no longer in use.")
 
 
 def _in_place(task: str) -> str:

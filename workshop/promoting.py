@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 
+from adapter_store.promotions import MOST_SHARE
 from core import paths
 from core.errors import PatchbayError
 from workshop.jobs import JobFolder, python_module
@@ -13,12 +14,13 @@ from workshop.refusal import Refusal
 SECONDS = 120  # that `evaluation promote` may take; it reads two small files
 
 
-def promote(found: JobFolder, by: str, why: str = "") -> str:
+def promote(found: JobFolder, by: str, why: str = "", share: float = 0) -> str:
     """Let the chat use the adapter that a job judged.
 
     Args:
         by: who says so.
         why: the reason, where the gate did not find it better.
+        share: of the conversations, as a trial; 0 is all of them.
 
     Returns:
         what the command said.
@@ -31,6 +33,7 @@ def promote(found: JobFolder, by: str, why: str = "") -> str:
         raise Refusal("unfinished", "Only what a finished judging found can be put to use.")
     arguments = gate_arguments(found.folder, data_sets(found.folder))
     given = ["--by", by, *(["--force", why] if why.strip() else [])]
+    given += ["--share", str(share)] if share else []
     done = subprocess.run(
         python_module(["evaluation", "promote", *arguments, *given]),
         cwd=paths.REPOSITORY, capture_output=True, text=True, timeout=SECONDS, check=False,
@@ -39,3 +42,23 @@ def promote(found: JobFolder, by: str, why: str = "") -> str:
     if done.returncode:
         raise PatchbayError(said[-1].removeprefix("error: ") if said else done.stdout.strip())
     return said[-1] if said else ""
+
+
+def read_share(text: str) -> float:
+    """A trial's share of the conversations as a person wrote it: 0.2.
+
+    Raises:
+        Refusal: it is none.
+    """
+    try:
+        share = float(text)
+    except ValueError:
+        share = 0
+    if not 0 < share <= MOST_SHARE:
+        raise Refusal(
+            "share",
+            "{value} is no share of the conversations: give one above 0, and {most} at most.",
+            value=text,
+            most=MOST_SHARE,
+        )
+    return share

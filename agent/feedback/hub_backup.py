@@ -169,7 +169,9 @@ class HubBackup:
         self._pulled, self._pushed = commit.oid, states
 
     def _promoted(self) -> list[str]:
-        return [name for name in self._promotions.adapters() if is_adapter_id(name)]
+        trials = [trial.adapter for trial in self._promotions.trials()]
+        names = sorted({*self._promotions.adapters(), *trials})
+        return [name for name in names if is_adapter_id(name)]
 
     def _files(self) -> Files:
         """What is backed up, each as it is at one moment."""

@@ -70,3 +70,34 @@ def test_no_change_is_missed_however_quick(promotions: Promotions) -> None:
         assert names(other)[0] == f"adapter-{i}"
         promotions.rollback("sentiment")
         assert names(other) == []
+
+
+def trial(promotions: Promotions) -> str:
+    standing = promotions.trial("sentiment")
+    return standing.adapter if standing else ""
+
+
+def test_a_trial_stands_until_it_is_undone_or_something_is_promoted(promotions: Promotions) -> None:
+    promotions.promote("sentiment", "one", "f1", {})
+    promotions.promote("sentiment", "two", "f2", {}, share=0.2)
+    promotions.promote("translation", "french", "f9", {})
+    assert (names(promotions), trial(promotions)) == (["one"], "two")
+    assert [event.adapter for event in promotions.trials()] == ["two"]
+    assert promotions.adapters() == ["french", "one"]
+    assert promotions.rollback("sentiment").adapter == "two"
+    assert (names(promotions), trial(promotions)) == (["one"], "")
+    promotions.promote("sentiment", "two", "f2", {}, share=0.2)
+    assert promotions.rollback("sentiment", only="f1").adapter == "one"
+    assert (names(promotions), trial(promotions)) == ([], "")
+    promotions.promote("sentiment", "two", "f2", {}, share=0.2)
+    promotions.promote("sentiment", "two", "f2", {})
+    assert (names(promotions), trial(promotions)) == (["two"], "")
+    with pytest.raises(ValueError, match="share"):
+        promotions.promote("sentiment", "three", "f3", {}, share=1)
+
+
+def test_a_conversation_keeps_its_adapter_and_the_share_is_kept(promotions: Promotions) -> None:
+    event = promotions.promote("sentiment", "two", "f2", {}, share=0.2)
+    tried = [event.tries(f"conversation {n}") for n in range(2000)]
+    assert 0.17 < sum(tried) / len(tried) < 0.23
+    assert tried == [event.tries(f"conversation {n}") for n in range(2000)]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -24,6 +26,7 @@ from agent.events import (
     TextDelta,
 )
 from agent.options import TurnOptions
+from agent.plan import Plan, Step
 from agent.planning.planner import Planner
 from agent.step_run import Begun
 from engine.fake import FakeEngine
@@ -160,6 +163,37 @@ def test_promotions_take_effect_and_roll_back_in_a_running_agent(planner: Planne
     assert answered_by() == "sentiment-en"
     Promotions().promote("sentiment", "gone", "c", {})
     assert answered_by() == "sentiment-en"
+
+
+def test_an_adapter_on_trial_answers_a_share_of_the_conversations(planner: Planner) -> None:
+    agent = Agent(FakeEngine({"sentiment-en": "a", "mine": "b"}), load_tasks(), planner)
+
+    def answered_by(text: str, past: Sequence[Message] = (), **options: Any) -> str | None:
+        events = agent.answer(
+            f"/sentiment {text}", past, explain=False, options=TurnOptions(**options)
+        )
+        return only(list(events), StepStarted)[0].adapter
+
+    trial = Promotions().promote("sentiment", "mine", "b", {}, share=0.5)
+    begun = [f"Lovely day number {n}." for n in range(40)]
+    first = {text: answered_by(text) for text in begun}
+    assert 8 < list(first.values()).count("mine") < 32
+    for text, adapter in list(first.items())[:10]:
+        past: list[Message] = [
+            {"role": "user", "content": f"/sentiment {text}"},
+            {"role": "assistant", "content": "positive"},
+        ]
+        assert {answered_by(f"Dull day {n}.", past) for n in range(3)} == {adapter}
+        assert answered_by(text, allowed={"sentiment-en"}) == "sentiment-en"
+    tried = next(text for text, adapter in first.items() if adapter == "mine")
+    assert {answered_by(tried, visitor=f"visitor {n}") for n in range(40)} == {
+        "mine", "sentiment-en",
+    }  # fmt: skip
+    step = Step("sentiment", 1.0, text=tried)
+    rows = only(list(agent.run_row(Plan((step,), "person"))), StepStarted)
+    assert rows[0].adapter == "sentiment-en", "a table's rows are answered by one adapter"
+    Promotions().rollback("sentiment", only=trial.fingerprint)
+    assert answered_by(tried) == "sentiment-en"
 
 
 def test_choices_are_probabilities_with_words_that_carried_them(planner: Planner) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from core import terminal
 from core.errors import InputError
 from engine.fake import FakeEngine
 from engine.interface import ChooseRequest, Delta, Usage, WriteRequest
-from evaluation import baseline, gate, promotion, record, runner
+from evaluation import baseline, gate, gate_verdict, promotion, record, runner
 from evaluation.__main__ import app
 
 LABELS = ["positive", "negative"]
@@ -363,6 +364,20 @@ def test_what_failed_is_promoted_only_with_a_reason(runs: Runs) -> None:
         promotion.promote(candidate, in_place, verdict)
     entry = promotion.promote(candidate, in_place, verdict, "the rows are hard to read")
     assert entry.evidence["forced"] == "the rows are hard to read"
+
+
+def test_a_trial_needs_no_more_than_not_to_be_found_worse(runs: Runs) -> None:
+    verdict = gate.judge(*runs)
+    unsure, worse = (
+        replace(verdict, checks=[gate_verdict.Check("gain", False, "too few", wanted)])
+        for wanted in (90, 0)
+    )
+    with pytest.raises(InputError, match="says not enough evidence"):
+        promotion.promote(*runs, unsure)
+    assert promotion.promote(*runs, unsure, share=0.2).share == 0.2
+    assert Promotions().current("sentiment") == []
+    with pytest.raises(InputError, match="says not better"):
+        promotion.promote(*runs, worse, share=0.2)
 
 
 def test_a_changed_adapter_and_the_base_are_not_promoted(runs: Runs, adapter: Path) -> None:

@@ -19,13 +19,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from evaluation.intervals import Array
-
+Array = NDArray[Any]
 Answer = Literal["better", "not better", "not enough evidence"]
 LOW, HIGH = -1.0, 1.0  # of a difference between two scores from 0 to 1
 # Shares of its wealth that the bettor puts on a row. The least tells a difference of a hundredth

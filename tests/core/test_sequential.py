@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from evaluation.sequential import judge, log_evidence, spent
+from core.sequential import judge, log_evidence, spent
 
 LOOKS = range(20, 401, 20)
 
