@@ -6,12 +6,13 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
+from pathlib import Path
 from typing import Any
 
 from agent.batch.commands import time_left
 from tasks.spec import TaskSpec
 from ui.bars import label_title
-from ui.words import attributes, say, show
+from ui.words import attributes, say, show, words
 from ui.workshop_trials import draw_trials, draw_try
 from ui.workshop_view import View
 from workshop.adapters import history, standing
@@ -260,13 +261,21 @@ def _judging(found: JobFolder, state: State) -> str:
     more = max((verdict.get("more_rows") or {"": 0}).values())
     wanted = f" · {say('judge.more', rows=more)}" if more else ""
     checks = "".join(
-        f'<li class="{"pb-good" if check["passed"] else "pb-warn"}">{escape(check["name"])}: '
+        f'<li class="{"pb-good" if check["passed"] else "pb-warn"}">{_check(check["name"])}: '
         f"{escape(check['reason'])}</li>"
         for check in verdict.get("checks", ())
     )
     acts = _promote(found, verdict) + draw_try(found, verdict)
     return f"""<p class="pb-verdict"><b>{say(answer)}</b>{wanted}</p>
 <h4>{say("judge.checks")}</h4><ul>{checks}</ul>{_changed(found)}{acts}"""
+
+
+def _check(name: str) -> str:
+    """What a check of the gate looked at."""
+    if name.startswith("elsewhere"):  # N, TASK on FILE
+        return say("gate.elsewhere", rows=Path(name.rpartition(" on ")[2]).stem)
+    key = f"gate.{name.replace(' ', '_')}"
+    return say(key) if key in words() else escape(name)
 
 
 def _changed(found: JobFolder) -> str:
