@@ -14,6 +14,7 @@ from core.errors import InputError
 
 RUN_FILE, ROWS_FILE, REPORT_FILE = "run.json", "rows.jsonl", "report.html"
 BASELINE_FILE = "baseline.jsonl"
+WRITING = f".{RUN_FILE}.writing"  # half a record, where a run was killed as it wrote it
 Verdict = Literal["better", "worse", "no difference shown"]
 
 
@@ -228,7 +229,7 @@ class Run(_Strict):
 
 def write(folder: Path, run: Run) -> None:
     """Put run.json in its place in one step."""
-    temporary = folder / f".{RUN_FILE}.writing"
+    temporary = folder / WRITING
     text = json.dumps(run.model_dump(mode="json", by_alias=True), indent=1, ensure_ascii=False)
     temporary.write_text(text + "\n", encoding="utf-8")
     os.replace(temporary, folder / RUN_FILE)

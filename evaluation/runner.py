@@ -114,12 +114,17 @@ def _open(folder: Path, settings: RunSettings) -> str:
                 f"{folder} holds a run with other settings ({other}). Choose another --output."
             )
         return before.started
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and not (folder.is_dir() and _is_empty(folder)):
         raise InputError(f"{folder} holds something else already. Choose another --output.")
     folder.mkdir(parents=True, exist_ok=True)
     started = _now()
     record.write(folder, Run(status="running", settings=settings, started=started))
     return started
+
+
+def _is_empty(folder: Path) -> bool:
+    """Whether there is nothing; a run that was killed as it began left nothing else."""
+    return {file.name for file in folder.iterdir()} <= {record.WRITING}
 
 
 def _check_order(folder: Path, rows: Sequence[EvaluationRow], done: Sequence[Outcome]) -> None:

@@ -168,12 +168,21 @@ def finish(
     if start := warm_start.start_folder(resolved.recipe, trainable.base_name):
         record = record.model_copy(update={"start": warm_start.start_record(start)})
     card.made(record, resolved.recipe, trainable.tokenizer).save(folder / CARD)
-    for name in (CHECKPOINT, BEST, STARTED):
-        (folder / name).unlink(missing_ok=True)
     write_run_record(folder, record)
-    shutil.rmtree(run_folder.final, ignore_errors=True)
-    folder.rename(run_folder.final)
+    for file in (*map(folder.joinpath, (CHECKPOINT, BEST, STARTED)), *folder.glob("*.writing")):
+        file.unlink(missing_ok=True)  # half a checkpoint, too, of a process that was killed
+    _put_in_place(run_folder)
     return run_folder.final
+
+
+def _put_in_place(run_folder: RunFolder) -> None:
+    """Killed between any two steps, it leaves a whole adapter of that name or none."""
+    before = run_folder.final.with_name(f".{run_folder.final.name}.replaced")
+    shutil.rmtree(before, ignore_errors=True)
+    if run_folder.final.exists():
+        run_folder.final.rename(before)
+    run_folder.folder.rename(run_folder.final)
+    shutil.rmtree(before, ignore_errors=True)
 
 
 def save_adapter(

@@ -143,6 +143,11 @@ class JobFolder:
         _write(self.folder / STATE, state)
         return state
 
+    def clear(self) -> None:
+        """Delete what workers that were killed while they wrote a state left of it."""
+        for left in self.folder.glob(f"{Path(STATE).stem}.*.writing"):
+            left.unlink(missing_ok=True)
+
     def has_worker(self) -> bool:
         """Whether a process works on it, or waits for its turn."""
         try:

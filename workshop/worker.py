@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ class Worker:
             raise InputError(f"Another process works on {name} already.") from None
         running = FileLock(self.found.folder.parent / RUNNING_LOCK)
         try:
+            self.found.clear()
             state = self._write(self.found.kept_state, status="queued", pid=os.getpid())
             if self._wait_for(running):
                 began = state.began or now()
@@ -100,18 +102,27 @@ class Worker:
                 if kept:
                     output.close()
         if code not in command.passes:
-            last = [line for line in self.found.log().splitlines() if line.strip()]
-            return last[-1].removeprefix("error: ") if last else f"It ended with code {code}."
+            return self._why(code)
         if kept:
             os.replace(kept.with_suffix(".writing"), kept)
         return ""
+
+    def _why(self, code: int) -> str:
+        """Why a command failed, for a person."""
+        if code < 0:  # the last that it said has nothing to do with that
+            return (
+                f"It was ended by signal {-code}; 9 is what a system sends where memory runs "
+                "short. Close what else needs memory, and go on."
+            )
+        last = [line for line in self.found.log().splitlines() if line.strip()]
+        return last[-1].removeprefix("error: ") if last else f"It ended with code {code}."
 
     def _ran(self, arguments: list[str], output: Any, log: Any) -> int:
         """The exit code of a command; stopped, it is given time to save what it has."""
         child = subprocess.Popen(
             python_module(arguments), cwd=paths.REPOSITORY, stdin=subprocess.DEVNULL,
             stdout=output, stderr=log,
-            preexec_fn=_end_with_worker,  # noqa: PLW1509  there are no threads
+            preexec_fn=partial(_end_with_worker, os.getpid()),  # noqa: PLW1509  there are no threads
         )  # fmt: skip
         while not self.stop.is_set():
             with suppress(subprocess.TimeoutExpired):
@@ -127,10 +138,12 @@ class Worker:
         return self.found.write(state.model_copy(update=changes))
 
 
-def _end_with_worker() -> None:
+def _end_with_worker(worker: int) -> None:
     """Of a command: a worker that is killed leaves none behind."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # Linux has it
+    if os.getppid() != worker:  # it was killed before that
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _give_way() -> None:

@@ -68,6 +68,14 @@ def test_killed_and_continued_gives_the_same(tmp_path: Path) -> None:
     assert not again.calls, "a finished run asks for nothing more"
 
 
+def test_killed_as_it_began_it_begins_again(tmp_path: Path) -> None:
+    plan, folder = run_plan("sentiment", reviews(tmp_path)), tmp_path / "broken"
+    folder.mkdir()
+    (folder / record.WRITING).write_text('{"schema": 1, "sta')
+    assert runner.run(plan, FakeEngine(), folder).status == "finished"
+    assert not (folder / record.WRITING).exists()
+
+
 def test_rows_asked_at_the_same_time_get_the_same_answers_in_order(
     tmp_path: Path, small: TorchEngine
 ) -> None:

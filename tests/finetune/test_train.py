@@ -13,6 +13,7 @@ from conftest import command, rows, write_jsonl
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
+from core import paths
 from core.errors import SettingsError
 from engine.adapters import library_of
 from engine.interface import ChooseRequest
@@ -132,6 +133,15 @@ def test_a_checkpoint_goes_on_with_what_it_began_with_only(stopped: Path) -> Non
     assert record(train.run(longer, resume=True))["steps"] == 8
 
 
+def test_what_a_kill_left_of_a_checkpoint_is_no_part_of_the_adapter(stopped: Path) -> None:
+    recipe = again(stopped, "name=stopped")
+    place = RunFolder.at(paths.user_dir() / "adapters", "stopped")
+    (place.folder / "checkpoint.writing").write_bytes(b"half")
+    folder = train.run(recipe, resume=True)
+    assert folder == place.final
+    assert not [*folder.parent.rglob("*.writing")]
+
+
 def test_an_unfinished_run_is_not_deleted_unasked(stopped: Path) -> None:
     with pytest.raises(SettingsError, match=r"did not finish, with a checkpoint of .* --resume"):
         train.run(again(stopped, "name=stopped"))
@@ -245,7 +255,9 @@ def test_a_finished_adapter_is_not_overwritten_unasked(recipe_file: Path) -> Non
     train.run(again(recipe_file, "name=mine", "steps=1"))
     with pytest.raises(SettingsError, match="--replace"):
         train.run(again(recipe_file, "name=mine", "steps=1"))
-    train.run(again(recipe_file, "name=mine", "steps=1"), replace=True)
+    folder = train.run(again(recipe_file, "name=mine", "steps=2"), replace=True)
+    assert record(folder)["steps"] == 2
+    assert [one.name for one in folder.parent.iterdir()] == ["mine"]
     with pytest.raises(SettingsError, match="no checkpoint"):
         train.run(again(recipe_file, "name=none"), resume=True)
 

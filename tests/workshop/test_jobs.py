@@ -15,7 +15,7 @@ from workshop.jobs import Command, Job, JobFolder, Jobs, now
 
 # A command of its own: writes what it is given, and takes its time.
 SCRIPT = """
-import signal, sys, time
+import os, signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)
 name, seconds, code = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
 print("begun", name, *sys.argv[4:], flush=True)
@@ -25,6 +25,8 @@ except KeyboardInterrupt:
     open(name + ".checkpoint", "w").close()
     print("saved", flush=True)
     sys.exit(130)
+if code < 0:
+    os.kill(os.getpid(), -code)
 open(name, "a").write("x")
 print("error: it went wrong" if code else "done", file=sys.stderr)
 sys.exit(code)
@@ -95,6 +97,24 @@ def test_a_failure_is_said_in_the_command_s_words(jobs: Jobs, tmp_path: Path) ->
     fine = put(jobs, command(tmp_path, "three", code=3, passes=(0, 3)))
     jobs.start(fine.folder.name)
     assert ended(fine) == "finished"
+
+
+def test_a_command_that_is_killed_is_said_to_be(jobs: Jobs, tmp_path: Path) -> None:
+    found = put(jobs, command(tmp_path, "one"), command(tmp_path, "two", code=-9))
+    jobs.start(found.folder.name)
+    assert ended(found) == "failed"
+    assert "ended by signal 9" in found.state.problem
+    jobs.start(found.folder.name)
+    assert ended(found) == "failed"
+    assert (tmp_path / "one").read_text() == "x", "it goes on behind what is done"
+
+
+def test_what_a_killed_worker_half_wrote_is_cleared(jobs: Jobs, tmp_path: Path) -> None:
+    found = put(jobs, command(tmp_path, "one"))
+    (found.folder / "state.999999.writing").write_text('{"status": "runn')
+    jobs.start(found.folder.name)
+    assert ended(found) == "finished"
+    assert not [*found.folder.glob("*.writing")]
 
 
 def test_stopped_it_saves_and_goes_on_from_there(jobs: Jobs, tmp_path: Path) -> None:
