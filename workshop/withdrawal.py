@@ -31,6 +31,8 @@ def withdraw(store: ReviewStore, rater: str = "", ids: Iterable[str] = ()) -> li
     if rater:
         for status in get_args(Status):
             gone |= {row.id for row in store.find(status, rater=rater)}
+    for left in store.file.parent.glob("jobs/**/.*.jsonl.writing"):
+        left.unlink(missing_ok=True)  # half a file, of a process that was killed
     for name in (TRAINING, HELD_OUT):
         for file in store.file.parent.glob(f"jobs/*/{name}"):
             if lost := _without(file, "id", gone):
