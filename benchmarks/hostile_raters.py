@@ -1,7 +1,7 @@
 """What one hostile rater of ten does to what is promoted, on real rows.
 
     python -m benchmarks.hostile_raters sst2/train.jsonl ag_news/train.jsonl \
-        --output results/hostile-raters.json
+        --circles 40 --output results/hostile-raters.json
 
 Ten raters review rows, one of them gives every row a wrong label: a tenth of the rows for training
 and of those held out. In place is what was trained on `BEFORE` clean rows; the candidate is trained
@@ -10,8 +10,8 @@ rows, says better. What is then in use is counted on clean rows: with nobody hos
 hostile rater, and with raters left out as a whole whom the workshop calls odd
 (`workshop.similar.rater_agreement`).
 
-TF-IDF with logistic regression, the evaluation's baseline, is the learner, so that a hundred such
-circles take minutes. A LoRA adapter may bear wrong labels better or worse.
+TF-IDF with logistic regression, the evaluation's baseline, is the learner, so that a circle takes
+seconds. A LoRA adapter may bear wrong labels better or worse.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ from workshop.review_row import ReviewRow
 from workshop.similar import rater_agreement
 
 BEFORE, AFTER, HELD_OUT, CLEAN = 40, 400, 600, 1000
-CIRCLES = 100
 RATERS = 10
 LOOKS: Array = np.arange(20, HELD_OUT + 1, 20)
 
@@ -90,15 +89,15 @@ def _promoted(new: Array, old: Array) -> bool:
     return bool((evidence >= enough).any())
 
 
-def measure(file: Path) -> dict[str, float]:
+def measure(file: Path, count: int) -> dict[str, float]:
     """Means over the circles, and changes in points with the 95% interval of their mean."""
     records = [record for _, record in read_file(file).found if isinstance(record, dict)]
     texts, labels = (np.array([str(row[name]) for row in records]) for name in ("text", "label"))
-    circles = [circle(texts, labels, seed) for seed in range(CIRCLES)]
+    circles = [circle(texts, labels, seed) for seed in range(count)]
     found = {name: float(np.mean([one[name] for one in circles])) for name in circles[0]}
     for way in ("hostile", "left out"):
         change = 100 * np.array([one[f"{way} accuracy"] - one["clean accuracy"] for one in circles])
-        half = 1.96 * change.std(ddof=1) / np.sqrt(CIRCLES)
+        half = 1.96 * change.std(ddof=1) / np.sqrt(count)
         found[f"{way}: change, points"] = float(change.mean())
         found[f"{way}: half of its interval"] = float(half)
     return {name: round(value, 4) for name, value in found.items()}
@@ -108,9 +107,12 @@ def main() -> None:
     """Print one JSON object, and write it."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("files", type=Path, nargs="+")
+    options.add_argument("--circles", type=int, default=100)
     options.add_argument("--output", type=Path)
     asked = options.parse_args()
-    figures = {f"{file.parent.name}/{file.name}": measure(file) for file in asked.files}
+    figures = {
+        f"{file.parent.name}/{file.name}": measure(file, asked.circles) for file in asked.files
+    }
     print(json.dumps(figures, indent=1))
     if asked.output:
         asked.output.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
