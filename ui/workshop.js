@@ -9,7 +9,8 @@ const patchbayWorkshop = (() => {
 
   const panel = () => document.querySelector(".pb-workshop");
   const view = () => JSON.parse(panel()?.dataset.view ?? "{}");
-  const form = () => document.querySelector(".pb-review form");
+  const card = () => document.querySelector(".pb-review");
+  const form = () => card()?.querySelector("form");
   const typing = (element) => element?.closest("textarea, input:not([type=radio], [type=checkbox]), select");
 
   // Values of `data-set-NAME` change what is shown.
@@ -60,8 +61,8 @@ const patchbayWorkshop = (() => {
     const button = event.target.closest("button[data-do]");
     if (!button) return;
     if (event.detail) button.blur(); // pressed by pointer: Enter is for the row then
-    act({ do: button.dataset.do, id: button.dataset.id, job: button.dataset.job, task: button.dataset.task },
-      changed(button));
+    const { do: what, id, job, task, choice } = button.dataset;
+    act({ do: what, id, job, task, choice }, changed(button));
   });
 
   document.addEventListener("submit", (event) => {
@@ -73,20 +74,20 @@ const patchbayWorkshop = (() => {
   });
 
   document.addEventListener("keydown", (event) => {
-    if (!form() || event.ctrlKey || event.metaKey || event.altKey) {
+    if (!card() || event.ctrlKey || event.metaKey || event.altKey) {
       if (form() && event.key === "Enter" && (event.ctrlKey || event.metaKey)) form().requestSubmit();
       return;
     }
     const inside = typing(event.target);
     if (event.key === "Escape" && inside) return void inside.blur();
     if (inside || event.target.closest("button, summary, a") && event.key === "Enter") return;
-    if (/^[1-9]$/.test(event.key)) {
-      const choice = form().querySelectorAll("input[type=radio]")[Number(event.key) - 1];
-      if (choice) choice.checked = true;
-    } else if (event.key === "Enter") form().requestSubmit();
-    else if (event.key === "e" || event.key === "E") form().querySelector("textarea")?.focus();
-    else if (event.key === "x" || event.key === "X") form().querySelector("[data-do=decline]").click();
-    else if (event.key === "z" || event.key === "Z") form().querySelector("[data-do=undo]").click();
+    const key = event.key.toLowerCase();
+    const button = [...card().querySelectorAll("[data-key]")].find((one) => one.dataset.key.split(" ").includes(key));
+    const choice = /^[1-9]$/.test(key) && card().querySelectorAll("input[type=radio]")[Number(key) - 1];
+    if (button) button.click();
+    else if (choice) choice.checked = true;
+    else if (key === "enter") form()?.requestSubmit();
+    else if (key === "e") form()?.querySelector("textarea")?.focus();
     else return;
     event.preventDefault();
   });

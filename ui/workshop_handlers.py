@@ -19,6 +19,7 @@ from tasks.label_names import label_of, task_labels
 from tasks.rows import layout_of
 from tasks.spec import Both, TaskSpec, find_task
 from ui.words import phrase, say, show
+from ui.workshop_compare import KEYS, draw_compare
 from ui.workshop_jobs import draw_judge, draw_train
 from ui.workshop_refusal import draw_refusal
 from ui.workshop_review import draw_review
@@ -32,6 +33,7 @@ from workshop.adapters import (
     standing,
     task_name,
 )
+from workshop.blind_comparisons import BlindComparisons
 from workshop.collect import of_feedback
 from workshop.curves import read_curves
 from workshop.exchange import read_annotated
@@ -85,6 +87,9 @@ class WorkshopHandlers:
             "resume": self._start,
             "stop": self._stop,
             "judge": self._judge,
+            "compare": self._compare,
+            "choose": self._choose,
+            "unchoose": self._unchoose,
             "promote": self._promote,
             "try": self._try,
             "rollback": self._rollback,
@@ -120,8 +125,8 @@ class WorkshopHandlers:
             notice += draw_refusal(fault)
         tabs = "".join(
             f'<button type="button" role="tab" class="pb-tab" data-do="look" data-set-tab="{tab}" '
-            f'data-set-job="" aria-selected="{str(tab == view.tab).lower()}">{say(f"tab.{tab}")}'
-            "</button>"
+            f'data-set-job="" data-set-compare="" aria-selected="{str(tab == view.tab).lower()}">'
+            f"{say(f'tab.{tab}')}</button>"
             for tab in TABS
         )
         shown = escape(json.dumps(view.model_dump(), ensure_ascii=False))
@@ -153,6 +158,9 @@ class WorkshopHandlers:
         )
 
     def _judge_tab(self, view: View) -> str:
+        if view.compare:
+            comparisons = self._comparisons(view.compare)
+            return draw_compare(comparisons, self.agent.tasks[comparisons.found.job.task], view.row)
         trained, found = {one.job.adapter for one in self.jobs.of("train")}, by_task()
         candidates = [
             (name, task.name, now)
@@ -266,6 +274,29 @@ class WorkshopHandlers:
         found = plan_judging(self.jobs, chosen, name, in_place=self._in_place(task), by=by)
         self.jobs.start(found.folder.name)
         return view.but(job=found.folder.name, adapter=name), None
+
+    def _comparisons(self, job: str) -> BlindComparisons:
+        comparisons = BlindComparisons(self.jobs.get(job))
+        comparisons.require(find_task(self.agent.tasks, comparisons.found.job.task))
+        return comparisons
+
+    def _compare(self, view: View, data: Mapping[str, Any], by: str) -> Done:
+        comparisons = self._comparisons(str(data.get("job", "")))
+        row = comparisons.next(by)
+        line = str(row.line) if row else ""
+        return view.but(compare=comparisons.found.folder.name, row=line, named=""), None
+
+    def _choose(self, view: View, data: Mapping[str, Any], by: str) -> Done:
+        choice = next((one for one in KEYS if one == data.get("choice")), None)
+        if choice:
+            self._comparisons(str(data.get("job", ""))).choose(int(data["id"]), choice, by)
+        return self._compare(view, data, by)
+
+    def _unchoose(self, view: View, data: Mapping[str, Any], by: str) -> Done:
+        line = self._comparisons(str(data.get("job", ""))).undo(by)
+        if line is None:
+            return view, phrase("review.nothing")
+        return view.but(row=str(line)), phrase("review.undone")
 
     def _promote(self, view: View, data: Mapping[str, Any], by: str) -> Done:
         found = self.jobs.get(str(data.get("job", "")))

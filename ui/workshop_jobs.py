@@ -6,14 +6,13 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
-from pathlib import Path
-from typing import Any
 
 from agent.batch.commands import time_left
 from tasks.spec import TaskSpec
 from ui.bars import label_title
-from ui.words import attributes, say, show, words
-from ui.workshop_trials import draw_trials, draw_try
+from ui.words import attributes, say, show
+from ui.workshop_trials import draw_trials
+from ui.workshop_verdict import draw_verdict
 from ui.workshop_view import View
 from workshop.adapters import history, standing
 from workshop.curves import read_curves
@@ -21,11 +20,9 @@ from workshop.jobs import LIVE, JobFolder, State
 from workshop.selection import TRAINING, Selection
 from workshop.training import TrainingWish
 from workshop.trials import Trial
-from workshop.verdict import changed_rows, read_verdict
 
 LINES = re.compile(r"\blines? [\d, …]+")
 NUMBER = re.compile(r"\d+")
-CHANGED_SHOWN = 40
 EARLIER_SHOWN = 20
 
 
@@ -64,7 +61,7 @@ def draw_train(
 <label>{say("train.rate")}<input name="learning_rate" value="{wish.learning_rate:g}"></label>
 <p class="pb-acts"><button type="submit" class="pb-chip pb-first">{say("train.check")}</button>
 <span class="pb-soft">{_memory()}</span></p></form>
-{_jobs(jobs, view)}"""
+{_jobs(jobs, tasks, view)}"""
 
 
 def draw_judge(
@@ -96,7 +93,7 @@ def draw_judge(
 <p class="pb-acts"><button type="submit" class="pb-chip pb-first">{say("judge.run")}</button></p>
 </form>"""
     origin = _origin(view.adapter, training)
-    return f"{draw_trials(on_trial)}{body}{origin}{_jobs(jobs, view)}{_history(tasks)}"
+    return f"{draw_trials(on_trial)}{body}{origin}{_jobs(jobs, tasks, view)}{_history(tasks)}"
 
 
 def _origin(adapter: str, training: Sequence[JobFolder]) -> str:
@@ -132,7 +129,7 @@ def _memory() -> str:
     return say("train.memory", memory=f"{size / 1e9:.0f}")
 
 
-def _jobs(jobs: Sequence[JobFolder], view: View) -> str:
+def _jobs(jobs: Sequence[JobFolder], tasks: Mapping[str, TaskSpec], view: View) -> str:
     """The job that is looked at, and the earlier ones."""
     if not jobs:
         return ""
@@ -143,7 +140,7 @@ def _jobs(jobs: Sequence[JobFolder], view: View) -> str:
         f"{say(f'job.status.{one.state.status}')}, {escape(_time(one.job.at))}</span></li>"
         for one in jobs[:EARLIER_SHOWN]
     )
-    return f"""{_job(chosen)}<details class="pb-earlier-jobs">
+    return f"""{_job(chosen, tasks, view)}<details class="pb-earlier-jobs">
 <summary>{say("job.earlier")}</summary><ul>{items}</ul></details>"""
 
 
@@ -161,7 +158,7 @@ def _title(found: JobFolder) -> str:
     return f"{escape(job.adapter)} · {say('job.base')}"
 
 
-def _job(found: JobFolder) -> str:
+def _job(found: JobFolder, tasks: Mapping[str, TaskSpec], view: View) -> str:
     job, state = found.job, found.state
     live = "true" if state.status in LIVE else "false"
     problem = (
@@ -169,7 +166,8 @@ def _job(found: JobFolder) -> str:
         if state.problem
         else ""
     )
-    body = _training(found, state) if job.kind == "train" else _judging(found, state)
+    judged = job.kind == "judge"
+    body = draw_verdict(found, tasks.get(job.task), view) if judged else _training(found, state)
     log = f"<pre>{escape(found.log())}</pre>"
     shown = f'<details class="pb-log"><summary>{say("job.log")}</summary>{log}</details>'
     if job.kind == "train" and state.status == "ready":
@@ -248,69 +246,6 @@ def _reported(log: str) -> str:
     begin = next((n for n, line in enumerate(lines) if line.startswith("reviewed rows")), 0)
     end = next((n for n in range(begin + 1, len(lines)) if not lines[n].startswith(" ")), None)
     return "\n".join(lines[begin:end])
-
-
-def _judging(found: JobFolder, state: State) -> str:
-    verdict = read_verdict(found.folder)
-    if verdict is None:
-        bar = f'<progress max="{len(found.job.commands)}" value="{state.done}"></progress>'
-        return f'<div class="pb-progress">{bar}</div>'
-    answer = {"better": "judge.better", "not better": "judge.worse"}.get(
-        str(verdict.get("answer")), "judge.unknown"
-    )
-    more = max((verdict.get("more_rows") or {"": 0}).values())
-    wanted = f" · {say('judge.more', rows=more)}" if more else ""
-    checks = "".join(
-        f'<li class="{"pb-good" if check["passed"] else "pb-warn"}">{_check(check["name"])}: '
-        f"{escape(check['reason'])}</li>"
-        for check in verdict.get("checks", ())
-    )
-    acts = _promote(found, verdict) + draw_try(found, verdict)
-    return f"""<p class="pb-verdict"><b>{say(answer)}</b>{wanted}</p>
-<h4>{say("judge.checks")}</h4><ul>{checks}</ul>{_changed(found)}{acts}"""
-
-
-def _check(name: str) -> str:
-    """What a check of the gate looked at."""
-    if name.startswith("elsewhere"):  # N, TASK on FILE
-        return say("gate.elsewhere", rows=Path(name.rpartition(" on ")[2]).stem)
-    key = f"gate.{name.replace(' ', '_')}"
-    return say(key) if key in words() else escape(name)
-
-
-def _changed(found: JobFolder) -> str:
-    rows = changed_rows(found.folder)
-    if not rows:
-        return ""
-    heads = "".join(
-        f"<th>{say(f'judge.{key}')}</th>" for key in ("text", "right", "before", "after")
-    )
-    lines = "".join(
-        f'<tr class="{"pb-worse" if row.change < 0 else ""}">'
-        + "".join(
-            f'<td dir="auto">{escape(value)}</td>'
-            for value in (row.text, row.right, row.before, row.after)
-        )
-        + "</tr>"
-        for row in rows[:CHANGED_SHOWN]
-    )
-    return (
-        f"<h4>{say('judge.changed')} ({len(rows)})</h4>"
-        f'<div class="pb-scroll"><table><thead><tr>{heads}</tr></thead>'
-        f"<tbody>{lines}</tbody></table></div>"
-    )
-
-
-def _promote(found: JobFolder, verdict: Mapping[str, Any]) -> str:
-    name = escape(found.folder.name)
-    why = ""
-    if verdict.get("answer") != "better":
-        box = attributes(aria_label="judge.why", placeholder="judge.why")
-        why = f'<input name="why" maxlength="500" required {box}>'
-    return (
-        f'<form data-do="promote" data-job="{name}" autocomplete="off"><p class="pb-acts">{why}'
-        f'<button type="submit" class="pb-chip pb-first">{say("judge.promote")}</button></p></form>'
-    )
 
 
 def _history(tasks: Mapping[str, TaskSpec]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import get_args
 
-from tasks.spec import TaskSpec
+from tasks.spec import SlotValue, TaskSpec
 from ui.bars import label_title, percent
 from ui.words import attributes, say, show
 from ui.workshop_view import View
@@ -60,8 +60,6 @@ def _filters(
 
 def _row(row: ReviewRow, task: TaskSpec, said: Sequence[str]) -> str:
     facts = [say(f"review.why.{row.why}"), show(task.title)]
-    if row.slots:
-        facts.append(escape(", ".join(f"{name}: {_value(v)}" for name, v in row.slots.items())))
     if row.adapter:
         facts.append(say("review.by", adapter=row.adapter))
     notes = "".join(f'<p class="pb-warn" role="note">{escape(words)}</p>' for words in said)
@@ -75,15 +73,33 @@ def _row(row: ReviewRow, task: TaskSpec, said: Sequence[str]) -> str:
     allowed = "" if row.consent else f'<p class="pb-warn">{say("review.consent")}</p>'
     right = _labels(row, task) if task.kind == "choose" else _text(row)
     return f"""<section class="pb-review" data-row="{escape(row.id)}">
-<p class="pb-soft">{" · ".join(facts)}</p>{notes}
-<blockquote dir="auto" class="pb-review-text">{escape(row.text)}</blockquote>{answered}{allowed}
+{draw_text(facts, row.slots, row.text, notes)}{answered}{allowed}
 <form data-do="accept" data-id="{escape(row.id)}" autocomplete="off">{right}
 <p class="pb-acts"><button type="submit" class="pb-chip pb-first" {_off(row)}>{say("review.accept")}
 <kbd>Enter</kbd></button>
-<button type="button" class="pb-chip" data-do="decline" data-id="{escape(row.id)}">
+<button type="button" class="pb-chip" data-do="decline" data-id="{escape(row.id)}" data-key="x">
 {say("review.decline")} <kbd>X</kbd></button>
-<button type="button" class="pb-chip" data-do="undo">{say("review.undo")} <kbd>Z</kbd></button></p>
+<button type="button" class="pb-chip" data-do="undo" data-key="z">{say("review.undo")}
+<kbd>Z</kbd></button></p>
 <p class="pb-soft pb-keyline">{say("review.keys")}</p></form></section>"""
+
+
+def draw_text(
+    facts: Sequence[str], slots: Mapping[str, SlotValue], text: str, notes: str = ""
+) -> str:
+    """What a row was about.
+
+    Args:
+        facts: HTML of what is known of it.
+        notes: HTML of what is to be minded.
+    """
+    said = [*facts]
+    if slots:
+        said.append(escape(", ".join(f"{name}: {_value(v)}" for name, v in slots.items())))
+    return (
+        f'<p class="pb-soft">{" · ".join(said)}</p>{notes}'
+        f'<blockquote dir="auto" class="pb-review-text" tabindex="0">{escape(text)}</blockquote>'
+    )
 
 
 def _off(row: ReviewRow) -> str:

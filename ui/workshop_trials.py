@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
-from typing import Any
 
-from ui.words import attributes, say
+from ui.words import say
 from workshop.jobs import JobFolder
 from workshop.trials import Trial
 
@@ -14,13 +13,13 @@ SHARES = (10, 20, 50)  # percent of the conversations that are offered
 ANSWERS = {"better": "judge.better", "not better": "judge.worse"}
 
 
-def draw_try(found: JobFolder, verdict: Mapping[str, Any]) -> str:
-    """How a judged adapter is tried; what was found worse wants a reason."""
+def draw_try(found: JobFolder, why: str) -> str:
+    """How a judged adapter is tried.
+
+    Args:
+        why: HTML of what asks for a reason, where it wants one.
+    """
     options = "".join(f'<option value="{one / 100}">{one}%</option>' for one in SHARES)
-    why = ""
-    if verdict.get("answer") == "not better":
-        box = attributes(aria_label="judge.why", placeholder="judge.why")
-        why = f'<input name="why" maxlength="500" required {box}>'
     return (
         f'<form data-do="try" data-job="{escape(found.folder.name)}" autocomplete="off">'
         f'<p class="pb-acts">{why}<button type="submit" class="pb-chip">{say("judge.try")}</button>'

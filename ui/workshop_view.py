@@ -18,10 +18,12 @@ class View(BaseModel):
     Attributes:
         why: rows that are here for that reason alone.
         task: of the rows; "" is all of them, where there are several.
-        row: id of the row that is reviewed; "" is the next.
+        row: id of the row that is reviewed, "" is the next; line of the one that is compared.
         search: words of the rows that are listed.
         job: id of the job that is looked at; "" is the latest.
         adapter: that is to be judged.
+        compare: id of the job whose answers are compared blind.
+        named: id of the job whose answers are shown by name, though some could be compared.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -33,6 +35,8 @@ class View(BaseModel):
     search: str = ""
     job: str = ""
     adapter: str = ""
+    compare: str = ""
+    named: str = ""
 
     def but(self, **changes: str) -> View:
         """The view with other values."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import getpass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -13,6 +13,8 @@ from core.terminal import aside
 from tasks.spec import find_task, load_tasks
 from workshop import promoting
 from workshop.adapters import for_any_task, in_place, rollback, task_name
+from workshop.blind_comparisons import BlindComparisons, BlindRow, Choice
+from workshop.human_preference import LEAST
 from workshop.jobs import JobFolder, Jobs
 from workshop.judging import plan_judging
 from workshop.rows import ReviewStore
@@ -24,6 +26,9 @@ from workshop.verdict import read_verdict
 app = typer.Typer()
 Id = Annotated[str, typer.Argument(help="id of a job; `jobs` lists them")]
 Task = Annotated[str, typer.Argument(help="name of the task")]
+SAID: dict[str, Choice | Literal["undo", "quit"]] = {
+    "1": "first", "2": "second", "0": "tie", "t": "tie", "z": "undo", "q": "quit",
+}  # fmt: skip
 
 
 @app.command()
@@ -83,6 +88,29 @@ def stop(job: Id) -> None:
 
 
 @app.command()
+def compare(
+    job: Id, by: Annotated[str, typer.Option(help="who compares; by default who is here")] = ""
+) -> None:
+    """Compare the answers of a judging blind, a row at a time, and say what people found."""
+    found, who = Jobs().get(job), by or getpass.getuser()
+    comparisons = BlindComparisons(found)
+    comparisons.require(find_task(load_tasks(), found.job.task))
+    row = comparisons.next(who)
+    while row:
+        print(_shown(row, comparisons.left))
+        said = _asked()
+        if said == "quit":
+            break
+        if said == "undo":
+            line = comparisons.undo(who)
+            row = row if line is None else comparisons.row(line)
+        else:
+            comparisons.choose(row.line, said, who)
+            row = comparisons.next(who)
+    print(_found(comparisons))
+
+
+@app.command()
 def promote(
     job: Id,
     why: Annotated[str, typer.Option(help="the reason, where it was not found better")] = "",
@@ -116,6 +144,34 @@ def undo_promotion(task: Task) -> None:
     """Take a task's trial or last promotion back; a running chat follows at once."""
     undone = rollback(find_task(load_tasks(), task).name, getpass.getuser())
     aside(f"{undone} is no longer in use.")
+
+
+def _shown(row: BlindRow, left: int) -> str:
+    slots = ", ".join(f"{name}: {value}" for name, value in row.slots.items())
+    about = f"{left:,} to compare" + f" · {slots}" * bool(slots)
+    return f"\n{about}\n{row.text}\n\n[1] {row.first}\n\n[2] {row.second}\n"
+
+
+def _asked() -> Choice | Literal["undo", "quit"]:
+    """What the person says; the end of the input is an end."""
+    while True:
+        try:
+            said = input("Better: 1, 2, or 0 for a tie; z takes back, q ends: ").strip().lower()
+        except EOFError:
+            print()
+            return "quit"
+        if said in SAID:
+            return SAID[said]
+
+
+def _found(comparisons: BlindComparisons) -> str:
+    compared, left = len(comparisons.winners), comparisons.left
+    if not comparisons.rows:
+        return "No answers differ: there is nothing to compare."
+    preference = comparisons.preference
+    if preference is None:
+        return f"{compared:,} rows compared, {left:,} left; what is found is said from {LEAST} on."
+    return f"{preference}\nby {', '.join(comparisons.people)}; {left:,} rows left"
 
 
 def _in_place(task: str) -> str:

@@ -1,4 +1,8 @@
-"""Put a judged adapter to use, by `evaluation promote`."""
+"""Put a judged adapter to use, by `evaluation promote`.
+
+The gate decides. Where people have compared the answers blind, the promotion's record keeps what
+they found; where they prefer the old answers, it wants a reason, whatever the gate says.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import subprocess
 from adapter_store.promotions import MOST_SHARE
 from core import paths
 from core.errors import PatchbayError
+from workshop.blind_comparisons import BlindComparisons
 from workshop.jobs import JobFolder, python_module
 from workshop.judging import data_sets, gate_arguments
 from workshop.refusal import Refusal
@@ -19,14 +24,14 @@ def promote(found: JobFolder, by: str, why: str = "", share: float = 0) -> str:
 
     Args:
         by: who says so.
-        why: the reason, where the gate did not find it better.
+        why: the reason, where the gate did not find it better, or people prefer the old answers.
         share: of the conversations, as a trial; 0 is all of them.
 
     Returns:
         what the command said.
 
     Raises:
-        Refusal: the job is not finished.
+        Refusal: the job is not finished, or people prefer the old answers and `why` is empty.
         PatchbayError: the command refused, with its reason.
     """
     if found.state.status != "finished" or found.job.kind != "judge":
@@ -34,6 +39,16 @@ def promote(found: JobFolder, by: str, why: str = "", share: float = 0) -> str:
     arguments = gate_arguments(found.folder, data_sets(found.folder))
     given = ["--by", by, *(["--force", why] if why.strip() else [])]
     given += ["--share", str(share)] if share else []
+    comparisons = BlindComparisons(found)
+    if people := comparisons.preference:
+        if people.prefers_old and not why.strip():
+            raise Refusal(
+                "people",
+                "People who compared blind prefer the old answers: the new ones were chosen on "
+                "{new} of {choices} rows. To put it to use all the same, say why.",
+                new=people.new, choices=people.new + people.old,
+            )  # fmt: skip
+        given += ["--why", f"compared blind by {', '.join(comparisons.people)}: {people}"]
     done = subprocess.run(
         python_module(["evaluation", "promote", *arguments, *given]),
         cwd=paths.REPOSITORY, capture_output=True, text=True, timeout=SECONDS, check=False,

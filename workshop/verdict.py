@@ -15,9 +15,17 @@ ROWS = "rows.jsonl"  # of a run of `evaluation`
 
 @dataclass(frozen=True)
 class ChangedRow:
-    """A row with another answer than before; `change` is its figure after less before."""
+    """A row with another answer than before.
 
+    Attributes:
+        line: of the judged file.
+        slots: what the prompt was filled with, like languages.
+        change: its figure after less before.
+    """
+
+    line: int
     text: str
+    slots: dict[str, str]
     right: str
     before: str
     after: str
@@ -39,8 +47,11 @@ def changed_rows(folder: Path) -> list[ChangedRow]:
         if new.get("answer") != old.get("answer"):
             change = _figure(new) - _figure(old)
             found.append(
-                ChangedRow(new["text"], new["reference"], old["answer"], new["answer"], change)
-            )
+                ChangedRow(
+                    line, new["text"], new.get("slots", {}), new["reference"], old["answer"],
+                    new["answer"], change,
+                )
+            )  # fmt: skip
     return sorted(found, key=lambda row: row.change)
 
 
