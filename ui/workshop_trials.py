@@ -10,7 +10,10 @@ from workshop.jobs import JobFolder
 from workshop.trials import Trial
 
 SHARES = (10, 20, 50)  # percent of the conversations that are offered
-ANSWERS = {"better": "judge.better", "not better": "judge.worse"}
+ANSWERS = {  # of the sequential test -> key of its words
+    "better": "judge.better",
+    "not better": "judge.worse",
+}
 
 
 def draw_try(found: JobFolder, why: str) -> str:
@@ -46,7 +49,7 @@ def _trial(trial: Trial) -> str:
         new=new.liked, news=new.rated, in_place=old.adapter, old=old.liked, olds=old.rated,
     )  # fmt: skip
     answer = say(ANSWERS.get(evidence.answer, "judge.unknown"))
-    more = f" · {say('trial.more', ratings=evidence.more_rows)}" if evidence.more_rows else ""
+    more = f" · {say('trial.more', ratings=trial.more_ratings)}" if trial.more_ratings else ""
     end = (
         f'<button type="button" class="pb-chip" data-do="rollback" '
         f'data-task="{escape(event.task)}" data-id="{escape(event.fingerprint)}">'

@@ -9,7 +9,7 @@ from typing import Any
 
 from tasks.spec import TaskSpec
 from ui.words import attributes, say, words
-from ui.workshop_trials import draw_try
+from ui.workshop_trials import ANSWERS, draw_try
 from ui.workshop_view import View
 from workshop.blind_comparisons import BlindComparisons
 from workshop.human_preference import LEAST, HumanPreference
@@ -17,7 +17,6 @@ from workshop.jobs import JobFolder
 from workshop.verdict import changed_rows, read_verdict
 
 CHANGED_SHOWN = 40
-ANSWERS = {"better": "judge.better", "not better": "judge.worse"}
 
 
 def draw_verdict(found: JobFolder, task: TaskSpec | None, view: View) -> str:

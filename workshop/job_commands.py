@@ -135,7 +135,7 @@ def trials() -> None:
     for one in all_trials(Feedback()):
         event, evidence = one.event, one.evidence
         said = ", ".join(f"{s.adapter} liked {s.liked} of {s.rated}" for s in (one.new, one.old))
-        more = f", about {evidence.more_rows} more ratings of each" if evidence.more_rows else ""
+        more = f", about {one.more_ratings} more ratings of each" if one.more_ratings else ""
         print(f"{event.task}  {event.share:.0%}  {said}: {evidence.answer}{more}")
 
 

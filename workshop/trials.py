@@ -16,6 +16,7 @@ from core import sequential
 from core.sequential import Evidence
 
 ALPHA = 0.05  # of the trial, over all looks, as the gate's
+LEAST = 10  # ratings of each from which it is said how many more decide
 LEAST_GAIN = 0.05  # of the share of likes: less is not worth waiting for
 
 
@@ -36,6 +37,12 @@ class Trial:
     new: Side
     old: Side
     evidence: Evidence
+
+    @property
+    def more_ratings(self) -> int:
+        """About how many more of each decide; 0 where it is decided, or cannot be foreseen yet."""
+        known = self.evidence.rows >= LEAST and self.evidence.more_rows < sequential.MOST_ROWS
+        return self.evidence.more_rows if known else 0
 
 
 def trials(feedback: Feedback) -> list[Trial]:

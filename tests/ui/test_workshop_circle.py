@@ -128,7 +128,7 @@ def test_a_wrong_answer_becomes_a_better_model(
 
     page.get_by_role("button", name="Try it").click()
     expect(page.locator(".pb-note")).to_contain_text("10% of the conversations for shelf")
-    expect(page.locator(".pb-trial")).to_contain_text("liked 0 times of 0 rated, base 0 of 0")
+    expect(page.locator(".pb-trial")).to_contain_text("liked 0 times of 0 rated, generation 0 of 0")
     page.get_by_role("button", name="End the trial").click()
     expect(page.locator(".pb-note")).to_contain_text("shelf-own-1 is no longer in use")
 

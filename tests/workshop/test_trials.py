@@ -45,7 +45,7 @@ def test_ratings_since_it_began_are_counted_of_both(trial: PromotionEvent) -> No
     assert found.evidence.answer == "not enough evidence"
     result = CliRunner().invoke(app, ["trials"])
     assert result.stdout.startswith(
-        "sentiment  20%  new liked 0 of 1, old liked 1 of 2: not enough evidence, about "
+        "sentiment  20%  new liked 0 of 1, old liked 1 of 2: not enough evidence\n"
     )
     earlier = [rating(n, "new", liked=True, at="2000") for n in range(100)]
     assert trials.trial_of(trial, earlier).new.rated == 0
@@ -62,6 +62,18 @@ def answer(trial: PromotionEvent, new: float, old: float, pairs: int, seed: int)
         for by, chance in (("new", new), ("old", old))
     ]
     return trials.trial_of(trial, ratings).evidence.answer
+
+
+def test_how_many_more_would_tell_is_said_once_it_can_be_foreseen(trial: PromotionEvent) -> None:
+    ratings = [
+        rating(n, by, liked)
+        for n in range(20)
+        for by, liked in (("new", n % 4 > 0), ("old", n % 4 == 1))
+    ]
+    assert trials.trial_of(trial, ratings[:8]).more_ratings == 0
+    found = trials.trial_of(trial, ratings[:24])
+    assert found.evidence.answer == "not enough evidence"
+    assert 1 < found.more_ratings < 100
 
 
 def test_the_ratings_decide(trial: PromotionEvent) -> None:
