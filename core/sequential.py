@@ -91,13 +91,13 @@ def judge(
     if answer == "not enough evidence":
         wanted = min(_rows_wanted(values, bound, enough), _rows_wanted(-values, -least, enough))
     return Evidence(
-        answer,
-        float(values.mean()) if values.size else 0.0,
-        _lower_bound(values, enough),
-        -_lower_bound(-values, enough),
-        len(values),
-        alpha,
-        wanted,
+        answer=answer,
+        mean=float(values.mean()) if values.size else 0.0,
+        low=_lower_bound(values, enough),
+        high=-_lower_bound(-values, enough),
+        rows=len(values),
+        alpha=alpha,
+        more_rows=wanted,
     )
 
 

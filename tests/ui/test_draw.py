@@ -190,7 +190,9 @@ def test_words_that_weigh_nothing_are_not_highlighted() -> None:
 
 
 def test_both_languages_fill_the_same_braces() -> None:
-    for key, both in words().items():
+    # A refusal's English stands where it is raised: see test_workshop_refusal.
+    both_here = {key: both for key, both in words().items() if not key.startswith("refused.")}
+    for key, both in both_here.items():
         assert set(re.findall(r"{(\w+)}", both.en)) == set(re.findall(r"{(\w+)}", both.zh)), key
 
 
