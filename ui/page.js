@@ -228,6 +228,12 @@ window.patchbay = (() => {
 
   const turnOf = (id) => versions.find(current, id);
 
+  // What is drawn can be a moment ahead of what is known of it here.
+  async function turnWithBlocks({ dataset: { turn, step } }) {
+    if (!turnOf(turn)?.steps[step]?.blocks) await rested();
+    return turnOf(turn)?.steps[step]?.blocks ? turnOf(turn) : null;
+  }
+
   // The last request and its answer are taken back: to the version before, or into the composer.
   async function undo() {
     const last = path().at(-1);
@@ -311,9 +317,9 @@ window.patchbay = (() => {
       raise("pick", { tasks: button.dataset.tasks, slots: patchbayInto.slots(button), ...patchbayConsent.said() }),
     undo,
     copy: (button) => turnOf(button.dataset.turn) && patchbayCopy.copy(turnOf(button.dataset.turn), button),
-    beside: (button) => beside(button, turnOf(button.dataset.turn)),
+    beside: async (button) => beside(button, await turnWithBlocks(button)),
     besides,
-    download: (button) => download(button, turnOf(button.dataset.turn)),
+    download: async (button) => download(button, await turnWithBlocks(button)),
     ...patchbayBetter.acts,
     ...patchbayConsent.acts,
     version: turnOver,
