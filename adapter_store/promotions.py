@@ -60,11 +60,15 @@ class Promotions:
         Raises:
             InputError: the file is damaged.
         """
-        return _standing(self.history(), task)[0]
+        return self.standing(task)[0]
 
     def trial(self, task: str) -> PromotionEvent | None:
         """The task's trial that stands: no later promotion or rollback. Raises as `current`."""
-        return _standing(self.history(), task)[1]
+        return self.standing(task)[1]
+
+    def standing(self, task: str) -> tuple[list[PromotionEvent], PromotionEvent | None]:
+        """Both of these, as they were at one moment. Raises as `current`."""
+        return _standing(self.history(), task)
 
     def history(self) -> Sequence[PromotionEvent]:
         """Everything that was done, oldest first. Raises as `current`."""

@@ -38,17 +38,13 @@ def choose_adapter(
     Raises:
         InputError: the promotions file is damaged.
     """
-    available, promotions = set(adapters.names()), Promotions()
-    trial = promotions.trial(task.name)
-    tried = (
-        [trial]
-        if trial and conversation and (allowed is None or trial.adapter in allowed)
-        and trial.tries(conversation)
-        else []
-    )  # fmt: skip
+    available = set(adapters.names())
+    standing, trial = Promotions().standing(task.name)
+    if trial and conversation and (allowed is None or trial.adapter in allowed):
+        standing = [*([trial] if trial.tries(conversation) else []), *standing]
     promoted = [
         entry.adapter
-        for entry in [*tried, *promotions.current(task.name)]
+        for entry in standing
         if entry.adapter in available and adapters.fingerprint(entry.adapter) == entry.fingerprint
     ]
     filled = task.filled(slots)
