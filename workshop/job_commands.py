@@ -37,13 +37,14 @@ def train(
     name: Annotated[str, typer.Option(help="of the new adapter; by default the task's")] = "",
     from_nothing: Annotated[bool, typer.Option(help="go on from no adapter")] = False,
     go_on_from: Annotated[str, typer.Option(help="by default the one in place")] = "",
-    epochs: Annotated[float, typer.Option(min=1, max=50)] = TrainingWish().epochs,
-    learning_rate: Annotated[float, typer.Option(min=1e-6)] = TrainingWish().learning_rate,
+    epochs: Annotated[float, typer.Option()] = TrainingWish().epochs,
+    learning_rate: Annotated[float, typer.Option()] = TrainingWish().learning_rate,
 ) -> None:
     """Check the reviewed rows of a task and the training of them; `start ID` trains."""
     spec = find_task(load_tasks(), task)
     start = "" if from_nothing else go_on_from or _in_place(spec.name)
-    wish = TrainingWish(name=name, start=start, epochs=epochs, learning_rate=learning_rate)
+    numbers = {"epochs": epochs, "learning_rate": learning_rate}
+    wish = TrainingWish.read({"name": name, "start": start, **numbers})
     _begin(plan_training(Jobs(), select(ReviewStore(), spec), wish, getpass.getuser()))
 
 

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 from polling import eventually
+from typer.testing import CliRunner
 
 from core.errors import InputError, UnknownName
+from workshop.__main__ import app
 from workshop.jobs import Command, Job, JobFolder, Jobs, now
 
 # A command of its own: writes what it is given, and takes its time.
@@ -172,3 +174,12 @@ def test_a_damaged_folder_says_what_to_do(jobs: Jobs, tmp_path: Path) -> None:
     (found.folder / "job.json").write_text("{")
     with pytest.raises(InputError, match=r"is damaged .* Delete the folder"):
         _ = found.job
+
+
+@pytest.mark.parametrize("number", ["--epochs=51", "--learning-rate=1", "--learning-rate=0"])
+def test_a_number_that_does_not_fit_is_named(home: Path, number: str) -> None:
+    found = CliRunner().invoke(app, ["train", "sentiment", number])
+    assert isinstance(found.exception, InputError)
+    value = float(number.partition("=")[2])
+    assert str(value) in str(found.exception)
+    assert "should be" in str(found.exception)
