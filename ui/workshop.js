@@ -80,7 +80,8 @@ const patchbayWorkshop = (() => {
     }
     const inside = typing(event.target);
     if (event.key === "Escape" && inside) return void inside.blur();
-    if (inside || event.target.closest("button, summary, a") && event.key === "Enter") return;
+    if (inside || event.repeat) return; // a key that is held decides one row
+    if (event.target.closest("button, summary, a") && event.key === "Enter") return;
     const key = event.key.toLowerCase();
     const button = [...card().querySelectorAll("[data-key]")].find((one) => one.dataset.key.split(" ").includes(key));
     const choice = /^[1-9]$/.test(key) && card().querySelectorAll("input[type=radio]")[Number(key) - 1];

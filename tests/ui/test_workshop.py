@@ -73,6 +73,18 @@ def test_rows_are_reviewed_by_keyboard(visit: Visit, site: Any, store: ReviewSto
     ]
 
 
+def test_a_key_that_is_held_decides_one_row(visit: Visit, site: Any, store: ReviewStore) -> None:
+    store.add(review_row(f"r{n}", f"Row {n}") for n in range(3))
+    page = workshop(visit(site), site)
+    page.keyboard.down("Enter")
+    expect(page.locator(".pb-review-text")).to_have_text("Row 1")
+    page.keyboard.down("Enter")  # the key has not been let go: it repeats
+    page.keyboard.up("Enter")
+    page.keyboard.press("x")
+    expect(page.locator(".pb-review-text")).to_have_text("Row 2")
+    assert (len(store.done()), store.get("r1").status) == (1, "declined")
+
+
 def test_a_text_is_edited_and_several_rows_are_decided_at_once(
     visit: Visit, site: Any, store: ReviewStore
 ) -> None:
