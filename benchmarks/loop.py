@@ -81,7 +81,9 @@ def main(
     pairs = [(row[text], names.get(row[label], row[label])) for row in known]
     if names:
         pairs = [(t, name) for t, name in pairs if name in names.values()]
-    spec, found = find_task(load_tasks(), task), _kept(output)
+    asked = {"file": f"{file.parent.name}/{file.name}", "groups": group or [], "task": task,
+             "start": start, "held out": held_out}  # fmt: skip
+    spec, found = find_task(load_tasks(), task), _kept(output, asked)
     done = {(one["order"], one["rows"], one["seed"]) for one in found}
     for seed in range(seeds):
         drawn = random.Random(seed).sample(pairs, held_out + POOL)
@@ -94,7 +96,7 @@ def main(
             found.append({"order": order.value, "rows": count, "seed": seed, **circle})
             aside(json.dumps(found[-1]))
             if output:
-                kept = {"curve": _curve(found), "circles": found}
+                kept = {"asked": asked, "curve": _curve(found), "circles": found}
                 output.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(_curve(found), indent=1))
 
@@ -184,10 +186,13 @@ def _done(found: JobFolder) -> JobFolder:
     return found
 
 
-def _kept(output: Path | None) -> list[dict[str, Any]]:
+def _kept(output: Path | None, asked: dict[str, Any]) -> list[dict[str, Any]]:
     if output is None or not output.exists():
         return []
-    circles: list[dict[str, Any]] = json.loads(output.read_text(encoding="utf-8"))["circles"]
+    kept: dict[str, Any] = json.loads(output.read_text(encoding="utf-8"))
+    if kept["asked"] != asked:
+        raise typer.BadParameter(f"{output} is of {kept['asked']}. Choose another --output.")
+    circles: list[dict[str, Any]] = kept["circles"]
     return circles
 
 
