@@ -7,8 +7,9 @@ Ten raters review rows, one of them gives every row a wrong label: a tenth of th
 and of those held out. In place is what was trained on `BEFORE` clean rows; the candidate is trained
 on `AFTER` reviewed rows, and promoted where the gate, looking at every 20 of `HELD_OUT` reviewed
 rows, says better. What is then in use is counted on clean rows: with nobody hostile, with the
-hostile rater, and with raters left out as a whole whom the workshop calls odd
-(`workshop.similar.rater_agreement`).
+hostile rater, with raters left out as a whole whom the workshop calls odd
+(`workshop.similar.rater_agreement`), and with their texts reviewed again by somebody who is right,
+which costs as many reviews once more.
 
 TF-IDF with logistic regression, the evaluation's baseline, is the learner, so that a circle takes
 seconds. A LoRA adapter may bear wrong labels better or worse.
@@ -51,11 +52,13 @@ def circle(texts: Array, labels: Array, seed: int) -> dict[str, float]:
     looked_at = np.concatenate([after, held])
     odd = odd_raters(texts[looked_at], rated[looked_at], raters[looked_at])
     kept = [rows[~np.isin(raters[rows], odd)] for rows in (after, held)]
+    again = np.where(np.isin(raters, odd), labels, rated)
     found = {"found": float(0 in odd), "wrongly left out": float(len([n for n in odd if n]))}
     ways: list[tuple[str, Array, Array, Array]] = [
         ("clean", labels, after, held),
         ("hostile", rated, after, held),
         ("left out", rated, kept[0], kept[1]),
+        ("reviewed again", again, after, held),
     ]
     for way, given, train, judged in ways:
         new = classifier().fit(texts[train], given[train])
@@ -95,7 +98,7 @@ def measure(file: Path, count: int) -> dict[str, float]:
     texts, labels = (np.array([str(row[name]) for row in records]) for name in ("text", "label"))
     circles = [circle(texts, labels, seed) for seed in range(count)]
     found = {name: float(np.mean([one[name] for one in circles])) for name in circles[0]}
-    for way in ("hostile", "left out"):
+    for way in ("hostile", "left out", "reviewed again"):
         change = 100 * np.array([one[f"{way} accuracy"] - one["clean accuracy"] for one in circles])
         half = 1.96 * change.std(ddof=1) / np.sqrt(count)
         found[f"{way}: change, points"] = float(change.mean())

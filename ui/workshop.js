@@ -61,8 +61,8 @@ const patchbayWorkshop = (() => {
     const button = event.target.closest("button[data-do]");
     if (!button) return;
     if (event.detail) button.blur(); // pressed by pointer: Enter is for the row then
-    const { do: what, id, job, task, choice } = button.dataset;
-    act({ do: what, id, job, task, choice }, changed(button));
+    const { do: what, id, job, task, choice, rater } = button.dataset;
+    act({ do: what, id, job, task, choice, rater }, changed(button));
   });
 
   document.addEventListener("submit", (event) => {
@@ -100,6 +100,7 @@ const patchbayWorkshop = (() => {
 
   // An answer's route leads here by the name of its adapter.
   function begin() {
+    patchbayLooks.speak();
     document.documentElement.dataset.ready = "true";
     const adapter = decodeURIComponent(location.hash.slice(1));
     if (adapter) act({ do: "look" }, { ...view(), tab: "judge", adapter });

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping, Set
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -82,6 +82,9 @@ class WorkshopHandlers:
             "undo": self._undo,
             "several": self._several,
             "collect": self._collect,
+            "leave_out": self._leave_out,
+            "take_in": self._leave_out,
+            "again": self._review_again,
             "check": self._check,
             "start": self._start,
             "resume": self._start,
@@ -222,14 +225,24 @@ class WorkshopHandlers:
 
     def _collect(self, view: View, data: Mapping[str, Any], by: str) -> Done:
         rows = of_feedback(self.feedback, self.agent.tasks).rows
-        return view, self._added(self.store.add(rows), {row.task for row in rows})
+        count = self.store.add(rows)
+        return view, self._added(count, {row.task for row in rows if count} | {view.task})
 
-    def _added(self, count: int, tasks: Collection[str]) -> Both:
-        """Mark and order the rows of tasks that new ones came to."""
-        for task in tasks if count else ():
+    def _added(self, count: int, tasks: Set[str]) -> Both:
+        """Mark and order the rows of tasks that new ones came to, or that are looked at."""
+        for task in tasks & self.agent.tasks.keys():
             look_over(self.store, self.agent.tasks[task])
             put_in_order(self.store, task)
         return phrase("review.collected", count=count)
+
+    def _leave_out(self, view: View, data: Mapping[str, Any], by: str) -> Done:
+        self.store.leave_out(str(data.get("rater", "")), data.get("do") == "leave_out")
+        return view.but(row=""), None
+
+    def _review_again(self, view: View, data: Mapping[str, Any], by: str) -> Done:
+        rater = str(data.get("rater", ""))
+        count = self.store.review_again(rater, by)
+        return view.but(row=""), phrase("raters.waiting", count=count, rater=rater)
 
     def take_file(self, file: str | None, agreed: bool, shown: str) -> list[Any]:
         """Put the texts of a file into the queue of the task that is shown."""

@@ -9,6 +9,7 @@ from typing import get_args
 from tasks.spec import SlotValue, TaskSpec
 from ui.bars import label_title, percent
 from ui.words import attributes, say, show
+from ui.workshop_marks import draw_marks, draw_raters, draw_short_marks
 from ui.workshop_view import View
 from workshop.review_row import ReviewRow, Status, Why
 from workshop.rows import Mark, ReviewStore
@@ -27,14 +28,14 @@ def draw_review(store: ReviewStore, tasks: Mapping[str, TaskSpec], view: View) -
     marks = store.marks([row.id for row in rows])
     body = f'<p class="pb-note">{say("review.none")}</p>'
     if chosen:
-        said = list(marks.get(chosen.id, {}).values())
+        said = draw_marks(marks.get(chosen.id, {}), store, tasks[chosen.task])
         body = _row(chosen, tasks[chosen.task], said)
     if rows or view.search or view.why:
-        body += _list(rows, chosen, marks, view)
+        body += _list(rows, chosen, marks, tasks, view)
     return (
         f"{_filters(counts, tasks, view)}{body}"
         f'<p class="pb-acts"><button type="button" class="pb-chip" data-do="collect">'
-        f"{say('review.collect')}</button></p>"
+        f"{say('review.collect')}</button></p>{draw_raters(store, task)}"
     )
 
 
@@ -62,7 +63,7 @@ def _row(row: ReviewRow, task: TaskSpec, said: Sequence[str]) -> str:
     facts = [say(f"review.why.{row.why}"), show(task.title)]
     if row.adapter:
         facts.append(say("review.by", adapter=row.adapter))
-    notes = "".join(f'<p class="pb-warn" role="note">{escape(words)}</p>' for words in said)
+    notes = "".join(f'<p class="pb-warn" role="note">{note}</p>' for note in said)
     answered = ""
     if row.answer:
         name = show(label_title(row.answer, task)) if task.kind == "choose" else escape(row.answer)
@@ -137,6 +138,7 @@ def _list(
     rows: Sequence[ReviewRow],
     chosen: ReviewRow | None,
     marks: Mapping[str, Mapping[Mark, str]],
+    tasks: Mapping[str, TaskSpec],
     view: View,
 ) -> str:
     items = "".join(
@@ -145,8 +147,8 @@ def _list(
         f'<td><button type="button" class="pb-plain" data-do="look" data-set-row="{escape(row.id)}"'
         f'{" aria-current=true" if row is chosen else ""} dir="auto">{escape(_short(row.text))}'
         f"</button></td><td>{say(f'review.why.{row.why}')}"
-        f"{' !' if row.id in marks else ''}</td>"
-        f'<td dir="auto">{escape(_short(row.suggested or row.answer))}</td></tr>'
+        f"{draw_short_marks(marks.get(row.id, {}))}</td>"
+        f'<td dir="auto">{_answer(row, tasks[row.task])}</td></tr>'
         for row in rows
     )
     box = attributes(aria_label="review.search", placeholder="review.search")
@@ -166,6 +168,11 @@ def _list(
 <button type="submit" class="pb-chip" name="act" value="decline">{say("review.declineall")}
 </button></p>
 <div class="pb-scroll"><table><tbody>{items}</tbody></table></div></form></details>"""
+
+
+def _answer(row: ReviewRow, task: TaskSpec) -> str:
+    said = row.suggested or row.answer
+    return show(label_title(said, task)) if task.kind == "choose" else escape(_short(said))
 
 
 def _short(text: str) -> str:

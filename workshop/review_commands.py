@@ -177,7 +177,7 @@ def check(
     print(f"{found.suspects:,} have a label that looks wrong")
     print(f"{found.in_evaluation:,} stand in an evaluation set")
     for one in found.raters:
-        odd = ": odd, see `leave-out`" if one.odd else ""
+        odd = ": odd, see `leave-out` and `review-again`" if one.odd else ""
         print(f"rater {one.rater}: {one.against} of {one.rows} against the rest{odd}")
     print(f"{put_in_order(store, spec.name):,} pending rows are in order")
 
@@ -190,6 +190,15 @@ def leave_out(
     """Leave all rows of a rater out of review and training."""
     ReviewStore().leave_out(rater, not back)
     print(f"{rater}: {'taken in again' if back else 'left out'}")
+
+
+@app.command("review-again")
+def review_again(
+    rater: Annotated[str, typer.Argument(help="as `list --json` has it")], by: By = None
+) -> None:
+    """Have all rows of a rater reviewed anew, without what the rater said of them."""
+    count = ReviewStore().review_again(rater, by or getpass.getuser())
+    print(f"{rater}: {count:,} rows to review again")
 
 
 @app.command()

@@ -143,10 +143,11 @@ class ReviewStore:
             return [_row(one) for one in found]
 
     def counts(self) -> dict[str, dict[Status, int]]:
-        """Task -> status -> rows, a status that none has included."""
+        """Task -> status -> rows, a status that none has included; without raters left out."""
         sql = (
             "SELECT rows.task, coalesce(decided.status, 'pending'), count(*) FROM rows "
-            f"{_DECIDED} GROUP BY 1, 2 ORDER BY 1"
+            f"{_DECIDED} WHERE rows.rater NOT IN (SELECT rater FROM left_out) "
+            "GROUP BY 1, 2 ORDER BY 1"
         )
         counts: dict[str, dict[Status, int]] = {}
         with reading(self.file) as db:
@@ -199,7 +200,7 @@ class ReviewStore:
         with writing(self.file) as db:
             last = db.execute(
                 "SELECT number, id FROM decisions WHERE by = ? AND NOT undone "
-                "ORDER BY number DESC LIMIT 1",
+                "AND status <> 'pending' ORDER BY number DESC LIMIT 1",
                 (by,),
             ).fetchone()
             if last is None:
@@ -245,6 +246,34 @@ class ReviewStore:
         """The raters who are left out, sorted."""
         with reading(self.file) as db:
             return [rater for (rater,) in db.execute("SELECT rater FROM left_out ORDER BY 1")]
+
+    def odd_raters(self, task: str | None = None) -> dict[str, str]:
+        """Those who are marked so and not left out: rater -> what the mark says."""
+        sql = (
+            "SELECT DISTINCT rows.rater, marks.said FROM marks JOIN rows ON rows.id = marks.id "
+            "WHERE marks.mark = 'rater' AND rows.rater NOT IN (SELECT rater FROM left_out) "
+            "AND (?1 IS NULL OR rows.task = ?1) ORDER BY 1"
+        )
+        with reading(self.file) as db:
+            return {str(rater): str(said) for rater, said in db.execute(sql, (task,))}
+
+    def review_again(self, rater: str, by: str) -> int:
+        """Have a rater's rows reviewed anew, without what the rater said of them.
+
+        What was decided of them waits to be decided again, and what was answered is suggested. The
+        rater is taken in again.
+
+        Returns:
+            how many rows there are.
+        """
+        with writing(self.file) as db:
+            db.execute("DELETE FROM left_out WHERE rater = ?", (rater,))
+            ids = [id for (id,) in db.execute("SELECT id FROM rows WHERE rater = ?", (rater,))]
+            for id in ids:
+                _decided(db, id, "pending", "", by)  # a later `add` does not bring it back
+                db.execute("UPDATE rows SET suggested = answer WHERE id = ?", (id,))
+                db.execute("DELETE FROM marks WHERE id = ? AND mark IN ('rater', 'suspect')", (id,))
+            return len(ids)
 
     def mark_used(self, ids: Iterable[str], adapter: str, fingerprint: str) -> None:
         """Keep that an adapter was trained on rows."""

@@ -85,6 +85,42 @@ def test_a_key_that_is_held_decides_one_row(visit: Visit, site: Any, store: Revi
     assert (len(store.done()), store.get("r1").status) == (1, "declined")
 
 
+def test_what_is_marked_is_said_and_a_rater_is_left_out(
+    visit: Visit, site: Any, store: ReviewStore
+) -> None:
+    store.add([
+        review_row("first", "Cold soup.", rater="fair"),
+        review_row("odd1", "Cold, cold soup.", rater="odd", suggested="positive"),
+        review_row("odd2", "Stale bread.", rater="odd", suggested="positive"),
+    ])  # fmt: skip
+    among = ["first", "odd1", "odd2"]
+    store.mark("duplicate", {"odd1": "first"}, among)
+    store.mark("suspect", {"odd1": "negative"}, among)
+    store.mark("rater", {"odd1": "2 of 2", "odd2": "2 of 2"}, among)
+    store.decide("odd2", "positive", by="owner")
+    page = workshop(visit(site), site)
+    page.get_by_text("Several at once").click()
+    page.get_by_role("button", name="Cold, cold soup.").click()
+    notes = page.locator(".pb-review [role=note]")
+    expect(notes).to_have_text([
+        "It repeats another row: Cold soup.",
+        "Of who rated it, 2 of 2 rows disagree with everybody else's",
+        "This label may be wrong. By the other rows it is: negative",
+    ], use_inner_text=True)  # fmt: skip
+    raters = page.locator("section", has_text="Raters who disagree")
+    raters.get_by_role("button", name="Leave out").click()
+    expect(raters).to_contain_text("odd: left out")
+    expect(page.get_by_role("status").first).to_contain_text("1 to review · 0 done")
+    assert [row.id for row in store.pending()] == ["first"]
+    raters.get_by_role("button", name="Review their texts again").click()
+    expect(raters).to_have_count(0)
+    expect(page.get_by_text("2 rows of odd wait to be reviewed again")).to_be_visible()
+    assert {row.id: row.suggested for row in store.pending()} == {
+        "first": "neutral", "odd1": "positive", "odd2": "positive",
+    }  # fmt: skip
+    assert not violations(page)
+
+
 def test_a_text_is_edited_and_several_rows_are_decided_at_once(
     visit: Visit, site: Any, store: ReviewStore
 ) -> None:
@@ -182,9 +218,11 @@ def test_axe_finds_nothing(visit: Visit, site: Any, store: ReviewStore) -> None:
 def test_what_cannot_be_done_is_said(
     visit: Visit, site: Any, store: ReviewStore, look: dict[str, Any]
 ) -> None:
-    store.add([review_row("r", "One row", why="imported")])
+    store.add([review_row("r", "One row", why="imported"), review_row("s", "Another")])
     store.decide("r", "negative", "me")
     page = workshop(visit(site, **look), site)
+    box = page.locator(".pb-several [type=search]")
+    expect(box).to_have_attribute("placeholder", "内容中的文字" if look else "Words of a row")
     tabs = ("训练", "评测") if look else ("Train", "Judge")
     page.get_by_role("tab", name=tabs[0]).click()
     page.locator("form[data-do=check] [type=submit]").click()

@@ -128,6 +128,8 @@ def test_a_rater_is_left_out(workshop: Workshop, tmp_path: Path) -> None:
     assert "left out: rater hostile" in workshop("status").stdout
     workshop("leave-out", "hostile", "--back")
     assert workshop("status").stdout == ""
+    workshop("add", reviews(tmp_path, 2), "--task", "sentiment", "--consent")
+    assert workshop("review-again", "hostile").stdout == "hostile: 0 rows to review again\n"
 
 
 def test_bad_words_are_refused_with_what_to_do(workshop: Workshop, tmp_path: Path) -> None:

@@ -160,6 +160,28 @@ def test_a_rater_is_left_out_as_a_whole_and_taken_in_again(store: ReviewStore) -
     assert ids(store.done()) == ["c"]
 
 
+def test_a_rater_s_rows_are_reviewed_again_without_what_the_rater_said(store: ReviewStore) -> None:
+    given = row("a", rater="odd", answer="negative", suggested="positive")
+    store.add([given, row("b", rater="odd"), row("c", rater="fair")])
+    store.decide("a", "positive", by="owner")
+    store.decide("c", "positive", by="owner")
+    store.mark("rater", {"a": "2 of 2", "b": "2 of 2"}, among=["a", "b", "c"])
+    assert store.odd_raters("sentiment") == {"odd": "2 of 2"}
+    store.leave_out("odd")
+    assert (store.odd_raters(), store.left_out()) == ({}, ["odd"])
+    assert store.review_again("odd", by="owner") == 2
+    assert (store.odd_raters(), store.left_out(), ids(store.done())) == ({}, [], ["c"])
+    assert [(one.id, one.suggested, one.right) for one in store.pending()] == [
+        ("a", "negative", ""), ("b", "", ""),
+    ]  # fmt: skip
+    store.add([given])  # collected again
+    assert store.get("a").suggested == "negative"
+    assert store.undo(by="owner") == "c", "what waits again was no decision of a row's answer"
+    store.decide("a", "negative", by="owner")
+    assert store.undo(by="owner") == "a"
+    assert store.get("a").status == "pending"
+
+
 def test_taking_consent_back_deletes_the_words_and_names_the_adapters(store: ReviewStore) -> None:
     secret = "a secret that nobody else knows"
     store.add(
