@@ -139,9 +139,13 @@ def _jobs(jobs: Sequence[JobFolder], tasks: Mapping[str, TaskSpec], view: View) 
         f'data-set-job="{escape(one.folder.name)}">{_title(one)}</button> <span class="pb-soft">'
         f"{say(f'job.status.{one.state.status}')}, {escape(_time(one.job.at))}</span></li>"
         for one in jobs[:EARLIER_SHOWN]
+        if one is not chosen
     )
-    return f"""{_job(chosen, tasks, view)}<details class="pb-earlier-jobs">
-<summary>{say("job.earlier")}</summary><ul>{items}</ul></details>"""
+    earlier = (
+        f'<details class="pb-earlier-jobs"><summary>{say("job.earlier")}</summary>'
+        f"<ul>{items}</ul></details>"
+    )
+    return _job(chosen, tasks, view) + (earlier if items else "")
 
 
 def _time(at: str) -> str:
