@@ -102,7 +102,7 @@ def _evidence(run: Run, before: Run, verdict: GateVerdict) -> dict[str, Any]:
         "fingerprints": {"won": run.settings.fingerprints, "before": before.settings.fingerprints},
         "figures": {c.name: [c.first, c.second, c.verdict] for c in verdict.comparison.compared},
         "answer": verdict.answer,
-        "checks": [asdict(check) for check in verdict.checks],
+        "checks": [check.record() for check in verdict.checks],
         "gain": asdict(verdict.gain),
         "others": [asdict(other) for other in verdict.others],
     }

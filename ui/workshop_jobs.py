@@ -10,6 +10,7 @@ from html import escape
 from agent.batch.commands import time_left
 from tasks.spec import TaskSpec
 from ui.bars import label_title
+from ui.statements import in_both
 from ui.words import attributes, say, show
 from ui.workshop_trials import draw_trials
 from ui.workshop_verdict import draw_verdict
@@ -161,11 +162,6 @@ def _title(found: JobFolder) -> str:
 def _job(found: JobFolder, tasks: Mapping[str, TaskSpec], view: View) -> str:
     job, state = found.job, found.state
     live = "true" if state.status in LIVE else "false"
-    problem = (
-        f'<p class="pb-table-error" role="alert">{escape(state.problem)}</p>'
-        if state.problem
-        else ""
-    )
     judged = job.kind == "judge"
     body = draw_verdict(found, tasks.get(job.task), view) if judged else _training(found, state)
     log = f"<pre>{escape(found.log())}</pre>"
@@ -174,8 +170,18 @@ def _job(found: JobFolder, tasks: Mapping[str, TaskSpec], view: View) -> str:
         shown = _findings(found)
     return f"""<section class="pb-facts pb-job" data-live="{live}" data-job="{escape(job.id)}">
 <h3>{_title(found)}</h3><p role="status" class="pb-soft">{say(f"job.status.{state.status}")} ·
-{say("job.rows", count=len(job.rows))} · {escape(job.by)}, {escape(_time(job.at))}</p>{problem}
-{body}<p class="pb-acts">{_acts(found, state)}</p>{shown}</section>"""
+{say("job.rows", count=len(job.rows))} · {escape(job.by)}, {escape(_time(job.at))}</p>
+{_problem(state)}{body}<p class="pb-acts">{_acts(found, state)}</p>{shown}</section>"""
+
+
+def _problem(state: State) -> str:
+    """Why a job failed: what we say of it, or the last words of its command."""
+    if not state.problem:
+        return ""
+    said = f"{say('job.ended')}: <code>{escape(state.problem)}</code>"
+    if state.statement:
+        said = show(in_both([state.statement]))
+    return f'<p class="pb-table-error" role="alert">{said}</p>'
 
 
 def _acts(found: JobFolder, state: State) -> str:
