@@ -37,8 +37,8 @@ def figure(one: FigureComparison, rows: int) -> Statement:
     """A figure of both runs over all rows, and how much of their difference may be chance."""
     return statement(
         "better.figure",
-        "{figure} {before} → {after} on {rows} rows: {difference}, with 95% confidence between "
-        "{low} and {high} (p {p}).",
+        "{figure} {before} → {after} on {rows} rows: a difference of {difference}, with 95% "
+        "confidence between {low} and {high} (p {p}).",
         figure=one.name,
         before=f"{one.first:.4g}",
         after=f"{one.second:.4g}",
@@ -54,8 +54,9 @@ def row_by_row(score: str, evidence: Evidence) -> Statement:
     """The rows' own differences, by the test that holds at all looks."""
     return statement(
         "better.row_by_row",
-        "Row by row, and valid however often you look: {figure} {mean} a row, over {rows} rows, "
-        "between {low} and {high}; each of these bounds is wrong with a chance of {alpha} at most.",
+        "Row by row, in a way that holds however often you look: {figure} {mean} on average over "
+        "{rows} rows, between {low} and {high} (each bound is wrong with a chance of at most "
+        "{alpha}).",
         figure=score,
         mean=f"{evidence.mean:+.3g}",
         rows=f"{evidence.rows:,}",
@@ -69,8 +70,8 @@ def candidate(number: int) -> Statement:
     """Why the chance above is what it is."""
     return statement(
         "better.candidate",
-        "It is candidate {number} on these rows: with each one more that is judged on them, a "
-        "clearer gain is asked for.",
+        "It is candidate {number} to be judged on these rows; each further one has to show a "
+        "clearer gain.",
         number=number,
     )
 
@@ -115,7 +116,7 @@ def no_answer(share: float, most: float) -> Statement:
     """Rows of another pair of runs that the candidate did not answer."""
     return statement(
         "elsewhere.no_answer",
-        "{share} of the rows have no answer; at most {most} may.",
+        "{share} of the rows have no answer; at most {most} is allowed.",
         share=f"{share:.1%}",
         most=f"{100 * most:g}%",
     )
@@ -183,8 +184,8 @@ def calibration(fitted: FittedTemperature, most: float) -> Statement:
     """How far the probabilities that it states are from how often it is right."""
     return statement(
         "calibration.error",
-        "The confidence that it states is off by {error} on average, at temperature "
-        "{temperature}; it may be by {most}.",
+        "Its stated confidence is off by {error} on average (at temperature {temperature}); at "
+        "most {most} is allowed.",
         error=f"{fitted.calibration_error_after:.3f}",
         temperature=f"{fitted.value:.2f}",
         most=f"{most:g}",
@@ -195,7 +196,7 @@ def unanswered(failed: int, rows: int, most: float) -> Statement:
     """Rows that it did not answer."""
     return statement(
         "answers.failed",
-        "{failed} of {rows} rows have no answer; at most {most} may.",
+        "{failed} of {rows} rows have no answer; at most {most} is allowed.",
         failed=f"{failed:,}",
         rows=f"{rows:,}",
         most=f"{100 * most:g}%",
@@ -206,7 +207,7 @@ def empty(share: float, most: float) -> Statement:
     """Written answers without a word."""
     return statement(
         "answers.empty",
-        "{share} of the answers are empty; at most {most} may be.",
+        "{share} of the answers are empty; at most {most} is allowed.",
         share=f"{share:.1%}",
         most=f"{100 * most:g}%",
     )
@@ -216,8 +217,8 @@ def repetition(share: float, most: float) -> Statement:
     """Written answers that say the same again."""
     return statement(
         "answers.repetition",
-        "{share} of what stands four words in a row stood in the same answer before (repeated "
-        "4-grams); at most {most} may.",
+        "{share} of the groups of four words repeat an earlier one of their answer (4-grams); at "
+        "most {most} is allowed.",
         share=f"{share:.1%}",
         most=f"{most:.0%}",
     )
@@ -227,7 +228,7 @@ def contamination(count: int, rows: int, most: float) -> Statement:
     """Rows that it was trained on."""
     return statement(
         "contamination.rows",
-        "{count} of {rows} rows occur in its training data; at most {most} may.",
+        "{count} of {rows} rows occur in its training data; at most {most} is allowed.",
         count=f"{count:,}",
         rows=f"{rows:,}",
         most=f"{100 * most:g}%",

@@ -205,7 +205,7 @@ def test_elsewhere_wants_the_same_adapter_conditions_and_answers(
         record.read(runs[0]).settings.fingerprints))  # fmt: skip
     edit(same, lambda run: run.update(failed=20))
     failures = failed(gate.judge(*runs, also=[(same, runs[1])]))
-    assert list(failures.values()) == ["25.0% of the rows have no answer; at most 1% may."]
+    assert list(failures.values()) == ["25.0% of the rows have no answer; at most 1% is allowed."]
 
 
 def few_rows(folder: Path, adapter: Path, records: list[dict[str, Any]]) -> Runs:
