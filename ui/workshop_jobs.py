@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from agent.batch.commands import time_left
-from tasks.spec import TaskSpec
+from tasks.spec import Both, TaskSpec
 from ui.bars import label_title
 from ui.statements import in_both
 from ui.words import attributes, say, show
@@ -19,10 +19,10 @@ from workshop.adapters import history, standing
 from workshop.curves import read_curves
 from workshop.jobs import LIVE, JobFolder, State
 from workshop.selection import TRAINING, Selection
-from workshop.training import TrainingWish
+from workshop.training import TrainingWish, check_report
 from workshop.trials import Trial
 
-LINES = re.compile(r"\blines? [\d, …]+")
+LINES = re.compile(r"\blines? [\d, …]+|第 [\d, …]+行")
 NUMBER = re.compile(r"\d+")
 EARLIER_SHOWN = 20
 
@@ -227,31 +227,31 @@ def _training(found: JobFolder, state: State) -> str:
 
 def _findings(found: JobFolder) -> str:
     """What `finetune check` said, with links to the rows that it names."""
-    log = found.log()
-    estimate = next((line for line in log.splitlines() if line.startswith("estimate:")), "")
-    lines = _reported(log)
+    lines = [in_both(line) for line in check_report(found)]
+    estimate = next((line for line in lines if line.en.startswith("estimate:")), Both(en="", zh=""))
     rows = found.folder / TRAINING
     records = rows.read_text(encoding="utf-8").splitlines() if rows.is_file() else []
     items = "".join(
         f'<li id="pb-line-{number}" dir="auto">{escape(line)}</li>'
         for number, line in enumerate(records, 1)
     )
+    reported = _reported(lines)
     linked = LINES.sub(
-        lambda part: NUMBER.sub(r'<a href="#pb-line-\g<0>">\g<0></a>', part[0]), escape(lines)
+        lambda part: NUMBER.sub(r'<a href="#pb-line-\g<0>">\g<0></a>', part[0]), show(reported)
     )
     return (
-        f'<p class="pb-estimate">{escape(estimate)} <span class="pb-soft">{_memory()}</span></p>'
+        f'<p class="pb-estimate">{show(estimate)} <span class="pb-soft">{_memory()}</span></p>'
         f'<div class="pb-log"><pre>{linked}</pre></div>'
         f'<details class="pb-log"><summary>{say("train.file")}</summary><ol>{items}</ol></details>'
     )
 
 
-def _reported(log: str) -> str:
-    """Of the check's log what it says of the reviewed rows."""
-    lines = log.splitlines()
-    begin = next((n for n, line in enumerate(lines) if line.startswith("reviewed rows")), 0)
-    end = next((n for n in range(begin + 1, len(lines)) if not lines[n].startswith(" ")), None)
-    return "\n".join(lines[begin:end])
+def _reported(lines: Sequence[Both]) -> Both:
+    """Of what the check said, what is about the reviewed rows."""
+    begin = next((n for n, line in enumerate(lines) if line.en.startswith("reviewed rows")), 0)
+    end = next((n for n in range(begin + 1, len(lines)) if not lines[n].en.startswith(" ")), None)
+    about = lines[begin:end]
+    return Both(en="\n".join(one.en for one in about), zh="\n".join(one.zh for one in about))
 
 
 def _history(tasks: Mapping[str, TaskSpec]) -> str:

@@ -12,6 +12,7 @@ from typing import get_args
 import pytest
 from judged import judged
 from said_in_code import braces, said_in_code
+from typer.testing import CliRunner
 
 from core.errors import InputError
 from core.statement import quoted, statement
@@ -19,16 +20,19 @@ from evaluation import figures
 from evaluation.gate_verdict import Kind
 from evaluation.record import Outcome
 from evaluation.row_scores import row_scores
+from finetune.__main__ import app as finetune
 from tasks.spec import load_tasks
 from ui.statements import in_both
 from ui.words import words
 from ui.workshop_jobs import draw_train
 from ui.workshop_verdict import draw_verdict
 from ui.workshop_view import View
-from workshop.jobs import Job, JobFolder, Jobs, State, now
+from workshop.jobs import LOG, Job, JobFolder, Jobs, State, now
 from workshop.judging import VERDICT
+from workshop.review_row import ReviewRow
 from workshop.rows import ReviewStore
 from workshop.selection import select
+from workshop.training import REPORT, TrainingWish, plan_training
 from workshop.verdict import read_verdict
 
 TASKS = load_tasks()
@@ -124,3 +128,35 @@ def test_why_a_job_failed_is_said_in_both_languages_and_a_command_is_quoted(home
     html = failed_training(State(status="failed", problem="error in <recipe>"))
     assert "<code>error in &lt;recipe&gt;</code>" in html
     assert "命令的最后一句是" in html
+
+
+def test_what_a_check_found_is_said_in_both_languages_with_links_to_the_rows(
+    home: Path, tiny_folder: Path
+) -> None:
+    store, task = ReviewStore(), TASKS["sentiment"]
+    rights = ["positive"] * 9 + ["negative"]
+    rows = [
+        ReviewRow(
+            id=f"r{n}", task=task.name, text=f"Soup {n // 2} was there.", suggested=right,
+            why="disliked", consent=True,
+        )
+        for n, right in enumerate(rights * 2)
+    ]  # fmt: skip
+    store.add(rows)
+    for one in rows:
+        store.decide(one.id, one.suggested, "me")
+    wish = TrainingWish(name="mine", base=str(tiny_folder))
+    found = plan_training(Jobs(), select(store, task), wish, "me")
+    done = CliRunner().invoke(finetune, found.job.commands[0].arguments[1:])
+    assert done.exit_code == 0, done.output
+    found.write(State(status="ready", done=1))
+    html = draw_train(TASKS, select(store, task), [], "mine-2", View(), [found])
+    for said in (
+        "only 18 rows to learn from", "只有 18 条可以学习", "rows repeat an earlier one (lines <a",
+        "条与前面的重复（第 <a", "estimate: 12 steps, about", "估计：12 步，", "标签：positive",
+    ):  # fmt: skip
+        assert said in html, html
+    (found.folder / REPORT).unlink()  # as a check of before left it, with its log alone
+    (found.folder / LOG).write_text("reviewed rows: 18 rows\n  note: 2 rows (lines 3)\nestimate: 1")
+    html = draw_train(TASKS, select(store, task), [], "mine-2", View(), [found])
+    assert html.count('note: 2 rows (lines <a href="#pb-line-3">3</a>)') == 2
