@@ -151,7 +151,8 @@ def sentences(found: Baseline) -> list[Statement]:
     figures = statement(
         "baseline.figures",
         "{baseline} on {training} of the adapter's training rows: accuracy {of_it}; the adapter "
-        "{of_ours} on the same {rows} rows, difference {difference}, p {p}.",
+        "{of_ours} on the same {rows} rows, difference {difference}, p {p} (in "
+        "brackets 95% intervals).",
         baseline=NAME,
         training=f"{found.training_rows:,}",
         of_it=_spanned(one.baseline),

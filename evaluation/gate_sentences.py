@@ -246,9 +246,9 @@ def baseline_missing() -> Statement:
 def baseline_unbeaten(margin: float) -> Statement:
     """What the adapter lacks beside it."""
     if not margin:
-        return statement("baseline.unbeaten", "To pass, the adapter must be shown to beat it.")
+        return statement("baseline.unbeaten", "To pass, the adapter must be shown to beat this.")
     return statement(
         "baseline.unbeaten_by",
-        "To pass, the adapter must be shown to beat it by {margin} or more.",
+        "To pass, the adapter must be shown to beat this by {margin} or more.",
         margin=f"{margin:g}",
     )

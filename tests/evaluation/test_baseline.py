@@ -272,7 +272,7 @@ def test_the_gate_wants_the_baseline_beaten(
     check = check_of(tmp_path / "run")
     assert check.passed is passed
     assert said in check.reason
-    assert check.reason.endswith("the adapter must be shown to beat it.") is not passed
+    assert check.reason.endswith("the adapter must be shown to beat this.") is not passed
 
 
 def test_the_gate_wants_as_much_as_its_rules_say(tmp_path: Path, home: Path) -> None:
@@ -283,7 +283,7 @@ def test_the_gate_wants_as_much_as_its_rules_say(tmp_path: Path, home: Path) -> 
     for wanted, passed in ((gain, True), (gain + 0.1, False)):
         limits = gate.rules().model_copy(update={"baseline": wanted})
         assert check_of(tmp_path / "run", limits).passed is passed
-    assert f"must be shown to beat it by {wanted:g}" in check_of(tmp_path / "run", limits).reason
+    assert f"must be shown to beat this by {wanted:g}" in check_of(tmp_path / "run", limits).reason
 
 
 def test_the_gate_passes_over_a_baseline_that_cannot_be_and_not_one_that_was_not_read(
