@@ -50,7 +50,9 @@ class Worker:
         running = FileLock(self.found.folder.parent / RUNNING_LOCK)
         try:
             self.found.clear()
-            state = self._write(self.found.kept_state, status="queued", pid=os.getpid())
+            state = self._write(
+                self.found.kept_state, status="queued", pid=os.getpid(), problem="", statement=None
+            )
             if self._wait_for(running):
                 began = state.began or now()
                 state = self._run(self._write(state, status="running", began=began))
