@@ -8,14 +8,20 @@ from pathlib import Path
 from sklearn.pipeline import Pipeline
 
 from adapter_store.discovery import find_adapter
+from core.statement import Statement, in_english, quoted, statement
 from evaluation import compare, figures, record
 from evaluation.intervals import mean
-from evaluation.record import Baseline, BaselineComparison, Figure, Outcome, Run
+from evaluation.record import Baseline, BaselineComparison, Figure, Outcome, Run, Verdict
 from evaluation.training_rows import NoTrainingRows, training_rows
 from tasks.spec import TaskSpec, find_task, load_tasks
 from tasks.text_classifier import classifier
 
 NAME = "TF-IDF with logistic regression"
+VERDICTS: dict[Verdict, Statement] = {
+    "better": statement("baseline.better", "The adapter is better."),
+    "worse": statement("baseline.worse", "The adapter is worse."),
+    "no difference shown": statement("baseline.no_difference", "No difference is shown."),
+}
 
 
 def add(folder: Path, data_folder: Path) -> Run:
@@ -45,7 +51,7 @@ def add(folder: Path, data_folder: Path) -> Run:
         baseline, answers = _measured(run, task, find_adapter(adapter), data_folder, judged)
         (folder / record.BASELINE_FILE).write_text(record.lines(answers), encoding="utf-8")
     except NoTrainingRows as why:
-        baseline = Baseline(status=why.status, reason=str(why))
+        baseline = Baseline(status=why.status, reason=str(why), said=[why.said])
         (folder / record.BASELINE_FILE).unlink(missing_ok=True)
     run = run.model_copy(update={"baseline": baseline})
     record.write(folder, run)
@@ -66,8 +72,14 @@ def _measured(
     if len(known) < 2:
         raise NoTrainingRows(
             "not applicable",
-            f"Of the labels offered ({', '.join(offered)}) the training rows have "
-            f"{', '.join(known) or 'none'}: {NAME} cannot choose among labels it never saw.",
+            statement(
+                "training.few_labels",
+                "Of the labels offered ({offered}) the training rows have {known}: {baseline} "
+                "cannot choose among labels it never saw.",
+                offered=", ".join(offered),
+                known=", ".join(known) or "none",
+                baseline=NAME,
+            ),
         )
     answers = _answers(classifier().fit(rows.texts, rows.labels), judged)
     baseline = Baseline(
@@ -75,7 +87,8 @@ def _measured(
         training_rows=len(rows.texts),
         unseen=[label for label in offered if label not in known],
         left_out=[answer.line for answer in answers if answer.error is not None],
-        notes=rows.notes,
+        notes=[note.english for note in rows.notes],
+        said=rows.notes,
         compared=_compared(answers, judged, run.settings.seed),
     )
     return baseline, answers
@@ -127,28 +140,51 @@ def _compared(
 
 def as_sentence(found: Baseline) -> str:
     """What came of the baseline, for a person."""
-    if found.compared is None:
-        return f"no baseline: {found.reason or 'it knows none of the labels of any row.'}"
+    return in_english(sentences(found))
+
+
+def sentences(found: Baseline) -> list[Statement]:
+    """The same, sentence by sentence."""
     one = found.compared
-    return " ".join(
-        [
-            f"{NAME} on {found.training_rows:,} of the adapter's training rows: accuracy "
-            f"{_spanned(one.baseline)}; the adapter {_spanned(one.adapter)} on the same "
-            f"{one.adapter.rows:,} rows, difference {_spanned(one.difference, '+')}, "
-            f"p {one.p:.2g}: {one.verdict}.",
-            *_said(found),
-        ]
+    if one is None:
+        return [statement("baseline.none", "No baseline."), *_why_none(found)]
+    figures = statement(
+        "baseline.figures",
+        "{baseline} on {training} of the adapter's training rows: accuracy {of_it}; the adapter "
+        "{of_ours} on the same {rows} rows, difference {difference}, p {p} (in "
+        "brackets 95% intervals).",
+        baseline=NAME,
+        training=f"{found.training_rows:,}",
+        of_it=_spanned(one.baseline),
+        of_ours=_spanned(one.adapter),
+        rows=f"{one.adapter.rows:,}",
+        difference=_spanned(one.difference, "+"),
+        p=f"{one.p:.2g}",
     )
+    return [figures, VERDICTS[one.verdict], *_unlike(found)]
 
 
-def _said(found: Baseline) -> Iterator[str]:
+def _why_none(found: Baseline) -> Sequence[Statement]:
+    if found.reason:
+        return found.said or [quoted(found.reason)]
+    return [statement("baseline.no_row", "It knows none of the labels of any row.")]
+
+
+def _unlike(found: Baseline) -> Iterator[Statement]:
     """What keeps the two from being alike."""
     if found.left_out:
-        yield f"{len(found.left_out):,} rows are left out: it knows none of their labels."
+        yield statement(
+            "baseline.left_out",
+            "{rows} rows are left out: it knows none of their labels.",
+            rows=f"{len(found.left_out):,}",
+        )
     if found.unseen:
-        yield f"No training row has {', '.join(found.unseen)}."
-    yield from found.notes
+        yield statement(
+            "baseline.unseen", "No training row has {labels}.", labels=", ".join(found.unseen)
+        )
+    yield from found.said or map(quoted, found.notes)
 
 
 def _spanned(figure: Figure, sign: str = "") -> str:
-    return f"{figure.value:{sign}.3f} ({figure.low:{sign}.3f} to {figure.high:{sign}.3f})"
+    """A figure with its interval."""
+    return f"{figure.value:{sign}.3f} [{figure.low:{sign}.3f}, {figure.high:{sign}.3f}]"

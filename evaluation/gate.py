@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from scipy.stats import norm
 
 from core import sequential
-from core.sequential import Evidence
+from core.statement import Statement
 from evaluation import baseline, compare, elsewhere, record, row_scores
+from evaluation import gate_sentences as sentences
 from evaluation.candidates import Candidates
 from evaluation.compare import Comparison, FigureComparison
 from evaluation.elsewhere import Elsewhere, Pair
@@ -73,7 +74,7 @@ def judge(
     gain = _gain(candidate, in_place, limits)
     others = elsewhere.look(also, new, gain.evidence.alpha, limits.harm)
     checks = [
-        _served_alike("same conditions", comparison.changed),
+        _served_alike(comparison.changed),
         _better(comparison, gain, _tokens(new) / _tokens(old), new, limits),
         *_slices(new, old, limits),
         *_calibration(new, limits),
@@ -99,40 +100,34 @@ def _gain(candidate: Path, in_place: Path, limits: Rules) -> Gain:
     )
 
 
-def _served_alike(name: str, changed: dict[str, tuple[Any, Any]]) -> Check:
+def _served_alike(changed: Mapping[str, tuple[Any, Any]]) -> Check:
     """Another base, quantization, prompt or decoding would decide in place of the adapter."""
-    if not changed:
-        return Check(name, True, "base, quantization, task and decoding are the same")
-    shown = "; ".join(f"{n}: {a!r} and {b!r}" for n, (a, b) in changed.items())
-    return Check(name, False, f"the runs differ in more than the adapter: {shown}")
+    return Check("same conditions", not changed, sentences.conditions(changed))
 
 
 def _better(comparison: Comparison, gain: Gain, tokens: float, new: Run, limits: Rules) -> Check:
     """The figure must be better at this look, and its rows at all looks."""
     first = comparison.compared[0]
-    reason = (
-        f"{first.name} {first.first:.4g} → {first.second:.4g}, difference "
-        f"{first.difference.value:+.3g} [{first.difference.low:+.3g}, {first.difference.high:+.3g}]"
-        f", p {first.difference.p:.2g}, {comparison.rows} rows; {_seen(gain)}"
-    )
+    seen = [
+        sentences.figure(first, comparison.rows),
+        sentences.row_by_row(gain.score, gain.evidence),
+        sentences.candidate(gain.candidate),
+    ]
+
+    def check(passed: bool, found: Statement, more: int = 0) -> Check:
+        return Check("better", passed, [*seen, found], more)
+
     shown = gain.evidence.answer
-    cost = f"{tokens:.2f} of its tokens a row"
     if first.verdict == "better" and shown == "better":
-        return Check("better", True, reason)
+        return check(True, sentences.shown())
     if first.verdict == "worse" and shown != "not enough evidence":
-        return Check("better", False, f"{reason}: worse than what is in place")
+        return check(False, sentences.worse())
     within = first.verdict != "worse" and _loss(first, new) <= limits.margin
     if tokens <= limits.cheaper and within and gain.harmless.answer == "better":
-        return Check("better", True, f"{reason}: not worse, and cheaper ({cost})")
-    more = _more_rows(gain, tokens <= limits.cheaper)
-    if more:
-        return Check("better", False, f"{reason}: not enough to tell", more)
-    return Check(
-        "better",
-        False,
-        f"{reason}: no gain of {limits.gain:g}, and not both within {limits.margin:g} of it and "
-        f"cheaper ({cost})",
-    )
+        return check(True, sentences.cheaper(tokens))
+    if more := _more_rows(gain, tokens <= limits.cheaper):
+        return check(False, sentences.unsure(), more)
+    return check(False, sentences.no_gain(limits.gain, limits.margin, tokens))
 
 
 def _more_rows(gain: Gain, cheaper: bool) -> int:
@@ -143,33 +138,18 @@ def _more_rows(gain: Gain, cheaper: bool) -> int:
     return min((way.more_rows for way in ways if way.more_rows), default=0)
 
 
-def _seen(gain: Gain) -> str:
-    return (
-        f"over all looks {_of_rows(gain.score, gain.evidence)}, candidate {gain.candidate} on them"
-    )
-
-
-def _of_rows(score: str, evidence: Evidence) -> str:
-    return (
-        f"{score} {evidence.mean:+.3g} [{evidence.low:+.3g}, {evidence.high:+.3g}] at alpha "
-        f"{evidence.alpha:.2g}"
-    )
-
-
 def _harmless(number: int, other: Elsewhere, limits: Rules) -> Check:
-    name = f"elsewhere {number}, {other.task} on {other.data}"
+    about, evidence = f"{number}, {other.task} on {other.data}", other.evidence
+
+    def check(passed: bool, said: Sequence[Statement], more: int = 0) -> Check:
+        return Check("elsewhere", passed, said, more, about)
+
     if other.changed:
-        return _served_alike(name, other.changed)
+        return check(False, sentences.conditions(other.changed))
     if other.failed > limits.failed:
-        return Check(name, False, f"{other.failed:.1%} of the rows have no answer")
-    evidence = other.evidence
-    reason = f"{_of_rows(other.score, evidence)}, {evidence.rows} rows"
-    if evidence.answer == "better":
-        return Check(name, True, f"{reason}: a loss of {limits.harm:g} is ruled out")
-    if evidence.answer == "not better":
-        return Check(name, False, f"{reason}: it loses more than {limits.harm:g} there")
-    reason += f": a loss of {limits.harm:g} is not ruled out"
-    return Check(name, False, reason, evidence.more_rows)
+        return check(False, [sentences.no_answer(other.failed, limits.failed)])
+    said = [sentences.row_by_row(other.score, evidence), sentences.harm(evidence, limits.harm)]
+    return check(evidence.answer == "better", said, evidence.more_rows)
 
 
 def _loss(first: FigureComparison, new: Run) -> float:
@@ -189,7 +169,7 @@ def _tokens(run: Run) -> float:
 
 def _slices(new: Run, old: Run, limits: Rules) -> Iterator[Check]:
     before = {(s.kind, s.name): s.figure for s in old.slices}
-    worse, shown, looked = [], False, 0
+    fallen, shown, looked = [], False, 0
     for piece in new.slices:
         was = before.get((piece.kind, piece.name))
         if was is None or was.value is None or piece.figure.value is None:
@@ -199,15 +179,14 @@ def _slices(new: Run, old: Run, limits: Rules) -> Iterator[Check]:
         looked += 1
         fall = _fall(was.value - piece.figure.value, was.value, piece.figure.better, new.primary)
         if fall > limits.slice_margin:
-            worse.append(f"{piece.kind} {piece.name}: {was.value:.4g} → {piece.figure.value:.4g}")
+            fallen.append((piece, was.value))
             spread = _fall(_half(was), was.value, was.better, new.primary)
             shown |= fall - limits.slice_margin > abs(spread)
-    if worse:
-        reason = f"worse by more than {limits.slice_margin:g}: {'; '.join(worse)}"
+    if looked:
         # A slice's few rows may fall by chance: as many again tell more.
-        yield Check("slices", False, reason, 0 if shown else new.settings.rows)
-    elif looked:
-        yield Check("slices", True, f"none of {looked} falls by more than {limits.slice_margin:g}")
+        more = new.settings.rows if fallen and not shown else 0
+        said = sentences.slices(fallen, looked, limits.slice_margin)
+        yield Check("slices", not fallen, said, more)
 
 
 def _fall(fall: float, was: float, better: Better, primary: str) -> float:
@@ -226,14 +205,12 @@ def _calibration(new: Run, limits: Rules) -> Iterator[Check]:
     if new.chosen is not None:
         fitted = new.chosen.temperature
         error = fitted.calibration_error_after
-        reason = (
-            f"error {error:.3f} at temperature {fitted.value:.2f}, at most {limits.calibration:g}"
-        )
         passed = error <= limits.calibration
         by_chance = error - _chance_error(new.chosen) <= limits.calibration
         few = max(0, limits.slice_rows - new.settings.rows)
         more = max(few, new.settings.rows if by_chance else 0) if not passed else 0
-        yield Check("calibration", passed, reason, more)
+        said = [sentences.calibration(fitted, limits.calibration)]
+        yield Check("calibration", passed, said, more)
 
 
 def _chance_error(chosen: ChoiceReport) -> float:
@@ -245,26 +222,26 @@ def _chance_error(chosen: ChoiceReport) -> float:
 
 
 def _valid(new: Run, folder: Path, limits: Rules) -> Iterator[Check]:
-    share = new.failed / new.settings.rows
-    reason = f"{new.failed} of {new.settings.rows} rows have no answer"
-    yield Check("answers", share <= limits.failed, reason)
+    failed, rows = new.failed, new.settings.rows
+    said = sentences.unanswered(failed, rows, limits.failed)
+    yield Check("answers", failed / rows <= limits.failed, [said])
     if new.chosen is not None:
         return
     answers = [row.answer for row in record.outcomes(folder) if row.error is None]
     empty = sum(not answer.strip() for answer in answers) / max(1, len(answers))
-    yield Check("not empty", empty <= limits.empty, f"{empty:.1%} of the answers are empty")
+    yield Check("not empty", empty <= limits.empty, [sentences.empty(empty, limits.empty)])
     repeats = new.figures.get("repetition")
     if repeats is not None and repeats.value is not None:
-        reason = f"{repeats.value:.1%} of the 4-grams repeat, at most {limits.repetition:.0%}"
-        yield Check("repetition", repeats.value <= limits.repetition, reason)
+        said = sentences.repetition(repeats.value, limits.repetition)
+        yield Check("repetition", repeats.value <= limits.repetition, [said])
 
 
 def _contamination(new: Run, limits: Rules) -> Iterator[Check]:
     if new.contamination is not None:
         count = len({*new.contamination.exact, *new.contamination.near})
-        share = count / new.settings.rows
-        reason = f"{count} of {new.settings.rows} rows occur in the training data"
-        yield Check("contamination", share <= limits.contaminated, reason)
+        rows = new.settings.rows
+        said = sentences.contamination(count, rows, limits.contaminated)
+        yield Check("contamination", count / rows <= limits.contaminated, [said])
 
 
 def _baseline(new: Run, limits: Rules) -> Iterator[Check]:
@@ -273,17 +250,18 @@ def _baseline(new: Run, limits: Rules) -> Iterator[Check]:
         return
     found = new.baseline
     if found is None:
-        again = "not measured: give the command of the run again, it only adds the baseline"
-        yield Check("baseline", False, again)
+        yield Check("baseline", False, [sentences.baseline_missing()])
     elif found.compared is None:
-        yield Check("baseline", found.status != "not readable", baseline.as_sentence(found))
+        yield Check("baseline", found.status != "not readable", baseline.sentences(found))
     else:
         gain = found.compared.difference.value or 0.0
         beats = found.compared.verdict == "better" and gain >= limits.baseline
-        margin = f" by {limits.baseline:g}" if limits.baseline else ""
-        says = "" if beats else f"the adapter does not beat it{margin}: "
-        more = 0 if beats else _more_for_baseline(found.compared, limits)
-        yield Check("baseline", beats, says + baseline.as_sentence(found), more)
+        said = baseline.sentences(found)
+        if beats:
+            yield Check("baseline", True, said)
+        else:
+            said.append(sentences.baseline_unbeaten(limits.baseline))
+            yield Check("baseline", False, said, _more_for_baseline(found.compared, limits))
 
 
 def _more_for_baseline(compared: BaselineComparison, limits: Rules) -> int:

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from core import sequential
 from core.sequential import Answer, Evidence
+from core.statement import Statement, in_english
 from evaluation.compare import Comparison
 from evaluation.elsewhere import Elsewhere
+
+Kind = Literal[
+    "same conditions",
+    "better",
+    "slices",
+    "calibration",
+    "answers",
+    "not empty",
+    "repetition",
+    "contamination",
+    "baseline",
+    "elsewhere",
+]
 
 
 @dataclass(frozen=True)
@@ -17,13 +32,36 @@ class Check:
     """One thing the gate looked at, and what it found.
 
     Attributes:
+        said: what was found, sentence by sentence.
         more_rows: where it did not pass for want of rows, about how many more would tell; else 0.
+        about: which one it is, where there are several of a kind.
     """
 
-    name: str
+    kind: Kind
     passed: bool
-    reason: str
+    said: Sequence[Statement]
     more_rows: int = 0
+    about: str = ""
+
+    @property
+    def name(self) -> str:
+        """What tells it from the other checks."""
+        return f"{self.kind} {self.about}".rstrip()
+
+    @property
+    def reason(self) -> str:
+        """What was found, in English."""
+        return in_english(self.said)
+
+    def record(self) -> dict[str, Any]:
+        """JSON-able; the reason stands there too, for those who read English."""
+        return {
+            "name": self.name,
+            "passed": self.passed,
+            "reason": self.reason,
+            "said": [asdict(one) for one in self.said],
+            "more_rows": self.more_rows,
+        }
 
 
 @dataclass(frozen=True)
@@ -83,7 +121,7 @@ class GateVerdict:
         return {
             "answer": self.answer,
             "more_rows": self.more_rows,
-            "checks": [asdict(check) for check in self.checks],
+            "checks": [check.record() for check in self.checks],
             "gain": asdict(self.gain),
             "others": [asdict(other) for other in self.others],
             "comparison": self.comparison.record(in_place, candidate),

@@ -49,7 +49,9 @@ def promote(
         )
     fit = ("better", "not enough evidence") if share else ("better",)
     if verdict.answer not in fit and not force:
-        failed = "; ".join(f"{c.name}: {c.reason}" for c in verdict.checks if not c.passed)
+        failed = "; ".join(
+            f"{c.name}: {c.reason.removesuffix('.')}" for c in verdict.checks if not c.passed
+        )
         raise InputError(f"{name} did not pass the gate, which says {verdict.answer} ({failed}). "
                          'To promote it all the same, say why: --force "…".')  # fmt: skip
     folder = find_adapter(name)
@@ -102,7 +104,7 @@ def _evidence(run: Run, before: Run, verdict: GateVerdict) -> dict[str, Any]:
         "fingerprints": {"won": run.settings.fingerprints, "before": before.settings.fingerprints},
         "figures": {c.name: [c.first, c.second, c.verdict] for c in verdict.comparison.compared},
         "answer": verdict.answer,
-        "checks": [asdict(check) for check in verdict.checks],
+        "checks": [check.record() for check in verdict.checks],
         "gain": asdict(verdict.gain),
         "others": [asdict(other) for other in verdict.others],
     }

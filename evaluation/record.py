@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from core.errors import InputError
+from core.statement import Statement
 
 RUN_FILE, ROWS_FILE, REPORT_FILE = "run.json", "rows.jsonl", "report.html"
 BASELINE_FILE = "baseline.jsonl"
@@ -174,6 +175,7 @@ class Baseline(_Strict):
     unseen: list[str] = Field([], description="labels offered that no training row has")
     left_out: list[int] = Field([], description="lines where it knows none of the labels offered")
     notes: list[str] = Field([], description="where its rows may not be the adapter's very own")
+    said: list[Statement] = Field([], description="reason and notes, for other languages")
     compared: BaselineComparison | None = None
 
 

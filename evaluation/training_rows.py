@@ -13,6 +13,7 @@ from adapter_store.run_record import DataSetRecord
 from core import fingerprint
 from core.errors import InputError, PatchbayError
 from core.paths import REPOSITORY
+from core.statement import Statement, quoted, statement
 from evaluation import contamination
 from tasks.label_names import label_of, task_labels
 from tasks.rows import Layout, Row, drawn, read, split
@@ -26,11 +27,12 @@ class NoTrainingRows(PatchbayError):
 
     Attributes:
         status: whether there can be none, or they could not be read here.
+        said: the message, with its parts.
     """
 
-    def __init__(self, status: Literal["not applicable", "not readable"], reason: str) -> None:
-        super().__init__(reason)
-        self.status = status
+    def __init__(self, status: Literal["not applicable", "not readable"], said: Statement) -> None:
+        super().__init__(said.english)
+        self.status, self.said = status, said
 
 
 @dataclass
@@ -44,7 +46,7 @@ class TrainingRows:
 
     texts: list[str] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    notes: list[Statement] = field(default_factory=list)
 
 
 def training_rows(
@@ -77,9 +79,15 @@ def training_rows(
             continue
         if len(rows) != data_set.train_rows or (data_set.refused and source.get("take")):
             found.notes.append(
-                f"Of {data_set.name} it read {len(rows):,} rows, the adapter's training "
-                f"{data_set.train_rows:,}: that refused {data_set.refused:,}, the baseline refuses "
-                "none for its length."
+                statement(
+                    "training.other_rows",
+                    "Of {data} it read {rows} rows, the adapter's training {trained}: that refused "
+                    "{refused}, the baseline refuses none for its length.",
+                    data=data_set.name,
+                    rows=f"{len(rows):,}",
+                    trained=f"{data_set.train_rows:,}",
+                    refused=f"{data_set.refused:,}",
+                )
             )
         for row in rows:
             label = label_of(row.answer, names) or row.answer
@@ -87,11 +95,14 @@ def training_rows(
                 found.texts.append(row.text)
                 found.labels.append(label)
     if absent:
-        count = sum(one.train_rows for one in absent)
-        named = ", ".join(one.name for one in absent)
         found.notes.append(
-            f"{count:,} rows of what it was started from ({named}) are not here: the baseline "
-            "learns without them."
+            statement(
+                "training.absent",
+                "{rows} rows of what it was started from ({data}) are not here: the baseline "
+                "learns without them.",
+                rows=f"{sum(one.train_rows for one in absent):,}",
+                data=", ".join(one.name for one in absent),
+            )
         )
     return found
 
@@ -104,8 +115,12 @@ def _sources(
     if not sources or not all(source.get("path") and one.sha256 for one, source in sources):
         raise NoTrainingRows(
             "not applicable",
-            f"The run record and the recipe of {adapter.name} do not name the files of all its "
-            "training rows.",
+            statement(
+                "training.unnamed",
+                "The run record and the recipe of {adapter} do not name the files of all its "
+                "training rows.",
+                adapter=adapter.name,
+            ),
         )
     return sources
 
@@ -126,7 +141,7 @@ def _rows(
         layout = Layout(**{key: source[key] for key in Layout.model_fields if key in source})
         rows = read(file, layout, task).rows
     except (InputError, ValidationError) as error:
-        raise NoTrainingRows("not readable", f"{data_set.name}: {error}") from error
+        raise NoTrainingRows("not readable", quoted(f"{data_set.name}: {error}")) from error
     if source.get("labels", "task") == "task":
         own = task_labels(task)
         rows = [row for row in rows if label_of(row.answer, own)]
@@ -147,13 +162,21 @@ def _file(path: str, data_set: DataSetRecord, data_folder: Path) -> Path:
     if not there:
         raise NoTrainingRows(
             "not readable",
-            f"The training file {path} is not here. Say with --data-folder where the paths of the "
-            "adapter's recipe begin.",
+            statement(
+                "training.not_here",
+                "The training file {path} is not here. Say with --data-folder where the paths of "
+                "the adapter's recipe begin.",
+                path=path,
+            ),
         )
     if fingerprint.sha256_file(there[0]) not in data_set.sha256.values():
         raise NoTrainingRows(
             "not readable",
-            f"The training file {path} is not the one that the adapter was trained on: its SHA-256 "
-            "is not in the run record. Say with --data-folder where that one lies.",
+            statement(
+                "training.other_file",
+                "The training file {path} is not the one that the adapter was trained on: its "
+                "SHA-256 is not in the run record. Say with --data-folder where that one lies.",
+                path=path,
+            ),
         )
     return there[0]

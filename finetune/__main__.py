@@ -6,8 +6,11 @@ python -m finetune run sentiment-en data=reviews.csv
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, cast, get_args
 
@@ -21,6 +24,7 @@ from adapter_store.files import CARD
 from adapter_store.run_record import read_run_record
 from core import terminal
 from core.errors import SettingsError, UnknownName
+from core.statement import in_english
 from core.terminal import aside
 from finetune.recipe import load_recipe
 
@@ -32,14 +36,24 @@ Overrides = Annotated[list[str] | None, typer.Argument(help="key=value in place 
 
 
 @app.command()
-def check(recipe: RecipeName, overrides: Overrides = None) -> None:
+def check(
+    recipe: RecipeName,
+    overrides: Overrides = None,
+    report: Annotated[
+        Path | None, typer.Option(help="a file for what it says, in parts: a JSON line for each")
+    ] = None,
+) -> None:
     """Read every row and say what training would see; train nothing."""
     from finetune import preview
 
     resolved = load_recipe(recipe, overrides or [])
     aside(resolved.explain())
-    for line in preview.report(resolved.recipe):
-        print(line)
+    with report.open("w", encoding="utf-8") if report else nullcontext() as file:
+        for line in preview.lines(resolved.recipe):
+            print(in_english(line))
+            if file:
+                parts = [asdict(one) for one in line]
+                file.write(json.dumps(parts, ensure_ascii=False) + "\n")
 
 
 @app.command()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from core import paths
 from core.errors import InputError
+from core.statement import Statement, in_english, statement
 from finetune.data import DataSet
 from finetune.examples import ExampleEncoder
 from finetune.recipe import Recipe
@@ -35,13 +36,20 @@ RARE_SHARE = 0.2  # a label with less than this share of an even split is called
 class Finding:
     """Something a person should know about the data, with the lines it is about."""
 
-    what: str
+    what: Statement
     lines: list[int]
 
-    def __str__(self) -> str:
+    @property
+    def said(self) -> list[Statement]:
+        """It, and the first of the lines."""
+        if not self.lines:
+            return [self.what]
         shown = ", ".join(map(str, self.lines[:LINES_SHOWN]))
         more = ", …" if len(self.lines) > LINES_SHOWN else ""
-        return f"{self.what} (lines {shown}{more})" if self.lines else self.what
+        return [self.what, statement("check.lines", "(lines {lines})", lines=shown + more)]
+
+    def __str__(self) -> str:
+        return in_english(self.said)
 
 
 def check_rows(data_set: DataSet, encoder: ExampleEncoder) -> list[Finding]:
@@ -57,7 +65,7 @@ def check_rows(data_set: DataSet, encoder: ExampleEncoder) -> list[Finding]:
 def look_over(data_sets: Sequence[DataSet], encoder: ExampleEncoder) -> None:
     """Note what is noteworthy about each data set beside how it was read."""
     for data_set in data_sets:
-        data_set.notes += map(str, check_rows(data_set, encoder))
+        data_set.findings = [one.said for one in check_rows(data_set, encoder)]
 
 
 def histogram(lengths: Iterable[int]) -> dict[str, int]:
@@ -102,30 +110,45 @@ def _repeated(rows: Sequence[Row]) -> list[Finding]:
     findings = []
     if clashing:
         lines = [row.line for group in clashing for row in group]
-        findings.append(Finding(f"{len(clashing)} texts have several different answers", lines))
+        what = statement(
+            "check.clashing", "{count} texts have several different answers", count=len(clashing)
+        )
+        findings.append(Finding(what, lines))
     if same:
         lines = [row.line for group in same for row in group[1:]]
-        findings.append(Finding(f"{len(lines)} rows repeat an earlier one", lines))
+        what = statement("check.repeated", "{count} rows repeat an earlier one", count=len(lines))
+        findings.append(Finding(what, lines))
     return findings
 
 
 def _leaked(train: Sequence[Row], validation: Sequence[Row]) -> list[Finding]:
     validation_keys = {duplicate_key(row.text) for row in validation}
     lines = [row.line for row in train if duplicate_key(row.text) in validation_keys]
-    what = f"{len(lines)} training rows are in the validation data too: its figures would flatter"
+    what = statement(
+        "check.leaked",
+        "{count} training rows are in the validation data too: its figures would flatter",
+        count=len(lines),
+    )
     return [Finding(what, lines)] if lines else []
 
 
 def _few(rows: Sequence[Row]) -> list[Finding]:
     if not 0 < len(rows) <= FEW_ROWS:
         return []
-    return [Finding(f"only {len(rows)} rows to learn from; a few hundred are usual", [])]
+    what = statement(
+        "check.few", "only {count} rows to learn from; a few hundred are usual", count=len(rows)
+    )
+    return [Finding(what, [])]
 
 
 def _garbled(rows: Sequence[Row]) -> list[Finding]:
     """Rows in UTF-8 that was once read as Windows' Western encoding and saved so: cafÃ©."""
     lines = [row.line for row in rows if GARBLED.search(row.text) or GARBLED.search(row.answer)]
-    what = f"{len(lines)} rows hold letters that were once read in a wrong encoding, like Ã© for é"
+    what = statement(
+        "check.garbled",
+        "{count} rows hold letters that were once read in a wrong encoding, like Ã© for é",
+        count=len(lines),
+    )
     return [Finding(what, lines)] if lines else []
 
 
@@ -134,11 +157,16 @@ def _alike(data_set: DataSet) -> list[Finding]:
     counts = Counter(row.answer for row in [*data_set.train, *data_set.validation])
     findings = []
     for group in look_alikes(counts):
-        named = " and ".join(f"{label!r} ({counts[label]:,})" for label in group)
+        named = ", ".join(f"{label!r} ({counts[label]:,})" for label in group)
         most = max(group, key=lambda label: counts[label])
         mapping = ", ".join(f'"{label}": "{most}"' for label in group if label != most)
-        what = f"labels look alike, and count as different: {named}; if they are one, say"
-        findings.append(Finding(f"{what} `answers: {{{mapping}}}`", []))
+        what = statement(
+            "check.alike",
+            "labels look alike, and count as different: {labels}; if they are one, say `{option}`",
+            labels=named,
+            option=f"answers: {{{mapping}}}",
+        )
+        findings.append(Finding(what, []))
     return findings
 
 
@@ -146,26 +174,45 @@ def _unlearnt(data_set: DataSet) -> list[Finding]:
     learnt = {row.answer for row in data_set.train}
     rows = [row for row in data_set.validation if row.answer not in learnt]
     names = ", ".join(sorted({repr(row.answer) for row in rows})[:LINES_SHOWN])
-    what = f"validation rows have labels that no training row has: {names}"
+    what = statement(
+        "check.unlearnt",
+        "validation rows have labels that no training row has: {labels}",
+        labels=names,
+    )
     return [Finding(what, [row.line for row in rows])] if rows else []
 
 
 def _imbalance(rows: Sequence[Row]) -> list[Finding]:
     counts = Counter(row.answer for row in rows)
     if len(counts) < 2:
-        return [Finding(f"every row has the label {rows[0].answer!r}", [])] if rows else []
+        return [_one_label(rows[0].answer)] if rows else []
     single = [row for row in rows if counts[row.answer] == 1]
     findings = []
     if single:
         names = ", ".join(sorted(repr(row.answer) for row in single)[:LINES_SHOWN])
-        what = f"{len(single)} labels have a single row: {names}"
+        what = statement(
+            "check.single", "{count} labels have a single row: {labels}", count=len(single),
+            labels=names,
+        )  # fmt: skip
         findings.append(Finding(what, [row.line for row in single]))
     even = len(rows) / len(counts)
     rare = [f"{label} ({count})" for label, count in counts.items() if count < RARE_SHARE * even]
     if not rare:
         return findings
-    what = f"{len(rare)} of {len(counts)} labels are rare: {', '.join(sorted(rare)[:LINES_SHOWN])}"
-    return [*findings, Finding(f"{what}; class_weights=balanced lifts them", [])]
+    what = statement(
+        "check.rare",
+        "{count} of {all} labels are rare: {labels}; class_weights=balanced lifts them",
+        count=len(rare),
+        all=len(counts),
+        labels=", ".join(sorted(rare)[:LINES_SHOWN]),
+    )
+    return [*findings, Finding(what, [])]
+
+
+def _one_label(label: str) -> Finding:
+    return Finding(
+        statement("check.one_label", "every row has the label {label}", label=repr(label)), []
+    )
 
 
 def _other_languages(rows: Sequence[Row], encoder: ExampleEncoder) -> list[Finding]:
@@ -187,9 +234,13 @@ def _other_languages(rows: Sequence[Row], encoder: ExampleEncoder) -> list[Findi
             if expected and guess != expected:
                 lines.append(rows[i].line)
         if lines:
-            findings.append(
-                Finding(f"{len(lines)} rows: the {side} looks like another language", lines)
+            what = statement(
+                "check.language",
+                "{count} rows: the {side} looks like another language",
+                count=len(lines),
+                side=side,
             )
+            findings.append(Finding(what, lines))
     return findings
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from core.errors import SettingsError
+from core.statement import Statement
 from finetune import augment
 from finetune.examples import Example, ExampleEncoder, label_list_batches, own_label_list
 from finetune.recipe import DataSource, Recipe
@@ -34,6 +35,7 @@ class DataSet:
     Attributes:
         read: rows of its files, used or refused.
         notes: what a person should know of how these were read.
+        findings: what `finetune.checks` found in them, each sentence by sentence.
     """
 
     source: DataSource
@@ -42,6 +44,7 @@ class DataSet:
     refused: dict[str, list[Refusal]] = field(default_factory=dict)
     read: int = 0
     notes: list[str] = field(default_factory=list)
+    findings: list[list[Statement]] = field(default_factory=list)
 
     @property
     def label(self) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from core.statement import Statement, in_english, quoted, statement
 from finetune import checks, cost, data, model
 from finetune.data import DataSet
 from finetune.examples import Example, ExampleEncoder
@@ -18,6 +19,7 @@ SAMPLE_BATCHES = 40  # batches whose sizes stand for all in the estimate
 ROWS_SHOWN = 5  # reasons and lines that are printed
 WEIGHT_BYTES = {"torch.float32": 4.0, "torch.bfloat16": 2.0}  # bytes of a weight
 NF4_WEIGHT_BYTES = 0.55  # bytes of a 4-bit weight with its scales
+Line = list[Statement]  # of the report: what stands side by side on it
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,11 @@ class Estimate:
 
 
 def report(recipe: Recipe) -> Iterator[str]:
+    """The lines of `lines` in English. Raises as it does."""
+    yield from map(in_english, lines(recipe))
+
+
+def lines(recipe: Recipe) -> Iterator[Line]:
     """Read and check every row of the recipe's data; write refused rows beside their files.
 
     Yields:
@@ -45,18 +52,18 @@ def report(recipe: Recipe) -> Iterator[str]:
     yield from described(data_sets, encoder)
     checks.require_rows(recipe, task, data_sets)
     estimate = estimate_cost(recipe, data_sets, encoder)
-    steps = f"{estimate.steps:,} steps" if estimate.steps else f"{recipe.minutes:g} minutes"
-    yield (
-        f"estimate: {steps}, about {_duration(estimate.seconds)} on this machine as busy as it "
-        f"is now, {estimate.memory / 1e9:.1f} GB of memory"
-    )
+    yield _estimated(estimate, recipe)
 
 
-def described(data_sets: Sequence[DataSet], encoder: ExampleEncoder) -> list[str]:
+def described(data_sets: Sequence[DataSet], encoder: ExampleEncoder) -> list[Line]:
     """What was read, refused and noticed, line by line; refused rows go beside their files."""
-    lines = [line for data_set in data_sets for line in _described(data_set, encoder)]
+    said = [line for data_set in data_sets for line in _described(data_set, encoder)]
     written = [file for one in data_sets for file in checks.write_refused(one.refused)]
-    return lines + [f"  refused rows are in {file}" for file in written]
+    places = (
+        statement("check.refused_rows", "  refused rows are in {file}", file=file)
+        for file in written
+    )
+    return said + [[place] for place in places]
 
 
 def estimate_cost(
@@ -90,22 +97,32 @@ def _sample(
     return [examples for examples, _ in zip(batches, range(count), strict=False)]
 
 
-def _described(data_set: DataSet, encoder: ExampleEncoder) -> Iterator[str]:
-    refused = [row for rows in data_set.refused.values() for row in rows]
-    counted = (
-        f"{len(data_set.train):,} rows to train on, {len(data_set.validation):,} to validate on"
-    )
-    yield f"{data_set.label}: {counted}, {len(refused):,} refused"
+def _described(data_set: DataSet, encoder: ExampleEncoder) -> Iterator[Line]:
+    yield [
+        statement(
+            "check.read",
+            "{data}: {train} rows to train on, {validation} to validate on, {refused} refused",
+            data=data_set.label,
+            train=f"{len(data_set.train):,}",
+            validation=f"{len(data_set.validation):,}",
+            refused=f"{sum(map(len, data_set.refused.values())):,}",
+        )
+    ]
     for origin, rows in data_set.refused.items():
-        yield from (f"  refused: {Path(origin).name}, {line}" for line in _grouped(rows))
-    yield from (f"  note: {note}" for note in data_set.notes)
+        said = statement("check.refused", "  refused: {file},", file=Path(origin).name)
+        yield from ([said, quoted(line)] for line in _grouped(rows))
+    note = statement("check.note", "  note:")
+    yield from ([note, quoted(said)] for said in data_set.notes)
+    yield from ([note, *said] for said in data_set.findings)
     if encoder.task.kind == "choose" and data_set.train:
         counts = Counter(row.answer for row in data_set.train).most_common()
         shown = ", ".join(f"{label} {count:,}" for label, count in counts[:12])
-        yield f"  labels: {shown}{', …' if len(counts) > 12 else ''}"
+        more = ", …" if len(counts) > 12 else ""
+        yield [statement("check.labels", "  labels: {labels}", labels=shown + more)]
     lengths = (row.tokens for row in data_set.train)
     if bins := checks.histogram(lengths):
-        yield "  tokens of text and answer: " + ", ".join(f"{k}: {v:,}" for k, v in bins.items())
+        shown = ", ".join(f"{k}: {v:,}" for k, v in bins.items())
+        yield [statement("check.tokens", "  tokens of text and answer: {tokens}", tokens=shown)]
 
 
 def _grouped(refusals: Sequence[Refusal]) -> Iterator[str]:
@@ -125,8 +142,28 @@ def _grouped(refusals: Sequence[Refusal]) -> Iterator[str]:
         yield f"{left:,} more"
 
 
-def _duration(seconds: float) -> str:
+def _estimated(estimate: Estimate, recipe: Recipe) -> Line:
+    """Steps, time and memory of the training."""
+    if estimate.steps:
+        length = statement("check.steps", "estimate: {steps} steps,", steps=f"{estimate.steps:,}")
+    else:
+        length = statement(
+            "check.minutes", "estimate: {minutes} minutes,", minutes=f"{recipe.minutes:g}"
+        )
+    time, unit = _duration(estimate.seconds)
+    cost = statement(
+        "check.cost",
+        "about {time} {unit} on this machine as busy as it is now, {memory} GB of memory",
+        time=time,
+        unit=unit,
+        memory=f"{estimate.memory / 1e9:.1f}",
+    )
+    return [length, cost]
+
+
+def _duration(seconds: float) -> tuple[str, str]:
+    """A number and its unit."""
     if seconds < 90:
-        return f"{seconds:.0f} seconds"
+        return f"{seconds:.0f}", "seconds"
     minutes = seconds / 60
-    return f"{minutes:.0f} minutes" if minutes < 120 else f"{minutes / 60:.1f} hours"
+    return (f"{minutes:.0f}", "minutes") if minutes < 120 else (f"{minutes / 60:.1f}", "hours")

@@ -29,6 +29,7 @@ from adapter_store.run_record import DataSetRecord, RunRecord, write_run_record
 from adapter_store.scope import Scope, languages_of
 from core import fingerprint
 from core.errors import SettingsError
+from core.statement import in_english
 from finetune import card, curve, resumption, warm_start
 from finetune.data import DataSet
 from finetune.model import TrainableModel
@@ -159,7 +160,11 @@ def finish(
     (folder / ORIGINS).write_text(json.dumps(resolved.origins, indent=1))
     curve.draw(state, folder)
     record = _record(resolved, task, data_sets, trainable, state, processes, folder)
-    if findings := [f"{one.label}: {note}" for one in data_sets for note in one.notes]:
+    if findings := [
+        f"{one.label}: {note}"
+        for one in data_sets
+        for note in (*one.notes, *map(in_english, one.findings))
+    ]:
         record = record.model_copy(update={"findings": findings})
     if resolved.recipe.patience:
         record = record.model_copy(update={"kept_best": True})

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from core import paths
 from core.errors import SettingsError
+from core.statement import in_english
 from finetune import (
     checks,
     data,
@@ -80,7 +81,7 @@ def run(
     if first:
         checks.look_over(data_sets, encoder)
         for line in preview.described(data_sets, encoder):
-            tell(line)
+            tell(in_english(line))
     checks.require_rows(recipe, task, data_sets)
     if first:
         processes = accelerator.num_processes

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from agent.batch.commands import time_left
-from tasks.spec import TaskSpec
+from tasks.spec import Both, TaskSpec
 from ui.bars import label_title
+from ui.statements import in_both
 from ui.words import attributes, say, show
 from ui.workshop_trials import draw_trials
 from ui.workshop_verdict import draw_verdict
@@ -18,10 +19,10 @@ from workshop.adapters import history, standing
 from workshop.curves import read_curves
 from workshop.jobs import LIVE, JobFolder, State
 from workshop.selection import TRAINING, Selection
-from workshop.training import TrainingWish
+from workshop.training import TrainingWish, check_report
 from workshop.trials import Trial
 
-LINES = re.compile(r"\blines? [\d, …]+")
+LINES = re.compile(r"\blines? [\d, …]+|第 [\d, …]+行")
 NUMBER = re.compile(r"\d+")
 EARLIER_SHOWN = 20
 
@@ -165,11 +166,6 @@ def _title(found: JobFolder) -> str:
 def _job(found: JobFolder, tasks: Mapping[str, TaskSpec], view: View) -> str:
     job, state = found.job, found.state
     live = "true" if state.status in LIVE else "false"
-    problem = (
-        f'<p class="pb-table-error" role="alert">{escape(state.problem)}</p>'
-        if state.problem
-        else ""
-    )
     judged = job.kind == "judge"
     body = draw_verdict(found, tasks.get(job.task), view) if judged else _training(found, state)
     log = f"<pre>{escape(found.log())}</pre>"
@@ -178,8 +174,18 @@ def _job(found: JobFolder, tasks: Mapping[str, TaskSpec], view: View) -> str:
         shown = _findings(found)
     return f"""<section class="pb-facts pb-job" data-live="{live}" data-job="{escape(job.id)}">
 <h3>{_title(found)}</h3><p role="status" class="pb-soft">{say(f"job.status.{state.status}")} ·
-{say("job.rows", count=len(job.rows))} · {escape(job.by)}, {escape(_time(job.at))}</p>{problem}
-{body}<p class="pb-acts">{_acts(found, state)}</p>{shown}</section>"""
+{say("job.rows", count=len(job.rows))} · {escape(job.by)}, {escape(_time(job.at))}</p>
+{_problem(state)}{body}<p class="pb-acts">{_acts(found, state)}</p>{shown}</section>"""
+
+
+def _problem(state: State) -> str:
+    """Why a job failed: what we say of it, or the last words of its command."""
+    if not state.problem:
+        return ""
+    said = f"{say('job.ended')}: <code>{escape(state.problem)}</code>"
+    if state.statement:
+        said = show(in_both([state.statement]))
+    return f'<p class="pb-table-error" role="alert">{said}</p>'
 
 
 def _acts(found: JobFolder, state: State) -> str:
@@ -225,31 +231,31 @@ def _training(found: JobFolder, state: State) -> str:
 
 def _findings(found: JobFolder) -> str:
     """What `finetune check` said, with links to the rows that it names."""
-    log = found.log()
-    estimate = next((line for line in log.splitlines() if line.startswith("estimate:")), "")
-    lines = _reported(log)
+    lines = [in_both(line) for line in check_report(found)]
+    estimate = next((line for line in lines if line.en.startswith("estimate:")), Both(en="", zh=""))
     rows = found.folder / TRAINING
     records = rows.read_text(encoding="utf-8").splitlines() if rows.is_file() else []
     items = "".join(
         f'<li id="pb-line-{number}" dir="auto">{escape(line)}</li>'
         for number, line in enumerate(records, 1)
     )
+    reported = _reported(lines)
     linked = LINES.sub(
-        lambda part: NUMBER.sub(r'<a href="#pb-line-\g<0>">\g<0></a>', part[0]), escape(lines)
+        lambda part: NUMBER.sub(r'<a href="#pb-line-\g<0>">\g<0></a>', part[0]), show(reported)
     )
     return (
-        f'<p class="pb-estimate">{escape(estimate)} <span class="pb-soft">{_memory()}</span></p>'
+        f'<p class="pb-estimate">{show(estimate)} <span class="pb-soft">{_memory()}</span></p>'
         f'<div class="pb-log"><pre>{linked}</pre></div>'
         f'<details class="pb-log"><summary>{say("train.file")}</summary><ol>{items}</ol></details>'
     )
 
 
-def _reported(log: str) -> str:
-    """Of the check's log what it says of the reviewed rows."""
-    lines = log.splitlines()
-    begin = next((n for n, line in enumerate(lines) if line.startswith("reviewed rows")), 0)
-    end = next((n for n in range(begin + 1, len(lines)) if not lines[n].startswith(" ")), None)
-    return "\n".join(lines[begin:end])
+def _reported(lines: Sequence[Both]) -> Both:
+    """Of what the check said, what is about the reviewed rows."""
+    begin = next((n for n, line in enumerate(lines) if line.en.startswith("reviewed rows")), 0)
+    end = next((n for n in range(begin + 1, len(lines)) if not lines[n].en.startswith(" ")), None)
+    about = lines[begin:end]
+    return Both(en="\n".join(one.en for one in about), zh="\n".join(one.zh for one in about))
 
 
 def _history(tasks: Mapping[str, TaskSpec]) -> str:

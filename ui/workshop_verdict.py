@@ -7,8 +7,11 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from core.sequential import MOST_ROWS
+from core.statement import Statement
 from tasks.spec import TaskSpec
-from ui.words import attributes, say, words
+from ui.statements import in_both
+from ui.words import attributes, say, show, words
 from ui.workshop_trials import ANSWERS, draw_try
 from ui.workshop_view import View
 from workshop.blind_comparisons import BlindComparisons
@@ -30,12 +33,8 @@ def draw_verdict(found: JobFolder, task: TaskSpec | None, view: View) -> str:
         bar = f'<progress max="{len(found.job.commands)}" value="{found.state.done}"></progress>'
         return f'<div class="pb-progress">{bar}</div>'
     more = max((verdict.get("more_rows") or {"": 0}).values())
-    wanted = f" · {say('judge.more', rows=more)}" if more else ""
-    checks = "".join(
-        f'<li class="{"pb-good" if check["passed"] else "pb-warn"}">{_check(check["name"])}: '
-        f"{escape(check['reason'])}</li>"
-        for check in verdict.get("checks", ())
-    )
+    wanted = f" · {_more(more)}" if more else ""
+    checks = "".join(map(_check, verdict.get("checks", ())))
     answer = say(ANSWERS.get(str(verdict.get("answer")), "judge.unknown"))
     comparisons = BlindComparisons(found) if task and task.kind == "write" else None
     people = comparisons.preference if comparisons else None
@@ -108,12 +107,27 @@ def _changed(found: JobFolder, comparisons: BlindComparisons | None, view: View)
     )
 
 
-def _check(name: str) -> str:
+def _check(check: Mapping[str, Any]) -> str:
+    """What a check of the gate found. A verdict without statements is older, and in English."""
+    said = [Statement(**one) for one in check.get("said", ())]
+    found = show(in_both(said)) if said else escape(check["reason"])
+    look = "pb-good" if check["passed"] else "pb-warn"
+    return f'<li class="{look}"><b>{_check_title(check["name"])}</b>: {found}</li>'
+
+
+def _check_title(name: str) -> str:
     """What a check of the gate looked at."""
     if name.startswith("elsewhere"):  # N, TASK on FILE
         return say("gate.elsewhere", rows=Path(name.rpartition(" on ")[2]).stem)
     key = f"gate.{name.replace(' ', '_')}"
     return say(key) if key in words() else escape(name)
+
+
+def _more(rows: int) -> str:
+    """How many more rows would tell."""
+    if rows >= MOST_ROWS:
+        return say("judge.unforeseen")
+    return say("judge.more", rows=f"{rows:,}")
 
 
 def _acts(found: JobFolder, verdict: Mapping[str, Any], people: HumanPreference | None) -> str:

@@ -24,7 +24,8 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from core import paths
-from core.errors import InputError, UnknownName
+from core.errors import UnknownName
+from core.statement import Statement
 from workshop.refusal import Refusal
 
 JOB, STATE, LOG, WORKER_LOCK, RUNNING_LOCK = "job.json", "state.json", "log.txt", ".worker", ".runs"
@@ -92,6 +93,8 @@ class State(BaseModel):
         pid: of its worker, while there is one.
         asked: when somebody wanted it to begin, or to go on.
         problem: why it failed.
+        statement: the same, for pages in other languages; nothing where the command's own words
+            say it.
         released: a person has let it go on past `Job.hold`.
     """
 
@@ -104,6 +107,7 @@ class State(BaseModel):
     began: str = ""
     ended: str = ""
     problem: str = ""
+    statement: Statement | None = None
     released: bool = False
 
 
@@ -119,7 +123,7 @@ class JobFolder:
         """What is to be done; it never changes.
 
         Raises:
-            InputError: the file is damaged.
+            Refusal: the file is damaged.
         """
         return _read(Job, self.folder / JOB)
 
@@ -246,6 +250,7 @@ class Jobs:
                     "pid": 0,
                     "asked": now(),
                     "problem": "",
+                    "statement": None,
                     "released": state.released or release,
                 }
             )
@@ -312,7 +317,11 @@ def _read(kind: type[Value], file: Path) -> Value:
     try:
         return kind.model_validate_json(file.read_text(encoding="utf-8"))
     except (OSError, ValidationError) as error:
-        raise InputError(
-            f"{file} is damaged ({str(error).splitlines()[0]}). Delete the folder {file.parent}; "
-            "reviewed rows stand elsewhere."
+        raise Refusal(
+            "damaged",
+            "{file} is damaged ({error}). Delete the folder {folder}; reviewed rows stand "
+            "elsewhere.",
+            file=file,
+            error=str(error).splitlines()[0],
+            folder=file.parent,
         ) from error

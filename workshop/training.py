@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from adapter_store.discovery import ADAPTER_ID, adapter_folders
 from core import paths
+from core.statement import Statement, quoted
 from tasks.rows import Layout, read
 from tasks.spec import TaskSpec
 from workshop.jobs import Command, Job, JobFolder, Jobs, now, require_modules
@@ -25,6 +27,7 @@ FEW_ROWS = 200  # fewer are learnt in smaller steps, so that there are enough of
 AGAIN = 3  # rows that ship are learnt again for each reviewed one, so that what was learnt stays
 LEAST_AGAIN, MOST_AGAIN = 240, 800
 RECIPE = "recipe.yaml"
+REPORT = "check.jsonl"  # what the check said, in parts
 
 
 class TrainingWish(BaseModel):
@@ -101,7 +104,7 @@ def plan_training(jobs: Jobs, chosen: Selection, wish: TrainingWish, by: str) ->
     recipe.write_text(settled, encoding="utf-8")
     own = paths.user_dir() / "adapters"
     commands = (
-        Command(arguments=("finetune", "check", str(recipe))),
+        Command(arguments=("finetune", "check", str(recipe), "--report", str(folder / REPORT))),
         Command(
             arguments=("finetune", "run", str(recipe)),
             made=str(own / name),
@@ -136,6 +139,15 @@ def _recipe(chosen: Selection, wish: TrainingWish, name: str, folder: Path) -> d
         "samples": 3,
     }
     return recipe | ({"start": wish.start} if wish.start else {})
+
+
+def check_report(found: JobFolder) -> list[list[Statement]]:
+    """What a training's check said, line by line; that of an older one as its log has it."""
+    file = found.folder / REPORT
+    if not file.is_file():
+        return [[quoted(line)] for line in found.log().splitlines()]
+    lines = file.read_text(encoding="utf-8").splitlines()
+    return [[Statement(**part) for part in json.loads(line)] for line in lines]
 
 
 def learnt_texts(jobs: Jobs, adapter: str, task: TaskSpec) -> list[str]:

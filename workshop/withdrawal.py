@@ -13,6 +13,7 @@ from workshop.jobs import JOB, LOG, JobFolder
 from workshop.review_row import Status
 from workshop.rows import ReviewStore
 from workshop.selection import HELD_OUT, TRAINING
+from workshop.training import REPORT as CHECK
 
 REPORT = "report.html"  # of a run of `evaluation`
 
@@ -43,9 +44,10 @@ def withdraw(store: ReviewStore, rater: str = "", ids: Iterable[str] = ()) -> li
 
 def _from_job(found: JobFolder, words: Set[str]) -> None:
     """Leave texts out of what a job made of its rows. What shows some of them goes as a whole: the
-    log, refused rows, reports, sample answers.
+    log, what a check said, refused rows, reports, sample answers.
     """
-    (found.folder / LOG).unlink(missing_ok=True)
+    for shown in (LOG, CHECK):
+        (found.folder / shown).unlink(missing_ok=True)
     for refused in found.folder.glob("*.refused.jsonl"):
         refused.unlink()
     for run in found.folder.glob(f"{Path(HELD_OUT).stem}-*"):

@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 
 from core import paths, terminal
 from core.errors import InputError
+from core.statement import Statement, quoted, statement
 from core.terminal import aside
 from workshop.jobs import LOG, RUNNING_LOCK, Command, JobFolder, State, now, python_module
 from workshop.rows import ReviewStore
@@ -24,6 +25,7 @@ from workshop.rows import ReviewStore
 PR_SET_PDEATHSIG = 1  # of prctl(2)
 STOP_SECONDS = 120  # that a command may take to save what it has
 LOOK_SECONDS = 5  # more than somebody takes who looks whether there is a worker
+STARTS = "$ python -m "  # begins the line of the log that names a command
 EVERY = 0.2  # seconds between two looks at a command that runs
 
 
@@ -48,7 +50,9 @@ class Worker:
         running = FileLock(self.found.folder.parent / RUNNING_LOCK)
         try:
             self.found.clear()
-            state = self._write(self.found.kept_state, status="queued", pid=os.getpid())
+            state = self._write(
+                self.found.kept_state, status="queued", pid=os.getpid(), problem="", statement=None
+            )
             if self._wait_for(running):
                 began = state.began or now()
                 state = self._run(self._write(state, status="running", began=began))
@@ -78,22 +82,24 @@ class Worker:
             if job.kind == "train" and command.made:  # from now on a withdrawal names the adapter
                 ReviewStore().mark_used(job.rows, job.adapter, "")
             if problem := self._problem(command):
-                status = "stopped" if self.stop.is_set() else "failed"
-                said = "" if self.stop.is_set() else problem
-                return state.model_copy(update={"status": status, "problem": said})
+                if self.stop.is_set():
+                    return state.model_copy(update={"status": "stopped"})
+                own = problem if problem.key else None
+                said = {"problem": problem.english, "statement": own}
+                return state.model_copy(update={"status": "failed", **said})
             state = self._write(state, done=number + 1)
         return state.model_copy(update={"status": "finished"})
 
-    def _problem(self, command: Command) -> str:
+    def _problem(self, command: Command) -> Statement | None:
         """Run a command; why it failed, or nothing."""
         if command.made and Path(command.made).exists():
-            return ""
+            return None
         arguments = list(command.arguments)
         if command.checkpoint and Path(command.checkpoint).is_file():
             arguments.append(command.go_on)
         kept = self.found.folder / command.output if command.output else None
         with (self.found.folder / LOG).open("ab") as log:
-            log.write(f"\n$ python -m {' '.join(arguments)}\n".encode())
+            log.write(f"\n{STARTS}{' '.join(arguments)}\n".encode())
             log.flush()
             output: Any = kept.with_suffix(".writing").open("wb") if kept else log
             try:
@@ -105,17 +111,21 @@ class Worker:
             return self._why(code)
         if kept:
             os.replace(kept.with_suffix(".writing"), kept)
-        return ""
+        return None
 
-    def _why(self, code: int) -> str:
+    def _why(self, code: int) -> Statement:
         """Why a command failed, for a person."""
         if code < 0:  # the last that it said has nothing to do with that
-            return (
-                f"It was ended by signal {-code}; 9 is what a system sends where memory runs "
-                "short. Close what else needs memory, and go on."
+            return statement(
+                "job.signal",
+                "It was ended by signal {signal}; 9 is what a system sends where memory runs "
+                "short. Close what else needs memory, and go on.",
+                signal=-code,
             )
         last = [line for line in self.found.log().splitlines() if line.strip()]
-        return last[-1].removeprefix("error: ") if last else f"It ended with code {code}."
+        if last and not last[-1].startswith(STARTS):
+            return quoted(last[-1].removeprefix("error: "))
+        return statement("job.code", "It ended with code {code}.", code=code)
 
     def _ran(self, arguments: list[str], output: Any, log: Any) -> int:
         """The exit code of a command; stopped, it is given time to save what it has."""

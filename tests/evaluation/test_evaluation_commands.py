@@ -93,7 +93,7 @@ def test_the_baseline_is_added_when_its_training_rows_are_found(
     words += ["--adapter", "red", "--output", output]
     assert command(monkeypatch, *words, "--data-folder", tmp_path / "nowhere") == 0
     said = capsys.readouterr().out
-    assert "no baseline: The training file films/reviews.jsonl is not here." in said
+    assert "No baseline. The training file films/reviews.jsonl is not here." in said
     rows = (output / record.ROWS_FILE).read_bytes()
     assert command(monkeypatch, *words, "--data-folder", tmp_path) == 0
     assert "on 18 of the adapter's training rows: accuracy " in capsys.readouterr().out

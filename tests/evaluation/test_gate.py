@@ -16,6 +16,7 @@ from adapter_store.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, CALIBRATION, fi
 from adapter_store.promotions import Promotions
 from core import terminal
 from core.errors import InputError
+from core.statement import quoted
 from engine.fake import FakeEngine
 from engine.interface import ChooseRequest, Delta, Usage, WriteRequest
 from evaluation import baseline, gate, gate_verdict, promotion, record, runner
@@ -204,7 +205,7 @@ def test_elsewhere_wants_the_same_adapter_conditions_and_answers(
         record.read(runs[0]).settings.fingerprints))  # fmt: skip
     edit(same, lambda run: run.update(failed=20))
     failures = failed(gate.judge(*runs, also=[(same, runs[1])]))
-    assert list(failures.values()) == ["25.0% of the rows have no answer"]
+    assert list(failures.values()) == ["25.0% of the rows have no answer; at most 1% is allowed."]
 
 
 def few_rows(folder: Path, adapter: Path, records: list[dict[str, Any]]) -> Runs:
@@ -369,7 +370,7 @@ def test_what_failed_is_promoted_only_with_a_reason(runs: Runs) -> None:
 def test_a_trial_needs_no_more_than_not_to_be_found_worse(runs: Runs) -> None:
     verdict = gate.judge(*runs)
     unsure, worse = (
-        replace(verdict, checks=[gate_verdict.Check("gain", False, "too few", wanted)])
+        replace(verdict, checks=[gate_verdict.Check("better", False, [quoted("Too few.")], wanted)])
         for wanted in (90, 0)
     )
     with pytest.raises(InputError, match="says not enough evidence"):

@@ -130,7 +130,7 @@ def test_labels_that_look_alike_and_lone_ones(sentiment: ExampleEncoder) -> None
     answers = ["bugs"] * 9 + ["Bugs", "bugs\u200b", "ｂｕｇｓ"] + ["billing"] * 9 + ["shipping"]
     train = [Row(f"text {i}", answer, line=i) for i, answer in enumerate(answers)]
     findings = findings_of(DataSet(HERE, train, [Row("x", "refunds", line=70)]), sentiment)
-    assert "labels look alike, and count as different: 'bugs' (9) and 'Bugs' (1)" in findings
+    assert "labels look alike, and count as different: 'bugs' (9), 'Bugs' (1)" in findings
     assert '"ｂｕｇｓ": "bugs"' in findings
     assert "4 labels have a single row" in findings
     assert "validation rows have labels that no training row has: 'refunds' (lines 70)" in findings

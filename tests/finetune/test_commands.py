@@ -20,6 +20,10 @@ def test_check_run_export(
     monkeypatch.chdir(home.parent)
     assert command(monkeypatch, "check", str(recipe_file)) == 0
     assert "estimate: 6 steps" in capsys.readouterr().out
+    assert command(monkeypatch, "check", str(recipe_file), "--report", "said.jsonl") == 0
+    said = [json.loads(line) for line in Path("said.jsonl").read_text("utf-8").splitlines()]
+    lines = [" ".join(part["english"] for part in line) for line in said]
+    assert lines == capsys.readouterr().out.splitlines()
     assert command(monkeypatch, "run", str(recipe_file), "name=mine") == 0
     printed = capsys.readouterr()
     assert printed.out.strip() == str(home / "adapters" / "mine")

@@ -2,37 +2,20 @@
 
 from __future__ import annotations
 
-import ast
-import string
+from said_in_code import braces, said_in_code
 
 from core.errors import PatchbayError
-from core.paths import REPOSITORY
 from ui.words import words
 from ui.workshop_refusal import draw_refusal
 from workshop.refusal import Refusal
 
 
-def raised() -> dict[str, str]:
-    """Key -> English sentence of every refusal in the code."""
-    files = [*(REPOSITORY / "workshop").glob("*.py"), *(REPOSITORY / "ui").glob("workshop_*.py")]
-    found = {}
-    for file in files:
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Refusal":
-                key, message = (ast.literal_eval(one) for one in node.args)
-                found[key] = message
-    return found
-
-
-def names(sentence: str) -> set[str]:
-    return {name for _, name, _, _ in string.Formatter().parse(sentence) if name}
-
-
 def test_every_refusal_is_said_in_chinese() -> None:
-    assert len(raised()) > 8
-    for key, message in raised().items():
+    raised = said_in_code("Refusal", "workshop", "ui")
+    assert len(raised) > 8
+    for key, message in raised.items():
         chinese = words()[f"refused.{key}"].zh
-        assert names(chinese) <= names(message), key
+        assert braces(chinese) <= braces(message), key
 
 
 def test_what_has_no_sentence_of_its_own_is_shown_in_english_below() -> None:

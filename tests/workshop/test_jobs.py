@@ -12,6 +12,7 @@ from polling import eventually
 from typer.testing import CliRunner
 
 from core.errors import InputError, UnknownName
+from core.statement import statement
 from workshop.__main__ import app
 from workshop.jobs import Command, Job, JobFolder, Jobs, now
 
@@ -96,6 +97,7 @@ def test_a_failure_is_said_in_the_command_s_words(jobs: Jobs, tmp_path: Path) ->
     jobs.start(found.folder.name)
     assert ended(found) == "failed"
     assert found.state.problem == "it went wrong"
+    assert found.state.statement is None
     fine = put(jobs, command(tmp_path, "three", code=3, passes=(0, 3)))
     jobs.start(fine.folder.name)
     assert ended(fine) == "finished"
@@ -106,9 +108,19 @@ def test_a_command_that_is_killed_is_said_to_be(jobs: Jobs, tmp_path: Path) -> N
     jobs.start(found.folder.name)
     assert ended(found) == "failed"
     assert "ended by signal 9" in found.state.problem
+    assert found.state.statement == statement("job.signal", found.state.problem, signal=9)
     jobs.start(found.folder.name)
     assert ended(found) == "failed"
     assert (tmp_path / "one").read_text() == "x", "it goes on behind what is done"
+
+
+def test_one_that_fails_without_a_word_is_known_by_its_code(jobs: Jobs, tmp_path: Path) -> None:
+    (tmp_path / "modules" / "mute.py").write_text("raise SystemExit(7)")
+    found = put(jobs, Command(arguments=("mute",)))
+    jobs.start(found.folder.name)
+    assert ended(found) == "failed"
+    assert found.state.problem == "It ended with code 7."
+    assert found.state.statement is not None
 
 
 def test_what_a_killed_worker_half_wrote_is_cleared(jobs: Jobs, tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ def test_judged_rows_go_with_their_reports(home: Path) -> None:
         (job / run / "rows.jsonl").write_text(text)
         (job / run / "report.html").write_text("<p>ada ate soup</p>")
     (job / "log.txt").write_text("line 1, ada ate soup")
+    (job / "check.jsonl").write_text('[{"english": "labels have a single row: ada ate soup"}]')
     (job / "training.jsonl.refused.jsonl").write_text('{"raw": "ada ate bread"}')
     (job / ".training.jsonl.writing").write_text('{"text": "ada ate br')  # of a process killed
     withdraw(store, "ada")
