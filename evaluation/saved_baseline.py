@@ -100,10 +100,8 @@ def _require_same(folder: Path, run: Run, rows: TrainingRows, model: Pipeline) -
 
 def _described(run: Run, adapter: Path, rows: TrainingRows, model: Pipeline) -> dict[str, Any]:
     """All but the terms."""
-    known, recipe = (
-        contamination.run_record_or_empty(adapter),
-        contamination.recipe_or_empty(adapter),
-    )
+    known = contamination.run_record_or_empty(adapter)
+    recipe = contamination.recipe_or_empty(adapter)
     fields = ("name", "licence", "attribution", "sha256")
     sources = [
         {field: getattr(one, field) for field in fields}

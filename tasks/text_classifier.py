@@ -33,11 +33,9 @@ def term_rules() -> dict[str, Any]:
         code points, both ends included. Texts are lowercased, and two or more spaces in a row are
         one space where characters are counted.
     """
+    han = languages.HAN.findall("".join(map(chr, range(sys.maxunicode + 1))))
     rules = {"word": _in_words.token_pattern, "words": WORDS, "characters": CHARACTERS}
-    return {
-        **rules,
-        "han": _ranges([c for c in map(chr, range(sys.maxunicode + 1)) if languages.HAN.match(c)]),
-    }
+    return {**rules, "han": _ranges(han)}
 
 
 def vectors() -> TfidfVectorizer:
@@ -52,6 +50,7 @@ def classifier() -> Pipeline:
 
 
 def _ranges(characters: list[str]) -> list[list[int]]:
+    """Those of characters in order, without a gap in any."""
     found: list[list[int]] = []
     for code in map(ord, characters):
         if found and found[-1][1] == code - 1:

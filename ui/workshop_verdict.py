@@ -9,6 +9,7 @@ from typing import Any
 
 from tasks.spec import TaskSpec
 from ui.words import attributes, say, words
+from ui.workshop_baseline import draw_baseline
 from ui.workshop_trials import ANSWERS, draw_try
 from ui.workshop_view import View
 from workshop.blind_comparisons import BlindComparisons
@@ -41,7 +42,8 @@ def draw_verdict(found: JobFolder, task: TaskSpec | None, view: View) -> str:
     people = comparisons.preference if comparisons else None
     shown = _people(comparisons, people) if comparisons else ""
     return f"""<p class="pb-verdict"><b>{answer}</b>{wanted}</p>{shown}
-<h4>{say("judge.checks")}</h4><ul>{checks}</ul>{_changed(found, comparisons, view)}
+{draw_baseline(found)}<h4>{say("judge.checks")}</h4><ul>{checks}</ul>
+{_changed(found, comparisons, view)}
 {_acts(found, verdict, people)}"""
 
 
