@@ -4,6 +4,7 @@ python -m evaluation run --task sentiment --data reviews.jsonl --adapter sentime
 python -m evaluation compare BASE_DIR DIR
 python -m evaluation gate DIR BASE_DIR --also DIR_ELSEWHERE BASE_DIR_ELSEWHERE
 python -m evaluation promote DIR BASE_DIR
+python -m evaluation baseline DIR --save FOLDER
 python -m evaluation interference sentiment-en
 python -m evaluation harness --tasks arc_easy --adapter sentiment-en
 python -m evaluation routing requests.jsonl
@@ -17,6 +18,7 @@ import importlib.util
 import json
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -213,6 +215,27 @@ def gate(
     verdict = gates.judge(candidate, in_place, also=_other_runs(others or [], also))
     _print_record(verdict.record(candidate, in_place), str(verdict), as_json, output)
     raise typer.Exit(EXIT_CODES[verdict.answer])
+
+
+@app.command()
+def baseline(
+    run: Candidate,
+    save: Annotated[str, typer.Option(help="a new folder; - writes a ZIP to standard output")],
+    data_folder: Annotated[
+        Path, typer.Option(help="where the paths in the adapter's recipe begin")
+    ] = Path(),
+) -> None:
+    """Save the baseline that an adapter was judged beside: a classifier that works by itself."""
+    from evaluation import record, saved_baseline
+
+    content = saved_baseline.files(run, data_folder)
+    if save == "-":
+        name = f"{record.read(run).settings.adapter}-classifier"
+        sys.stdout.buffer.write(saved_baseline.zipped(content, name))
+        return
+    saved_baseline.write(Path(save), content)
+    size = sum(map(len, content.values())) / 1e6
+    aside(f'{save}: {size:.1f} MB. `python {save}/{saved_baseline.PROGRAM} "a text"` asks it.')
 
 
 @app.command()

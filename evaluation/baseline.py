@@ -12,7 +12,7 @@ from core.statement import Statement, in_english, quoted, statement
 from evaluation import compare, figures, record
 from evaluation.intervals import mean
 from evaluation.record import Baseline, BaselineComparison, Figure, Outcome, Run, Verdict
-from evaluation.training_rows import NoTrainingRows, training_rows
+from evaluation.training_rows import NoTrainingRows, TrainingRows, training_rows
 from tasks.spec import TaskSpec, find_task, load_tasks
 from tasks.text_classifier import classifier
 
@@ -66,7 +66,33 @@ def _measured(
     Raises:
         NoTrainingRows: there are none, or too few labels among them to choose from.
     """
-    offered = sorted({label for outcome in judged for label in outcome.logprobs})
+    rows, model = fitted(run, task, adapter, data_folder)
+    answers = answers_of(model, judged)
+    baseline = Baseline(
+        status="measured",
+        training_rows=len(rows.texts),
+        unseen=[label for label in _offered(run) if label not in model.classes_],
+        left_out=[answer.line for answer in answers if answer.error is not None],
+        notes=[note.english for note in rows.notes],
+        said=rows.notes,
+        compared=_compared(answers, judged, run.settings.seed),
+    )
+    return baseline, answers
+
+
+def fitted(
+    run: Run, task: TaskSpec, adapter: Path, data_folder: Path
+) -> tuple[TrainingRows, Pipeline]:
+    """The baseline of a run, trained, and what it was trained on; the same for the same rows.
+
+    Args:
+        adapter: folder of the run's adapter.
+        data_folder: where the paths in its recipe begin.
+
+    Raises:
+        NoTrainingRows: there are none, or too few labels among them to choose from.
+    """
+    offered = _offered(run)
     rows = training_rows(adapter, task, data_folder, offered)
     known = {*rows.labels}
     if len(known) < 2:
@@ -81,20 +107,15 @@ def _measured(
                 baseline=NAME,
             ),
         )
-    answers = _answers(classifier().fit(rows.texts, rows.labels), judged)
-    baseline = Baseline(
-        status="measured",
-        training_rows=len(rows.texts),
-        unseen=[label for label in offered if label not in known],
-        left_out=[answer.line for answer in answers if answer.error is not None],
-        notes=[note.english for note in rows.notes],
-        said=rows.notes,
-        compared=_compared(answers, judged, run.settings.seed),
-    )
-    return baseline, answers
+    return rows, classifier().fit(rows.texts, rows.labels)
 
 
-def _answers(model: Pipeline, judged: Sequence[Outcome]) -> list[Outcome]:
+def _offered(run: Run) -> list[str]:
+    """Every label that any row of a run offered."""
+    return sorted(run.chosen.labels) if run.chosen else []
+
+
+def answers_of(model: Pipeline, judged: Sequence[Outcome]) -> list[Outcome]:
     """The likeliest of each row's own labels; an error where it knows none of them."""
     scores = model.predict_log_proba([outcome.text for outcome in judged])
     return [

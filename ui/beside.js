@@ -62,7 +62,7 @@ const patchbayBeside = (() => {
         headers: { "X-File-Name": encodeURIComponent(read.name) },
         body: new Blob([`${JSON.stringify(texts)}\n`, file]),
       });
-      if (answer.ok) save(await answer.blob(), button.dataset.name);
+      if (answer.ok) patchbaySave(await answer.blob(), button.dataset.name);
       else ({ error } = await answer.json());
     } catch {
       error = patchbayFiles.told("lost");
@@ -73,14 +73,6 @@ const patchbayBeside = (() => {
       fault.hidden = false;
     }
     button.disabled = false;
-  }
-
-  function save(blob, name) {
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(blob);
-    link.download = name;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 60000);
   }
 
   return { beside, besides, download };

@@ -11,7 +11,7 @@ from fastapi import FastAPI, HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
-from starlette.routing import Mount
+from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ui.safety import Shield
@@ -59,6 +59,7 @@ def mount_beside(
     max_upload_bytes: int = 0,
     scripts: Iterable[str] = (),
     guards: Sequence[Middleware] = (),
+    routes: Sequence[Route] = (),
 ) -> None:
     """Add a page to the app that the chat's page is mounted on after it.
 
@@ -68,6 +69,7 @@ def mount_beside(
         max_upload_bytes: of a file that Gradio takes.
         scripts: its own, behind those of all such pages.
         guards: what a request passes before anything else, in place of the way to the login.
+        routes: more addresses below the path, behind the same guards.
     """
     page.queue(default_concurrency_limit=None, api_open=False)
 
@@ -78,7 +80,7 @@ def mount_beside(
             raise HTTPException(404)
         return RedirectResponse(f"{path.strip('/')}/")
 
-    kwargs: dict[str, Any] = {"middleware": [Middleware(Shield), *guards]}
+    kwargs: dict[str, Any] = {"middleware": [Middleware(Shield), *guards], "routes": [*routes]}
     if name and not guards:
         kwargs["middleware"].append(Middleware(ToLogin, name=name, path=path))
     if max_upload_bytes:

@@ -56,6 +56,7 @@ PAGE_SCRIPTS = (
     "looks.js",
     "versions.js",
     "originals.js",
+    "save.js",
     "beside.js",
     "attach.js",
     "drafts.js",

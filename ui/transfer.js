@@ -4,13 +4,7 @@ const patchbayTransfer = (() => {
   const ID = /^[\w-]{1,64}$/;
   const said = (key) => document.querySelector(".pb-toast").dataset[key];
 
-  function download(name, text, type) {
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([text], { type }));
-    link.download = name;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 10000);
-  }
+  const download = (name, text, type) => patchbaySave(new Blob([text], { type }), name);
 
   const fileName = (title) => title.replace(/[\\/:*?"<>|\p{C}]+/gu, " ").trim().slice(0, 60) || "Patchbay";
 

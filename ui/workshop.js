@@ -65,6 +65,24 @@ const patchbayWorkshop = (() => {
     act({ do: what, id, job, task, choice, rater }, changed(button));
   });
 
+  // The server makes a file, which takes a while, or says why not.
+  async function save(button) {
+    const [fault, lost, waiting] = ["pb-save-fault", "pb-lost", "pb-making"].map((name) =>
+      button.closest("section").querySelector(`.${name}`));
+    fault.replaceChildren();
+    [button.disabled, waiting.hidden, lost.hidden] = [true, false, true];
+    const answer = await fetch(button.dataset.save, { method: "POST" }).catch(() => null);
+    if (answer?.ok) patchbaySave(await answer.blob(), button.dataset.name);
+    else if (answer?.headers.get("Content-Type").startsWith("text/html")) fault.innerHTML = await answer.text();
+    else lost.hidden = false;
+    [button.disabled, waiting.hidden] = [false, true];
+  }
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("button[data-save]");
+    if (button) save(button);
+  });
+
   document.addEventListener("submit", (event) => {
     const element = event.target.closest("form[data-do]");
     if (!element) return;

@@ -17,14 +17,16 @@ from ui.icons import icon
 from ui.mounting import mount_beside, still
 from ui.owner import LOCAL_OWNER, Owner, OwnersOnly
 from ui.words import phrase, say
+from ui.workshop_download import classifier_route
 from ui.workshop_handlers import WorkshopHandlers
+from workshop.jobs import Jobs
 
 PATH, DOOR = "/workshop", "/workshop-door"
 STYLE_SHEETS = (
     "style.css", "frame.css", "quality.css", "narrow.css", "tables.css", "adapters.css",
     "workshop.css",
 )  # fmt: skip
-SCRIPTS = ("workshop.js",)
+SCRIPTS = ("save.js", "workshop.js")
 FILES = [".csv", ".tsv", ".xlsx", ".json", ".jsonl", ".ndjson", ".parquet"]
 MAX_FILE_BYTES = 20_000_000
 WITH_VIEW = """(file, agreed) =>
@@ -96,6 +98,7 @@ def mount_workshop(
         name=owner,
         guards=[Middleware(OwnersOnly, owner=owner)],
         max_upload_bytes=MAX_FILE_BYTES,
+        routes=[classifier_route(Jobs())],
     )
 
 

@@ -12,6 +12,7 @@ from core.statement import Statement
 from tasks.spec import TaskSpec
 from ui.statements import in_both
 from ui.words import attributes, say, show, words
+from ui.workshop_baseline import draw_baseline
 from ui.workshop_trials import ANSWERS, draw_try
 from ui.workshop_view import View
 from workshop.blind_comparisons import BlindComparisons
@@ -40,7 +41,8 @@ def draw_verdict(found: JobFolder, task: TaskSpec | None, view: View) -> str:
     people = comparisons.preference if comparisons else None
     shown = _people(comparisons, people) if comparisons else ""
     return f"""<p class="pb-verdict"><b>{answer}</b>{wanted}</p>{shown}
-<h4>{say("judge.checks")}</h4><ul>{checks}</ul>{_changed(found, comparisons, view)}
+{draw_baseline(found)}<h4>{say("judge.checks")}</h4><ul>{checks}</ul>
+{_changed(found, comparisons, view)}
 {_acts(found, verdict, people)}"""
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import getpass
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from adapter_store.discovery import finished_adapters
 from agent.feedback.store import Feedback
+from core.errors import InputError
 from core.terminal import aside
 from tasks.spec import find_task, load_tasks
 from workshop import promoting
 from workshop.adapters import for_any_task, in_place, rollback, task_name
+from workshop.baseline import classifier_zip
 from workshop.blind_comparisons import BlindComparisons, BlindRow, Choice
 from workshop.human_preference import LEAST
 from workshop.jobs import JobFolder, Jobs
@@ -109,6 +112,18 @@ def compare(
             comparisons.choose(row.line, said, who)
             row = comparisons.next(who)
     print(_found(comparisons))
+
+
+@app.command()
+def baseline(
+    job: Id, save: Annotated[Path, typer.Option(help="a new file, like classifier.zip")]
+) -> None:
+    """Save the simple classifier that an adapter was judged beside, beaten or not."""
+    if save.exists():
+        raise InputError(f"{save} is there already. Name a new file.")
+    all_jobs = Jobs()
+    save.write_bytes(classifier_zip(all_jobs, all_jobs.get(job)))
+    aside(f"{save}: its README.md says what it is and how it is asked.")
 
 
 @app.command()

@@ -60,9 +60,7 @@ def plan_judging(jobs: Jobs, chosen: Selection, adapter: str, in_place: str, by:
             ),
             *(("--labels", labels) if labels != "task" else ()),
         ]
-    trainings = jobs.of("train", adapter=adapter)
-    # Where the baseline finds the rows that the adapter was trained on.
-    data_folder = ("--data-folder", str(trainings[0].folder if trainings else folder))
+    data_folder = ("--data-folder", str(training_folder(jobs, adapter) or folder))
     commands = [
         _run(folder, task, name, (*options, *data_folder), side, judged)
         for name, options in sets.items()
@@ -76,6 +74,12 @@ def plan_judging(jobs: Jobs, chosen: Selection, adapter: str, in_place: str, by:
             rows=tuple(row.id for row in rows), by=by, at=now(), commands=tuple(commands),
         )
     )  # fmt: skip
+
+
+def training_folder(jobs: Jobs, adapter: str) -> Path | None:
+    """Where the baseline finds the rows that an adapter was trained on, if a job trained it."""
+    trainings = jobs.of("train", adapter=adapter)
+    return trainings[0].folder if trainings else None
 
 
 def gate_arguments(folder: Path, names: Sequence[str]) -> list[str]:
