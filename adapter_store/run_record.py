@@ -20,7 +20,10 @@ from pydantic import (
 from adapter_store.files import RUN_RECORD, read_json
 from adapter_store.scope import Scope
 from core.errors import AdapterError
+from core.statement import Statement, statement
 from tasks.spec import task_name_of
+
+ENDED_WORSE = 3  # exit code of a training whose validation loss ended above where it began
 
 
 class _Tolerant(BaseModel):
@@ -100,17 +103,21 @@ class RunRecord(_Tolerant):
     start: StartRecord | None = None
 
     @property
-    def ended_worse(self) -> str:
-        """A sentence where the validation loss ended above where it began; else empty."""
+    def ended_worse(self) -> Statement | None:
+        """Said where the validation loss ended above where it began."""
         if self.loss_before is None or not self.evaluations:
-            return ""
+            return None
         kept = self.best_loss if self.kept_best else self.evaluations[-1][1]
         if kept <= self.loss_before:
-            return ""
-        return (
-            f"{self.name}: the validation loss ended at {kept:.3f}, above {self.loss_before:.3f} "
-            "where it began, so the training made it worse. Use a smaller learning_rate, fewer "
-            "epochs, patience=2 to keep the best, or other rows."
+            return None
+        return statement(
+            "run.ended_worse",
+            "{name}: the validation loss ended at {kept}, above {before} where it began, so the "
+            "training made it worse. Use a smaller learning_rate, fewer epochs, patience=2 to "
+            "keep the best, or other rows.",
+            name=self.name,
+            kept=f"{kept:.3f}",
+            before=f"{self.loss_before:.3f}",
         )
 
     @property

@@ -21,7 +21,7 @@ import typer
 
 from adapter_store.discovery import find_finished
 from adapter_store.files import CARD
-from adapter_store.run_record import read_run_record
+from adapter_store.run_record import ENDED_WORSE, read_run_record
 from core import terminal
 from core.errors import SettingsError, UnknownName
 from core.statement import in_english
@@ -79,9 +79,8 @@ def run(
         bool, typer.Option(help="replace an adapter or unfinished run of that name")
     ] = False,
 ) -> None:
-    """Train an adapter."""
+    """Train an adapter. Exit code 3: it is there, and its validation loss rose."""
     from finetune import cross_validation, train
-    from finetune.errors import TrainingError
 
     resolved = load_recipe(recipe, overrides or [])
     aside(resolved.explain())
@@ -93,7 +92,8 @@ def run(
     folder = train.run(resolved, resume, replace, folds=losses, say=aside)
     print(folder)
     if worse := read_run_record(folder).ended_worse:
-        raise TrainingError(worse)
+        aside(f"error: {worse.english}")
+        raise typer.Exit(ENDED_WORSE)
 
 
 @app.command()

@@ -19,7 +19,7 @@ from workshop.adapters import history, standing
 from workshop.curves import read_curves
 from workshop.jobs import LIVE, JobFolder, State
 from workshop.selection import TRAINING, Selection
-from workshop.training import TrainingWish, check_report
+from workshop.training import TrainingWish, check_report, ended_worse
 from workshop.trials import Trial
 
 LINES = re.compile(r"\blines? [\d, …]+|第 [\d, …]+行")
@@ -213,8 +213,14 @@ def _acts(found: JobFolder, state: State) -> str:
 
 def _training(found: JobFolder, state: State) -> str:
     curves = read_curves(found.job.adapter)
+    worse = ended_worse(found) if state.status == "finished" else None
+    warning = (
+        f'<p class="pb-warn" role="note">{show(in_both([worse]))} {say("train.kept")}</p>'
+        if worse
+        else ""
+    )
     if not curves.step and not curves.validation:
-        return ""
+        return warning
     pace = ""
     if curves.steps and state.status == "running":
         left = time_left(curves.seconds_left) if curves.seconds_left is not None else "…"
@@ -226,7 +232,7 @@ def _training(found: JobFolder, state: State) -> str:
         for answers in curves.samples.values()
     )
     shown = f"<h4>{say('train.samples')}</h4><ul>{samples}</ul>" if samples else ""
-    return f'<div class="pb-progress">{pace}</div>{shown}'
+    return f'<div class="pb-progress">{pace}</div>{warning}{shown}'
 
 
 def _findings(found: JobFolder) -> str:

@@ -31,7 +31,7 @@ def draw_review(store: ReviewStore, tasks: Mapping[str, TaskSpec], view: View) -
         said = draw_marks(marks.get(chosen.id, {}), store, tasks[chosen.task])
         body = _row(chosen, tasks[chosen.task], said)
     if rows or view.search or view.why:
-        body += _list(rows, chosen, marks, tasks, view)
+        body += _list(rows, chosen, marks, tasks=tasks, view=view)
     return (
         f"{_filters(counts, tasks, view)}{body}"
         f'<p class="pb-acts"><button type="button" class="pb-chip" data-do="collect">'

@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from adapter_store.discovery import ADAPTER_ID, adapter_folders
+from adapter_store.run_record import ENDED_WORSE, read_run_record
 from core import paths
 from core.statement import Statement, quoted
 from tasks.rows import Layout, read
@@ -107,6 +108,7 @@ def plan_training(jobs: Jobs, chosen: Selection, wish: TrainingWish, by: str) ->
         Command(arguments=("finetune", "check", str(recipe), "--report", str(folder / REPORT))),
         Command(
             arguments=("finetune", "run", str(recipe)),
+            passes=(0, ENDED_WORSE),  # a few validation rows: judging tells
             made=str(own / name),
             checkpoint=str(own / f".{name}.run" / "checkpoint.pt"),
             go_on="--resume",
@@ -148,6 +150,12 @@ def check_report(found: JobFolder) -> list[list[Statement]]:
         return [[quoted(line)] for line in found.log().splitlines()]
     lines = file.read_text(encoding="utf-8").splitlines()
     return [[Statement(**part) for part in json.loads(line)] for line in lines]
+
+
+def ended_worse(found: JobFolder) -> Statement | None:
+    """Said of a finished training whose validation loss ended above where it began."""
+    folder = adapter_folders().get(found.job.adapter)
+    return read_run_record(folder).ended_worse if folder else None
 
 
 def learnt_texts(jobs: Jobs, adapter: str, task: TaskSpec) -> list[str]:

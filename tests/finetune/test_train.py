@@ -156,7 +156,7 @@ def test_a_loss_above_where_it_began_is_no_success(
     wrong = [{**row, "label": other_way[row["label"]]} for row in rows(32)]
     write_jsonl(recipe_file.parent / "train.jsonl", wrong)
     words = ["name=wrong", "start=good", "lora={}", "steps=30"]
-    assert command(monkeypatch, "run", str(recipe_file), *words) == 1
+    assert command(monkeypatch, "run", str(recipe_file), *words) == 3
     printed = capsys.readouterr()
     folder = Path(printed.out.strip())
     assert "error: wrong: the validation loss ended at" in printed.err

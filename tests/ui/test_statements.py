@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from judged import judged
+from judged import ADAPTER, judged
 from said_in_code import braces, said_in_code
 from typer.testing import CliRunner
 
+from adapter_store.files import RUN_RECORD
 from core.errors import InputError
+from core.paths import user_dir
 from core.statement import quoted, statement
 from evaluation import figures
 from evaluation.gate_verdict import Kind
@@ -40,7 +42,7 @@ NUMBER = re.compile(r"\d[\d,.]*\d|\d")
 
 
 def test_every_statement_has_its_chinese_words_with_the_same_values() -> None:
-    made = said_in_code("statement", "evaluation", "finetune", "workshop", "ui")
+    made = said_in_code("statement", "adapter_store", "evaluation", "finetune", "workshop", "ui")
     assert len(made) > 30
     for key, sentence in made.items():
         assert braces(words()[f"said.{key}"].zh) == braces(sentence), key
@@ -160,3 +162,18 @@ def test_what_a_check_found_is_said_in_both_languages_with_links_to_the_rows(
     (found.folder / LOG).write_text("reviewed rows: 18 rows\n  note: 2 rows (lines 3)\nestimate: 1")
     html = draw_train(TASKS, select(store, task), [], "mine-2", View(), [found])
     assert html.count('note: 2 rows (lines <a href="#pb-line-3">3</a>)') == 2
+
+
+def test_a_training_whose_loss_rose_is_kept_and_says_so() -> None:
+    judged(["x"])  # leaves its adapter
+    record = {"name": ADAPTER, "loss_before": 0.2, "evaluations": [[4, 0.1], [8, 0.4]]}
+    (user_dir() / "adapters" / ADAPTER / RUN_RECORD).write_text(json.dumps(record))
+    jobs = Jobs()
+    values = {"task": "sentiment", "adapter": ADAPTER, "in_place": "", "rows": (), "commands": ()}
+    found = jobs.add(Job(id=jobs.new_id(), kind="train", by="me", at=now(), **values))
+    found.write(State(status="finished"))
+    chosen = select(ReviewStore(), TASKS["sentiment"])
+    drawn = draw_train(TASKS, chosen, [], name="", view=View(), jobs=[found])
+    assert "the validation loss ended at 0.400, above 0.200" in drawn
+    assert "验证损失从 0.200 升到 0.400" in drawn
+    assert "It is kept: a judging on other rows tells" in drawn
