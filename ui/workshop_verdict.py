@@ -35,7 +35,11 @@ def draw_verdict(found: JobFolder, task: TaskSpec | None, view: View) -> str:
         return f'<div class="pb-progress">{bar}</div>'
     more = max((verdict.get("more_rows") or {"": 0}).values())
     wanted = f" · {_more(more)}" if more else ""
-    checks = "".join(map(_check, verdict.get("checks", ())))
+    looked = verdict.get("checks", ())
+    checks = "".join(map(_check, looked))
+    gains = any(check["name"] == "better" and check["passed"] for check in looked)
+    if gains and verdict.get("answer") == "not better":
+        wanted = f" · {say('judge.gains')}"
     answer = say(ANSWERS.get(str(verdict.get("answer")), "judge.unknown"))
     comparisons = BlindComparisons(found) if task and task.kind == "write" else None
     people = comparisons.preference if comparisons else None

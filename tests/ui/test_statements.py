@@ -101,6 +101,16 @@ def test_a_verdict_from_before_there_were_statements_is_shown_in_english(home: P
     assert ": accuracy &lt;b&gt;</li>" in draw_verdict(found, TASKS["translation"], View())
 
 
+def test_a_gain_that_another_check_speaks_against_is_said(home: Path) -> None:
+    found = judged(["A text.", "Another text."])
+    checks = [{"name": name, "passed": name == "better", "reason": "so"} for name in
+              ("better", "slices")]  # fmt: skip
+    for answer, shown in (("not better", True), ("better", False)):
+        (found.folder / VERDICT).write_text(json.dumps({"answer": answer, "checks": checks}))
+        html = draw_verdict(found, TASKS["translation"], View())
+        assert ("a gain is shown, and what is marked below" in html) is shown
+
+
 def test_a_sentence_of_another_version_is_shown_in_english_between_the_others() -> None:
     known = statement("better.worse", "It is worse.")
     gone, other = statement("better.gone", "It shines."), statement("answers.failed", "Few.", n=3)
