@@ -4,11 +4,13 @@ const patchbayWorkshop = (() => {
   let raise = null;
   let doing = null; // what the server is at work on
   let asked = null; // which drawing it was asked from
+  let coming = {}; // what is shown when it is done
   let next = null; // what is done after that
   let row = null; // id of the row that is under review
 
   const panel = () => document.querySelector(".pb-workshop");
-  const view = () => JSON.parse(panel()?.dataset.view ?? "{}");
+  // A second press while a tab is being drawn is for that tab.
+  const view = () => (doing === "look" ? { ...coming } : JSON.parse(panel()?.dataset.view ?? "{}"));
   const card = () => document.querySelector(".pb-review");
   const form = () => card()?.querySelector("form");
   const typing = (element) => element?.closest("textarea, input:not([type=radio], [type=checkbox]), select");
@@ -33,6 +35,7 @@ const patchbayWorkshop = (() => {
     }
     doing = data.do;
     asked = drawing;
+    coming = shown;
     panel()?.setAttribute("aria-busy", "true");
     raise({ ...data, view: shown });
   }

@@ -205,6 +205,20 @@ def test_what_is_pressed_while_the_page_looks_is_done_after_it(visit: Visit, sit
     expect(page.get_by_role("tab", name="Watch")).to_have_attribute("aria-selected", "true")
 
 
+def test_a_skill_pressed_before_a_tab_is_drawn_is_for_that_tab(
+    visit: Visit, site: Any, store: ReviewStore
+) -> None:
+    store.add([review_row("r", "One row")])
+    page = workshop(visit(site), site)
+    page.evaluate(
+        """() => {
+            document.querySelector("[data-set-tab=train]").click();
+            document.querySelector("[data-set-task=translation]").click();
+        }"""
+    )
+    expect(page.get_by_label("Name of the new adapter")).to_have_value("translation-own-1")
+
+
 def test_axe_finds_nothing(visit: Visit, site: Any, store: ReviewStore) -> None:
     store.add(review_row(f"r{n}", f"Row {n}") for n in range(3))
     page = workshop(visit(site), site)
