@@ -82,7 +82,7 @@ def draw_judge(
         training: of the adapter that is asked about, if a job trained it.
     """
     if not candidates:
-        body = f'<p class="pb-note">{say("judge.none")}</p>'
+        body = f'<p class="pb-note">{say("judge.all" if jobs else "judge.none")}</p>'
     else:
         options = "".join(
             f'<option value="{escape(one)}"{" selected" if one == view.adapter else ""}>'
@@ -90,7 +90,7 @@ def draw_judge(
             for one, task, now in candidates
         )
         body = f"""<form data-do="judge" autocomplete="off" class="pb-wish-form">
-<label>{say("judge.adapter")}<select name="adapter">{options}</select></label>
+<label class="pb-wide">{say("judge.adapter")}<select name="adapter">{options}</select></label>
 <p class="pb-acts"><button type="submit" class="pb-chip pb-first">{say("judge.run")}</button></p>
 </form>"""
     origin = _origin(view.adapter, training)
