@@ -24,8 +24,8 @@ LONG_ANSWER = {**LONG, "max_tokens": 2000}
 
 
 @pytest.fixture(scope="module")
-def slow(serve: Callable[..., Site]) -> Site:
-    return serve(delay=0.02, settings={"visitor_running": 2})
+def slow(serve_shared: Callable[..., Site]) -> Site:
+    return serve_shared(delay=0.02, settings={"visitor_running": 2})
 
 
 def assert_still(site: Site) -> None:

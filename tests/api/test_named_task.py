@@ -35,10 +35,10 @@ def prompt(site: Site) -> list[Any]:
 
 
 @pytest.fixture(scope="module")
-def scoped(serve: Callable[..., Site]) -> Site:
+def scoped(serve_shared: Callable[..., Site]) -> Site:
     """One whose adapter for French was trained for French and English."""
     languages = {"target": ["en", "fr"], "source": ["en", "fr"]}
-    return serve(scopes={"translation-en-fr": Scope(slots=languages)})
+    return serve_shared(scopes={"translation-en-fr": Scope(slots=languages)})
 
 
 def test_an_adapter_that_chooses_answers_with_its_label(site: Site) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -108,28 +108,42 @@ def fake_agent() -> Callable[..., Agent]:
     return make
 
 
-@pytest.fixture(scope="session")
-def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Site]]:
-    """Serve a page for an agent. All pages end with the session."""
+@contextmanager
+def serving(folders: pytest.TempPathFactory) -> Iterator[Callable[..., Site]]:
+    """Serve pages for agents until the block ends."""
     with ExitStack() as sites:
 
         def start(agent: Agent, **changes: Any) -> Site:
-            feedback = Feedback(tmp_path_factory.mktemp("feedback") / "feedback.sqlite")
+            feedback = Feedback(folders.mktemp("feedback") / "feedback.sqlite")
             return sites.enter_context(served(agent, feedback, **changes))
 
         yield start
 
 
+@pytest.fixture
+def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Site]]:
+    """Serve pages for agents. They end with the test: sixty idle ones take half a core."""
+    with serving(tmp_path_factory) as start:
+        yield start
+
+
 @pytest.fixture(scope="session")
-def quick(serve: Callable[[Agent], Site], fake_agent: Callable[..., Agent]) -> Site:
+def serve_shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Site]]:
+    """The same, for several tests. They end with the session."""
+    with serving(tmp_path_factory) as start:
+        yield start
+
+
+@pytest.fixture(scope="session")
+def quick(serve_shared: Callable[[Agent], Site], fake_agent: Callable[..., Agent]) -> Site:
     """A page on an engine that answers at once and reads 300 tokens."""
-    return serve(fake_agent(context_tokens=300))
+    return serve_shared(fake_agent(context_tokens=300))
 
 
 @pytest.fixture(scope="session")
-def slow(serve: Callable[[Agent], Site], fake_agent: Callable[..., Agent]) -> Site:
+def slow(serve_shared: Callable[[Agent], Site], fake_agent: Callable[..., Agent]) -> Site:
     """A page on an engine that makes a token every twentieth of a second."""
-    return serve(fake_agent(delay=0.05))
+    return serve_shared(fake_agent(delay=0.05))
 
 
 @pytest.fixture(scope="session")
@@ -146,10 +160,11 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def visit(chromium: Browser) -> Iterator[Callable[..., Page]]:
+def visit(chromium: Browser, serve: Callable[..., Site]) -> Iterator[Callable[..., Page]]:
     """Open a site as a new visitor (`visit(site, locale="zh-CN")`) and wait for the page.
 
-    Afterwards the visit must have made no request to another host and no script error.
+    Afterwards the visit must have made no request to another host and no script error. It ends
+    before the test's own sites do.
     """
     contexts: list[BrowserContext] = []
     problems: list[str] = []

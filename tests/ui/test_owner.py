@@ -28,9 +28,9 @@ POSTS = (
 
 
 @pytest.fixture(scope="module")
-def keyed(serve: Callable[..., Site], fake_agent: Callable[..., Agent]) -> Site:
+def keyed(serve_shared: Callable[..., Site], fake_agent: Callable[..., Agent]) -> Site:
     """A page that wants a key, of two people one is the owner."""
-    return serve(fake_agent(), api_keys={"alice": ALICE, "bob": BOB}, owners="alice")
+    return serve_shared(fake_agent(), api_keys={"alice": ALICE, "bob": BOB}, owners="alice")
 
 
 @pytest.fixture

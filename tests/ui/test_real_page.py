@@ -18,8 +18,10 @@ pytestmark = [pytest.mark.browser, pytest.mark.starter]
 
 
 @pytest.fixture(scope="module")
-def page(serve: Callable[[Agent], Any], starter_engine: TorchEngine, planner: Planner) -> Any:
-    return serve(Agent(starter_engine, load_tasks(), planner))
+def page(
+    serve_shared: Callable[[Agent], Any], starter_engine: TorchEngine, planner: Planner
+) -> Any:
+    return serve_shared(Agent(starter_engine, load_tasks(), planner))
 
 
 def test_a_person_asks_in_both_languages_overrides_and_stops(
