@@ -40,12 +40,17 @@ const patchbayWorkshop = (() => {
     raise({ ...data, view: shown });
   }
 
+  // What was chosen or typed for another row stays in fields that Gradio only changes.
+  function settle() {
+    if (row === form()?.dataset.id) return;
+    form()?.reset();
+    row = form()?.dataset.id;
+  }
+
   function done() {
     doing = null;
     panel()?.removeAttribute("aria-busy");
-    // What was chosen or typed for another row stays in fields that Gradio only changes.
-    if (row !== form()?.dataset.id) form()?.reset();
-    row = form()?.dataset.id;
+    settle();
     patchbayLooks.speak(); // names of what was drawn anew
     const then = next;
     next = null;
@@ -122,6 +127,9 @@ const patchbayWorkshop = (() => {
   // An answer's route leads here by the name of its adapter.
   function begin() {
     patchbayLooks.speak();
+    // Before the next key, which may come before the server says that it is done.
+    new MutationObserver(settle).observe(document.body,
+      { subtree: true, childList: true, attributes: true, attributeFilter: ["data-id"] });
     document.documentElement.dataset.ready = "true";
     const adapter = decodeURIComponent(location.hash.slice(1));
     if (adapter) act({ do: "look" }, { ...view(), tab: "judge", adapter });

@@ -57,8 +57,16 @@ def test_rows_are_reviewed_by_keyboard(visit: Visit, site: Any, store: ReviewSto
     expect(page.get_by_role("radio", name="neutral")).to_be_checked()
     page.keyboard.press("3")
     expect(page.get_by_role("radio", name="negative")).to_be_checked()
+    page.evaluate(
+        """() => new MutationObserver(() => {
+            const text = document.querySelector(".pb-review-text")?.textContent;
+            if (text === "It was fine.")
+                window.first ??= document.querySelector("[name=right]:checked")?.value;
+        }).observe(document.body, { subtree: true, childList: true, characterData: true })"""
+    )
     page.keyboard.press("Enter")
     expect(shown).to_have_text("It was fine.")
+    assert page.evaluate("window.first") == "neutral", "what was chosen for the row before is gone"
     page.keyboard.press("Enter")
     expect(shown).to_have_text("Warm and kind.")
     page.keyboard.press("x")
