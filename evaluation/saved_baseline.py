@@ -50,7 +50,7 @@ def files(folder: Path, data_folder: Path) -> dict[str, bytes]:
             "chooses. Give its command again to add it."
         )
     if run.baseline.compared is None:
-        raise InputError(f"{folder} has {baseline.as_sentence(run.baseline)}")
+        raise InputError(f"{folder}: {baseline.as_sentence(run.baseline)}")
     task, place = find_task(load_tasks(), run.settings.task_name), find_adapter(adapter)
     rows, model = baseline.fitted(run, task, place, data_folder)
     _require_same(folder, run, rows, model)
