@@ -204,7 +204,7 @@ def test_what_has_no_baseline_says_why(tmp_path: Path, home: Path) -> None:
         files(tmp_path)
     (adapter / "recipe.yaml").unlink()
     baseline.add(run, tmp_path / "data")
-    with pytest.raises(InputError, match="No baseline. The run record and the recipe of mine"):
+    with pytest.raises(InputError, match=r"No baseline\. The run record and the recipe of mine"):
         files(tmp_path)
 
 
