@@ -236,7 +236,12 @@ class ReviewStore:
         return found
 
     def leave_out(self, rater: str, out: bool = True) -> None:
-        """Leave all rows of a rater out of review and training, or take them in again."""
+        """Leave all rows of a rater out of review and training, or take them in again.
+
+        Raises:
+            InputError: no rater is named.
+        """
+        _require_rater(rater)
         with writing(self.file) as db:
             db.execute("DELETE FROM left_out WHERE rater = ?", (rater,))
             if out:
@@ -265,7 +270,11 @@ class ReviewStore:
 
         Returns:
             how many rows there are.
+
+        Raises:
+            InputError: no rater is named.
         """
+        _require_rater(rater)
         with writing(self.file) as db:
             db.execute("DELETE FROM left_out WHERE rater = ?", (rater,))
             ids = [id for (id,) in db.execute("SELECT id FROM rows WHERE rater = ?", (rater,))]
@@ -322,6 +331,12 @@ def _get(db: sqlite3.Connection, id: str) -> ReviewRow:
         near = [one for (one,) in db.execute("SELECT id FROM rows ORDER BY place LIMIT 20")]
         raise UnknownName("row to review", id, near)
     return _row(found)
+
+
+def _require_rater(rater: str) -> None:
+    """Rows without a rater are of many people that nobody knows, and not of one."""
+    if not rater:
+        raise InputError("Name the rater: rows of raters that are not known have none in common.")
 
 
 def _decided(db: sqlite3.Connection, id: str, status: Status, right: str, by: str) -> ReviewRow:

@@ -182,6 +182,15 @@ def test_a_rater_s_rows_are_reviewed_again_without_what_the_rater_said(store: Re
     assert store.get("a").status == "pending"
 
 
+def test_rows_without_a_rater_are_not_of_one_rater(store: ReviewStore) -> None:
+    store.add([row("a"), row("b", rater="fair")])
+    store.decide("a", "positive", by="owner")
+    for act in (store.leave_out, lambda rater: store.review_again(rater, by="owner")):
+        with pytest.raises(InputError, match="Name the rater"):
+            act("")
+    assert (ids(store.done()), store.left_out()) == (["a"], [])
+
+
 def test_taking_consent_back_deletes_the_words_and_names_the_adapters(store: ReviewStore) -> None:
     secret = "a secret that nobody else knows"
     store.add(
