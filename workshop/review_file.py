@@ -8,9 +8,8 @@ from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from filelock import FileLock
-
 from core.errors import PatchbayError
+from workshop.tables import require_tables
 
 BUSY_SECONDS = 30.0  # that another process may take over its writing
 # `turn` says when a row is to be reviewed; NULL: behind those that have one. A decision that is
@@ -57,7 +56,7 @@ def reading(file: Path) -> Iterator[sqlite3.Connection]:
     try:
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with closing(sqlite3.connect(file, timeout=BUSY_SECONDS, isolation_level=None)) as db:
-            _require_tables(db, file)
+            require_tables(db, file, _SCHEMA)
             db.row_factory = sqlite3.Row
             db.create_function("folded", 1, str.casefold, deterministic=True)
             db.execute("PRAGMA secure_delete = ON")  # what is withdrawn is overwritten
@@ -91,17 +90,3 @@ def forget_log(file: Path) -> None:
 def now() -> str:
     """The time as it is kept: UTC, ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def _require_tables(db: sqlite3.Connection, file: Path) -> None:
-    """Make the tables, all or none. Processes that begin at one time take turns."""
-    if _version(db):
-        return
-    with FileLock(file.with_suffix(".lock")):
-        if not _version(db):
-            db.execute("PRAGMA journal_mode = WAL")
-            db.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
-
-
-def _version(db: sqlite3.Connection) -> int:
-    return int(db.execute("PRAGMA user_version").fetchone()[0])

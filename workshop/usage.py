@@ -12,6 +12,7 @@ from pathlib import Path
 from core import paths
 from core.errors import PatchbayError
 from workshop.alerts import KINDS, Alert, kind_of
+from workshop.tables import require_tables
 
 # What drift is looked for in: numbers of the text, the router's confidence, the answer's.
 FEATURES = ("length", "word_length", "letters", "route", "confidence")
@@ -36,6 +37,7 @@ CREATE TABLE IF NOT EXISTS alerts (
     id INTEGER PRIMARY KEY, kind TEXT NOT NULL, said TEXT NOT NULL,
     settled INTEGER NOT NULL DEFAULT 0
 );
+PRAGMA user_version = 1;
 """
 
 
@@ -270,9 +272,8 @@ class UsageStore:
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             with closing(sqlite3.connect(self.file, timeout=10)) as db, db:
-                db.execute("PRAGMA journal_mode = WAL")
+                require_tables(db, self.file, _SCHEMA)
                 db.execute("PRAGMA synchronous = NORMAL")
-                db.executescript(_SCHEMA)
                 yield db
         except (OSError, sqlite3.Error) as error:
             raise UsageError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -181,3 +182,17 @@ def test_the_events_pass_unchanged(agent: Agent) -> None:
     seen = list(agent.answer("/sentiment a good film", explain=False))
     assert [type(event) for event in plain] == [type(event) for event in seen]
     assert sum(isinstance(event, StepFinished) for event in seen) == 1
+
+
+def test_a_file_that_several_threads_begin_at_one_time_loses_no_line(tmp_path: Path) -> None:
+    for number in range(10):
+        file, begin = tmp_path / f"{number}.sqlite", threading.Barrier(8)
+
+        def add(file: Path = file, begin: threading.Barrier = begin) -> None:
+            begin.wait()
+            UsageStore(file).add([line()])
+
+        with ThreadPoolExecutor(8) as threads:
+            for done in [threads.submit(add) for _ in range(8)]:
+                done.result()
+        assert len(lines(UsageStore(file))) == 8
