@@ -6,18 +6,17 @@ from html import escape
 
 from core.errors import PatchbayError
 from tasks.spec import Both
+from ui.statements import in_both
 from ui.words import phrase, say, show, words
 from workshop.refusal import Refusal
 
 
 def draw_refusal(error: PatchbayError) -> str:
     """A sentence in the page's language; of what has none in Chinese, the English one below it."""
-    own = error.key if isinstance(error, Refusal) else type(error).__name__
-    key = f"refused.{own}"
-    if key in words():
-        zh = phrase(key, **(error.fills if isinstance(error, Refusal) else {})).zh
-        return _alert(Both(en=str(error), zh=zh))
-    general = f"error.{own}" if f"error.{own}" in words() else "error.other"
+    if isinstance(error, Refusal):
+        return _alert(in_both([error.said]))
+    general = f"error.{type(error).__name__}"
+    general = general if general in words() else "error.other"
     detail = (
         f'<details class="pb-detail"><summary>{say("error.detail")}</summary>'
         f'<p lang="en">{escape(str(error))}</p></details>'

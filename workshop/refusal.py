@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from core.errors import InputError
+from core.statement import statement
 
 
 class Refusal(InputError):
     """Why not, and what to do.
 
     Attributes:
-        key: names the sentence, for those who say it in another language.
-        fills: the values in it.
+        said: the message, with its parts.
     """
 
     def __init__(self, key: str, message: str, **fills: object) -> None:
-        super().__init__(message.format(**fills))
-        self.key, self.fills = key, fills
+        self.said = statement(f"refused.{key}", message, **fills)
+        super().__init__(self.said.english)

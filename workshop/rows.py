@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from core import paths
 from core.errors import InputError, UnknownName
+from workshop.refusal import Refusal
 from workshop.review_file import forget_log, now, reading, writing
 from workshop.review_row import ReviewRow, Status, Why
 
@@ -41,11 +42,11 @@ _ORDER = {
 }
 
 
-class NoConsent(InputError):
+class NoConsent(Refusal):
     """Nobody has agreed that the row is used for training."""
 
 
-class InEvaluationSet(InputError):
+class InEvaluationSet(Refusal):
     """The row stands in an evaluation set, and training on it would make figures flatter."""
 
 
@@ -170,14 +171,19 @@ class ReviewStore:
             row = _get(db, id)
             if not row.consent:
                 raise NoConsent(
-                    f"Who gave the row {id!r} has not agreed to its use for training. It can be "
-                    "looked at and declined."
+                    "no_consent",
+                    "Who gave the row {id} has not agreed to its use for training. It can be "
+                    "looked at and declined.",
+                    id=id,
                 )
             said = db.execute("SELECT said FROM marks WHERE id = ? AND mark = 'evaluation'", (id,))
             if (found := said.fetchone()) and not row.held_out:
                 raise InEvaluationSet(
-                    f"The row {id!r} stands in an evaluation set ({found[0]}): trained on, it "
-                    "would make the figures flatter. Decline it."
+                    "in_evaluation",
+                    "The row {id} stands in an evaluation set ({data}): trained on, it would make "
+                    "the figures flatter. Decline it.",
+                    id=id,
+                    data=found[0],
                 )
             return _decided(db, id, "done", right.strip(), by)
 

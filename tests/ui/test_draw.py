@@ -191,7 +191,7 @@ def test_words_that_weigh_nothing_are_not_highlighted() -> None:
 
 def test_both_languages_fill_the_same_braces() -> None:
     # The English of these stands in the code: see test_workshop_refusal and test_statements.
-    elsewhere = ("refused.", "said.")
+    elsewhere = ("said.",)
     both_here = {key: both for key, both in words().items() if not key.startswith(elsewhere)}
     for key, both in both_here.items():
         assert set(re.findall(r"{(\w+)}", both.en)) == set(re.findall(r"{(\w+)}", both.zh)), key

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from said_in_code import braces, said_in_code
+from said_in_code import REFUSALS, braces, said_in_code
 
 from core.errors import PatchbayError
 from ui.words import words
@@ -11,10 +11,10 @@ from workshop.refusal import Refusal
 
 
 def test_every_refusal_is_said_in_chinese() -> None:
-    raised = said_in_code("Refusal", "workshop", "ui")
+    raised = said_in_code(REFUSALS, "workshop", "ui")
     assert len(raised) > 8
     for key, message in raised.items():
-        chinese = words()[f"refused.{key}"].zh
+        chinese = words()[f"said.refused.{key}"].zh
         assert braces(chinese) <= braces(message), key
 
 

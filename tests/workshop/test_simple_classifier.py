@@ -56,7 +56,7 @@ def test_what_was_taken_back_does_not_come_back(home: Path) -> None:
     withdraw(ReviewStore(), ids=["training6"])
     with pytest.raises(Refusal, match=r"taken back since.*is not the one that the adapter") as why:
         classifier_zip(Jobs(), job)
-    assert why.value.key == "baseline"
+    assert why.value.said.key == "refused.baseline"
     assert "zebra" not in str(why.value)
 
 
