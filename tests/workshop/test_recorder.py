@@ -184,15 +184,18 @@ def test_the_events_pass_unchanged(agent: Agent) -> None:
     assert sum(isinstance(event, StepFinished) for event in seen) == 1
 
 
-def test_a_file_that_several_threads_begin_at_one_time_loses_no_line(tmp_path: Path) -> None:
-    for number in range(10):
-        file, begin = tmp_path / f"{number}.sqlite", threading.Barrier(8)
+def test_a_file_that_is_read_while_it_is_begun_loses_no_line(tmp_path: Path) -> None:
+    for number in range(20):
+        store, begin = UsageStore(tmp_path / f"{number}.sqlite"), threading.Barrier(2)
 
-        def add(file: Path = file, begin: threading.Barrier = begin) -> None:
+        def add(store: UsageStore = store, begin: threading.Barrier = begin) -> None:
             begin.wait()
-            UsageStore(file).add([line()])
+            store.add([line()])
 
-        with ThreadPoolExecutor(8) as threads:
-            for done in [threads.submit(add) for _ in range(8)]:
-                done.result()
-        assert len(lines(UsageStore(file))) == 8
+        with ThreadPoolExecutor(1) as threads:
+            added = threads.submit(add)
+            begin.wait()
+            while not added.done():
+                store.days()
+        added.result()
+        assert len(lines(store)) == 1
