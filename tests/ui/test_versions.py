@@ -131,6 +131,9 @@ def test_what_earlier_versions_stored_is_taken_over_whole(visit: Visit, quick: A
     assert page.evaluate("localStorage.getItem('patchbay.kept.old')") is None
     page.get_by_role("button", name="Regenerate").click()
     expect(page.locator(".pb-versions")).to_contain_text("2 of 2")
+    rested(page)
+    kept = "patchbayStore.open('old').then(({turns}) => turns.map((turn) => turn.status))"
+    assert eventually(lambda: page.evaluate(kept) == ["done"] * 3)  # a moment after it is drawn
     page.reload()
     page.get_by_role("button", name="Previous version").click()
     expect(page.locator(".bot-row").last).to_contain_text("old answer 2")
