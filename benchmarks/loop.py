@@ -74,13 +74,7 @@ def main(
     output: Annotated[Path | None, typer.Option()] = None,
 ) -> None:
     """Run the circle for each seed and each number of rows."""
-    known = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-    names = {
-        one: g.partition("=")[0] for g in group or [] for one in g.partition("=")[2].split(",")
-    }
-    pairs = [(row[text], names.get(row[label], row[label])) for row in known]
-    if names:
-        pairs = [(t, name) for t, name in pairs if name in names.values()]
+    pairs = labelled(file, text, label, group)
     asked = {"file": f"{file.parent.name}/{file.name}", "groups": group or [], "task": task,
              "start": start, "held out": held_out}  # fmt: skip
     spec, found = find_task(load_tasks(), task), _kept(output, asked)
@@ -95,10 +89,21 @@ def main(
             circle = _circle([*judged, *pool[:count]], held_out, spec, start, verdict)
             found.append({"order": order.value, "rows": count, "seed": seed, **circle})
             aside(json.dumps(found[-1]))
-            if output:
-                kept = {"asked": asked, "curve": _curve(found), "circles": found}
-                output.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+            _keep(output, asked, found)
+    _keep(output, asked, found)
     print(json.dumps(_curve(found), indent=1))
+
+
+def labelled(
+    file: Path, text: str, label: str, groups: Sequence[str] | None
+) -> list[tuple[str, str]]:
+    """Texts with their labels; of groups (`name=label,label`) the group's, and no other rows."""
+    known = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    if not groups:
+        return [(row[text], row[label]) for row in known]
+    parted = [one.partition("=") for one in groups]
+    names = {one: name for name, _, labels in parted for one in labels.split(",")}
+    return [(row[text], names[row[label]]) for row in known if row[label] in names]
 
 
 def reviewed(pairs: Sequence[tuple[str, str]], held_out: int, task: TaskSpec) -> Selection:
@@ -196,16 +201,22 @@ def _kept(output: Path | None, asked: dict[str, Any]) -> list[dict[str, Any]]:
     return circles
 
 
+def _keep(output: Path | None, asked: dict[str, Any], found: Sequence[dict[str, Any]]) -> None:
+    if output:
+        kept = {"asked": asked, "curve": _curve(found), "circles": found}
+        output.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+
+
 def _curve(circles: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Mean and half of its interval: order and rows -> accuracy of each."""
+    """Mean and half of its interval: order and rows -> accuracy of each, the gain of each draw."""
     points: dict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
     for one in circles:
-        points[one["order"], one["rows"]].append(one)
+        points[one["order"], one["rows"]].append(one | {"gain": one["after"] - one["before"]})
     return [
         {"order": order, "rows": count, "seeds": len(those)}
         | {
             name: [round(float(value), 4) for value in _mean([one[name] for one in those])]
-            for name in ("before", "after", "tf_idf")
+            for name in ("before", "after", "gain", "tf_idf")
             if None not in {one[name] for one in those}
         }
         for (order, count), those in sorted(points.items())

@@ -164,8 +164,8 @@ def _slice(piece: Slice, before: float) -> Statement:
         return statement(
             "slices.adapter", "Adapter {adapter}: {before} → {after}.", adapter=name, **change
         )
-    count = "".join(filter(str.isdigit, name))
-    if name.startswith("up to"):
+    bound, _, count = name.removesuffix(" characters").rpartition(" ")
+    if bound == "up to":
         return statement(
             "slices.shorter",
             "Texts of up to {count} characters: {before} → {after}.",
