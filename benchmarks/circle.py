@@ -1,4 +1,4 @@
-"""One circle through the page, from a wrong answer to the right one: what it takes, step by step.
+"""One circle through the page end to end, from a wrong answer to the right one, step by step.
 
     python -m benchmarks.circle banking77/train.jsonl --label intent \
         --group cards=card_arrival,lost_or_stolen_card --group transfers=failed_transfer,...
@@ -143,7 +143,8 @@ def main(
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         agent = build_agent(load_settings(profile="starter"), aside)
         with closing(agent), served(agent, Feedback()) as site:
-            page = chromium.new_context(locale="en-US").new_page()
+            visit = chromium.new_context(locale="en-US")
+            page = visit.new_page()
             expect.set_options(timeout=PATIENCE)
             circle = Circle(page, site.address, sorted({name for _, name in pairs}))
             wrong, right, said = next(
@@ -164,6 +165,7 @@ def main(
             circle.train()
             circle.judge()
             circle.done("asked again", f"{wrong} → {circle.sorted_as(wrong)}")
+            visit.close()
         chromium.close()
     print(json.dumps(circle.steps, indent=1, ensure_ascii=False))
 
