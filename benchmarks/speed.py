@@ -3,11 +3,11 @@
     pip install -c constraints.txt -e ".[bench]"
     python -m benchmarks.speed
     python -m benchmarks.speed --base smollm2   # the other starter base, whose profile has its name
-    python -m benchmarks.speed --llama FOLDER   # where `npm install node-llama-cpp` was run, with
-                                                 # the base's .gguf files, Q8_0 and Q4_0
+    python -m benchmarks.speed --llama FOLDER     # where llama.cpp is, or will be, built
     python -m benchmarks.speed --text rows.jsonl  # also perplexity, on its `response` column
 
-Each way runs in a process of its own. Figures are medians of three after a warm-up. The last line
+Each way runs in a process of its own. Figures are medians of five after a warm-up, of ways
+that are compared in turn. The last line
 on standard output is one JSON object: the machine, seconds, tokens per second, GB, and ratios.
 """
 
@@ -21,7 +21,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -30,6 +30,7 @@ from typing import Annotated, Any
 import torch
 import typer
 
+from benchmarks import llama_cpp
 from core.settings import load_settings
 from core.terminal import aside
 from engine import starter_store
@@ -43,14 +44,14 @@ from tasks.spec import Decoding, Message
 
 TOKENS, RANK, ADAPTER_COUNT = 50, 16, 4
 PROMPTS = (64, 512, 2000)
-ROUNDS = 3
+ROUNDS = 5
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()
 def main(
-    llama: Annotated[Path | None, typer.Option(help="folder with node_modules and a .gguf")] = None,
+    llama: Annotated[Path | None, typer.Option(help="folder to build llama.cpp in")] = None,
     text: Annotated[Path | None, typer.Option(help="JSON lines with instruction, response")] = None,
     base: Annotated[str, typer.Option(help="starter or smollm2")] = "starter",
     only: Annotated[str | None, typer.Option(help="one way, in this process")] = None,
@@ -74,10 +75,12 @@ def main(
             options += [f"--text={text}"] if text else []
             results[way] = _child([sys.executable, "-m", "benchmarks.speed", *options])
             aside(f"{way}: {results[way]}")
-    script = Path(__file__).with_name("llama.mjs")
-    for file in sorted(llama.glob("*.gguf")) if llama else []:
-        results[f"llama.cpp {file.stem}"] = _child(["node", str(script), str(file), str(llama)])
-        aside(f"{file.stem}: {results[f'llama.cpp {file.stem}']}")
+        if llama:
+            results["machine"]["llama.cpp"] = llama_cpp.SOURCE
+            program, files = llama_cpp.build(llama), gguf_files(Path(folder), STARTERS[base])
+            for weights, file in files.items():
+                results[f"llama.cpp {weights}"] = llama_server(program, file, Path(folder))
+                aside(f"{weights}: {results[f'llama.cpp {weights}']}")
     results["ratios"] = ratios(results)
     print(json.dumps(results))
 
@@ -113,7 +116,11 @@ def ratios(results: dict[str, Any]) -> dict[str, float]:
         ratio[f"first token of {tokens} / the best peer's"] = seconds / best
     for name, peer in peers.items():
         ratio[f"decode with an adapter / {name}"] = mine["decode_adapter"] / peer["decode"]
+        ratio[f"decode with an adapter / {name} with"] = (
+            mine["decode_adapter"] / peer["decode_adapter"]
+        )
         ratio[f"eight with four adapters / {name} without"] = mine["eight_mixed"] / peer["eight"]
+        ratio[f"eight with four adapters / {name} with"] = mine["eight_mixed"] / peer["eight_mixed"]
     return {name: round(value, 3) for name, value in ratio.items()}
 
 
@@ -143,24 +150,37 @@ def make_adapters(shelf: Path, starter: Starter) -> None:
 
 def median(measure: Callable[[], float]) -> float:
     """Of some rounds after a warm-up, rounded."""
-    measure()
-    return round(statistics.median(measure() for _ in range(ROUNDS)), 4)
+    return medians({"": measure})[""]
+
+
+def medians(ways: Mapping[str, Callable[[], float]]) -> dict[str, float]:
+    """Of each way, the rounds of all in turn: what else the machine does meets all of them."""
+    found = [{name: measure() for name, measure in ways.items()} for _ in range(ROUNDS + 1)][1:]
+    return {name: round(statistics.median(one[name] for one in found), 4) for name in ways}
 
 
 def ours(shelf: Path, profile: str) -> dict[str, Any]:
     """Through the app's engine."""
     one = OurEngine(shelf, profile)
     figures = {
-        "decode": median(lambda: one.decode(None)),
-        "decode_adapter": median(lambda: one.decode(one.names[0])),
+        **medians(
+            {
+                "decode": lambda: one.decode(None),
+                "decode_adapter": lambda: one.decode(one.names[0]),
+            }
+        ),
         "first_token": {str(n): median(partial(one.first_token, n)) for n in PROMPTS},
         "turn_5": median(lambda: one.turn_5(anew=False)),
         "turn_5_anew": median(lambda: one.turn_5(anew=True)),
         "first_load": round(statistics.median(one.loads), 4),
         "switch": round(one.switch(), 6),
-        "eight_same": median(lambda: one.eight(one.names[:1], together=True)),
-        "eight_mixed": median(lambda: one.eight(one.names, together=True)),
-        "eight_in_turn": median(lambda: one.eight(one.names, together=False)),
+        **medians(
+            {
+                "eight_same": lambda: one.eight(one.names[:1], together=True),
+                "eight_mixed": lambda: one.eight(one.names, together=True),
+                "eight_in_turn": lambda: one.eight(one.names, together=False),
+            }
+        ),
         "newcomer_p95": round(one.newcomers(), 3),
     }
     before = _peak()
@@ -270,6 +290,62 @@ def theirs(shelf: Path, base: str) -> dict[str, Any]:
     }
     model = PeftModel.from_pretrained(model, str(shelf / "random-0"))
     return {**figures, "decode_adapter": median(decode), "peak_gb": _peak()}
+
+
+def gguf_files(shelf: Path, starter: Starter) -> dict[str, Path]:
+    """The base as llama.cpp reads it, in two sizes, and each adapter beside its weights."""
+    from transformers import AutoTokenizer
+
+    from finetune import gguf_file, gguf_lora
+
+    model: Any = _transformers(starter, torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(starter_store.prepare(starter))
+    about = gguf_file.About(starter.name)
+    for adapter in shelf.glob("random-*"):
+        gguf_lora.write(adapter, model.config, adapter, about)
+    files: dict[str, Path] = {}
+    weights: gguf_file.Weights
+    for weights in ("q8_0", "q4_0"):
+        folder = shelf / "gguf" / weights
+        tokenizer.save_pretrained(folder)
+        files[weights.upper()] = gguf_file.write(model, tokenizer, folder, about, weights)
+    return files
+
+
+def llama_server(program: Path, model: Path, shelf: Path) -> dict[str, Any]:
+    """Through llama.cpp's server, with and without LoRA files."""
+    ask, serve = llama_cpp.ask, partial(llama_cpp.serving, program, model)
+    adapters = sorted(shelf.glob("random-*/lora.gguf"))
+
+    def prompt(tokens: int) -> range:
+        return range(1000, 1000 + tokens)
+
+    def decode(address: str, adapter: int | None) -> float:
+        milliseconds = ask(address, prompt(PROMPTS[0]), TOKENS, adapter)["predicted_ms"]
+        return (TOKENS - 1) / milliseconds * 1000
+
+    def first_token(address: str, tokens: int) -> float:
+        return ask(address, prompt(tokens), 1)["prompt_ms"] / 1000
+
+    def eight(address: str, chosen: Sequence[int | None]) -> float:
+        began = time.perf_counter()
+        with ThreadPoolExecutor(8) as pool:
+            for i in range(8):
+                pool.submit(ask, address, prompt(50 + i), TOKENS, chosen[i % len(chosen)])
+        return 8 * TOKENS / (time.perf_counter() - began)
+
+    figures: dict[str, Any] = {}
+    with serve() as address:
+        figures["decode"] = median(lambda: decode(address, None))
+        figures["first_token"] = {str(n): median(partial(first_token, address, n)) for n in PROMPTS}
+    with serve(adapters[:1]) as address:
+        figures["decode_adapter"] = median(lambda: decode(address, 0))
+    with serve(slots=8) as address:
+        figures["eight"] = median(lambda: eight(address, [None]))
+    with serve(adapters, slots=8) as address:
+        figures["eight_same"] = median(lambda: eight(address, [0]))
+        figures["eight_mixed"] = median(lambda: eight(address, range(len(adapters))))
+    return figures
 
 
 def start(_: Path, profile: str) -> dict[str, Any]:

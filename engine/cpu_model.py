@@ -1,7 +1,8 @@
 """A packed base on the CPU: prompts and tokens through `kernels`, without transformers' layers.
 
 The tokens of a prompt are shared out to the cores, which wait for each other once a layer, because
-a token attends to all before it. The next token of an answer is one core's work.
+a token attends to all before it. The layers of the next token of an answer are one core's work, the
+vocabulary is all cores'.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.kernels import decoder, products
 from engine.kernels.layout import (
     GROUPS,
     LANES,
+    LORA,
     QUERY_BLOCK,
     SIDES,
     Factor,
@@ -67,15 +70,23 @@ class CPUModel:
 
     def decode(self, inputs: Sequence[DecodeInput[KVCache]]) -> Sequence[Tensor]:
         """Read one token of each request: (vocabulary,) float32 logits of each."""
-        table, loras = [], [self._lora(one.adapter) for one in inputs]
-        for one, lora in zip(inputs, loras, strict=True):
+        rows = []
+        for one in inputs:
             cache = one.cache
             cache.reserve(1)
             cache.length += 1
             arrays = cache.keys.numpy(), cache.values.numpy()
-            table.append(token_row(*arrays, cache.length - 1, lora))
+            rows.append(token_row(*arrays, cache.length - 1, self._lora(one.adapter)))
+        table = np.array(rows, np.int64)
         x = self._packed.embed([one.token for one in inputs])
-        decoder.decode(x, np.array(table, np.int64), self._config.key_heads, self._weights)
+        by_adapter = table[:, LORA].argsort(kind="stable")  # neighbours meet its factors together
+
+        def read(share: NDArray[np.int64]) -> None:
+            hidden = x[share]
+            decoder.decode(hidden, table[share], self._config.key_heads, self._weights)
+            x[share] = hidden
+
+        self._each(read, np.array_split(by_adapter, min(self.cores, len(inputs))))
         return list(self._logits(x))
 
     def prefill(

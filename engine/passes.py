@@ -1,10 +1,10 @@
-"""One forward pass for each of some requests on one core, read together where that can be."""
+"""Forward passes for some requests, read together where that can be."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -13,8 +13,6 @@ from core.errors import PatchbayError
 from engine.base_model import BaseModel
 from engine.kv_cache import DecodeInput, ScoreInput
 from engine.scheduled_requests import ForwardPasses, ScheduledRequest, Wanted
-
-InputT = TypeVar("InputT", DecodeInput[Any], ScoreInput[Any])
 
 
 @dataclass(eq=False)
@@ -69,21 +67,35 @@ class PassLimit:
     own: int | None
 
 
+def read_tokens(model: BaseModel[Any], running: Sequence[Running]) -> list[tuple[Running, Tensor]]:
+    """The next token of all that want one, in one pass; its logits are theirs to be advanced by."""
+    reading = [one for one in running if isinstance(one.wanted, DecodeInput)]
+    reading = [one for one in reading if not one.request.ended()]
+    if not reading:
+        return []
+    try:
+        logits = model.decode([cast(DecodeInput[Any], one.wanted) for one in reading])
+    except Exception as error:  # noqa: BLE001  whatever it is belongs to the callers
+        _fail(reading, error)
+        return []
+    return list(zip(reading, logits, strict=True))
+
+
 def one_pass(model: BaseModel[Any], group: Sequence[Running], limit: PassLimit) -> Iterator[None]:
-    """A pass for each request of a group, within the limit; yields where it may be left off."""
+    """A pass on one core for each request of a group that wants no token read, within the limit.
+
+    It yields where it may be left off.
+    """
     for one in group:
         if not one.begun:
             one.advance(None)
         if not one.done and one.request.ended():  # nothing more is read for it
             one.advance(None)
     going = [one for one in group if not one.done]
-    decoding = [one for one in going if isinstance(one.wanted, DecodeInput)]
     scoring = _within(limit.tokens, [o for o in going if isinstance(o.wanted, ScoreInput)])
     own = [one for one in going if one.wanted is None][: limit.own]
-    if decoding:
-        yield from _answered(decoding, _decoded(model, _wanted(DecodeInput, decoding)))
     if scoring:
-        yield from _answered(scoring, model.score(_wanted(ScoreInput, scoring)))
+        yield from _scored(model, scoring)
     for one in own:
         one.advance(None)
         yield
@@ -101,27 +113,17 @@ def _within(tokens: float, scoring: Sequence[Running]) -> list[Running]:
     return chosen
 
 
-def _wanted(kind: type[InputT], group: Sequence[Running]) -> list[InputT]:
-    return [one.wanted for one in group if isinstance(one.wanted, kind)]
-
-
-def _decoded(
-    model: BaseModel[Any], inputs: Sequence[DecodeInput[Any]]
-) -> Generator[None, None, Sequence[Tensor]]:
-    logits = model.decode(inputs)
-    yield
-    return logits
-
-
-def _answered(
-    group: Sequence[Running], reading: Generator[None, None, Sequence[Tensor | list[float]]]
-) -> Iterator[None]:
-    """Read what each of a group wants, together, and send it what came of that."""
+def _scored(model: BaseModel[Any], scoring: Sequence[Running]) -> Iterator[None]:
+    """Score what each of some requests wants, together, and send it what came of that."""
     try:
-        found = yield from reading
+        found = yield from model.score([cast(ScoreInput[Any], one.wanted) for one in scoring])
     except Exception as error:  # noqa: BLE001  whatever it is belongs to the callers
-        for one in group:
-            one.fail(error)
+        _fail(scoring, error)
         return
-    for one, own in zip(group, found, strict=True):
+    for one, own in zip(scoring, found, strict=True):
         one.advance(own)
+
+
+def _fail(requests: Sequence[Running], error: Exception) -> None:
+    for one in requests:
+        one.fail(error)

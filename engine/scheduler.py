@@ -1,8 +1,9 @@
 """Continuous batching: requests come and go while others run.
 
 One worker thread gives every running request one forward pass in turn, so a newcomer waits for a
-pass and not for an answer, and each request computes exactly what it would compute alone. Where the
-base allows it, the requests are dealt out to the cores, and those of one core are read together.
+pass and not for an answer, and each request computes exactly what it would compute alone. The next
+tokens of all answers are read together, by all cores; what else is to be read, prompts and labels,
+is dealt out to the cores where the base allows it.
 
 Rows of tables stand behind all other requests: they run where nothing else does, and now and then
 in between, so that they come to an end on a busy day too. Many are read in one pass, which is left
@@ -21,7 +22,7 @@ import torch
 
 from core.errors import EngineBusy
 from engine.base_model import Base
-from engine.passes import PassLimit, Running, one_pass
+from engine.passes import PassLimit, Running, one_pass, read_tokens
 from engine.prefix_cache import PrefixCache
 from engine.scheduled_requests import ScheduledRequest
 
@@ -129,16 +130,26 @@ class Scheduler:
         return self._closing or bool(self._waiting)
 
     def _passes(self, running: list[Running], limit: PassLimit) -> list[Iterator[None]]:
-        """One forward pass for each, of the requests of each core together."""
-        threads = min(self._max_threads, len(running))
-        groups = [running[thread::threads] for thread in range(threads)]
+        """Read the next tokens; then one forward pass for each of the rest, those of a core's."""
+        self._base.model.share_cores(1)
+        with torch.inference_mode():
+            read = read_tokens(self._base.model, running)
+
+        def advance(own: tuple[Running, torch.Tensor]) -> None:
+            with torch.inference_mode():
+                own[0].advance(own[1])
+
+        list(self._pool.map(advance, read) if len(read) > 1 else map(advance, read))
+        rest = [one for one in running if not (one.advanced or one.done)]
+        threads = min(self._max_threads, len(rest))
+        groups = [rest[thread::threads] for thread in range(threads)]
         return [one_pass(self._base.model, group, limit) for group in groups]
 
     def _advance(
         self, passes: list[Iterator[None]], leave: Callable[[], bool]
     ) -> list[Iterator[None]]:
         """Make passes, each on a core; those that were left off, once they were to be."""
-        self._base.model.share_cores(len(passes))
+        self._base.model.share_cores(max(1, len(passes)))
 
         def left_off(one: Iterator[None]) -> bool:
             with torch.inference_mode():
