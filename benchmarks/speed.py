@@ -394,14 +394,13 @@ def quality(text: Path, profile: str) -> dict[str, Any]:
             for row, ids in zip(logits, texts, strict=True)
         ]
         count = sum(len(ids) - 1 for ids in texts)
-        same = sum(
-            int((row.argmax(-1) == other.argmax(-1)).sum())
-            for row, other in zip(logits, logits_of["bfloat16"], strict=True)
-        )
-        figures[kind] = {
-            "perplexity": round(math.exp(float(sum(losses)) / count), 3),
-            "agrees_with_bfloat16": round(same / sum(map(len, texts)), 4),
-        }
+        figures[kind] = {"perplexity": round(math.exp(float(sum(losses)) / count), 3)}
+        for peer in ("bfloat16", "float32"):
+            same = sum(
+                int((row.argmax(-1) == other.argmax(-1)).sum())
+                for row, other in zip(logits, logits_of[peer], strict=True)
+            )
+            figures[kind][f"agrees_with_{peer}"] = round(same / sum(map(len, texts)), 4)
     return figures
 
 

@@ -23,11 +23,14 @@ class BaseModel(Protocol[CacheT]):
         end_tokens: ids that end an answer, as the base's generation settings name them.
         lora_shapes: (out, in) of every layer that an adapter may change, by name.
         max_threads: threads that may run passes at the same time.
+        max_guesses: at next tokens, that `decode` reads in one pass, of all requests; 0 where a
+            pass for several tokens of a request costs as much as several passes.
     """
 
     end_tokens: frozenset[int]
     lora_shapes: dict[str, tuple[int, int]]
     max_threads: int
+    max_guesses: int
 
     @property
     def device(self) -> torch.device:
@@ -55,10 +58,10 @@ class BaseModel(Protocol[CacheT]):
         ...
 
     def decode(self, inputs: Sequence[DecodeInput[CacheT]]) -> Sequence[Tensor]:
-        """Read one token of each request on top of its KV cache, which grows.
+        """Read one token of each request, and its guesses, on top of its KV cache, which grows.
 
         Returns:
-            (vocabulary,) logits of the next token of each.
+            (vocabulary,) logits after each token, those of a request's guesses behind its own.
         """
         ...
 

@@ -15,7 +15,6 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.kernels import decoder, products
@@ -39,6 +38,7 @@ from engine.readings import Reading, Share, of_branches, of_prompt, scored_rows,
 
 WorkT = TypeVar("WorkT")
 ResultT = TypeVar("ResultT")
+MAX_GUESSES = 7
 SHARED_BLOCKS = 4096  # of the head from which one token's logits are worth several cores
 HEAD_PARTS = 8  # that the head is read in where only sums over it are wanted
 
@@ -51,6 +51,7 @@ class CPUModel:
     """
 
     device = torch.device("cpu")
+    max_guesses = MAX_GUESSES
 
     def __init__(self, packed: PackedModel) -> None:
         """Compile, or read what was compiled before."""
@@ -69,24 +70,32 @@ class CPUModel:
         return KVCache(self._packed.layers, self._config.key_heads, self._config.head_width)
 
     def decode(self, inputs: Sequence[DecodeInput[KVCache]]) -> Sequence[Tensor]:
-        """Read one token of each request: (vocabulary,) float32 logits of each."""
-        rows = []
+        """Read tokens and guesses: (vocabulary,) float32 logits after each."""
+        rows, ends, ids = list[list[int]](), list[int](), list[int]()
         for one in inputs:
-            cache = one.cache
-            cache.reserve(1)
-            cache.length += 1
-            arrays = cache.keys.numpy(), cache.values.numpy()
-            rows.append(token_row(*arrays, cache.length - 1, self._lora(one.adapter)))
-        table = np.array(rows, np.int64)
-        x = self._packed.embed([one.token for one in inputs])
-        by_adapter = table[:, LORA].argsort(kind="stable")  # neighbours meet its factors together
+            cache, count = one.cache, 1 + len(one.guesses)
+            cache.reserve(count)
+            arrays, lora = (cache.keys.numpy(), cache.values.numpy()), self._lora(one.adapter)
+            rows += [token_row(*arrays, cache.length + i, lora) for i in range(count)]
+            cache.length += count
+            ids += [one.token, *one.guesses]
+            ends.append(len(ids))
+        table, x = np.array(rows, np.int64), self._packed.embed(ids)
+        # A request's tokens stay on one core; neighbours with one adapter meet it together.
+        requests = sorted(
+            np.split(np.arange(len(ids)), ends[:-1]), key=lambda own: table[own[0], LORA]
+        )
+        cores = min(self.cores, len(inputs))
 
-        def read(share: NDArray[np.int64]) -> None:
+        def read(core: int) -> None:
+            share = np.concatenate(
+                requests[core * len(inputs) // cores : (core + 1) * len(inputs) // cores]
+            )
             hidden = x[share]
             decoder.decode(hidden, table[share], self._config.key_heads, self._weights)
             x[share] = hidden
 
-        self._each(read, np.array_split(by_adapter, min(self.cores, len(inputs))))
+        self._each(read, range(cores))
         return list(self._logits(x))
 
     def prefill(

@@ -79,11 +79,17 @@ def _zeros(*shape: int) -> Tensor:
 
 @dataclass(frozen=True)
 class DecodeInput(Generic[CacheT]):
-    """A request's next token, to be read on top of its KV cache, with an adapter or None."""
+    """A request's next token, to be read on top of its KV cache.
+
+    Attributes:
+        adapter: None for the bare base.
+        guesses: at the tokens after it, that are read, too.
+    """
 
     token: int
     cache: CacheT
     adapter: LoraAdapter | None
+    guesses: Sequence[int] = ()
 
 
 @dataclass(frozen=True)

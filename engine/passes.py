@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, cast
 
 import torch
@@ -33,7 +34,7 @@ class Running:
     advanced: bool = False
     done: bool = False
 
-    def advance(self, read: Tensor | list[float] | None) -> None:
+    def advance(self, read: list[Tensor] | list[float] | None) -> None:
         """To what it wants next, or past a pass of its own."""
         self.advanced = self.begun  # to begin is no pass
         self.begun = True
@@ -67,18 +68,30 @@ class PassLimit:
     own: int | None
 
 
-def read_tokens(model: BaseModel[Any], running: Sequence[Running]) -> list[tuple[Running, Tensor]]:
-    """The next token of all that want one, in one pass; its logits are theirs to be advanced by."""
+def read_tokens(
+    model: BaseModel[Any], running: Sequence[Running]
+) -> list[tuple[Running, list[Tensor]]]:
+    """The next token of all that want one, in one pass; its logits are theirs to be advanced by.
+
+    One request that runs alone has all its guesses read; of several each fewer, at last none.
+    """
     reading = [one for one in running if isinstance(one.wanted, DecodeInput)]
     reading = [one for one in reading if not one.request.ended()]
     if not reading:
         return []
+    most, inputs = model.max_guesses // len(reading), list[DecodeInput[Any]]()
+    for one in reading:
+        wanted = cast(DecodeInput[Any], one.wanted)
+        inputs.append(replace(wanted, guesses=wanted.guesses[:most]))
     try:
-        logits = model.decode([cast(DecodeInput[Any], one.wanted) for one in reading])
+        logits = iter(model.decode(inputs))
     except Exception as error:  # noqa: BLE001  whatever it is belongs to the callers
         _fail(reading, error)
         return []
-    return list(zip(reading, logits, strict=True))
+    return [
+        (one, list(islice(logits, 1 + len(wanted.guesses))))
+        for one, wanted in zip(reading, inputs, strict=True)
+    ]
 
 
 def one_pass(model: BaseModel[Any], group: Sequence[Running], limit: PassLimit) -> Iterator[None]:

@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, cast
 
 import torch
 from tokenizers.decoders import DecodeStream
@@ -37,6 +37,7 @@ from engine.kv_cache import DecodeInput, ScoreInput
 from engine.loop_guard import LoopGuard
 from engine.lora import LoraAdapter
 from engine.prefix_cache import PrefixCache
+from engine.read_ahead import ReadAhead
 from engine.sampling import MeanLogprob, Sampler
 from engine.stop_strings import StopStrings
 from tasks.spec import Decoding
@@ -45,7 +46,7 @@ PREFILL_CHUNK = 256  # tokens of a long prompt in one pass, so that others' answ
 LABELS_PER_PASS = 16
 SCORED_LOGITS = 2**24  # in memory at one time, for one request: 64 MB, and again for their softmax
 Wanted = DecodeInput[Any] | ScoreInput[Any] | None
-ForwardPasses = Generator[Wanted, Tensor | list[float] | None, None]
+ForwardPasses = Generator[Wanted, list[Tensor] | list[float] | None, None]
 
 
 @dataclass
@@ -125,8 +126,12 @@ class ScheduledWrite(ScheduledRequest):
         generated: list[int] = []  # and read
         tokens, first_token, likelihood = 0, 0.0, MeanLogprob()
         stopped: StopReason | None = None
+        guesses = 0 if self.batch else base.model.max_guesses  # many rows leave no room for any
+        ahead = ReadAhead(base.model, cache, self.adapter, self.prompt, guesses)
         logits = yield from _prefill(base, self, self.prompt[cached:], cache)
-        while logits is not None and stopped is None:
+        ahead.logits = [] if logits is None else [logits]
+        while ahead.logits and stopped is None:
+            logits = ahead.logits.pop(0)
             token = sampler.pick(logits)
             tokens += 1
             first_token = first_token or time.perf_counter() - self.started
@@ -144,12 +149,14 @@ class ScheduledWrite(ScheduledRequest):
             if stopped is None and tokens >= max_tokens:
                 stopped = "length"
             if stopped is None and (stopped := self.ended()) is None:
-                read = yield DecodeInput(token, cache, self.adapter)
-                if isinstance(read, Tensor):
-                    logits = read
-                    generated.append(token)
-                else:
-                    stopped = self.ended()
+                if wanted := ahead.wanted(token, max_tokens - tokens - 1):
+                    read = yield wanted
+                    if not isinstance(read, list):
+                        stopped = self.ended()
+                        break
+                    ahead.take(wanted, cast(list[Tensor], read))
+                generated.append(token)
+        ahead.drop()
         if (rest := stops.flush()) or unsent:
             self.out.put(Delta(rest, tuple(unsent)))
         if logits is not None:
@@ -202,7 +209,7 @@ class ScheduledChoice(ScheduledRequest):
             found = yield ScoreInput(rest, labels, cache, self.adapter)
             if not isinstance(found, list):
                 break
-            scores.update(zip(some, found, strict=True))
+            scores.update(zip(some, cast(list[float], found), strict=True))
             if len(scores) < len(names):  # the next labels follow the last token, read once more
                 base.model.truncate(cache, 1)
                 rest = self.prompt[-1:]

@@ -135,7 +135,7 @@ class Scheduler:
         with torch.inference_mode():
             read = read_tokens(self._base.model, running)
 
-        def advance(own: tuple[Running, torch.Tensor]) -> None:
+        def advance(own: tuple[Running, list[torch.Tensor]]) -> None:
             with torch.inference_mode():
                 own[0].advance(own[1])
 

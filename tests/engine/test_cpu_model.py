@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ from engine.architectures import ARCHITECTURES
 from engine.base_model import Base
 from engine.cpu_model import CPUModel
 from engine.engine import TorchEngine
-from engine.interface import ChooseRequest, Delta, WriteRequest
+from engine.interface import ChooseRequest, Delta, Grammar, Usage, WriteRequest
 from engine.kernels.layout import HALF_FACTORS, INT8_INPUTS
 from engine.kv_cache import INITIAL_POSITIONS, DecodeInput, KVCache, ScoreInput
 from engine.load_base import load_base
@@ -132,6 +133,27 @@ def test_texts_read_together_get_the_bits_of_each_alone(
 
 
 @torch.inference_mode()
+def test_guesses_get_the_bits_of_tokens_one_by_one(
+    model: CPUModel, library: AdapterLibrary
+) -> None:
+    names, guesses = (None, "all", "all", "some"), [IDS[5:9], [], IDS[5:6], IDS[5:12]]
+    alone, together = [], []
+    for name, guessed in zip(names, guesses, strict=True):
+        adapter = library.get(name) if name else None
+        one_by_one, cache = model.new_cache(), model.new_cache()
+        for own in (one_by_one, cache):
+            model.prefill(IDS[:4], own, adapter)
+        for token in [IDS[4], *guessed]:
+            alone += model.decode([DecodeInput(token, one_by_one, adapter)])
+        together.append(DecodeInput(IDS[4], cache, adapter, guessed))
+    for model.cores in (1, 2, 3):
+        for one, other in zip(alone, model.decode(together), strict=True):
+            assert torch.equal(one, other)
+        for one in together:
+            model.truncate(one.cache, 1 + len(one.guesses))
+
+
+@torch.inference_mode()
 def test_a_prompt_gets_the_same_bits_on_any_number_of_cores(
     model: CPUModel, library: AdapterLibrary
 ) -> None:
@@ -229,6 +251,48 @@ def say(text: str, history: list[Message] | None = None) -> tuple[Message, ...]:
 def answer(engine: TorchEngine, messages: tuple[Message, ...], adapter: str | None = None) -> str:
     request = WriteRequest(messages, adapter, Decoding(max_new_tokens=12))
     return "".join(item.text for item in engine.write(request) if isinstance(item, Delta))
+
+
+@pytest.mark.parametrize(
+    "decoding",
+    [
+        Decoding(max_new_tokens=80),
+        Decoding(max_new_tokens=80, temperature=0.3, seed=3),
+        Decoding(max_new_tokens=80, repetition_penalty=1.1, dry_multiplier=0.8),
+    ],
+    ids=["greedy", "sampled", "penalized"],
+)
+def test_answers_are_the_same_without_guesses(
+    base: Base, engine: TorchEngine, monkeypatch: pytest.MonkeyPatch, decoding: Decoding
+) -> None:
+    echo = Grammar("regex", "(the same words over and over ){3}")
+    requests = [
+        WriteRequest(say("the same words over and over " * 4), None, decoding),
+        WriteRequest(say("the same words over and over"), "all", decoding, logprobs=2),
+        WriteRequest(say("say it"), "some", decoding, until=("over ",), grammar=echo),
+        WriteRequest(say("say it again"), None, decoding, grammar=echo),
+    ]
+    short = decoding.model_copy(update={"max_new_tokens": 7})
+    requests += [replace(requests[0], decoding=short)]
+
+    def answers() -> tuple[list[list[tuple[object, ...]]], int]:
+        engine.forget()
+        before, found = engine.passes, []
+        for request in requests:
+            *pieces, last = engine.write(request)
+            assert isinstance(last, Usage)
+            tokens = [one for piece in pieces if isinstance(piece, Delta) for one in piece.tokens]
+            text = "".join(piece.text for piece in pieces if isinstance(piece, Delta))
+            history = (*request.messages, {"role": "assistant", "content": text}, *say("and now?"))
+            after = answer(engine, history, request.adapter)
+            found.append((text, tokens, last.tokens, last.stopped, last.logprob, after))
+        return found, engine.passes - before
+
+    guessed, passes = answers()
+    monkeypatch.setattr(base.model, "max_guesses", 0)
+    plain, more = answers()
+    assert guessed == plain
+    assert passes < more
 
 
 def test_answers_at_the_same_time_are_those_of_each_alone(engine: TorchEngine) -> None:

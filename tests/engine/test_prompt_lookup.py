@@ -1,0 +1,53 @@
+"""Guesses at next tokens: what is worth a guess, and how many."""
+
+from __future__ import annotations
+
+from engine.prompt_lookup import PromptLookup
+
+MOST = 7
+TEXT = list(range(100, 140))
+
+
+def test_what_is_copied_is_guessed_and_more_of_it_as_it_goes_on() -> None:
+    lookup, right = PromptLookup(TEXT), 0
+    counts = []
+    for token in TEXT[10:13]:
+        lookup.add(token)
+    for i in range(13, 30):
+        guesses = lookup.guess(MOST)
+        assert list(guesses) == TEXT[i : i + len(guesses)]
+        counts.append(len(guesses))
+        right += bool(guesses)
+        lookup.add(TEXT[i])
+    assert right == len(counts)
+    assert counts[-1] == MOST
+    assert counts == sorted(counts)
+
+
+def test_no_more_is_guessed_than_is_of_use() -> None:
+    lookup = PromptLookup([*TEXT, *TEXT[:5]])
+    assert lookup.guess(0) == ()
+    assert lookup.guess(1) == (TEXT[5],)
+    assert PromptLookup(TEXT).guess(MOST) == (), "nothing of it stood before"
+
+
+def test_what_was_wrong_again_and_again_is_guessed_no_more_until_it_would_be_right() -> None:
+    lookup = PromptLookup(TEXT)
+
+    def starts(at: int) -> int:
+        for token in TEXT[at : at + 2]:
+            lookup.add(token)
+        return len(lookup.guess(MOST))
+
+    for at in range(0, 20, 2):
+        starts(at)
+        lookup.add(-at - 1)  # it goes on otherwise
+    assert starts(20) == 0
+    for token in TEXT[22:30]:
+        lookup.add(token)  # unguessed, it is right now
+    assert lookup.guess(MOST)
+
+
+def test_the_latest_place_is_taken() -> None:
+    lookup = PromptLookup([1, 2, 3, 4, 50, 1, 2, 3, 4, 60, 1, 2, 3, 4])
+    assert lookup.guess(1) == (60,)
