@@ -32,8 +32,8 @@ from engine.kv_cache import DecodeInput
 from engine.load_base import load_base
 
 READ_BYTES = 2**29
-IN_CACHE = (48, 640)  # a weight that stays in the first cache, and 128 inputs in the second
-PROMPT = 512
+IN_CACHE, INPUTS = (768, 640), 128  # a weight that stays in the second cache
+READ_BEFORE, PROMPT = 64, 512  # tokens: of an answer's prompt, and of one to be read
 ROUNDS = 9
 
 
@@ -68,16 +68,16 @@ def product_rate() -> float:
     """Billions of multiplications a second, one core, in cache."""
     out, width = IN_CACHE
     weight = np.ones((out // LANES, width, LANES), np.int8)
-    scale, x = np.ones(out, np.float32), np.ones((128, width), np.float32)
-    y = np.empty((128, out), np.float32)
+    scale, x = np.ones(out, np.float32), np.ones((INPUTS, width), np.float32)
+    y = np.empty((INPUTS, out), np.float32)
     seconds = best(lambda: [products.matmul(weight, scale, x, y) for _ in range(50)]) / 50
-    return 128 * out * width / seconds / 1e9
+    return INPUTS * out * width / seconds / 1e9
 
 
 def token(model: CPUModel, one: float, all_cores: float) -> dict[str, Any]:
     """Layers, which one core reads, and vocabulary, which all do: bytes, time, the time to read."""
     weights, config, cache = model._packed.weights, model._packed.config, model.new_cache()
-    model.prefill(list(range(1000, 1000 + PROMPT)), cache, None)
+    model.prefill(list(range(1000, 1000 + READ_BEFORE)), cache, None)
     cache.reserve(1)
     row = token_row(cache.keys.numpy(), cache.values.numpy(), cache.length, model._no_lora)
     layers = sum(w.nbytes for w in (weights.qkv, weights.out, weights.gate_up, weights.down))
@@ -121,7 +121,7 @@ def main(base: Annotated[str, typer.Option(help="starter or smollm2")] = "starte
     assert isinstance(model, CPUModel)
     one, together, rate = read_rate(1), read_rate(model.max_threads), product_rate()
     cache = model.new_cache()
-    model.prefill([1000], cache, None)
+    model.prefill(list(range(1000, 1000 + READ_BEFORE)), cache, None)
 
     def decode() -> None:
         model.decode([DecodeInput(1000, cache, None)])
