@@ -60,11 +60,10 @@ def best(*work: Callable[[], object]) -> list[float]:
 
 def read_rate(cores: int) -> float:
     """GB a second that so many cores read at one time."""
-    numbers = np.ones(READ_BYTES // 8, np.int64)
+    numbers = np.array_split(np.ones(READ_BYTES // 8, np.int64), cores)
     with ThreadPoolExecutor(cores) as pool:
-        return (
-            READ_BYTES / best(lambda: list(pool.map(_read, np.array_split(numbers, cores)))) / 1e9
-        )
+        [seconds] = best(lambda: list(pool.map(_read, numbers)))
+    return READ_BYTES / seconds / 1e9
 
 
 def product_rate() -> float:
