@@ -6,9 +6,9 @@
     python -m benchmarks.speed --llama FOLDER     # where llama.cpp is, or will be, built
     python -m benchmarks.speed --text rows.jsonl  # also perplexity, on its `response` column
 
-Each way runs in a process of its own. Figures are medians of five after a warm-up, of ways
-that are compared in turn. The last line
-on standard output is one JSON object: the machine, seconds, tokens per second, GB, and ratios.
+Each way runs in a process of its own. Figures are medians of five after a warm-up, of ways that are
+compared in turn; without guesses, whose gain `benchmarks.prompt_lookup` asks for. The last line on
+standard output is one JSON object: the machine, seconds, tokens per second, GB, and ratios.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ from tasks.spec import Decoding, Message
 
 TOKENS, RANK, ADAPTER_COUNT = 50, 16, 4
 PROMPTS = (64, 512, 2000)
+MANY = 32
 ROUNDS = 5
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -179,6 +180,7 @@ def ours(shelf: Path, profile: str) -> dict[str, Any]:
                 "eight_same": lambda: one.eight(one.names[:1], together=True),
                 "eight_mixed": lambda: one.eight(one.names, together=True),
                 "eight_in_turn": lambda: one.eight(one.names, together=False),
+                "thirty_two_mixed": lambda: one.eight(one.names, together=True, count=MANY),
             }
         ),
         "newcomer_p95": round(one.newcomers(), 3),
@@ -195,10 +197,11 @@ class OurEngine:
 
     def __init__(self, shelf: Path, profile: str) -> None:
         base = load_base(load_settings(profile=profile))
+        base.model.max_guesses = 0  # what is asked here repeats itself, and would be guessed
         self.library = library_of(base, [shelf])
         self.names = self.library.names()
         self.loads = [_seconds(partial(self.library.get, name)) for name in self.names]
-        self.engine = TorchEngine(base, self.library)
+        self.engine = TorchEngine(base, self.library, max_running=MANY)
 
     def write(self, messages: list[Message], adapter: str | None, tokens: int) -> tuple[str, Usage]:
         """The answer and what it cost."""
@@ -239,11 +242,11 @@ class OurEngine:
         """Seconds to have an adapter that is in memory."""
         return _seconds(lambda: [self.library.get(self.names[0]) for _ in range(100)]) / 100
 
-    def eight(self, adapters: list[str], together: bool) -> float:
-        """Tokens a second of eight requests."""
+    def eight(self, adapters: list[str], together: bool, count: int = 8) -> float:
+        """Tokens a second of eight requests, or of another number."""
         began = time.perf_counter()
-        with ThreadPoolExecutor(8 if together else 1) as pool:
-            names = (adapters[i % len(adapters)] for i in range(8))
+        with ThreadPoolExecutor(count if together else 1) as pool:
+            names = (adapters[i % len(adapters)] for i in range(count))
             answers = [pool.submit(self.ask, 20 + i, name, TOKENS) for i, name in enumerate(names)]
             tokens = sum(answer.result().tokens for answer in answers)
         return tokens / (time.perf_counter() - began)

@@ -25,12 +25,14 @@ class BaseModel(Protocol[CacheT]):
         max_threads: threads that may run passes at the same time.
         max_guesses: at next tokens, that `decode` reads in one pass, of all requests; 0 where a
             pass for several tokens of a request costs as much as several passes.
+        guess_cost: what each costs, of the time of a pass without any.
     """
 
     end_tokens: frozenset[int]
     lora_shapes: dict[str, tuple[int, int]]
     max_threads: int
     max_guesses: int
+    guess_cost: float
 
     @property
     def device(self) -> torch.device:

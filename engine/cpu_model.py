@@ -7,10 +7,11 @@ vocabulary is all cores'.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -64,6 +65,7 @@ class CPUModel:
         self.decode([DecodeInput(0, self.new_cache(), None)])
         self.prefill([0], self.new_cache(), None)
         _finished(self.score([ScoreInput([0], [[0, 0]], self.new_cache(), None)]))
+        self.guess_cost = self._guess_cost()
 
     def new_cache(self) -> KVCache:
         """An empty KV cache for a new request."""
@@ -145,6 +147,20 @@ class CPUModel:
             for side, of_layers in zip(SIDES, zip(*tiles, strict=True), strict=True):
                 arrays[f"{group}_{side}"] = np.stack(of_layers)
         return PackedLora(**arrays)
+
+    def _guess_cost(self) -> float:
+        """Asked of the machine: the better of two rounds, in a short text."""
+        cache, counts = self.new_cache(), (0, MAX_GUESSES)
+        rounds = list[list[float]]()
+        for _ in range(2):
+            times = [time.perf_counter()]
+            for count in counts:
+                self.decode([DecodeInput(0, cache, None, [0] * count)])
+                times.append(time.perf_counter())
+                cache.length = 0
+            rounds.append([after - before for before, after in pairwise(times)])
+        plain, most = (min(times) for times in zip(*rounds, strict=True))
+        return max(0.0, most / plain - 1) / MAX_GUESSES
 
     def _forward(self, readings: Sequence[Reading]) -> Generator[None, None, Float32Array]:
         """Through all layers, left off after each.

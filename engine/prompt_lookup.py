@@ -3,7 +3,8 @@
 Saxena 2023, github.com/apoorvumang/prompt-lookup-decoding. Guesses are read together with the token
 before them, and only those stay that are what would have been picked without: nothing that is
 written changes. Answers that copy (a text corrected, marked up, quoted) are quicker so. Whether a
-guess is worth a pass that costs more is asked of the guesses before it, made or not.
+guess is worth a pass that costs more is asked of the guesses before it, made or not, and of the
+machine.
 """
 
 from __future__ import annotations
@@ -14,14 +15,15 @@ LENGTHS = (1, 2, 3, 4)  # tokens that must be the same as before; the most is pr
 # How often a guess after so many is right, at first, as if seen RATE_WEIGHT times. Later tokens of
 # a guess count as the last.
 RATES, RATE_WEIGHT, FORGET = {1: 0.2, 2: 0.4, 3: 0.4, 4: 0.65}, 4.0, 0.95
-# Of a pass, what guesses cost at all, and each of them: `python -m benchmarks.prompt_lookup`.
-ANY_COST, EACH_COST = 0.05, 0.09
+ANY_COST = 0.05  # of a pass, beside what each guess costs: `python -m benchmarks.prompt_lookup`
 
 
 class PromptLookup:
     """The text of one request up to now."""
 
-    def __init__(self, prompt: Sequence[int]) -> None:
+    def __init__(self, prompt: Sequence[int], cost: float) -> None:
+        """`cost` is what each guess costs of a pass, see `engine.base_model.BaseModel`."""
+        self._cost = cost
         self._tokens: list[int] = []
         self._followed: dict[tuple[int, ...], int] = {}  # on tokens: where the next one stands
         self._right = {n: rate * RATE_WEIGHT for n, rate in RATES.items()}
@@ -47,13 +49,14 @@ class PromptLookup:
         for count in range(1, most + 1):
             tokens += likely
             likely *= self._rate(LENGTHS[-1])
-            if tokens / (1 + ANY_COST + EACH_COST * count) > worth:
-                worth, best = tokens / (1 + ANY_COST + EACH_COST * count), count
+            gained = tokens / (1 + ANY_COST + self._cost * count)
+            if gained > worth:
+                worth, best = gained, count
         return tuple(self._tokens[at : at + best])
 
     def _place(self) -> tuple[int, int] | None:
         """How many of the last tokens stood before, and where what followed on them begins."""
-        for length in reversed(LENGTHS):
+        for length in reversed(LENGTHS[: len(self._tokens)]):
             at = self._followed.get(tuple(self._tokens[-length:]))
             if at is not None:
                 return length, at

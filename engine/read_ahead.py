@@ -38,7 +38,7 @@ class ReadAhead:
     @cached_property
     def _lookup(self) -> PromptLookup:
         """Made behind the first token, which nobody is to wait for."""
-        return PromptLookup(self._prompt)
+        return PromptLookup(self._prompt, self._model.guess_cost)
 
     def wanted(self, token: int, most: int) -> DecodeInput[Any] | None:
         """What is to be read for the logits after the token that was picked; None if it is read.

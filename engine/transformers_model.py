@@ -27,6 +27,7 @@ class TransformersModel:
 
     max_threads = 1
     max_guesses = 0
+    guess_cost = 1.0
 
     def __init__(self, model: Any, batched: bool) -> None:
         """

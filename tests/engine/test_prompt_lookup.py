@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from engine.prompt_lookup import PromptLookup
 
-MOST = 7
+MOST, COST = 7, 0.1
 TEXT = list(range(100, 140))
 
 
 def test_what_is_copied_is_guessed_and_more_of_it_as_it_goes_on() -> None:
-    lookup, right = PromptLookup(TEXT), 0
+    lookup, right = PromptLookup(TEXT, COST), 0
     counts = []
     for token in TEXT[10:13]:
         lookup.add(token)
@@ -25,14 +25,14 @@ def test_what_is_copied_is_guessed_and_more_of_it_as_it_goes_on() -> None:
 
 
 def test_no_more_is_guessed_than_is_of_use() -> None:
-    lookup = PromptLookup([*TEXT, *TEXT[:5]])
+    lookup = PromptLookup([*TEXT, *TEXT[:5]], COST)
     assert lookup.guess(0) == ()
     assert lookup.guess(1) == (TEXT[5],)
-    assert PromptLookup(TEXT).guess(MOST) == (), "nothing of it stood before"
+    assert PromptLookup(TEXT, COST).guess(MOST) == (), "nothing of it stood before"
 
 
 def test_what_was_wrong_again_and_again_is_guessed_no_more_until_it_would_be_right() -> None:
-    lookup = PromptLookup(TEXT)
+    lookup = PromptLookup(TEXT, COST)
 
     def starts(at: int) -> int:
         for token in TEXT[at : at + 2]:
@@ -49,5 +49,9 @@ def test_what_was_wrong_again_and_again_is_guessed_no_more_until_it_would_be_rig
 
 
 def test_the_latest_place_is_taken() -> None:
-    lookup = PromptLookup([1, 2, 3, 4, 50, 1, 2, 3, 4, 60, 1, 2, 3, 4])
+    lookup = PromptLookup([1, 2, 3, 4, 50, 1, 2, 3, 4, 60, 1, 2, 3, 4], COST)
     assert lookup.guess(1) == (60,)
+
+
+def test_a_machine_on_which_guesses_cost_as_much_as_passes_makes_none() -> None:
+    assert PromptLookup([*TEXT, *TEXT[:5]], 1.0).guess(MOST) == ()
