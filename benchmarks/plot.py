@@ -1,4 +1,4 @@
-"""Draw results/speed.json: python -m benchmarks.plot"""
+"""Draw results/speed-starter.json: python -m benchmarks.plot"""
 
 from __future__ import annotations
 
@@ -16,14 +16,16 @@ Bar = tuple[str, float, str]
 
 def main() -> None:
     """Write results/speed.png."""
-    results = json.loads((REPOSITORY / "results" / "speed.json").read_text(encoding="utf-8"))
+    file = REPOSITORY / "results" / "speed-starter.json"
+    results = json.loads(file.read_text(encoding="utf-8"))
     mine, plain = results["patchbay"], results["transformers"]
     peers = {name: value for name, value in results.items() if name.startswith("llama.cpp")}
-    figure = Figure(figsize=(11, 2.6), layout="constrained")
+    figure = Figure(figsize=(13, 3.2), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     rates = [
         ("transformers + PEFT", plain["decode_adapter"], PEERS),
         ("transformers", plain["decode"], PEERS),
+        *((f"{name}, LoRA", peer["decode_adapter"], PEERS) for name, peer in peers.items()),
         *((name, peer["decode"], PEERS) for name, peer in peers.items()),
         ("Patchbay, adapter", mine["decode_adapter"], OURS),
         ("Patchbay, base", mine["decode"], OURS),
@@ -38,9 +40,11 @@ def main() -> None:
     ]
     _bars(middle, "First token of 512, seconds", first, "{:.2f}")
     eight = [
-        ("one after another", mine["eight_in_turn"], OURS),
-        ("together, one adapter", mine["eight_same"], OURS),
-        ("together, four adapters", mine["eight_mixed"], OURS),
+        *((f"{name}, four LoRA", peer["eight_mixed"], PEERS) for name, peer in peers.items()),
+        *((f"{name}, no LoRA", peer["eight"], PEERS) for name, peer in peers.items()),
+        ("Patchbay, one after another", mine["eight_in_turn"], OURS),
+        ("Patchbay, one adapter", mine["eight_same"], OURS),
+        ("Patchbay, four adapters", mine["eight_mixed"], OURS),
     ]
     _bars(right, "Eight answers, tokens/s", eight, "{:.0f}")
     figure.savefig(REPOSITORY / "results" / "speed.png", dpi=120)

@@ -59,8 +59,9 @@ def main(
         results[way] = json.loads(done.stdout.splitlines()[-1])
         aside(f"{way}: {results[way]}")
     ours, theirs = (results[way] for way in WAYS[:2])
-    best = max(results[way]["rows_per_second"] for way in WAYS[1:3])
-    least = min(results[way]["peak_gb"] for way in WAYS[1:3])
+    peers = [results[way] for way in results if way != WAYS[0]]
+    best = max(peer["rows_per_second"] for peer in peers)
+    least = min(peer["peak_gb"] for peer in peers)
     pairs = zip(ours["losses"], theirs["losses"], strict=True)
     print(
         json.dumps(

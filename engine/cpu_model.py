@@ -160,7 +160,8 @@ class CPUModel:
                 cache.length = 0
             rounds.append([after - before for before, after in pairwise(times)])
         plain, most = (min(times) for times in zip(*rounds, strict=True))
-        return max(0.0, most / plain - 1) / MAX_GUESSES
+        cost: float = max(0.0, most / plain - 1) / MAX_GUESSES
+        return cost
 
     def _forward(self, readings: Sequence[Reading]) -> Generator[None, None, Float32Array]:
         """Through all layers, left off after each.
