@@ -20,7 +20,7 @@ from engine.kernels.layout import (
     Float32Array,
     Int64Array,
 )
-from engine.kernels.sums import dot, exp_sum
+from engine.kernels.sums import dot, exp_sum, highest
 from engine.kernels.tiles import Tile, compiled_tile
 
 # Blocks of keys or values whose sums with four queries stand in registers.
@@ -55,15 +55,14 @@ def _attention(
 
     keys, values: (positions, width).
     """
-    scores = np.empty(end, np.float32)
+    keys, values = keys[begin:end], values[begin:end]
+    scores = np.empty(end - begin, np.float32)
     scale = np.float32(1 / np.sqrt(query.shape[0]))
-    top = np.float32(-3e38)
-    for t in range(begin, end):
+    for t in range(scores.shape[0]):
         scores[t] = dot(query, keys[t]) * scale
-        top = max(top, scores[t])
-    total = exp_sum(scores, begin, end, top)
+    total = exp_sum(scores, highest(scores, np.float32(-3e38)))
     y[:] = 0
-    for t in range(begin, end):
+    for t in range(scores.shape[0]):
         share = scores[t] / total
         for i in range(y.shape[0]):
             y[i] += share * values[t, i]
@@ -214,12 +213,9 @@ def _masked_exp_sum(scores: Float32Array, start: int, end: int, begin: int, own:
 
     Seen are the positions from `start` to before `end`, and those from `begin` to `own`.
     """
-    top = np.float32(-3e38)
-    for t in range(start, end):
-        top = max(top, scores[t])
-    for t in range(begin, own + 1):
-        top = max(top, scores[t])
-    total = exp_sum(scores, start, end, top) + exp_sum(scores, begin, own + 1, top)
+    before, after = scores[start : max(start, end)], scores[begin : own + 1]
+    top = highest(after, highest(before, np.float32(-3e38)))
+    total = exp_sum(before, top) + exp_sum(after, top)
     scores[:start] = 0
     scores[end:begin] = 0
     scores[own + 1 :] = 0

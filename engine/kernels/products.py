@@ -16,7 +16,7 @@ from engine.kernels.layout import (
     Int8Array,
     Int64Array,
 )
-from engine.kernels.sums import exp_sum
+from engine.kernels.sums import exp_sum, highest
 from engine.kernels.tiles import Tile, compiled_tile
 
 L2_BLOCKS = 12  # blocks of weights that stay in the second cache while every input meets them
@@ -151,11 +151,9 @@ def log_sum_exp(
         own = min(end * LANES, count) - begin * LANES
         _multiply(weight[begin:end], scale[rows], a, u, v, products[:, : (end - begin) * LANES])
         for t in range(inputs):
-            top = tops[t]
-            for r in range(own):
-                top = max(top, products[t, r])
+            top = highest(products[t, :own], tops[t])
             totals[t] = totals[t] * np.exp(np.float64(tops[t] - top))
-            totals[t] += exp_sum(products[t], 0, own, top)
+            totals[t] += exp_sum(products[t, :own], top)
             tops[t] = top
     for t in range(inputs):
         y[t] = tops[t] + np.log(totals[t])

@@ -50,11 +50,29 @@ def exp(x: Any) -> Any:
     return (p * f + np.float32(1)) * _power_of_two(whole)
 
 
+# Loops begin at 0: of another index numba asks whether it is below, and no vector comes of that.
+
+
 @any_order
-def exp_sum(scores: Float32Array, begin: int, end: int, top: Any) -> Any:
-    """e to the power of some scores less `top`, in their place, and the sum of these."""
+def exp_sum(scores: Float32Array, top: Any) -> Any:
+    """e to the power of scores less `top`, in their place, and the sum of these."""
     total = np.float32(0)
-    for t in range(begin, end):
+    for t in range(scores.shape[0]):
         scores[t] = exp(scores[t] - top)
         total += scores[t]
     return total
+
+
+@inlined
+def highest(values: Float32Array, least: Any) -> Any:
+    """The highest of some values and `least`: eight at a time, because LLVM takes one."""
+    a = b = c = d = e = f = g = h = least
+    eights = values.shape[0] // 8 * 8
+    for t in range(0, eights, 8):
+        a, b = max(a, values[t]), max(b, values[t + 1])
+        c, d = max(c, values[t + 2]), max(d, values[t + 3])
+        e, f = max(e, values[t + 4]), max(f, values[t + 5])
+        g, h = max(g, values[t + 6]), max(h, values[t + 7])
+    for t in range(eights, values.shape[0]):
+        a = max(a, values[t])
+    return max(a, b, c, d, e, f, g, h)
