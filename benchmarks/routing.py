@@ -142,9 +142,9 @@ def main(
     file: Annotated[Path, typer.Argument(help="labelled requests")] = (
         DATA / "routing_heldout.jsonl"
     ),
-    peer: Annotated[Path, typer.Option(help="a Python that has semantic-router")] = Path(
-        ".venv-peer/bin/python"
-    ),
+    peer: Annotated[
+        Path, typer.Option(exists=True, help="a Python that has semantic-router: `make bench`")
+    ] = Path(".venv-peer/bin/python"),
 ) -> None:
     """Measure all on one file and print a table, then JSON."""
     tasks, requests = load_tasks(), read(file)

@@ -333,8 +333,13 @@ def llama_server(program: Path, model: Path, shelf: Path) -> dict[str, Any]:
     def eight(address: str, chosen: Sequence[int | None]) -> float:
         began = time.perf_counter()
         with ThreadPoolExecutor(8) as pool:
-            for i in range(8):
-                pool.submit(ask, address, prompt(50 + i), TOKENS, chosen[i % len(chosen)])
+            names = (chosen[i % len(chosen)] for i in range(8))
+            answers = [
+                pool.submit(ask, address, prompt(50 + i), TOKENS, name)
+                for i, name in enumerate(names)
+            ]
+            for answer in answers:
+                answer.result()
         return 8 * TOKENS / (time.perf_counter() - began)
 
     figures: dict[str, Any] = {}

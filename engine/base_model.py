@@ -14,6 +14,7 @@ from engine.chat_template import ChatTemplate
 from engine.constraints import Constraints
 from engine.kv_cache import CacheT, DecodeInput, ScoreInput
 from engine.lora import LoraAdapter, LoraFactors
+from engine.prompt_lookup import GuessCost
 
 
 class BaseModel(Protocol[CacheT]):
@@ -25,14 +26,14 @@ class BaseModel(Protocol[CacheT]):
         max_threads: threads that may run passes at the same time.
         max_guesses: at next tokens, that `decode` reads in one pass, of all requests; 0 where a
             pass for several tokens of a request costs as much as several passes.
-        guess_cost: what each costs, of the time of a pass without any.
+        guess_cost: what they cost.
     """
 
     end_tokens: frozenset[int]
     lora_shapes: dict[str, tuple[int, int]]
     max_threads: int
     max_guesses: int
-    guess_cost: float
+    guess_cost: GuessCost
 
     @property
     def device(self) -> torch.device:

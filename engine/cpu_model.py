@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import islice, pairwise
+from itertools import islice
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -27,14 +27,15 @@ from engine.kernels.layout import (
     SIDES,
     Factor,
     Float32Array,
+    Int64Array,
     PackedLora,
     tiled_factor,
-    token_row,
 )
 from engine.kv_cache import DecodeInput, KVCache, ScoreInput
 from engine.lora import LoraAdapter, LoraFactors
 from engine.packed_model import PackedModel, spans
 from engine.packing import smallest
+from engine.prompt_lookup import GuessCost
 from engine.readings import Reading, Share, of_branches, of_prompt, scored_rows, shared_out
 
 WorkT = TypeVar("WorkT")
@@ -61,11 +62,11 @@ class CPUModel:
         self.lora_shapes = packed.config.lora_shapes
         self.max_threads = self.cores = torch.get_num_threads()
         self._pool = ThreadPoolExecutor(self.cores)
-        self._no_lora = self.prepare_lora({})
+        self._no_lora, self.guess_cost = self.prepare_lora({}), GuessCost()
         self.decode([DecodeInput(0, self.new_cache(), None)])
         self.prefill([0], self.new_cache(), None)
         _finished(self.score([ScoreInput([0], [[0, 0]], self.new_cache(), None)]))
-        self.guess_cost = self._guess_cost()
+        self.guess_cost = GuessCost()  # up to here it was compiled
 
     def new_cache(self) -> KVCache:
         """An empty KV cache for a new request."""
@@ -73,32 +74,30 @@ class CPUModel:
 
     def decode(self, inputs: Sequence[DecodeInput[KVCache]]) -> Sequence[Tensor]:
         """Read tokens and guesses: (vocabulary,) float32 logits after each."""
-        rows, ends, ids = list[list[int]](), list[int](), list[int]()
+        began, ids, tables = time.perf_counter(), list[int](), list[Int64Array]()
         for one in inputs:
-            cache, count = one.cache, 1 + len(one.guesses)
-            cache.reserve(count)
-            arrays, lora = (cache.keys.numpy(), cache.values.numpy()), self._lora(one.adapter)
-            rows += [token_row(*arrays, cache.length + i, lora) for i in range(count)]
-            cache.length += count
-            ids += [one.token, *one.guesses]
-            ends.append(len(ids))
-        table, x = np.array(rows, np.int64), self._packed.embed(ids)
+            own = [one.token, *one.guesses]
+            one.cache.reserve(len(own))
+            tables.append(of_prompt(own, one.cache, self._lora(one.adapter)).table())
+            one.cache.length += len(own)
+            ids += own
+        table, x = np.concatenate(tables), self._packed.embed(ids)
         # A request's tokens stay on one core; neighbours with one adapter meet it together.
-        requests = sorted(
-            np.split(np.arange(len(ids)), ends[:-1]), key=lambda own: table[own[0], LORA]
-        )
-        cores = min(self.cores, len(inputs))
+        rows = np.split(np.arange(len(ids)), np.cumsum([len(own) for own in tables[:-1]]))
+        rows.sort(key=lambda own: table[own[0], LORA])
+        cores = min(self.cores, len(rows))
+        edges = [len(rows) * core // cores for core in range(cores + 1)]
 
-        def read(core: int) -> None:
-            share = np.concatenate(
-                requests[core * len(inputs) // cores : (core + 1) * len(inputs) // cores]
-            )
+        def read(share: Int64Array) -> None:
             hidden = x[share]
             decoder.decode(hidden, table[share], self._config.key_heads, self._weights)
             x[share] = hidden
 
-        self._each(read, range(cores))
-        return list(self._logits(x))
+        self._each(read, [np.concatenate(rows[begin:end]) for begin, end in spans(edges)])
+        logits = list(self._logits(x))
+        if len(inputs) == 1:
+            self.guess_cost.took(len(inputs[0].guesses), time.perf_counter() - began)
+        return logits
 
     def prefill(
         self, ids: Sequence[int], cache: KVCache, adapter: LoraAdapter | None, keep: int = 1
@@ -147,21 +146,6 @@ class CPUModel:
             for side, of_layers in zip(SIDES, zip(*tiles, strict=True), strict=True):
                 arrays[f"{group}_{side}"] = np.stack(of_layers)
         return PackedLora(**arrays)
-
-    def _guess_cost(self) -> float:
-        """Asked of the machine: the better of two rounds, in a short text."""
-        cache, counts = self.new_cache(), (0, MAX_GUESSES)
-        rounds = list[list[float]]()
-        for _ in range(2):
-            times = [time.perf_counter()]
-            for count in counts:
-                self.decode([DecodeInput(0, cache, None, [0] * count)])
-                times.append(time.perf_counter())
-                cache.length = 0
-            rounds.append([after - before for before, after in pairwise(times)])
-        plain, most = (min(times) for times in zip(*rounds, strict=True))
-        cost: float = max(0.0, most / plain - 1) / MAX_GUESSES
-        return cost
 
     def _forward(self, readings: Sequence[Reading]) -> Generator[None, None, Float32Array]:
         """Through all layers, left off after each.

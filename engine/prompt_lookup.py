@@ -15,14 +15,35 @@ LENGTHS = (1, 2, 3, 4)  # tokens that must be the same as before; the most is pr
 # How often a guess after so many is right, at first, as if seen RATE_WEIGHT times. Later tokens of
 # a guess count as the last.
 RATES, RATE_WEIGHT, FORGET = {1: 0.2, 2: 0.4, 3: 0.4, 4: 0.65}, 4.0, 0.95
-ANY_COST = 0.05  # of a pass, beside what each guess costs: `python -m benchmarks.prompt_lookup`
+# Of a pass, what guesses cost at all, and each of them, until that is known of the machine:
+# `python -m benchmarks.prompt_lookup`.
+ANY_COST, EACH_COST = 0.05, 0.09
+NEW_SHARE = 0.1  # of what is known, that the newest pass is
+
+
+class GuessCost:
+    """What each guess costs of the time of a pass without any, by the passes that are made anyhow.
+
+    Attributes:
+        each: that share.
+    """
+
+    def __init__(self) -> None:
+        self.each, self._plain = EACH_COST, 0.0
+
+    def took(self, guesses: int, seconds: float) -> None:
+        """How long a pass for one token and so many guesses took."""
+        if not guesses:
+            self._plain += (seconds - self._plain) * (NEW_SHARE if self._plain else 1)
+        elif self._plain:
+            cost = (seconds / self._plain - 1 - ANY_COST) / guesses
+            self.each += NEW_SHARE * (min(1.0, max(0.0, cost)) - self.each)
 
 
 class PromptLookup:
     """The text of one request up to now."""
 
-    def __init__(self, prompt: Sequence[int], cost: float) -> None:
-        """`cost` is what each guess costs of a pass, see `engine.base_model.BaseModel`."""
+    def __init__(self, prompt: Sequence[int], cost: GuessCost) -> None:
         self._cost = cost
         self._tokens: list[int] = []
         self._followed: dict[tuple[int, ...], int] = {}  # on tokens: where the next one stands
@@ -49,7 +70,7 @@ class PromptLookup:
         for count in range(1, most + 1):
             tokens += likely
             likely *= self._rate(LENGTHS[-1])
-            gained = tokens / (1 + ANY_COST + self._cost * count)
+            gained = tokens / (1 + ANY_COST + self._cost.each * count)
             if gained > worth:
                 worth, best = gained, count
         return tuple(self._tokens[at : at + best])

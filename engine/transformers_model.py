@@ -14,6 +14,7 @@ from engine import int8
 from engine.batched_decode import BatchedDecode
 from engine.kv_cache import DecodeInput, ScoreInput
 from engine.lora import LoraAdapter, LoraFactors, add_lora_layers, linear_shapes
+from engine.prompt_lookup import GuessCost
 
 FEW_TOKENS = 64  # up to here one thread is about as quick, and does not stall on a busy machine
 
@@ -27,7 +28,7 @@ class TransformersModel:
 
     max_threads = 1
     max_guesses = 0
-    guess_cost = 1.0
+    guess_cost = GuessCost()
 
     def __init__(self, model: Any, batched: bool) -> None:
         """

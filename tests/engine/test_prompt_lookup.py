@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from engine.prompt_lookup import PromptLookup
+from engine.prompt_lookup import ANY_COST, EACH_COST, GuessCost, PromptLookup
 
-MOST, COST = 7, 0.1
+MOST, COST = 7, GuessCost()
 TEXT = list(range(100, 140))
 
 
@@ -53,5 +53,19 @@ def test_the_latest_place_is_taken() -> None:
     assert lookup.guess(1) == (60,)
 
 
+def test_what_a_guess_costs_is_known_by_the_passes() -> None:
+    cost = GuessCost()
+    cost.took(3, 9.0)
+    assert cost.each == EACH_COST, "nothing to compare with"
+    for _ in range(200):
+        cost.took(0, 10.0)
+        cost.took(4, 10.0 * (1 + ANY_COST + 4 * 0.3))
+    assert abs(cost.each - 0.3) < 0.01
+    cost.took(1, 1000.0)  # it was held up
+    assert cost.each < 0.4
+
+
 def test_a_machine_on_which_guesses_cost_as_much_as_passes_makes_none() -> None:
-    assert PromptLookup([*TEXT, *TEXT[:5]], 1.0).guess(MOST) == ()
+    cost = GuessCost()
+    cost.each = 1.0
+    assert PromptLookup([*TEXT, *TEXT[:5]], cost).guess(MOST) == ()
