@@ -9,17 +9,15 @@ TEXT = list(range(100, 140))
 
 
 def test_what_is_copied_is_guessed_and_more_of_it_as_it_goes_on() -> None:
-    lookup, right = PromptLookup(TEXT, COST), 0
-    counts = []
+    lookup, counts = PromptLookup(TEXT, COST), list[int]()
     for token in TEXT[10:13]:
         lookup.add(token)
     for i in range(13, 30):
         guesses = lookup.guess(MOST)
         assert list(guesses) == TEXT[i : i + len(guesses)]
         counts.append(len(guesses))
-        right += bool(guesses)
         lookup.add(TEXT[i])
-    assert right == len(counts)
+    assert all(counts)
     assert counts[-1] == MOST
     assert counts == sorted(counts)
 
