@@ -11,6 +11,7 @@ from functools import partial
 from agent import segments, verbatim
 from agent.events import Event, Notice, Place, Progress, TextDelta
 from agent.pace import Pace
+from agent.planning import list_lengths
 from agent.step_run import CUT_SHORT, StepRun, finished
 from engine.interface import Delta, PrefillProgress, Usage, WriteReply, WriteRequest
 from tasks.spec import Decoding, Message
@@ -167,6 +168,7 @@ def _attempt(
 ) -> Generator[WriteReply, None, Usage]:
     options = run.turn.options
     restorer = verbatim.Restorer(core if run.task.split == "sentences" else "")
+    list_length = _list_length(run, core)
     request = WriteRequest(
         run.messages(core, history),
         run.adapter,
@@ -176,20 +178,33 @@ def _attempt(
         grammar=options.grammar,
         batch=options.batch,
         begun=begun,
+        list_length=list_length,
         stop_loops=options.stop_loops and options.grammar is None,  # whose form says when it ends
     )
     usage = OUT_OF_TOKENS
     for item in run.engine.write(request, run.turn.stop):
         match item:
             case Usage():
-                usage = item
+                as_asked = list_length and item.stopped == "until"
+                usage = replace(item, stopped="end") if as_asked else item
                 yield restorer.rest()
-                yield item
+                yield usage
             case Delta():
                 yield restorer.feed(item)
             case _:
                 yield item
     return usage
+
+
+def _list_length(run: StepRun, core: str) -> int:
+    """The items that the request wants of a list, which small models go on with; 0: none is said.
+
+    A client that says itself what ends an answer gets what it says and nothing else.
+    """
+    options = run.turn.options
+    if not run.task.conversation or options.until or options.grammar or options.tools:
+        return 0
+    return list_lengths.find(core) or 0
 
 
 def _segments(run: StepRun) -> Iterator[segments.Segment]:

@@ -131,10 +131,11 @@ class TorchEngine(LocalEngine):
         self, request: WriteRequest | CompletionRequest, stop: threading.Event | None = None
     ) -> Iterator[WriteReply]:
         """Yield text as it is made, then one Usage."""
-        begun, guard = list[int](), None
+        begun, guard, list_length = list[int](), None, 0
         if isinstance(request, WriteRequest):
             begun = self._base.template.begun_ids(request.begun)
             guard = LoopGuard() if request.stop_loops else None
+            list_length = request.list_length
         prompt = self._prompt(request)
         form = self._form(request)
         require_room(self.context_tokens, len(prompt), request.decoding.max_new_tokens)
@@ -147,6 +148,7 @@ class TorchEngine(LocalEngine):
             batch=batch,
             decoding=request.decoding,
             until=() if form else request.until,
+            list_length=list_length,
             logprobs=request.logprobs,
             constraint=self._constraint(request),
             room=self.context_tokens - len(prompt),

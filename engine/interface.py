@@ -50,8 +50,9 @@ class WriteRequest:
     written that it does not allow. With `tools` the answer may call them; the grammar, a JSON
     schema then, and the stop strings are its text's. `begun` is the beginning of the answer, which
     it goes on from as if it had written that itself. With `stop_loops` it ends where it goes round
-    in circles. A row of a table names it in `batch`: such requests stand behind all others, have no
-    time limit, and read what their prompts begin with once for all rows.
+    in circles. A list of `list_length` items ends it, too, unless that is 0. A row of a table names
+    it in `batch`: such requests stand behind all others, have no time limit, and read what their
+    prompts begin with once for all rows.
     """
 
     messages: tuple[Message, ...]
@@ -62,6 +63,7 @@ class WriteRequest:
     grammar: Grammar | None = None
     begun: str = ""
     stop_loops: bool = False
+    list_length: int = 0
     batch: str = ""
     tools: Tools | None = None
 

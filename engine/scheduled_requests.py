@@ -104,6 +104,7 @@ class ScheduledWrite(ScheduledRequest):
 
     decoding: Decoding = field(default_factory=Decoding)
     until: tuple[str, ...] = ()
+    list_length: int = 0
     logprobs: int | None = None
     constraint: Constraint | None = None
     room: int = sys.maxsize
@@ -118,7 +119,7 @@ class ScheduledWrite(ScheduledRequest):
         """Text goes to `out` as it is made."""
         begun = self.prompt[len(self.prompt) - self.begun :]
         sampler = Sampler(self.decoding, self.prompt, self.constraint, begun)
-        detokenizer, stops = _Detokenizer(base, begun), StopStrings(self.until)
+        detokenizer, stops = _Detokenizer(base, begun), StopStrings(self.until, self.list_length)
         max_tokens = min(self.decoding.max_new_tokens, self.room)
         unsent: list[Token] = []  # whose text has not been put out
         yield None

@@ -1,21 +1,32 @@
-"""End a text before any of its stop strings, however the text is cut into pieces."""
+"""End a text before any of its stop strings, or behind its list, however it is cut into pieces."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from engine.list_end import ListEnd, next_numbers
+
 
 class StopStrings:
     """Pieces of text in, pieces out; what may be the beginning of a stop string is held back."""
 
-    def __init__(self, strings: Sequence[str]) -> None:
-        """`strings` are not empty."""
-        self._strings = strings
+    def __init__(self, strings: Sequence[str], list_length: int = 0) -> None:
+        """`strings` are not empty. A list of `list_length` items ends the text, too, unless 0."""
+        self._strings = (*strings, *(next_numbers(list_length) if list_length else ()))
+        self._list = ListEnd(list_length)
         self._pending = ""
         self.matched = False
 
     def feed(self, text: str) -> str:
-        """What can be shown now. `matched` is set once a stop string came; the rest is dropped."""
+        """What can be shown now. `matched` is set once the text has ended; the rest is dropped."""
+        shown = self._before_strings(text)
+        end = self._list.feed(shown)
+        if end is None:
+            return shown
+        self.matched, self._pending = True, ""
+        return shown[:end]
+
+    def _before_strings(self, text: str) -> str:
         self._pending += text
         starts = [at for string in self._strings if (at := self._pending.find(string)) >= 0]
         if starts:

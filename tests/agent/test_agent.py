@@ -355,6 +355,35 @@ def test_an_answer_that_goes_round_in_circles_is_ended_and_not_handed_on(planner
     assert [event.stopped for event in only(events, StepFinished)] == ["loop"]
 
 
+TIPS = "1. Go slowly.\n2. Drink water.\n3. Rest well.\n4. Sleep.\n5. Stretch."
+
+
+@pytest.mark.parametrize(
+    ("request_", "kept"),
+    [
+        ("/chat Write three short tips for a runner.", 3),
+        ("/chat 给我四条跑步的建议。", 4),
+        ("/chat Write short tips for a runner.", 5),
+        ("/chat Give me three more tips for a runner.", 5),
+        ("/chat Give me two tips for each of four runners.", 5),
+    ],
+)
+def test_a_list_ends_where_the_request_wants_it_to(
+    planner: Planner, request_: str, kept: int
+) -> None:
+    class Listing(FakeEngine):
+        def _answer(self, request: WriteRequest | CompletionRequest) -> str:
+            return TIPS
+
+    (finished,) = only(turn(planner, request_, Listing()), StepFinished)
+    assert finished.text.splitlines() == TIPS.splitlines()[:kept]
+    assert finished.stopped == "end"
+    own = TurnOptions(until=("Sleep",))  # what a client asks for holds alone
+    (finished,) = only(turn(planner, request_, Listing(), options=own), StepFinished)
+    assert finished.text.endswith("\n4.")
+    assert finished.stopped == "until"
+
+
 def test_sentences_that_loop_are_counted_and_the_others_go_on(planner: Planner) -> None:
     class Circling(FakeEngine):
         def _answer(self, request: WriteRequest | CompletionRequest) -> str:

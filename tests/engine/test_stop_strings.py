@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -35,3 +36,32 @@ def test_what_cannot_be_a_stop_string_is_not_held_back() -> None:
     assert stops.feed("one\n") == "one"
     assert stops.feed("two") == "\ntwo"
     assert stops.flush() == ""
+
+
+PLAIN = "Here they are:\n\n1. Oak\n2. Elm\n"
+DETAILED = "1. **Oak**\n   - strong\n2. **Elm**\n   - tall\n"
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+@pytest.mark.parametrize(
+    ("kept", "rest"),
+    [
+        (PLAIN, "3. Ash\n"),
+        (PLAIN, "\nBoth are trees. Others are:\n1. Ash\n"),
+        ("- Oak\n- Elm\n", "\nBoth are trees."),
+        (DETAILED, "3. **Ash**"),
+        ("1. Oak\n\nStrong.\n\n2. Elm\n\nTall.\n", "\n3. Ash"),
+        ("1、橡树\n2、榆树\n", "3、白蜡树"),
+        (DETAILED + "   - old\n\nBoth are trees.", ""),
+        ("1. Oak\n- Elm\n", ""),
+        ("Two trees: oak and elm.\nBoth are tall.\n", ""),
+    ],
+)
+def test_a_list_ends_behind_the_last_item_that_is_wanted(kept: str, rest: str, size: int) -> None:
+    stops, shown, whole = StopStrings((), list_length=2), "", kept + rest
+    for at in range(0, len(whole), size):
+        shown += stops.feed(whole[at : at + size])
+        if stops.matched:
+            break
+    assert stops.matched == bool(rest)
+    assert (shown + stops.flush()).rstrip() == kept.rstrip()

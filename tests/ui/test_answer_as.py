@@ -63,6 +63,7 @@ def test_a_picked_plan_can_be_to_another_language(visit: Visit, quick: Any) -> N
     answer = send(page, "Perhaps summarize and translate the minutes")
     page.locator(".pb-chips .pb-into summary").tap()
     select = page.get_by_role("combobox", name="译成")
+    expect(select).to_be_focused()
     shown = "(select) => select.selectedOptions[0].label"
     assert select.evaluate(shown) == "德语"  # French is what the plan has
     assert_fits(page)
