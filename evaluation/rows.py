@@ -88,7 +88,7 @@ class EvaluationData:
         )
         table = read(self.file, known, task)
         for note in table.notes:
-            say(note)
+            say(note.english)
         rows = self._with_languages(task, _drawn_rows(table, self), say)
         if self.reverse:
             if task.target_slot is None:

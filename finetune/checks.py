@@ -7,7 +7,7 @@ import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from core import paths
@@ -89,7 +89,7 @@ def write_refused(refused: dict[str, list[Refusal]]) -> list[Path]:
         target = source.with_name(f"{source.name}.refused.jsonl")
         if not rows:
             continue
-        lines = [json.dumps(asdict(row), ensure_ascii=False) for row in rows]
+        lines = [json.dumps(row.to_json(), ensure_ascii=False) for row in rows]
         try:
             target.write_text("\n".join(lines) + "\n", encoding="utf-8")
         except OSError:  # the data's folder cannot be written to

@@ -43,7 +43,7 @@ class DataSet:
     validation: list[Row]
     refused: dict[str, list[Refusal]] = field(default_factory=dict)
     read: int = 0
-    notes: list[str] = field(default_factory=list)
+    notes: list[Statement] = field(default_factory=list)
     findings: list[list[Statement]] = field(default_factory=list)
 
     @property

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from core.statement import Statement, in_english, quoted, statement
+from core.statement import Statement, in_english, statement
 from finetune import checks, cost, data, model
 from finetune.data import DataSet
 from finetune.examples import Example, ExampleEncoder
@@ -110,9 +110,9 @@ def _described(data_set: DataSet, encoder: ExampleEncoder) -> Iterator[Line]:
     ]
     for origin, rows in data_set.refused.items():
         said = statement("check.refused", "  refused: {file},", file=Path(origin).name)
-        yield from ([said, quoted(line)] for line in _grouped(rows))
+        yield from ([said, *line] for line in _grouped(rows))
     note = statement("check.note", "  note:")
-    yield from ([note, quoted(said)] for said in data_set.notes)
+    yield from ([note, said] for said in data_set.notes)
     yield from ([note, *said] for said in data_set.findings)
     if encoder.task.kind == "choose" and data_set.train:
         counts = Counter(row.answer for row in data_set.train).most_common()
@@ -125,21 +125,16 @@ def _described(data_set: DataSet, encoder: ExampleEncoder) -> Iterator[Line]:
         yield [statement("check.tokens", "  tokens of text and answer: {tokens}", tokens=shown)]
 
 
-def _grouped(refusals: Sequence[Refusal]) -> Iterator[str]:
+def _grouped(refusals: Sequence[Refusal]) -> Iterator[Line]:
     """Refusals for the same reason on one line."""
-    groups: dict[Refusal, list[int]] = {}
+    groups: dict[str, list[Refusal]] = {}
     for refusal in refusals:
-        groups.setdefault(replace(refusal, line=0, raw=""), []).append(refusal.line)
-    for like, lines in list(groups.items())[:ROWS_SHOWN]:
-        one = str(replace(like, line=lines[0]))
-        if len(lines) == 1:
-            yield one
-            continue
-        shown = ", ".join(map(str, lines[:ROWS_SHOWN]))
-        more = ", …" if len(lines) > ROWS_SHOWN else ""
-        yield f"{len(lines):,} lines ({shown}{more})" + one.removeprefix(f"line {lines[0]}")
-    if left := sum(map(len, list(groups.values())[ROWS_SHOWN:])):
-        yield f"{left:,} more"
+        groups.setdefault(str(replace(refusal, line=0)), []).append(refusal)
+    listed = list(groups.values())
+    for alike in listed[:ROWS_SHOWN]:
+        yield alike[0].said([one.line for one in alike])
+    if left := sum(map(len, listed[ROWS_SHOWN:])):
+        yield [statement("check.more", "{count} more", count=f"{left:,}")]
 
 
 def _estimated(estimate: Estimate, recipe: Recipe) -> Line:

@@ -163,7 +163,7 @@ def finish(
     if findings := [
         f"{one.label}: {note}"
         for one in data_sets
-        for note in (*one.notes, *map(in_english, one.findings))
+        for note in (*(said.english for said in one.notes), *map(in_english, one.findings))
     ]:
         record = record.model_copy(update={"findings": findings})
     if resolved.recipe.patience:

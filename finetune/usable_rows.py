@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
+from core.statement import Statement, statement
 from finetune.examples import ExampleEncoder
 from finetune.recipe import DataSource, Recipe
 from tasks import languages
@@ -32,14 +33,19 @@ def usable(table: Table, recipe: Recipe, source: DataSource, encoder: ExampleEnc
         if row.tokens <= recipe.max_tokens:
             short.append(row)
             continue
-        reason = f"{row.tokens:,} tokens, more than max_tokens={recipe.max_tokens}"
-        fix = "Shorten it or raise max_tokens."
+        reason = statement(
+            "row.long",
+            "{tokens} tokens, more than max_tokens={most}",
+            tokens=f"{row.tokens:,}",
+            most=recipe.max_tokens,
+        )
+        fix = statement("row.long.fix", "Shorten it or raise max_tokens.")
         refused.append(Refusal(row.line, "text", reason, fix, row.text))
     return Table(short, sorted(refused, key=lambda refusal: refusal.line), notes)
 
 
 def _with_task_labels(
-    rows: Sequence[Row], refused: list[Refusal], notes: list[str], task: TaskSpec
+    rows: Sequence[Row], refused: list[Refusal], notes: list[Statement], task: TaskSpec
 ) -> list[Row]:
     names = task_labels(task)
     meant = {answer: label_of(answer, names) for answer in {row.answer for row in rows}}
@@ -49,7 +55,12 @@ def _with_task_labels(
         if label := meant[row.answer]:
             known.append(replace(row, answer=task.labels[label].en))
         else:
-            reason = f"{row.answer!r} is no label of {task.name}"
+            reason = statement(
+                "row.no_label",
+                "{answer} is no label of {task}",
+                answer=repr(row.answer),
+                task=task.name,
+            )
             refused.append(Refusal(row.line, "answer", reason, fix, row.text))
     counts = Counter(row.answer for row in rows)
     if renamed := [
@@ -58,7 +69,8 @@ def _with_task_labels(
         if label and answer not in {label, task.labels[label].en}
     ]:
         more = ", …" if len(renamed) > RENAMED_SHOWN else ""
-        notes.append("labels were read: " + ", ".join(sorted(renamed)[:RENAMED_SHOWN]) + more)
+        shown = ", ".join(sorted(renamed)[:RENAMED_SHOWN]) + more
+        notes.append(statement("file.labels", "labels were read: {labels}", labels=shown))
     return known
 
 
@@ -69,8 +81,10 @@ def _with_own_labels(rows: Sequence[Row], refused: list[Refusal]) -> list[Row]:
         if row.answer in row.labels:
             known.append(row)
         else:
-            reason = f"{row.answer!r} is not among the row's labels"
-            fix = "Add it to the row's list, or mend the row."
+            reason = statement(
+                "row.not_among", "{answer} is not among the row's labels", answer=repr(row.answer)
+            )
+            fix = statement("row.not_among.fix", "Add it to the row's list, or mend the row.")
             refused.append(Refusal(row.line, "labels", reason, fix, row.text))
     return known
 
@@ -90,11 +104,15 @@ def _with_languages(rows: list[Row], refused: list[Refusal], task: TaskSpec) -> 
             continue
         guesses = guesses or guessed(task, rows)
         given = row.slots.get(unknown)
-        reason = f"{given!r} is no language" if given else "the row does not say the language"
+        reason = statement("row.no_language", "the row does not say the language")
+        if given:
+            reason = statement("row.language", "{given} is no language", given=repr(given))
         filled = ", ".join(f"{name}: {guesses.get(name, '...')}" for name in sorted(slots))
-        fix = (
+        fix = statement(
+            "row.language.fix",
             "Give ISO 639-1 codes in a column, or for all rows beside the file's path in the "
-            f"recipe: `fills: {{{filled}}}`."
+            "recipe: `fills: {fills}`.",
+            fills=f"{{{filled}}}",
         )
         refused.append(Refusal(row.line, unknown, reason, fix, row.text))
     return known

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import InputError
+from core.statement import statement
 from tasks import encodings, json_records, separated
 from tasks.records import (
     TITLE_ROWS,
@@ -154,7 +155,15 @@ def _sheet(name: str, raw: bytes, sheet: str | None, columns: Collection[str]) -
     records = Records(doubled=doubled(names), header=names)
     if sheet is None and len(book.sheetnames) > 1:
         others = ", ".join(repr(one) for one in book.sheetnames if one != title)
-        records.notes.append(f"{name}: the sheet {title!r} was read, not {others} (sheet=).")
+        records.notes.append(
+            statement(
+                "file.sheet",
+                "{file}: the sheet {sheet} was read, not {others} (sheet=).",
+                file=name,
+                sheet=repr(title),
+                others=others,
+            )
+        )
     titles = [" ".join(filter(None, column_names(row))) for _, row in rows[:begin]]
     records.notes += above_header(name, titles)
     for number, row in rows[begin + 1 :]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import charset_normalizer
 
 from core.errors import InputError
+from core.statement import Statement, statement
 
 BOMS = {  # UTF-32 first: its mark begins with that of UTF-16
     codecs.BOM_UTF32_LE: "utf-32",
@@ -31,12 +32,12 @@ class Decoded:
 
     Attributes:
         text: bytes that are not UTF-8 in a file that otherwise is stand as lone surrogates.
-        note: what a person should know of how it was read; empty for UTF-8.
+        note: what a person should know of how it was read; None for UTF-8.
         encoding: Python's name of it.
     """
 
     text: str
-    note: str = ""
+    note: Statement | None = None
     encoding: str = "utf-8"
 
 
@@ -62,7 +63,8 @@ def decode(
     except UnicodeDecodeError:
         pass
     if wide := _utf16_without_mark(raw):
-        return Decoded(raw.decode(wide), f"{name} was read as {wide}.", wide)
+        note = statement("file.wide", "{file} was read as {encoding}.", file=name, encoding=wide)
+        return Decoded(raw.decode(wide), note, wide)
     foreign = [line for line in raw.replace(b"\r", b"\n").split(b"\n") if not line.isascii()]
     mended = Decoded(raw.decode("utf-8", "surrogateescape"))
     if 2 * sum(map(_is_utf8, foreign)) >= len(foreign):
@@ -129,8 +131,14 @@ def _legacy(name: str, raw: bytes, foreign: list[bytes], columns: Collection[str
         (code,) = readings
         return Decoded(
             raw.decode(code),
-            f"{name} is not UTF-8. It was read as {code}, like {shown[code]!r}; if that is wrong, "
-            "say encoding=.",
+            statement(
+                "file.encoding",
+                "{file} is not UTF-8. It was read as {encoding}, like {sample}; if that is wrong, "
+                "say encoding=.",
+                file=name,
+                encoding=code,
+                sample=repr(shown[code]),
+            ),
             code,
         )
     ways = "; ".join(f"{code}: {text!r}" for code, text in shown.items())

@@ -10,8 +10,9 @@ from typing import Any
 import regex
 
 from core.errors import InputError
+from core.statement import statement
 from tasks import encodings
-from tasks.records import Record, Records, Refusal, doubled
+from tasks.records import Record, Records, Refusal, doubled, not_utf8
 
 ARRAY = regex.compile(  # one array, or an object that holds little else
     r'\s*(?:\{\s*"(?:data|rows|examples|records|items|train)"\s*:\s*)?\['
@@ -140,14 +141,18 @@ def _record(number: int, raw: str, value: Any) -> Record | Refusal:
     """A record, or why the value is none."""
     shown = encodings.displayable(raw)
     if broken := encodings.broken_byte(raw):
-        reason = f"byte {broken[0]} is not UTF-8 ({broken[1]:#04x})"
-        return Refusal(number, "", reason, "Save the file as UTF-8.", shown)
+        return not_utf8(number, broken, shown)
     if isinstance(value, json.JSONDecodeError):
-        reason = f"not JSON at character {value.colno} ({value.msg})"
-        return Refusal(number, "", reason, "Write one JSON object a line.", shown)
+        reason = statement(
+            "row.json", "not JSON at character {at} ({why})", at=value.colno, why=value.msg
+        )
+        fix = statement("row.json.fix", "Write one JSON object a line.")
+        return Refusal(number, "", reason, fix, shown)
     if isinstance(value, _Twice):
-        return Refusal(number, str(value), "named twice", "Name each column once.", shown)
+        fix = statement("row.twice.fix", "Name each column once.")
+        return Refusal(number, str(value), statement("row.twice", "named twice"), fix, shown)
     if not isinstance(value, dict):
-        reason = f"a {type(value).__name__}, not an object"
-        return Refusal(number, "", reason, 'Write {"text": ..., ...}.', shown)
+        reason = statement("row.object", "a {type}, not an object", type=type(value).__name__)
+        fix = statement("row.object.fix", 'Write {{"text": ..., ...}}.')
+        return Refusal(number, "", reason, fix, shown)
     return value

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 import regex
 
+from core.statement import Statement, statement
 from tasks.spec import TaskSpec
 
 INVISIBLE = regex.compile(r"\p{Cf}")
@@ -49,18 +50,26 @@ def coding(task: TaskSpec, unknown: Collection[str]) -> dict[str, str] | None:
     return None
 
 
-def offer(task: TaskSpec, unknown: Collection[str]) -> str:
+def offer(task: TaskSpec, unknown: Collection[str]) -> Statement:
     """What to write into a recipe where answers of a file are no labels of the task."""
     meant = coding(task, unknown)
     shown = sorted(unknown)[:10]
     pairs = ", ".join(f"{_quoted(answer)}: {meant[answer] if meant else '...'}" for answer in shown)
-    how = (
-        f"beside the file's path in the recipe (`answers: {{{pairs}}}`) or on the command line "
-        f"('data.0.answers={{{pairs}}}')"
-    )
+    listed = f"{{{pairs}}}"
     if meant:
-        return f"If it means that, map it {how}."
-    return f"Use one of {', '.join(task.labels)}, or map it {how}."
+        return statement(
+            "row.meant",
+            "If it means that, map it beside the file's path in the recipe (`answers: {pairs}`) or "
+            "on the command line ('data.0.answers={pairs}').",
+            pairs=listed,
+        )
+    return statement(
+        "row.offered",
+        "Use one of {labels}, or map it beside the file's path in the recipe (`answers: {pairs}`) "
+        "or on the command line ('data.0.answers={pairs}').",
+        labels=", ".join(task.labels),
+        pairs=listed,
+    )
 
 
 def _quoted(answer: str) -> str:

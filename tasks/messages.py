@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any, Literal, cast
 
-from core.errors import InputError
 from tasks import nested
+from tasks.records import RowError
 from tasks.spec import Message
 
 SPEAKER = re.compile(r"^(?:(User|Human|用户)|(?:Assistant|助手))\s*[:：]\s*", re.M)
@@ -21,11 +21,15 @@ def split_conversation(
     """A conversation in OpenAI's form, or ShareGPT's, as the columns text, answer and history.
 
     Raises:
-        InputError: it is no list of messages that ends with the assistant's.
+        RowError: it is no list of messages that ends with the assistant's.
     """
     turns = read_history(nested.lookup(record, column))
     if len(turns) < 2 or [turn["role"] for turn in turns[-2:]] != ["user", "assistant"]:
-        raise InputError(f"{column!r} must end with a user's and an assistant's message")
+        raise RowError(
+            "row.messages",
+            "{column} must end with a user's and an assistant's message",
+            column=repr(column),
+        )
     *before, asked, answered = turns
     names = ("text", "answer", "history")
     values = (asked["content"], answered["content"], before)
@@ -37,21 +41,27 @@ def read_history(value: Any) -> tuple[Message, ...]:
     """Earlier turns: a list of messages, or a transcript whose lines begin `User:`, `Assistant:`.
 
     Raises:
-        InputError: it is neither.
+        RowError: it is neither.
     """
     if not value:
         return ()
     if isinstance(value, str):
         cuts = list(SPEAKER.finditer(value))
         if not cuts or value[: cuts[0].start()].strip():
-            raise InputError("the history does not begin with `User:` or `Assistant:`")
+            raise RowError(
+                "row.transcript", "the history does not begin with `User:` or `Assistant:`"
+            )
         ends = [cut.start() for cut in cuts[1:]] + [len(value)]
         return tuple(
             Message(role="user" if cut[1] else "assistant", content=value[cut.end() : end].strip())
             for cut, end in zip(cuts, ends, strict=True)
         )
     if not isinstance(value, list):
-        raise InputError(f"the history is a {type(value).__name__}, not a list of messages")
+        raise RowError(
+            "row.history",
+            "the history is a {type}, not a list of messages",
+            type=type(value).__name__,
+        )
     return tuple(map(_turn, value))
 
 
@@ -61,7 +71,7 @@ def _turn(value: Any) -> Message:
     said = turn.get("role", turn.get("from"))
     role = SHAREGPT.get(said, said) if isinstance(said, str) else None
     if role not in ROLES:
-        raise InputError(f"a message has no role among {', '.join(ROLES)}")
+        raise RowError("row.role", "a message has no role among {roles}", roles=", ".join(ROLES))
     content = _content(turn.get("content", turn.get("value")))
     return Message(role=cast(Role, role), content=content.strip())
 
@@ -72,5 +82,5 @@ def _content(value: Any) -> str:
     texts = [part.get("text") if isinstance(part, dict) else part for part in parts]
     plain = [text for text in texts if isinstance(text, str)]
     if not texts or len(plain) < len(texts):
-        raise InputError("a message has no text as content")
+        raise RowError("row.content", "a message has no text as content")
     return "\n".join(plain)

@@ -4,14 +4,30 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import regex
 
+from core.errors import InputError
+from core.statement import Statement, in_english, statement
+
 Record = dict[str, Any]  # column -> value
 AROUND = regex.compile(r"^[\s\p{Cf}]+|[\s\p{Cf}]+$")
+LINES_SHOWN = 5
 TITLE_ROWS = 10  # rows above a header, as far as one is looked for
+
+
+class RowError(InputError):
+    """A row has not the form that it needs.
+
+    Attributes:
+        said: why not, with its parts.
+    """
+
+    def __init__(self, key: str, message: str, **fills: object) -> None:
+        self.said = statement(key, message, **fills)
+        super().__init__(self.said.english)
 
 
 @dataclass(frozen=True)
@@ -20,13 +36,41 @@ class Refusal:
 
     line: int
     column: str
-    reason: str
-    fix: str
+    reason: Statement
+    fix: Statement
     raw: str = ""
 
     def __str__(self) -> str:
-        where = f"line {self.line}" + (f", column {self.column!r}" if self.column else "")
-        return f"{where}: {self.reason}. {self.fix}"
+        return in_english(self.said([self.line]))
+
+    def said(self, lines: Sequence[int]) -> list[Statement]:
+        """Of rows that cannot be used for the same reason: which, why, what to do."""
+        ended = replace(self.reason, english=f"{self.reason.english}.")
+        return [self._where(lines), ended, self.fix]
+
+    def _where(self, lines: Sequence[int]) -> Statement:
+        shown = ", ".join(map(str, lines[:LINES_SHOWN]))
+        shown += ", …" if len(lines) > LINES_SHOWN else ""
+        count, column = f"{len(lines):,}", repr(self.column)
+        if len(lines) > 1 and self.column:
+            return statement(
+                "row.lines_column",
+                "{count} lines ({lines}), column {column}:",
+                count=count,
+                lines=shown,
+                column=column,
+            )
+        if len(lines) > 1:
+            return statement("row.lines", "{count} lines ({lines}):", count=count, lines=shown)
+        if self.column:
+            return statement(
+                "row.line_column", "line {line}, column {column}:", line=shown, column=column
+            )
+        return statement("row.line", "line {line}:", line=shown)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data for people, in English."""
+        return vars(self) | {"reason": self.reason.english, "fix": self.fix.english}
 
 
 @dataclass
@@ -42,7 +86,7 @@ class Records:
     """
 
     found: list[tuple[int, Record | Refusal]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    notes: list[Statement] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
     header: list[str] = field(default_factory=list)
 
@@ -52,16 +96,30 @@ class Records:
             (line, None, asdict(one)) if isinstance(one, Refusal) else (line, one)
             for line, one in self.found
         ]
-        return vars(self) | {"found": found}
+        return vars(self) | {"found": found, "notes": list(map(asdict, self.notes))}
 
     @classmethod
     def from_json(cls, told: dict[str, Any]) -> Records:
         """From what `to_json` gave."""
         found = [
-            (line, Refusal(**refused[0]) if refused else record)
+            (line, _refusal(**refused[0]) if refused else record)
             for line, record, *refused in told["found"]
         ]
-        return cls(**told | {"found": found})
+        notes = [Statement(**note) for note in told["notes"]]
+        return cls(**told | {"found": found, "notes": notes})
+
+
+def _refusal(reason: dict[str, Any], fix: dict[str, Any], **others: Any) -> Refusal:
+    return Refusal(reason=Statement(**reason), fix=Statement(**fix), **others)
+
+
+def not_utf8(line: int, broken: tuple[int, int], raw: str) -> Refusal:
+    """Of a row with a byte that is no UTF-8: which in the line, and its value."""
+    place, value = broken
+    reason = statement(
+        "row.byte", "byte {place} is not UTF-8 ({value})", place=place, value=f"{value:#04x}"
+    )
+    return Refusal(line, "", reason, statement("row.byte.fix", "Save the file as UTF-8."), raw)
 
 
 def column_names(header: Iterable[Any]) -> list[str]:
@@ -94,9 +152,15 @@ def names_columns(row: Sequence[str], wanted: Collection[str]) -> bool:
     return sum(alike(name, row) is not None for name in set(wanted)) >= 2
 
 
-def above_header(name: str, titles: Sequence[str]) -> list[str]:
+def above_header(name: str, titles: Sequence[str]) -> list[Statement]:
     """What is to be said of rows that stand above a header."""
     if not titles:
         return []
-    shown = " / ".join(titles)
-    return [f"{name}: what stands above the names of the columns is not read: {shown}"]
+    return [
+        statement(
+            "file.titles",
+            "{file}: what stands above the names of the columns is not read: {titles}",
+            file=name,
+            titles=" / ".join(titles),
+        )
+    ]

@@ -16,11 +16,12 @@ import regex
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.errors import InputError, UnknownName
+from core.statement import Statement, statement
 from core.yaml_text import Text
 from tasks import hub_data, nested
 from tasks.data_files import FileForm, read_file
 from tasks.messages import read_history, split_conversation
-from tasks.records import Record, Refusal, alike
+from tasks.records import Record, Refusal, RowError, alike
 from tasks.spec import Message, TaskSpec
 from tasks.values import HALF_CHARACTER, kind_of, plain, problem_of
 
@@ -90,7 +91,7 @@ class Table:
 
     rows: list[Row] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    notes: list[Statement] = field(default_factory=list)
 
     def add(self, result: Row | Refusal) -> None:
         """Put it where it belongs."""
@@ -196,24 +197,34 @@ def _add(
     task: TaskSpec | None,
 ) -> None:
     """Make rows of the records; what is left unread of them is noted."""
-    unread: dict[str, int] = {}
+    unread = 0
     for line, record in found:
         result = record if isinstance(record, Refusal) else _row(line, record, roles, layout, task)
         if isinstance(result, Row) and task and not task.conversation:
-            result = _without_history(result, task, unread)
+            given = result
+            result = _without_history(given, task)
+            unread += bool(given.history) and isinstance(result, Row)
         if isinstance(result, Refusal) or not layout.only or result.answer in layout.only:
             table.add(result)
-    table.notes += [f"{count:,} rows: {what}" for what, count in unread.items()]
+    if task and unread:
+        table.notes.append(
+            statement(
+                "file.system",
+                "{count} rows: their system message gives way to the prompt of {task}",
+                count=f"{unread:,}",
+                task=task.name,
+            )
+        )
 
 
-def _without_history(row: Row, task: TaskSpec, unread: dict[str, int]) -> Row | Refusal:
+def _without_history(row: Row, task: TaskSpec) -> Row | Refusal:
     """The row for a task that reads no earlier turns and has a system prompt of its own."""
     if any(turn["role"] != "system" for turn in row.history):
-        reason = f"it has earlier turns, and {task.name} reads none"
-        return Refusal(row.line, "", reason, "Leave one question and its answer.", row.text)
-    if row.history:
-        what = f"their system message gives way to the prompt of {task.name}"
-        unread[what] = unread.get(what, 0) + 1
+        reason = statement(
+            "row.turns", "it has earlier turns, and {task} reads none", task=task.name
+        )
+        fix = statement("row.turns.fix", "Leave one question and its answer.")
+        return Refusal(row.line, "", reason, fix, row.text)
     return replace(row, history=())
 
 
@@ -277,8 +288,9 @@ def _row(
         there = {role: nested.lookup(record, column) for role, column in columns.items()}
         history = read_history(there.get("history"))
         labels = _label_list(there["labels"]) if "labels" in there else ()
-    except InputError as error:
-        return Refusal(line, "", str(error), "See docs/finetune.md for the forms.", raw)
+    except RowError as error:
+        fix = statement("row.form.fix", "See docs/finetune.md for the forms.")
+        return Refusal(line, "", error.said, fix, raw)
     values = {role: plain(value) for role, value in there.items()}
     around = {role: (values.get(role) or "").strip() for role in AROUND_TEXT}
     needed = ["text", *([] if layout.answer is not None else ["answer"])]
@@ -287,8 +299,8 @@ def _row(
         if role == "text" and around["instruction"] and not (value or "").strip():
             values["text"] = ""  # Alpaca: the instruction is all there is to read
         elif value is None:
-            kind = kind_of(there.get(role))
-            return Refusal(line, columns.get(role, role), kind, "Give it a text.", raw)
+            fix = statement("row.missing.fix", "Give it a text.")
+            return Refusal(line, columns.get(role, role), kind_of(there.get(role)), fix, raw)
         elif problem := problem_of(value):
             return Refusal(line, columns[role], *problem, raw)
     answer = str(values["answer"]).strip() if layout.answer is None else layout.answer
@@ -325,11 +337,13 @@ def _label_list(value: Any) -> tuple[str, ...]:
     """The label list of a row.
 
     Raises:
-        InputError: it is no list of two or more texts.
+        RowError: it is no list of two or more texts.
     """
     if not isinstance(value, list) or not all(isinstance(label, str) for label in value):
-        raise InputError("`labels` must be a list of texts")
+        raise RowError("row.no_labels", "`labels` must be a list of texts")
     labels = tuple(dict.fromkeys(label.strip() for label in value if label.strip()))
     if len(labels) < 2:
-        raise InputError(f"`labels` needs two labels at least, not {len(labels)}")
+        raise RowError(
+            "row.few_labels", "`labels` needs two labels at least, not {count}", count=len(labels)
+        )
     return labels

@@ -12,6 +12,7 @@ from typing import Any
 import regex
 
 from core.errors import InputError
+from core.statement import Statement, quoted, statement
 from tasks import encodings
 from tasks.records import (
     TITLE_ROWS,
@@ -22,17 +23,21 @@ from tasks.records import (
     column_names,
     doubled,
     header_row,
+    not_utf8,
 )
 
 SEPARATORS = ",;\t|"
 NAMED = {"tab": "\t", "\\t": "\t"}
 EXCEL_SAYS = regex.compile(r'"?sep=(.)"?[\r\n]*', flags=regex.I | regex.S)
 ROWLIKE_LINES = 3  # lines in a quoted text, each with as many columns as a row: it is none
-QUOTE_ADVICE = (
+QUOTE_ADVICE = statement(
+    "row.quote.fix",
     "Put double quotes around text that holds separators, quotes or line ends, and write a quote "
-    "in it twice."
+    "in it twice.",
 )
-CLOSE_IT = "Close that quote, or write it twice where it belongs to the text."
+CLOSE_IT = statement(
+    "row.close.fix", "Close that quote, or write it twice where it belongs to the text."
+)
 csv.field_size_limit(2**31 - 1)  # a long text is refused for its tokens, with its line
 
 
@@ -139,7 +144,12 @@ class _Table:
             if not any(value.strip() for value in values):
                 continue  # a blank line, or one of separators alone
             if self._holds_rows(before, after, len(names)):
-                why = f"only the one in line {after} closes it"
+                why = statement(
+                    "row.joined",
+                    "a quote opens here and takes along all up to line {after}: only the one in "
+                    "line {after} closes it",
+                    after=after,
+                )
                 records.found += self._swallowed(before, after, why)
             else:
                 records.found.append((before + 1, self._record(before, after, names, values)))
@@ -150,7 +160,7 @@ class _Table:
         except csv.Error as error:
             raise InputError(
                 f"{self.name}: the header (line {self.begin + 1}) cannot be read: "
-                f"{_explained(error)}. {QUOTE_ADVICE}"
+                f"{_explained(error).english}. {QUOTE_ADVICE.english}"
             ) from error
 
     def _record(
@@ -158,17 +168,20 @@ class _Table:
     ) -> Record | Refusal:
         raw = "".join(self.lines[before:after]).strip()
         if broken := encodings.broken_byte(raw):
-            reason = f"byte {broken[0]} is not UTF-8 ({broken[1]:#04x})"
-            shown = encodings.displayable(raw)
-            return Refusal(before + 1, "", reason, "Save the file as UTF-8.", shown)
+            return not_utf8(before + 1, broken, encodings.displayable(raw))
         while len(values) > len(names) and not values[-1].strip():
             values = values[:-1]
         if len(values) != len(names):
-            reason = f"{len(values)} columns where the header has {len(names)}"
+            reason = statement(
+                "row.columns",
+                "{count} columns where the header has {header}",
+                count=len(values),
+                header=len(names),
+            )
             return Refusal(before + 1, "", reason, QUOTE_ADVICE, raw)
         return {name: value for name, value in zip(names, values, strict=True) if name}
 
-    def _swallowed(self, before: int, after: int, why: str) -> Iterator[tuple[int, Refusal]]:
+    def _swallowed(self, before: int, after: int, why: Statement) -> Iterator[tuple[int, Refusal]]:
         """A refusal for each line that a quote took along."""
         opened = before + self._opening(before, after)
         for i in range(before, after):
@@ -176,10 +189,17 @@ class _Table:
             if after == before + 1:
                 yield i + 1, Refusal(i + 1, "", why, QUOTE_ADVICE, raw)
             elif i == opened:
-                reason = f"a quote opens here and takes along all up to line {after}: {why}"
+                opens = statement(
+                    "row.opens",
+                    "a quote opens here and takes along all up to line {after}",
+                    after=after,
+                )
+                reason = why if why.key == "row.joined" else opens
                 yield i + 1, Refusal(i + 1, "", reason, CLOSE_IT, raw)
             elif raw:
-                reason = f"lost to the quote that opens in line {opened + 1}"
+                reason = statement(
+                    "row.lost", "lost to the quote that opens in line {line}", line=opened + 1
+                )
                 yield i + 1, Refusal(i + 1, "", reason, CLOSE_IT, raw)
 
     def _opening(self, before: int, after: int) -> int:
@@ -209,10 +229,10 @@ class _Table:
         return all(len(row) == columns for row in rows)
 
 
-def _explained(error: csv.Error) -> str:
+def _explained(error: csv.Error) -> Statement:
     message = str(error)
     if "expected after" in message:
-        return "text stands behind a closing quote"
+        return statement("row.behind_quote", "text stands behind a closing quote")
     if "unexpected end" in message:
-        return "it is not closed before the end of the file"
-    return message
+        return statement("row.not_closed", "it is not closed before the end of the file")
+    return quoted(message)

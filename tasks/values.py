@@ -7,6 +7,8 @@ from typing import Any
 
 import regex
 
+from core.statement import Statement, statement
+
 HALF_CHARACTER = regex.compile(r"[\ud800-\udfff]")
 
 
@@ -23,23 +25,35 @@ def plain(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def kind_of(value: Any) -> str:
+def kind_of(value: Any) -> Statement:
     """What is wrong with a value that is no text."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
-        return "missing"
+        return statement("row.missing", "missing")
     if isinstance(value, list):
-        return f"a list of {len(value)}, not one text"
-    return f"a {type(value).__name__}, not text"
+        return statement("row.list", "a list of {count}, not one text", count=len(value))
+    return statement("row.no_text", "a {type}, not text", type=type(value).__name__)
 
 
-def problem_of(text: str) -> tuple[str, str] | None:
+def problem_of(text: str) -> tuple[Statement, Statement] | None:
     """What keeps a text from being used, and what to do; None where nothing does."""
     if not text.strip():
-        return "empty", "Fill it or delete the row."
+        return (
+            statement("row.empty", "empty"),
+            statement("row.empty.fix", "Fill it or delete the row."),
+        )
     if "\ufffd" in text:
-        return "holds the mark of a broken encoding (U+FFFD)", "Export the row again as UTF-8."
+        return (
+            statement("row.mark", "holds the mark of a broken encoding (U+FFFD)"),
+            statement("row.mark.fix", "Export the row again as UTF-8."),
+        )
     if HALF_CHARACTER.search(text):
-        return "holds half a character (a lone surrogate)", "Write the row again."
+        return (
+            statement("row.half", "holds half a character (a lone surrogate)"),
+            statement("row.half.fix", "Write the row again."),
+        )
     if "\x00" in text:
-        return "holds a NUL character", "Remove it."
+        return (
+            statement("row.nul", "holds a NUL character"),
+            statement("row.nul.fix", "Remove it."),
+        )
     return None

@@ -16,7 +16,8 @@ from agent.batch.journal import RowResult
 from agent.batch.kept import KeptTable
 from agent.batch.output import merged
 from agent.batch.table import TableRow
-from ui.words import say
+from ui.statements import in_both
+from ui.words import say, show
 
 SHOWN_ROWS = 1000  # of the result, in the page
 SHOWN_FAILURES = 50
@@ -29,7 +30,7 @@ def draw_source(kept: KeptTable) -> str:
     """Name, size and notes of a table."""
     table = kept.table
     size = say("tables.rows", rows=f"{len(table.rows):,}", columns=len(table.columns))
-    notes = "".join(f"<p>{escape(note)}</p>" for note in table.notes)
+    notes = "".join(f"<p>{show(in_both([note]))}</p>" for note in table.notes)
     return f'<p class="pb-source"><b dir="auto">{escape(table.name)}</b> {size}</p>{notes}'
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,15 @@ import pandas as pd
 
 from agent.agent import Agent
 from agent.feedback.store import Feedback
-from core.errors import InputError, PatchbayError
+from core.errors import PatchbayError
+from core.statement import Statement
 from tasks.label_names import label_of, task_labels
 from tasks.rows import layout_of
 from tasks.spec import Both, TaskSpec, find_task
 from ui.words import phrase, say, show
 from ui.workshop_compare import KEYS, draw_compare
 from ui.workshop_jobs import draw_judge, draw_train
-from ui.workshop_refusal import draw_refusal
+from ui.workshop_refusal import draw_left_out, draw_refusal
 from ui.workshop_review import draw_review
 from ui.workshop_view import TABS, View, read_view
 from ui.workshop_watch import draw_watch
@@ -53,7 +54,6 @@ from workshop.watch import Watcher
 
 Done = tuple[View, Both | None]  # what is shown then, and what is said
 PLOT_COLUMNS = ["step", "loss", "of"]
-NOTES_SHOWN = 5  # of a file's
 
 
 class WorkshopHandlers:
@@ -117,13 +117,18 @@ class WorkshopHandlers:
         return self._drawn(View())
 
     def _drawn(
-        self, view: View, said: Both | None = None, fault: PatchbayError | None = None
+        self,
+        view: View,
+        said: Both | None = None,
+        fault: PatchbayError | None = None,
+        notes: Sequence[Sequence[Statement]] = (),
     ) -> list[Any]:
         try:
             body = self._tab(view)
         except PatchbayError as error:
             body, fault = "", fault or error
         notice = f'<p class="pb-note" role="status">{show(said)}</p>' if said else ""
+        notice += draw_left_out(notes)
         if fault:
             notice += draw_refusal(fault)
         tabs = "".join(
@@ -248,6 +253,7 @@ class WorkshopHandlers:
         """Put the texts of a file into the queue of the task that is shown."""
         view, said = read_view(json.loads(shown or "{}")), None
         fault: PatchbayError | None = None
+        notes: list[list[Statement]] = []
         try:
             task = self.agent.tasks.get(view.task)
             if task is None:
@@ -258,10 +264,10 @@ class WorkshopHandlers:
             own = own_labels(texts, task) if task.labels_slot and foreign else {}
             taken = take_in(self.store, texts, task, slots=own, consent=agreed)
             said = self._added(taken.added, {task.name})
-            fault = InputError("; ".join(notes[:NOTES_SHOWN])) if notes else None
+            notes += taken.left_out()
         except PatchbayError as error:
             fault = error
-        return [*self._drawn(view, said, fault), None]  # the same file may be taken again
+        return [*self._drawn(view, said, fault, notes), None]  # the same file may be taken again
 
     def _check(self, view: View, data: Mapping[str, Any], by: str) -> Done:
         task = self.agent.tasks.get(str(data.get("task"))) or self._task(view)

@@ -15,6 +15,7 @@ from ui.words import attributes, say, show, words
 from ui.workshop_baseline import draw_baseline
 from ui.workshop_trials import ANSWERS, draw_try
 from ui.workshop_view import View
+from workshop.adapters import standing
 from workshop.blind_comparisons import BlindComparisons
 from workshop.human_preference import LEAST, HumanPreference
 from workshop.jobs import JobFolder
@@ -138,6 +139,9 @@ def _more(rows: int) -> str:
 
 def _acts(found: JobFolder, verdict: Mapping[str, Any], people: HumanPreference | None) -> str:
     """To use, or on trial. What people like less wants a reason for either."""
+    event = standing(found.job.task)
+    if event and (event.adapter, event.action) == (found.job.adapter, "promote"):
+        return f'<p class="pb-soft">{say("judge.in_use", task=event.task)}</p>'
     disliked = bool(people and people.prefers_old)
     answer = verdict.get("answer")
     # A trial tells more: it wants a reason where it is settled that it is not better.

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from agent.batch.output import FORMULA, write_output
 from core.errors import InputError
+from core.statement import Statement, statement
 from tasks import nested
 from tasks.data_files import FileForm, read_file
 from tasks.records import Record, Refusal, alike
@@ -51,7 +52,7 @@ def write_rows(file: Path, rows: Sequence[ReviewRow], task: TaskSpec, form: Form
 
 def read_annotated(
     file: Path, task: TaskSpec, layout: Layout
-) -> tuple[list[AnnotatedText], list[str]]:
+) -> tuple[list[AnnotatedText], list[list[Statement]]]:
     """The texts of a file in any of the forms, labelled or not.
 
     Args:
@@ -67,7 +68,8 @@ def read_annotated(
     wanted = [*(layout.columns or task.columns), *(name for shape in SHAPES for name in shape)]
     known = read_file(file, form, [*wanted, *_OURS])
     records = [(line, one) for line, one in known.found if not isinstance(one, Refusal)]
-    notes = [*known.notes, *(str(one) for _, one in known.found if isinstance(one, Refusal))]
+    refused = [one for _, one in known.found if isinstance(one, Refusal)]
+    notes = [*([note] for note in known.notes), *(one.said([one.line]) for one in refused)]
     first: Record = records[0][1] if records else {}
     text = next((column for column, role in layout.columns.items() if role == "text"), "text")
     if label_studio.is_task(first):
@@ -82,7 +84,12 @@ def read_annotated(
         plain = file.suffix.lower() in {".csv", ".tsv"}
         return [_ours(line, record, plain) for line, record in records], notes
     meant = _layout(first, task, layout)
-    unlabelled = f"{file.name} has no answers: none of {', '.join(first)} is a column for them."
+    unlabelled = statement(
+        "file.no_answers",
+        "{file} has no answers: none of {columns} is a column for them.",
+        file=file.name,
+        columns=", ".join(first),
+    )
     table = read(file, meant, task)
     texts = [
         AnnotatedText(
@@ -90,8 +97,9 @@ def read_annotated(
         )
         for row in table.rows
     ]
-    notes = [unlabelled] if meant.answer == "" else []
-    return texts, [*notes, *table.notes, *map(str, table.refused)]
+    notes = [[unlabelled]] if meant.answer == "" else []
+    refusals = [one.said([one.line]) for one in table.refused]
+    return texts, [*notes, *([note] for note in table.notes), *refusals]
 
 
 def _layout(first: Record, task: TaskSpec, layout: Layout) -> Layout:

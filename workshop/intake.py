@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from agent.batch.assignment import SEPARATORS
 from core.errors import InputError, UnknownName
+from core.statement import Statement, statement
 from tasks import languages
 from tasks.label_names import coding, label_of, task_labels
 from tasks.spec import SlotValue, TaskSpec
@@ -36,6 +37,13 @@ class TakenIn:
     held_out: int = 0
     decided: int = 0
     passed_over: Counter[str] = field(default_factory=Counter)
+
+    def left_out(self) -> list[list[Statement]]:
+        """How many of the texts are no rows, for each reason."""
+        return [
+            [statement("file.passed", "{count} texts: {passed}.", count=f"{count:,}", passed=why)]
+            for why, count in self.passed_over.items()
+        ]
 
 
 def take_in(
@@ -68,7 +76,8 @@ def take_in(
         if text.id in known:
             decisions.append(text)
         elif problem := problem_of(text.text):
-            taken.passed_over[f"the text is {problem[0]}"] += 1
+            why = problem[0].english
+            taken.passed_over[f"the text {'is empty' if why == 'empty' else why}"] += 1
         else:
             row = _new(text, task, consent, share)
             if row.id in new:

@@ -14,6 +14,7 @@ import yaml
 
 from agent.feedback.store import Feedback
 from core.errors import InputError, UnknownName
+from core.statement import in_english
 from core.terminal import aside
 from tasks.data_files import FileForm
 from tasks.label_names import label_of, task_labels
@@ -93,7 +94,7 @@ def add(
     )
     texts, notes = exchange.read_annotated(file, spec, layout)
     for note in notes[:NOTES_SHOWN]:
-        aside(note)
+        aside(in_english(note))
     if len(notes) > NOTES_SHOWN:
         aside(f"… and {len(notes) - NOTES_SHOWN:,} more rows that cannot be used")
     slots = slots_of(spec, _pairs("--slot", slot))

@@ -63,7 +63,7 @@ def batch(
     column = _column(table, column, found)
     settings = load_settings(profile=profile)
     for note in table.notes:
-        aside(note)
+        aside(note.english)
     agent = _agent(settings, engine)
     try:
         texts = (row.text(column) for row in table.rows if row.text(column).strip())

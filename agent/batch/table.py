@@ -10,6 +10,7 @@ from typing import Any
 
 from core import fingerprint
 from core.errors import InputError, UnknownName
+from core.statement import Statement, statement
 from documents import process
 from tasks.data_files import FileForm, read_file
 from tasks.records import Records, Refusal
@@ -46,7 +47,7 @@ class Table:
     sha256: str
     columns: Sequence[str]
     rows: Sequence[TableRow]
-    notes: Sequence[str]
+    notes: Sequence[Statement]
 
     def require(self, column: str) -> None:
         """See that there is such a column.
@@ -95,7 +96,14 @@ def _table(name: str, records: Records, sha256: str) -> Table:
         raise InputError(f"{name} has no rows under its header.")
     notes = list(records.notes)
     if nameless := records.header.count(""):
-        notes.append(f"{name}: {nameless} of its columns have no name and are left out.")
+        notes.append(
+            statement(
+                "file.nameless",
+                "{file}: {count} of its columns have no name and are left out.",
+                file=name,
+                count=nameless,
+            )
+        )
     rows = [
         TableRow(line, {}, str(found)) if isinstance(found, Refusal) else TableRow(line, found)
         for line, found in records.found

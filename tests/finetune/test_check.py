@@ -9,6 +9,7 @@ import pytest
 from conftest import rows, write_jsonl
 
 from core.errors import InputError
+from core.statement import statement
 from finetune import checks, model, preview
 from finetune.data import DataSet
 from finetune.examples import ExampleEncoder
@@ -18,6 +19,7 @@ from tasks.records import Refusal
 from tasks.rows import Row, Table
 from tasks.spec import load_tasks
 
+EMPTY = (statement("row.empty", "empty"), statement("row.empty.fix", "Fill it."))
 HERE = DataSource(path="here.jsonl")
 
 
@@ -69,7 +71,7 @@ def test_text_in_another_language(recipe: Recipe) -> None:
 
 def test_refused_rows_are_written_beside_the_input(tmp_path: Path) -> None:
     place = str(tmp_path / "a.jsonl")
-    (file,) = checks.write_refused({place: [Refusal(3, "text", "empty", "Fill it.", "{}")]})
+    (file,) = checks.write_refused({place: [Refusal(3, "text", *EMPTY, "{}")]})
     assert file == tmp_path / "a.jsonl.refused.jsonl"
     assert json.loads(file.read_text())["line"] == 3
     assert checks.write_refused({place: []}) == []
@@ -77,7 +79,7 @@ def test_refused_rows_are_written_beside_the_input(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_to(home: Path) -> None:
     place = "/proc/nowhere/a.jsonl"
-    (file,) = checks.write_refused({place: [Refusal(3, "text", "empty", "Fill it.")]})
+    (file,) = checks.write_refused({place: [Refusal(3, "text", *EMPTY)]})
     assert file == home / "refused" / "a.jsonl.refused.jsonl"
 
 

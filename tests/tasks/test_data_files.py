@@ -62,7 +62,9 @@ def test_encodings(tmp_path: Path, text: str, encoding: str, noted: str | None) 
     expected = read_bytes(tmp_path, "b.csv", text.encode())
     assert good(records) == good(expected)
     assert len(good(records)) == text.count("\n") - 1
-    assert [f"read as {noted}" in note for note in records.notes] == ([True] if noted else [])
+    assert [f"read as {noted}" in note.english for note in records.notes] == (
+        [True] if noted else []
+    )
 
 
 def test_bytes_that_fit_several_encodings_ask_for_one(tmp_path: Path) -> None:
@@ -141,11 +143,11 @@ def test_what_stands_above_the_header_is_said_and_not_read(tmp_path: Path) -> No
     content = b"Reviews\nmade on, Monday\n\nText;LABEL\nso, so;x\n"
     records = read_bytes(tmp_path, "a.csv", content)
     assert records.found == [(5, {"Text": "so, so", "LABEL": "x"})]
-    assert records.notes[0].endswith("is not read: Reviews / made on, Monday")
+    assert records.notes[0].english.endswith("is not read: Reviews / made on, Monday")
     rows = [["Reviews", None], [None, None], ["text", "label"], ["a", "x"]]
     records = read_file(workbook(tmp_path / "a.xlsx", rows), columns=["text", "label"])
     assert records.found == [(4, {"text": "a", "label": "x"})]
-    assert records.notes[0].endswith("is not read: Reviews")
+    assert records.notes[0].english.endswith("is not read: Reviews")
     assert good(read_bytes(tmp_path, "a.csv", b"a,b\n1,2\n")) == [{"a": "1", "b": "2"}]
 
 
@@ -179,7 +181,7 @@ def test_the_sheet_that_names_the_columns_is_read(tmp_path: Path) -> None:
     book.save(tmp_path / "a.xlsx")
     records = read_file(tmp_path / "a.xlsx", columns=["text", "label"])
     assert records.found == [(2, {"text": "a", "label": "x"})]
-    assert "the sheet 'rows' was read, not 'Sheet', 'drawn'" in records.notes[0]
+    assert "the sheet 'rows' was read, not 'Sheet', 'drawn'" in records.notes[0].english
     with pytest.raises(InputError, match="holds a chart"):
         read_file(tmp_path / "a.xlsx", FileForm(sheet="drawn"))
 
@@ -224,7 +226,7 @@ def test_a_workbook(tmp_path: Path) -> None:
         (3, {"text": "so, so\nagain", "label": 1}),
         (5, {"text": "b", "label": True}),
     ]
-    assert "the sheet 'Sheet' was read, not 'more 0'" in records.notes[0]
+    assert "the sheet 'Sheet' was read, not 'more 0'" in records.notes[0].english
     mistaken = (tmp_path / "a.XLSX").rename(tmp_path / "a.csv")
     assert read_file(mistaken, FileForm(sheet="Sheet")).notes == []
     with pytest.raises(InputError, match="no sheet 'x'; it has Sheet, more 0"):
@@ -339,7 +341,9 @@ def test_what_a_task_does_not_read_of_a_conversation_is_said(tmp_path: Path) -> 
     table = rows_of(tmp_path, "sentiment", system, {"messages": [*turns, *turns]})
     assert [row.history for row in table.rows] == [()]
     assert "it has earlier turns, and sentiment reads none" in str(table.refused[0])
-    assert table.notes == ["1 rows: their system message gives way to the prompt of sentiment"]
+    assert [note.english for note in table.notes] == [
+        "1 rows: their system message gives way to the prompt of sentiment"
+    ]
     assert len(rows_of(tmp_path, "generation", {"messages": [*turns, *turns]}).rows[0].history) == 2
 
 

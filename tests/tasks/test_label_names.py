@@ -37,7 +37,7 @@ def test_a_label_is_known_by_its_look_and_in_both_languages(answer: str, label: 
     ],
 )
 def test_an_obvious_coding_is_offered(unknown: list[str], mapping: str) -> None:
-    assert mapping in offer(SENTIMENT, unknown)
+    assert mapping in offer(SENTIMENT, unknown).english
 
 
 def test_labels_that_look_alike() -> None:

@@ -17,7 +17,7 @@ def said_in_code(functions: Collection[str], *parts: str) -> dict[str, str]:
     for file in (file for part in parts for file in (REPOSITORY / part).rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") in functions:
-                if isinstance(node.args[0], ast.JoinedStr):
+                if not isinstance(node.args[0], ast.Constant):
                     continue  # what makes statements of others' keys
                 key, sentence = (ast.literal_eval(one) for one in node.args)
                 found[key] = sentence

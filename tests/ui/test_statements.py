@@ -29,6 +29,8 @@ from ui.words import words
 from ui.workshop_jobs import draw_train
 from ui.workshop_verdict import draw_verdict
 from ui.workshop_view import View
+from workshop.annotated import AnnotatedText
+from workshop.intake import take_in
 from workshop.jobs import LOG, Job, JobFolder, Jobs, State, now
 from workshop.judging import VERDICT
 from workshop.review_row import ReviewRow
@@ -42,13 +44,26 @@ NUMBER = re.compile(r"\d[\d,.]*\d|\d")
 
 
 def test_every_statement_has_its_chinese_words_with_the_same_values() -> None:
-    made = said_in_code(["statement"], "adapter_store", "evaluation", "finetune", "workshop", "ui")
+    parts = ("adapter_store", "agent", "evaluation", "finetune", "tasks", "workshop", "ui")
+    made = said_in_code(["statement", "RowError"], *parts)
     assert len(made) > 30
     for key, sentence in made.items():
         assert braces(words()[f"said.{key}"].zh) == braces(sentence), key
     refusals = {f"refused.{key}" for key in said_in_code(REFUSALS, "workshop", "ui")}
     said = {key.removeprefix("said.") for key in words() if key.startswith("said.")}
     assert said == {*made} | refusals
+
+
+def test_every_reason_why_a_text_is_no_row_is_said_in_chinese(home: Path) -> None:
+    task, store = TASKS["sentiment"], ReviewStore()
+    texts = [AnnotatedText(text=text) for text in ("", "a\ufffd", "a\ud800", "a\0", "b", "b")]
+    taken = take_in(store, [*texts, AnnotatedText(text="c", disagreed=True)], task)
+    (row,) = [row for row in store.pending() if row.text == "b"]
+    answers = [AnnotatedText(text="b", id=row.id, right="positive"), AnnotatedText(text="c")]
+    notes = [*taken.left_out(), *take_in(store, answers, task).left_out()]
+    assert len(notes) == 8
+    for note in notes:
+        assert not re.search("[a-z]", in_both(note).zh), note
 
 
 @pytest.mark.parametrize("kind", get_args(Kind))

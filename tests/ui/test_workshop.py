@@ -236,6 +236,39 @@ def test_axe_finds_nothing(visit: Visit, site: Any, store: ReviewStore) -> None:
         assert violations(page) == [], tab
 
 
+@pytest.mark.parametrize(
+    ("look", "said"),
+    [
+        ({}, ["line 3, column 'text': empty.", "line 5: 3 columns where", "1 texts: it stands"]),
+        (
+            {"locale": "zh-CN"},
+            ["第 3 行，'text' 列：是空的。", "第 5 行：有 3 列", "1 条：文件里前面已有"],
+        ),
+    ],
+)
+def test_what_a_file_has_that_is_no_row_is_said(
+    visit: Visit,
+    site: Any,
+    store: ReviewStore,
+    tmp_path: Path,
+    look: dict[str, Any],
+    said: list[str],
+) -> None:
+    page = workshop(visit(site, **look), site)
+    rows = "Warm soup.,positive\n,negative\nWarm soup.,positive\nCold soup.,negative,x\n"
+    file = tmp_path / "soup.csv"
+    file.write_text(f"text,label\n{rows}", encoding="utf-8")
+    page.locator("[data-set-task=sentiment]").first.click()
+    expect(page.locator("[data-set-task=sentiment][aria-pressed=true]")).to_be_visible()
+    choose(page, file)
+    shown = page.locator(".pb-left-out")
+    for one in said:
+        expect(shown).to_contain_text(one, use_inner_text=True)
+    other = "columns" if look else "列"
+    expect(shown).not_to_contain_text(other, use_inner_text=True)
+    assert [row.text for row in store.pending()] == ["Warm soup."]
+
+
 @pytest.mark.parametrize("look", [{}, PHONE | {"locale": "zh-CN"}])
 def test_what_cannot_be_done_is_said(
     visit: Visit, site: Any, store: ReviewStore, look: dict[str, Any]

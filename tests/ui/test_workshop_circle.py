@@ -142,6 +142,8 @@ def test_a_wrong_answer_becomes_a_better_model(
     expect(verdict).to_contain_text("Better")
     page.get_by_role("button", name="Put it to use").click()
     expect(page.locator(".pb-note")).to_contain_text("answers for shelf from now on")
+    expect(page.locator(".pb-job")).to_contain_text("It answers for shelf now.")
+    expect(page.get_by_role("button", name="Put it to use")).to_have_count(0)
     after = [ask(page, site, text) for text in ("my new bread", "my new saw")]
     assert [text[:6] for text in after] == ["tamsik", "norvel"]
     workshop(page, site, "Judge")

@@ -265,7 +265,7 @@ def test_columns_are_named_and_missed_by_name(table: Table, tmp_path: Path) -> N
         read_table(written(tmp_path / "none.csv", [["a", "b"]]))
     index = read_table(written(tmp_path / "index.csv", [["", "a"], [0, "x"]]))
     assert index.columns == ["a"]
-    assert "1 of its columns have no name" in index.notes[0]
+    assert "1 of its columns have no name" in index.notes[0].english
 
 
 def test_a_table_of_any_encoding_and_form(tmp_path: Path) -> None:
