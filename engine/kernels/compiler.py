@@ -28,6 +28,13 @@ def features() -> set[str]:
     return {name for name, has in binding.get_host_cpu_features().items() if has}
 
 
+@cache
+def processor() -> str:
+    """LLVM's name of it, or of what numba is told to compile for."""
+    told: str | None = getattr(config, "CPU_NAME")  # noqa: B009  numba makes it at run time
+    return told or str(binding.get_host_cpu_name())
+
+
 # Sums may be taken in another order only where they stand alone in a loop: LLVM keeps a second form
 # of other loops, for arrays that lie near each other, and rounds differently there.
 FASTMATH_FLAGS = {"nnan", "ninf", "nsz", "contract"}

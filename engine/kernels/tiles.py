@@ -11,6 +11,7 @@ from numba import types
 from numba.core.cgutils import get_or_insert_function
 from numba.extending import intrinsic
 
+from engine.kernels.compiler import processor
 from engine.kernels.layout import LANES, QUANT_GROUP
 
 F32, I64, I32, I8 = ir.FloatType(), ir.IntType(64), ir.IntType(32), ir.IntType(8)
@@ -18,9 +19,10 @@ F32X16, I32X16 = ir.VectorType(F32, LANES), ir.VectorType(I32, LANES)
 ZERO_F32X16 = ir.Constant(F32X16, [0.0] * LANES)
 F16X16 = ir.VectorType(ir.HalfType(), LANES)
 I8X16, I8X64 = ir.VectorType(I8, LANES), ir.VectorType(I8, 4 * LANES)
-# Bytes of a block that are fetched ahead where several inputs meet it: what they compute leaves the
-# processor too little room to look ahead by itself. 1,024 and 4,096 gain less, and one input loses.
-AHEAD = 2048
+# Bytes of a block that are fetched ahead where several inputs meet it, if any. What they compute
+# leaves a Zen 5 too little room to look ahead by itself: 1,024 and 4,096 gain less, and one input
+# loses. A Zen 4 loses with each; nothing else was measured.
+AHEAD = 2048 if processor() == "znver5" else 0
 ZERO, ZERO_I32X16 = ir.Constant(I64, 0), ir.Constant(I32X16, [0] * LANES)
 
 
@@ -120,7 +122,7 @@ class _TileBuilder:
         stored = {"plain": F32X16, "halves": F16X16, "floats": I8X16}[self.kind]
         places = [((self.stride, LANES * block), (i, LANES)) for block in self.blocks]
         columns = [self.load(self.weight, stored, *place) for place in places]
-        if self.kind == "halves":  # an adapter's streams are short, and few at one time
+        if AHEAD and self.kind == "halves":  # an adapter's streams are short, and few at one time
             self.prefetch(stored, places)
         if self.kind == "floats":
             wide = [self.builder.sext(column, I32X16) for column in columns]
@@ -137,7 +139,7 @@ class _TileBuilder:
             step = (i, QUANT_GROUP * LANES), (four, LANES)
             places = [((self.stride, LANES * block), *step) for block in self.blocks]
             columns = [self.load(self.weight, I8X64, *place) for place in places]
-            if self.form.inputs > 1:
+            if AHEAD and self.form.inputs > 1:
                 self.prefetch(I8X64, places)
             for index in self.inputs:
                 at = self.pointer(self.x, I8, (self.width, index), (i, QUANT_GROUP), (four, 1))
