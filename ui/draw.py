@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any
 
-from agent.batch.commands import time_left
 from agent.step_run import CUT_SHORT
 from tasks import languages
 from tasks.spec import Both, TaskSpec
@@ -23,7 +22,7 @@ from ui.route import answered_by, draw_why, name_of, names_of
 from ui.sources import draw_sources
 from ui.translated_files import draw_translated_files
 from ui.versions import draw_earlier, draw_left_out, draw_versions
-from ui.words import phrase, say, show, words
+from ui.words import duration, phrase, say, show, words
 
 GradioMessage = dict[str, Any]  # of a chat
 GradioContent = dict[str, Any]  # a part of a message
@@ -217,7 +216,7 @@ def _progress(turn: TurnView) -> str:
     kind, done, total = at_work.progress
     said = say(f"progress.{kind}", done=f"{done:,}", total=f"{total:,}")
     if at_work.seconds_left is not None:
-        said += " · " + say("progress.left", left=time_left(at_work.seconds_left))
+        said += " · " + say("progress.left", left=duration(at_work.seconds_left))
     return f'<span class="pb-progress">{said}</span>'
 
 

@@ -10,14 +10,13 @@ from typing import Any
 import pandas as pd
 
 from agent.batch.assignment import said
-from agent.batch.commands import time_left
 from agent.batch.figures import Agreement, shares
 from agent.batch.journal import RowResult
 from agent.batch.kept import KeptTable
 from agent.batch.output import merged
 from agent.batch.table import TableRow
 from ui.statements import in_both
-from ui.words import say, show
+from ui.words import duration, say, show
 
 SHOWN_ROWS = 1000  # of the result, in the page
 SHOWN_FAILURES = 50
@@ -54,7 +53,7 @@ def draw_progress(kept: KeptTable) -> str:
     if state == "running" and progress.rows_per_second:
         parts.append(say("tables.rate", rate=f"{progress.rows_per_second:.1f}"))
     if state == "running" and progress.seconds_left:
-        parts.append(say("progress.left", left=time_left(progress.seconds_left)))
+        parts.append(say("progress.left", left=duration(progress.seconds_left)))
     error = f'<p class="pb-table-error">{escape(kept.error)}</p>' if kept.error else ""
     return f"""<div class="pb-progress" data-state="{state}">
 <p role="status">{say(f"tables.state.{state}", position=kept.position)}</p>

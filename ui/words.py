@@ -13,6 +13,7 @@ from pathlib import Path
 
 import yaml
 
+from agent.batch.commands import time_left
 from tasks.spec import Both
 
 LANGUAGES = ("en", "zh")
@@ -26,9 +27,19 @@ def words() -> dict[str, Both]:
 
 
 def phrase(key: str, **fill: object) -> Both:
-    """A phrase of words.yaml with its braces filled."""
+    """A phrase of words.yaml with its braces filled, by what is the same in both or differs."""
     both = words()[key]
-    return Both(en=both.en.format(**fill), zh=both.zh.format(**fill))
+    english = {name: one.en if isinstance(one, Both) else one for name, one in fill.items()}
+    chinese = {name: one.zh if isinstance(one, Both) else one for name, one in fill.items()}
+    return Both(en=both.en.format(**english), zh=both.zh.format(**chinese))
+
+
+def duration(seconds: float) -> Both:
+    """As a person says it: 40 s, 6 min, 3 h 20 min."""
+    said = chinese = time_left(seconds)
+    for unit, sign in (("h", "小时"), ("min", "分钟"), ("s", "秒")):
+        chinese = chinese.replace(unit, sign)
+    return Both(en=said, zh=chinese)
 
 
 def show(both: Both) -> str:

@@ -7,11 +7,10 @@ import re
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from agent.batch.commands import time_left
 from tasks.spec import Both, TaskSpec
 from ui.bars import label_title
 from ui.statements import in_both
-from ui.words import attributes, say, show
+from ui.words import attributes, duration, say, show
 from ui.workshop_trials import draw_trials
 from ui.workshop_verdict import draw_verdict
 from ui.workshop_view import View
@@ -223,7 +222,7 @@ def _training(found: JobFolder, state: State) -> str:
         return warning
     pace = ""
     if curves.steps and state.status == "running":
-        left = time_left(curves.seconds_left) if curves.seconds_left is not None else "…"
+        left = duration(curves.seconds_left) if curves.seconds_left is not None else "…"
         rate = f"{curves.rows_per_second:.1f}"
         said = say("train.pace", step=curves.step, steps=curves.steps, left=left, rows=rate)
         pace = f'<progress max="{curves.steps}" value="{curves.step}"></progress><p>{said}</p>'

@@ -22,7 +22,7 @@ from ui.conversation import Conversation, StepView, TurnView
 from ui.draw import draw_conversation, draw_turn
 from ui.frame import draw_header
 from ui.sources import draw_sources
-from ui.words import words
+from ui.words import duration, phrase, words
 
 TASKS = load_tasks()
 TARGETS = {"translation": TargetLanguages(("fr", "de"), ("es",))}
@@ -203,3 +203,13 @@ def test_the_header_links_to_a_licence_that_restricts_use() -> None:
     assert "Terms of use" in header
     assert "使用条款" in header
     assert "href" not in draw_header("HuggingFaceTB/SmolLM2-135M-Instruct", "smollm2")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "left", "chinese"),
+    [(4, "4 s left", "还需 4 秒"), (380, "6 min left", "还需 6 分钟"),
+     (12_000, "3 h 20 min left", "还需 3 小时 20 分钟")],
+)  # fmt: skip
+def test_a_time_is_said_in_both_languages(seconds: float, left: str, chinese: str) -> None:
+    said = phrase("progress.left", left=duration(seconds))
+    assert (said.en, said.zh) == (left, chinese)
