@@ -33,11 +33,13 @@ def sentence_in(code: str, *words: str, most: int = 120) -> Callable[[str], bool
     return fits
 
 
-def numbered(count: int) -> Callable[[str], bool]:
-    """So many numbered lines, each a sentence."""
+def listed(count: int) -> Callable[[str], bool]:
+    """So many lines with a number or a bullet, each a sentence, and nothing else."""
 
     def fits(text: str) -> bool:
-        return re.findall(r"^(\d)\. \w.+[.!]", text, re.M) == [str(i + 1) for i in range(count)]
+        items = re.findall(r"^(\d\.|-) \w.+[.!]", text, re.M)
+        numbers = [f"{i + 1}." for i in range(count)]
+        return items in (numbers, ["-"] * count) and len(text.splitlines()) == count
 
     return fits
 
@@ -49,7 +51,7 @@ def label(name: str) -> Callable[[str], bool]:
 LIBRARY = sentence_in("en", "library", "ten")
 # How an example's request begins -> the tasks of its plan, each with what its result must be.
 EXPECTED: Mapping[str, Mapping[str, Callable[[str], bool]]] = {
-    "Write three short tips": {"generation": numbered(3)},
+    "Write three short tips": {"generation": listed(3)},
     "Translate into French": {"translation": sentence_in("fr", "bibliothèque", "fermée", "lundi")},
     "把“我每天早上": {"translation": sentence_in("en", "I drink", "coffee", "every morning")},
     "Summarize in one sentence": {"summarization": LIBRARY},
@@ -99,8 +101,8 @@ def test_an_example_is_answered_well(agent: Agent, text: str, seed: int) -> None
 @pytest.mark.parametrize(
     ("check", "bad"),
     [
-        (numbered(3), "1. Start slowly.\n2. Rest."),
-        (numbered(3), "Run, and do not stop."),
+        (listed(3), "1. Start slowly.\n2. Rest."),
+        (listed(3), "Run, and do not stop."),
         (sentence_in("fr", "bibliothèque"), "The library is closed on Mondays."),
         (sentence_in("fr", "bibliothèque"), "La bibliothèque est fermée. Elle est là."),
         (LIBRARY, "The library"),
