@@ -33,6 +33,7 @@ from engine.scheduled_requests import (
     ScheduledWrite,
 )
 from engine.scheduler import Scheduler
+from engine.stop_strings import StopStrings
 from engine.tool_calls import CallForm, grammar_of, read_calls
 from tasks.spec import Message
 
@@ -131,13 +132,14 @@ class TorchEngine(LocalEngine):
         self, request: WriteRequest | CompletionRequest, stop: threading.Event | None = None
     ) -> Iterator[WriteReply]:
         """Yield text as it is made, then one Usage."""
-        begun, guard, list_length = list[int](), None, 0
+        prompt = self._prompt(request)
+        form = self._form(request)
+        until = () if form else request.until
+        begun, guard, stops = list[int](), None, StopStrings(until)
         if isinstance(request, WriteRequest):
             begun = self._base.template.begun_ids(request.begun)
             guard = LoopGuard() if request.stop_loops else None
-            list_length = request.list_length
-        prompt = self._prompt(request)
-        form = self._form(request)
+            stops = StopStrings(until, request.list_length, request.begun)
         require_room(self.context_tokens, len(prompt), request.decoding.max_new_tokens)
         batch = "" if isinstance(request, CompletionRequest) else request.batch
         scheduled = ScheduledWrite(
@@ -147,8 +149,7 @@ class TorchEngine(LocalEngine):
             self._deadline(batch),
             batch=batch,
             decoding=request.decoding,
-            until=() if form else request.until,
-            list_length=list_length,
+            stops=stops,
             logprobs=request.logprobs,
             constraint=self._constraint(request),
             room=self.context_tokens - len(prompt),

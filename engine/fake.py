@@ -115,10 +115,10 @@ class FakeEngine:
             yield PrefillProgress(read, prompt)
         words = re.findall(r"\s*\S+|\s+$", self._answer(request)) or ["…"]
         stopped: StopReason = "end"
-        list_length, guarded = 0, False
+        tokens, stops, guard, guarded = 0, StopStrings(request.until), LoopGuard(), False
         if isinstance(request, WriteRequest):
-            list_length, guarded = request.list_length, request.stop_loops
-        tokens, stops, guard = 0, StopStrings(request.until, list_length), LoopGuard()
+            stops = StopStrings(request.until, request.list_length, request.begun)
+            guarded = request.stop_loops
         for word in words:
             if stop is not None and stop.wait(self.delay):
                 stopped = "stop"

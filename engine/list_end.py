@@ -45,4 +45,5 @@ class ListEnd:
 
 def next_numbers(length: int) -> tuple[str, ...]:
     """What a numbered list of so many items goes on with."""
-    return tuple(f"\n{mark}{length + 1}{sign}" for mark in ("", "**") for sign in ".)、．:：")
+    signs = (". ", ") ", ": ", "、", "．", "：")  # a space tells "4. " from 4.5
+    return tuple(f"\n{mark}{length + 1}{sign}" for mark in ("", "**") for sign in signs)

@@ -117,7 +117,8 @@ class RemoteEngine:
         stopped: StopReason | None = None
         used: Any = None
         # Not left to the server, which would not say that one of these ended the text.
-        stops, guard = StopStrings(request.until, request.list_length), LoopGuard()
+        stops = StopStrings(request.until, request.list_length, request.begun)
+        guard = LoopGuard()
         with self._calling(), self._stream(request) as stream:
             for chunk in stream:
                 used = chunk.usage or used

@@ -99,12 +99,12 @@ class ScheduledWrite(ScheduledRequest):
     Attributes:
         begun: tokens of the prompt's end that are the answer's beginning.
         constraint: of this answer alone.
+        stops: end the answer where its text says so.
         guard: ends the answer where it goes round in circles.
     """
 
     decoding: Decoding = field(default_factory=Decoding)
-    until: tuple[str, ...] = ()
-    list_length: int = 0
+    stops: StopStrings = field(default_factory=lambda: StopStrings(()))
     logprobs: int | None = None
     constraint: Constraint | None = None
     room: int = sys.maxsize
@@ -119,7 +119,7 @@ class ScheduledWrite(ScheduledRequest):
         """Text goes to `out` as it is made."""
         begun = self.prompt[len(self.prompt) - self.begun :]
         sampler = Sampler(self.decoding, self.prompt, self.constraint, begun)
-        detokenizer, stops = _Detokenizer(base, begun), StopStrings(self.until, self.list_length)
+        detokenizer, stops = _Detokenizer(base, begun), self.stops
         max_tokens = min(self.decoding.max_new_tokens, self.room)
         unsent: list[Token] = []  # whose text has not been put out
         yield None

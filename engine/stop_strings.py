@@ -10,10 +10,14 @@ from engine.list_end import ListEnd, next_numbers
 class StopStrings:
     """Pieces of text in, pieces out; what may be the beginning of a stop string is held back."""
 
-    def __init__(self, strings: Sequence[str], list_length: int = 0) -> None:
-        """`strings` are not empty. A list of `list_length` items ends the text, too, unless 0."""
+    def __init__(self, strings: Sequence[str], list_length: int = 0, begun: str = "") -> None:
+        """`strings` are not empty. A list of `list_length` items ends the text, too, unless 0.
+
+        `begun` stands before the first piece, and may hold the first of these items.
+        """
         self._strings = (*strings, *(next_numbers(list_length) if list_length else ()))
         self._list = ListEnd(list_length)
+        self._list.feed(begun)
         self._pending = ""
         self.matched = False
 

@@ -50,6 +50,7 @@ DETAILED = "1. **Oak**\n   - strong\n2. **Elm**\n   - tall\n"
         (PLAIN, "\nBoth are trees. Others are:\n1. Ash\n"),
         ("- Oak\n- Elm\n", "\nBoth are trees."),
         (DETAILED, "3. **Ash**"),
+        (DETAILED + "   - old\n3.5 metres thick.\n", ""),
         ("1. Oak\n\nStrong.\n\n2. Elm\n\nTall.\n", "\n3. Ash"),
         ("1、橡树\n2、榆树\n", "3、白蜡树"),
         (DETAILED + "   - old\n\nBoth are trees.", ""),
@@ -65,3 +66,11 @@ def test_a_list_ends_behind_the_last_item_that_is_wanted(kept: str, rest: str, s
             break
     assert stops.matched == bool(rest)
     assert (shown + stops.flush()).rstrip() == kept.rstrip()
+
+
+@pytest.mark.parametrize("begun", ["- Oak\n- E", "- Oak\n", "- Oa"])
+def test_items_that_stood_before_an_answer_is_gone_on_with_count(begun: str) -> None:
+    whole = "- Oak\n- Elm\n- Ash\n"
+    stops = StopStrings((), list_length=2, begun=begun)
+    assert begun + stops.feed(whole[len(begun) :]) == "- Oak\n- Elm\n"
+    assert stops.matched
